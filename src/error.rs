@@ -1,0 +1,77 @@
+//! What an error must be able to answer, so that one place (`app::rescue`) can turn it into HTTP.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+/// Any error, boxed, for tower and hyper.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whose fault an error is; a metric label and the log level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The client sent something wrong.
+    Client,
+    /// The gateway is at one of its bounds.
+    Overload,
+    /// A cluster could not be reached or answered badly.
+    Upstream,
+    /// A fault of the gateway itself: a human should look.
+    Internal,
+}
+
+/// Which of Sensu's error dialects a reply is written in (contract 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"message":"…","code":N}` with `nosniff`: Sensu's routers and handlers.
+    Router,
+    /// `{"Code":N,"Message":"…"}`: Sensu's authentication and authorization.
+    Middleware,
+    /// Plain text and a newline.
+    Text,
+}
+
+/// An error as a client sees it. Never holds an inner error's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// How the body is written.
+    pub dialect: Dialect,
+    /// Sensu's error code (contract 6); not written in [`Dialect::Text`].
+    pub code: u8,
+    /// What happened and what to do about it.
+    pub message: Cow<'static, str>,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u32>,
+    /// Close the connection after the reply (framing errors).
+    pub close: bool,
+}
+
+/// What each module's error enum answers about itself.
+pub trait Classify: std::error::Error {
+    /// Whose fault it is.
+    fn kind(&self) -> ErrorKind;
+
+    /// What the client gets.
+    fn reply(&self) -> Reply;
+}
+
+impl Reply {
+    /// A reply in Sensu's router dialect.
+    pub fn router(status: StatusCode, code: u8, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            dialect: Dialect::Router,
+            code,
+            message: message.into(),
+            retry_after: None,
+            close: false,
+        }
+    }
+
+    /// A reply in Sensu's middleware dialect (401 and 403).
+    pub fn middleware(status: StatusCode, code: u8, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { dialect: Dialect::Middleware, ..Self::router(status, code, message) }
+    }
+}

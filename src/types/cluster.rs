@@ -1,0 +1,166 @@
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use super::ClusterName;
+
+/// One URL of a cluster: scheme, host and port, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Backend {
+    /// Whether the scheme is `https`.
+    pub tls: bool,
+    /// Host name or address literal, IPv6 without brackets.
+    pub host: String,
+    /// Port; 443 or 80 by scheme when the URL has none.
+    pub port: u16,
+}
+
+/// Certificate files for the connections to a cluster; paths on the gateway's machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    /// CA bundle that replaces the system roots.
+    pub trusted_ca_file: Option<PathBuf>,
+    /// Client certificate chain; needs `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// Client key; needs `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// Accept any server certificate. Said in the log and the status.
+    pub insecure_skip_tls_verify: bool,
+}
+
+/// Where a cluster's registration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Registered through the `federation/v1` API.
+    Api,
+    /// Listed in the configuration file; read-only in the API.
+    Config,
+    /// The local cluster.
+    Local,
+}
+
+/// A cluster as the data plane sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cluster {
+    /// Its unique name.
+    pub name: ClusterName,
+    /// At least one backend, in the order given.
+    pub backends: Vec<Backend>,
+    /// Certificates for its backends.
+    pub tls: TlsFiles,
+    /// Who registered it.
+    pub source: Source,
+}
+
+/// The set of clusters at one moment: `local-cluster` first, then by name. Never changed in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    clusters: Vec<Arc<Cluster>>,
+}
+
+/// Why a backend URL was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Not `http://…` or `https://…`.
+    #[error("must start with http:// or https://")]
+    Scheme,
+    /// Empty or malformed host, or a port that is no number from 1 to 65535.
+    #[error("must name a host and, if any, a port from 1 to 65535")]
+    Authority,
+    /// A path, query, fragment or user information.
+    #[error("must be only scheme, host and port: no path, query or user")]
+    Extra,
+}
+
+// === impl Backend ===
+
+impl FromStr for Backend {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let (tls, rest) = if let Some(rest) = text.strip_prefix("https://") {
+            (true, rest)
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            (false, rest)
+        } else {
+            return Err(UrlError::Scheme);
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '@', '\\']) {
+            return Err(UrlError::Extra);
+        }
+        let authority: http::uri::Authority = rest.parse().map_err(|_| UrlError::Authority)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let explicit_port = rest.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+        let port = match explicit_port {
+            Some((_, port)) => port.parse().ok().filter(|p| *p != 0).ok_or(UrlError::Authority)?,
+            None if tls => 443,
+            None => 80,
+        };
+        if host.is_empty() {
+            return Err(UrlError::Authority);
+        }
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Sorts the clusters; of two with one name the first is kept.
+    pub fn new(clusters: impl IntoIterator<Item = Cluster>) -> Self {
+        let mut clusters: Vec<_> = clusters.into_iter().map(Arc::new).collect();
+        clusters.sort_by(|a, b| a.name.cmp(&b.name));
+        clusters.dedup_by(|b, a| a.name == b.name);
+        Self { clusters }
+    }
+
+    /// The cluster of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Cluster>> {
+        // Few clusters and one cache line each: a linear search beats hashing the name.
+        self.clusters.iter().find(|c| c.name.as_str() == name)
+    }
+
+    /// All clusters, `local-cluster` first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Cluster>> {
+        self.clusters.iter()
+    }
+
+    /// How many clusters there are.
+    pub fn len(&self) -> usize {
+        self.clusters.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backend_urls_are_scheme_host_and_port_only() {
+        let parse = |text: &str| text.parse::<Backend>().map(|b| b.to_string());
+        assert_eq!(parse("https://a.example.com"), Ok("https://a.example.com:443".into()));
+        assert_eq!(parse("http://[::1]:8080/"), Ok("http://[::1]:8080".into()));
+        assert_eq!(parse("http://[::1]"), Ok("http://[::1]:80".into()));
+        assert_eq!(parse("ftp://a"), Err(UrlError::Scheme));
+        assert_eq!(parse("https://a/api"), Err(UrlError::Extra));
+        assert_eq!(parse("https://u:p@a"), Err(UrlError::Extra));
+        for bad in ["https://", "https://:80", "http://a:0", "http://a:70000", "http://a:", "http://a b"] {
+            assert_eq!(parse(bad), Err(UrlError::Authority), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Plain data that every module speaks: names, clusters, callers. Parsed on construction, no I/O.
+
+mod cluster;
+mod name;
+mod principal;
+
+pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
+pub use principal::{Caller, Principal};

@@ -1,0 +1,52 @@
+//! Header names that are not in the `http` crate, and the hop-by-hop set.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Whether every member of a fan-out answered: `true` or `false`.
+pub const FEDGATE_COMPLETE: HeaderName = HeaderName::from_static("fedgate-complete");
+/// What each member of a fan-out answered (an RFC 9651 list).
+pub const FEDGATE_CLUSTERS: HeaderName = HeaderName::from_static("fedgate-clusters");
+/// Request: `deny` asks for an error in place of a partial answer.
+pub const FEDGATE_PARTIAL: HeaderName = HeaderName::from_static("fedgate-partial");
+/// Sensu's paging token.
+pub const SENSU_CONTINUE: HeaderName = HeaderName::from_static("sensu-continue");
+/// Correlates a request over gateway, clusters and logs.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Client address chain.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Host that the client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Scheme that the client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes the hop-by-hop headers (RFC 9110 §7.6.1) and those that `Connection` names.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+    ] {
+        headers.remove(name);
+    }
+}
