@@ -1,0 +1,54 @@
+use http::StatusCode;
+
+use crate::error::{Classify, ErrorKind, Reply};
+
+/// Why a request has no route. All are the client's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// `CONNECT` or `TRACE`.
+    #[error("this method is not supported")]
+    Method,
+    /// A dot segment in any spelling, `//`, NUL, a bad percent-encoding, or an encoded slash outside an asset's name.
+    #[error(
+        "the path is not valid: no dot segments, empty segments, NUL, or encoded slashes outside asset names"
+    )]
+    Path,
+    /// A namespace such as `@x`, `x@` or `a@b@c`.
+    #[error("the namespace is not valid: write <namespace> or <namespace>@<cluster>")]
+    Namespace,
+    /// A cluster that is not in the registry.
+    #[error("cluster {cluster:?} is not registered")]
+    NotRegistered {
+        /// The name asked for.
+        cluster: String,
+    },
+    /// `clusters=` with an empty or malformed name.
+    #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
+    Clusters,
+    /// `limit` that is no integer, or negative.
+    #[error("the query parameter limit is not valid: write an integer of 0 or more")]
+    Limit,
+    /// `partial` that is neither `true` nor `false`.
+    #[error("the query parameter partial is not valid: write true or false")]
+    Partial,
+    /// A path that nobody answers.
+    #[error("not found")]
+    NotFound,
+}
+
+impl Classify for RouteError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Client
+    }
+
+    fn reply(&self) -> Reply {
+        let (status, code) = match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
+            Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
+            Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial => {
+                (StatusCode::BAD_REQUEST, 1)
+            }
+        };
+        Reply::router(status, code, self.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::RouteError;
+
+/// Percent-decodes one path segment; bad escapes and bytes that are no UTF-8 are refused.
+pub fn decode(segment: &str) -> Result<Cow<'_, str>, RouteError> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
+    if !escapes_are_well_formed(segment) {
+        return Err(RouteError::Path);
+    }
+    percent_decode_str(segment).decode_utf8().map_err(|_| RouteError::Path)
+}
+
+/// Refuses what Sensu's store would take for another key than the one authorized: its keys are joined and cleaned
+/// after decoding, so `..%2F` in a name reaches other namespaces.
+pub(super) fn check(path: &str) -> Result<(), RouteError> {
+    let mut segments = path.strip_prefix('/').ok_or(RouteError::Path)?.split('/').peekable();
+    // The name of an asset is the one place where Sensu's own grammar has a slash.
+    let mut before: [&str; 2] = ["", ""];
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        if segment.is_empty() {
+            // A trailing slash is just another path, which nobody answers.
+            return if last { Ok(()) } else { Err(RouteError::Path) };
+        }
+        let decoded = decode(segment)?;
+        if decoded.contains('\0') || matches!(&*decoded, "." | "..") {
+            return Err(RouteError::Path);
+        }
+        if decoded.contains('/') && (before[1] != "assets" || has_dot_or_empty(&decoded)) {
+            return Err(RouteError::Path);
+        }
+        before = [before[1], segment];
+    }
+    Ok(())
+}
+
+/// Whether a name with slashes has a component that is empty, `.` or `..`.
+pub fn has_dot_or_empty(name: &str) -> bool {
+    name.split('/').any(|component| matches!(component, "" | "." | ".."))
+}
+
+/// The raw segment without its `@cluster`, written `@` or `%40`; the namespace's own bytes are kept.
+pub(super) fn unqualified(segment: &str) -> &str {
+    let at = segment.find('@');
+    let encoded = segment.find("%40");
+    let cut = match (at, encoded) {
+        (Some(a), Some(b)) => a.min(b),
+        (Some(cut), None) | (None, Some(cut)) => cut,
+        (None, None) => segment.len(),
+    };
+    &segment[..cut]
+}
+
+fn escapes_are_well_formed(segment: &str) -> bool {
+    let mut bytes = segment.bytes();
+    while let Some(b) = bytes.next() {
+        let hex = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());
+        if b == b'%' && !(hex(bytes.next()) && hex(bytes.next())) {
+            return false;
+        }
+    }
+    true
+}

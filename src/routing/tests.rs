@@ -1,0 +1,243 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::types::{Cluster, Source, TlsFiles};
+
+fn clusters() -> Snapshot {
+    Snapshot::new(["beta", "local-cluster", "alpha"].map(|name| Cluster {
+        name: name.parse().unwrap(),
+        backends: Vec::new(),
+        tls: TlsFiles::default(),
+        source: Source::Config,
+    }))
+}
+
+fn go(method: &str, target: &str) -> Result<Route, RouteError> {
+    route(&method.parse().unwrap(), target, &clusters(), Scope::All)
+}
+
+fn forward(method: &str, target: &str) -> Forward {
+    match go(method, target) {
+        Ok(Route::Forward(forward)) => forward,
+        other => panic!("{method} {target}: {other:?}"),
+    }
+}
+
+fn list(target: &str) -> List {
+    match go("GET", target) {
+        Ok(Route::List(list)) => list,
+        other => panic!("{target}: {other:?}"),
+    }
+}
+
+fn members(list: &List) -> Vec<&str> {
+    list.members.iter().map(ClusterName::as_str).collect()
+}
+
+#[test]
+fn prefix_routes_strip_the_prefix_and_nothing_else() {
+    for (target, cluster, upstream) in [
+        (
+            "/c/alpha/api/core/v2/namespaces/default/checks?limit=5",
+            "alpha",
+            "/api/core/v2/namespaces/default/checks?limit=5",
+        ),
+        ("/c/~/auth", "local-cluster", "/auth"),
+        ("/c/beta/graphql", "beta", "/graphql"),
+        (
+            "/c/alpha/api/core/v2/namespaces/d%65fault/assets/a%2Fb",
+            "alpha",
+            "/api/core/v2/namespaces/d%65fault/assets/a%2Fb",
+        ),
+    ] {
+        let forward = forward("GET", target);
+        assert_eq!((forward.cluster.as_str(), &*forward.target), (cluster, upstream));
+        assert_eq!(forward.qualify, None);
+        assert!(forward.prefix.is_some());
+    }
+    assert_eq!(go("GET", "/c/nope/api"), Err(RouteError::NotRegistered { cluster: "nope".into() }));
+    assert_eq!(go("GET", "/c/alpha/n/default"), Ok(Route::Web));
+}
+
+#[test]
+fn qualified_namespaces_go_to_their_cluster_without_the_suffix() {
+    for target in [
+        "/api/core/v2/namespaces/default@alpha/checks/cpu?x=1",
+        "/api/core/v2/namespaces/default%40alpha/checks/cpu?x=1",
+    ] {
+        let forward = forward("GET", target);
+        assert_eq!(forward.cluster.as_str(), "alpha");
+        assert_eq!(forward.target, "/api/core/v2/namespaces/default/checks/cpu?x=1");
+        assert_eq!(forward.qualify, Some(Kind::Resource));
+    }
+    let same = forward("PUT", "/api/core/v2/namespaces/default@local-cluster/checks/cpu");
+    assert_eq!((same.cluster.is_local(), same.qualify), (true, None));
+    assert_eq!(same.target, "/api/core/v2/namespaces/default/checks/cpu");
+    assert_eq!(
+        go("GET", "/api/core/v2/namespaces/default@nope/checks/cpu"),
+        Err(RouteError::NotRegistered { cluster: "nope".into() })
+    );
+}
+
+#[test]
+fn namespace_objects_route_by_their_own_name() {
+    let one = forward("PUT", "/api/core/v2/namespaces/ops@beta");
+    assert_eq!((one.cluster.as_str(), &*one.target), ("beta", "/api/core/v2/namespaces/ops"));
+    assert_eq!(one.qualify, Some(Kind::Namespace));
+    assert_eq!(forward("POST", "/api/core/v2/namespaces").body, BodyRule::ChoosesCluster);
+}
+
+#[test]
+fn malformed_namespaces_are_refused() {
+    for ns in ["@x", "x@", "a@b@c", "%40x", "x%40", "a@b%40c"] {
+        let target = format!("/api/core/v2/namespaces/{ns}/checks");
+        assert_eq!(go("GET", &target), Err(RouteError::Namespace), "{ns}");
+    }
+}
+
+#[test]
+fn traversal_in_any_spelling_is_refused() {
+    for path in [
+        "/api/core/v2/namespaces/../users",
+        "/api/core/v2/namespaces/%2e%2E/users",
+        "/api/core/v2/namespaces/a/checks/..%2Fb%2Fsecret",
+        "/api/core/v2/namespaces/..%2Fchecks%2Fa%2Fb",
+        "/api/core/v2/namespaces/a/checks/%2fx",
+        "/api/core/v2/namespaces/a/assets/..%2Fb",
+        "/api/core/v2/namespaces/a/assets/b%2F..%2Fc",
+        "/api/core/v2/namespaces/a/assets/b%2F",
+        "/api/core/v2//users",
+        "/api/./core",
+        "/c/alpha/api/core/v2/namespaces/..%2Fx",
+        "/c/../api",
+        "/api/core/v2/namespaces/a/checks/x%00",
+        "/api/core/v2/namespaces/a/checks/%zz",
+        "/api/core/v2/namespaces/a/checks/%ff",
+    ] {
+        assert_eq!(go("GET", path), Err(RouteError::Path), "{path}");
+    }
+    assert!(go("GET", "/api/core/v2/namespaces/a/assets/sensu%2Fcheck-cpu").is_ok());
+    assert_eq!(go("TRACE", "/"), Err(RouteError::Method));
+}
+
+#[test]
+fn list_forms_fan_out_to_every_cluster_with_the_local_one_first() {
+    for target in [
+        "/api/core/v2/namespaces/default/events",
+        "/api/core/v2/namespaces/default/events/web-1",
+        "/api/core/v2/namespaces/default/silenced/subscriptions/entity:web-1",
+        "/api/core/v2/namespaces/default/silenced/checks/cpu",
+        "/api/core/v2/silenced/checks/cpu",
+        "/api/core/v2/entities",
+        "/api/core/v2/namespaces",
+    ] {
+        let list = list(target);
+        assert_eq!(members(&list), ["local-cluster", "alpha", "beta"], "{target}");
+        assert_eq!(list.target, target);
+    }
+    assert_eq!(list("/api/core/v2/namespaces").kind, Kind::Namespace);
+}
+
+#[test]
+fn cluster_wide_lists_stay_local_until_asked_for_more() {
+    for kind in CLUSTER_WIDE_KINDS {
+        let target = format!("/api/core/v2/{kind}");
+        assert!(forward("GET", &target).cluster.is_local());
+        let asked = list(&format!("{target}?clusters=*"));
+        assert_eq!(asked.members.len(), 3);
+    }
+}
+
+const CLUSTER_WIDE_KINDS: [&str; 4] = ["users", "apikeys", "clusterroles", "clusterrolebindings"];
+
+#[test]
+fn the_gateways_own_parameters_are_taken_out_of_the_query() {
+    let list = list(
+        "/api/core/v2/events?a=%20b&clusters=beta,alpha&limit=10&c;d&continue=xyz&partial=false&clusters=alpha",
+    );
+    assert_eq!(members(&list), ["alpha", "beta"]);
+    assert_eq!(list.target, "/api/core/v2/events?a=%20b&c;d");
+    assert!(list.strict);
+}
+
+#[test]
+fn wrong_parameters_are_refused_by_name() {
+    for (query, error) in [
+        ("limit=-1", RouteError::Limit),
+        ("limit=x", RouteError::Limit),
+        ("limit=", RouteError::Limit),
+        ("clusters=", RouteError::Clusters),
+        ("clusters=a,,b", RouteError::Clusters),
+        ("clusters=a:b", RouteError::Clusters),
+        ("partial=no", RouteError::Partial),
+        ("clusters=gone", RouteError::NotRegistered { cluster: "gone".into() }),
+    ] {
+        assert_eq!(go("GET", &format!("/api/core/v2/events?{query}")), Err(error), "{query}");
+    }
+}
+
+#[test]
+fn a_qualified_list_has_one_member() {
+    let list = list("/api/core/v2/namespaces/default@alpha/events?clusters=beta");
+    assert_eq!(members(&list), ["alpha"]);
+    assert_eq!(list.target, "/api/core/v2/namespaces/default/events");
+}
+
+#[test]
+fn the_default_scope_can_be_local() {
+    let route = route(&Method::GET, "/api/core/v2/events", &clusters(), Scope::Local);
+    assert!(matches!(route, Ok(Route::List(list)) if members(&list) == ["local-cluster"]));
+}
+
+#[test]
+fn entity_writes_pin_the_namespace_and_name_of_the_path() {
+    let put = forward("PUT", "/api/core/v2/namespaces/default@alpha/entities/web%2D1");
+    assert_eq!(
+        put.body,
+        BodyRule::Namespaced {
+            kind: Kind::Resource,
+            must_equal: Some("default".into()),
+            name: Some("web-1".into())
+        }
+    );
+    let raw = forward("POST", "/c/alpha/api/core/v2/namespaces/default/entities");
+    assert_eq!(raw.body, BodyRule::MustEqual { namespace: "default".into(), name: None });
+}
+
+#[test]
+fn credentials_are_asked_for_where_sensu_asks() {
+    for (path, scope) in [
+        ("/api/core/v2/events", Some(AuthScope::Api)),
+        ("/api", Some(AuthScope::Api)),
+        ("/api/x/../..", Some(AuthScope::Api)),
+        ("/c/alpha/api/core/v2/events", Some(AuthScope::Api)),
+        ("/c/alpha/auth", None),
+        ("/graphql", Some(AuthScope::GraphQl)),
+        ("/auth/token", None),
+        ("/api/enterprise/authentication/v2/oidc/token", None),
+        ("/apix", None),
+    ] {
+        assert_eq!(auth_scope(path), scope, "{path}");
+    }
+}
+
+#[test]
+fn unauthenticated_sensu_endpoints_are_not_exposed() {
+    for path in ["/metrics", "/api/core/v2/tessen/metrics", "/c/alpha/api/core/v2/tessen/metrics"] {
+        assert_eq!(go("POST", path), Err(RouteError::NotFound));
+    }
+}
+
+proptest! {
+    #[test]
+    fn routing_is_total(target in "/[a-z@%/.0-9A-F?&=,~-]{0,60}") {
+        fuzzing::route_is_total_and_stable(target.as_bytes());
+    }
+
+    #[test]
+    fn routing_of_api_paths_is_stable(
+        ns in "[a-z@%40.]{1,12}", kind in "(checks|events|entities|silenced)", rest in "(/[a-z%2F.]{1,8}){0,3}"
+    ) {
+        fuzzing::route_is_total_and_stable(format!("/api/core/v2/namespaces/{ns}/{kind}{rest}").as_bytes());
+    }
+}
