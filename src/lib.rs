@@ -3,7 +3,9 @@
 //! (The picture of a request's life and the table of layers are filled in with the modules.)
 
 pub mod error;
+pub mod listener;
 pub mod routing;
+pub mod telemetry;
 pub mod types;
 pub mod wire;
 

@@ -1,0 +1,271 @@
+//! From a listening socket to HTTP requests: TLS, HTTP/1.1 and HTTP/2, bounds, and a graceful end.
+//!
+//! ```text
+//! accept ─ connection limit ─ TLS (ALPN) ─ hyper ─ service
+//!          └── one deadline until the first complete head ──┘
+//! ```
+//!
+//! One [`Listener`] runs on each worker, with a socket of its own; nothing is shared but the count of connections.
+
+mod socket;
+mod tls;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+use tower::Service;
+
+use crate::wire::Body;
+
+pub use socket::{BindError, bind};
+pub use tls::{ServerTls, TlsError};
+
+/// Bounds of a listener.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Concurrent HTTP/2 streams of one connection.
+    pub streams: u32,
+    /// Header fields of one request.
+    pub headers: usize,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
+    /// From the accepted connection to its first complete head, TLS handshake included.
+    pub head_timeout: Duration,
+}
+
+/// What is known of a connection; in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnInfo {
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// How far the process is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Accepting and serving.
+    Running,
+    /// Still accepting and serving, but no longer ready.
+    Announcing,
+    /// No new connections; those that exist finish their requests.
+    Draining,
+}
+
+/// One worker's listener.
+pub struct Listener {
+    config: Config,
+    tls: Option<ServerTls>,
+    connections: Arc<Semaphore>,
+    phase: watch::Receiver<Phase>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// `connections` is shared by all workers; its permits bound the open connections of the process.
+    pub fn new(
+        config: Config,
+        tls: Option<ServerTls>,
+        connections: Arc<Semaphore>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        Self { config, tls, connections, phase }
+    }
+
+    /// Accepts until [`Phase::Draining`], then waits for the connections to finish what they do.
+    pub async fn serve<S>(mut self, socket: TcpListener, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let graceful = GracefulShutdown::new();
+        let mut phase = self.phase.clone();
+        let mut draining = pin!(async move {
+            // A closed channel is a control plane that is gone: the same as an order to drain.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+        });
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut draining => break,
+                accepted = self.accept(&socket) => accepted,
+            };
+            let Some((stream, peer, permit)) = accepted else { continue };
+            let connection = self.connection(stream, peer, service.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                connection.await;
+                drop(permit);
+            });
+        }
+        drop(socket);
+        graceful.shutdown().await;
+    }
+
+    async fn accept(
+        &mut self,
+        socket: &TcpListener,
+    ) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        // Past the limit, connections wait in the kernel's backlog.
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                Some((stream, peer, permit))
+            }
+            Err(error) => {
+                // Of the connection: nothing to do. Of the process (no descriptors): give it a moment.
+                if !is_connection_error(&error) {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                None
+            }
+        }
+    }
+
+    /// One connection, from handshake to end.
+    fn connection<I, S>(
+        &self,
+        io: I,
+        peer: SocketAddr,
+        service: S,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let deadline = Instant::now() + self.config.head_timeout;
+        let tls = self.tls.clone();
+        let config = self.config.clone();
+        async move {
+            let Some(tls) = tls else {
+                let info = ConnInfo { peer, tls: false };
+                return serve_io(&config, io, info, service, watcher, deadline).await;
+            };
+            match tokio::time::timeout_at(deadline, tls.accept(io)).await {
+                Ok(Ok(stream)) => {
+                    let info = ConnInfo { peer, tls: true };
+                    serve_io(&config, stream, info, service, watcher, deadline).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+/// Serves one connection over any transport. Ends it when no request has arrived by `deadline`.
+pub async fn serve_io<I, S>(
+    config: &Config,
+    io: I,
+    info: ConnInfo,
+    service: S,
+    watcher: hyper_util::server::graceful::Watcher,
+    deadline: Instant,
+) where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let begun = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&begun);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(info);
+        // The stack has no back-pressure of its own: its bounds answer 503 in place of waiting.
+        service.clone().call(request)
+    });
+    let builder = builder(config);
+    let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
+    let mut connection = pin!(watcher.watch(connection));
+    tokio::select! {
+        biased;
+        ended = &mut connection => log_end(info, &ended),
+        () = tokio::time::sleep_until(deadline) => {
+            if begun.load(Ordering::Relaxed) {
+                let ended = connection.await;
+                log_end(info, &ended);
+            } else {
+                tracing::debug!(peer = %info.peer, "no request arrived in time");
+            }
+        }
+    }
+}
+
+fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(peer = %info.peer, %error, "connection ended");
+    }
+}
+
+fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // No `pipeline_flush`: with it hyper 1.12 closes without flushing its own 400 and 431.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(KEEP_ALIVE)
+        .max_headers(config.headers)
+        .max_buf_size(config.head_bytes.max(MIN_BUFFER));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.streams)
+        .max_header_list_size(u32::try_from(config.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+fn is_connection_error(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// How long an idle connection waits for its next head: above the 60 s of common load balancers, which must be the
+/// side that closes.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long an HTTP/2 peer may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Pause after an accept error of the process.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// hyper's lower bound for its buffer.
+const MIN_BUFFER: usize = 8192;
+
+/// Envoy's edge advice: a stream may have 64 KiB under way, so that 100 of them stay small.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

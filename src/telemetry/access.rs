@@ -1,0 +1,193 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tower::{Layer, Service};
+
+use super::RequestId;
+use crate::{
+    error::BoxError,
+    types::ClusterName,
+    wire::{Body, header::X_REQUEST_ID},
+};
+
+/// What the inner layers know for the access line; left in the response's extensions.
+#[derive(Clone, Debug, Default)]
+pub struct AccessInfo {
+    /// The kind of route: a bounded set of names.
+    pub route: &'static str,
+    /// The one cluster that answered, if it was one.
+    pub cluster: Option<ClusterName>,
+    /// The caller's user name.
+    pub subject: Option<String>,
+}
+
+/// Gives every request an id, echoes it, and writes one line when its response has ended, however it ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccessLogLayer;
+
+/// The service of [`AccessLogLayer`].
+#[derive(Clone, Debug)]
+pub struct AccessLog<S>(S);
+
+/// Written when dropped, so that a client that left is logged too.
+struct Line {
+    id: RequestId,
+    method: Method,
+    path: String,
+    begun: Instant,
+    status: StatusCode,
+    info: AccessInfo,
+    bytes: u64,
+    outcome: &'static str,
+}
+
+struct Counted {
+    inner: Body,
+    line: Line,
+}
+
+// === impl AccessLogLayer ===
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = AccessLog<S>;
+
+    fn layer(&self, inner: S) -> AccessLog<S> {
+        AccessLog(inner)
+    }
+}
+
+// === impl AccessLog ===
+
+impl<S, B> Service<Request<B>> for AccessLog<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = RequestId::ensure(request.headers_mut());
+        request.extensions_mut().insert(id.clone());
+        let mut line = Line {
+            method: request.method().clone(),
+            path: loggable_path(request.uri().path()),
+            begun: now(),
+            status: StatusCode::OK,
+            info: AccessInfo::default(),
+            bytes: 0,
+            outcome: "aborted",
+            id,
+        };
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            line.status = response.status();
+            line.info = response.extensions_mut().remove().unwrap_or_default();
+            response.headers_mut().insert(X_REQUEST_ID, line.id.header());
+            if response.body().is_end_stream() {
+                line.end("complete");
+                return Ok(response);
+            }
+            Ok(response.map(|inner| Body::boxed(Counted { inner, line })))
+        })
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if self.inner.is_end_stream() {
+                    self.line.outcome = "complete";
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.line.outcome = "cut",
+            Poll::Ready(None) => self.line.outcome = "complete",
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn end(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        tracing::info!(
+            request_id = %self.id,
+            method = %self.method,
+            path = self.path,
+            route = self.info.route,
+            cluster = self.info.cluster.as_ref().map(ClusterName::as_str),
+            subject = self.info.subject,
+            status = self.status.as_u16(),
+            bytes = self.bytes,
+            duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome = self.outcome,
+            "request"
+        );
+    }
+}
+
+/// The path without query, bounded, and without the name of an API key: the name is the key.
+fn loggable_path(path: &str) -> String {
+    let path = match path.find("/apikeys/") {
+        Some(at) => &path[..at + "/apikeys/".len()],
+        None => path,
+    };
+    path.chars().take(MAX_PATH).collect()
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Longest path in a log line, in characters.
+const MAX_PATH: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_keys_never_reach_the_log() {
+        let path = loggable_path("/c/alpha/api/core/v2/apikeys/0d2a-secret");
+        assert_eq!(path, "/c/alpha/api/core/v2/apikeys/");
+    }
+}

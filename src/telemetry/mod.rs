@@ -1,0 +1,9 @@
+//! What the process says about itself: logs, one access line per request, request ids.
+
+mod access;
+mod logs;
+mod request_id;
+
+pub use access::{AccessInfo, AccessLog, AccessLogLayer};
+pub use logs::{Format, LogHandle, init};
+pub use request_id::RequestId;
