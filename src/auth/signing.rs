@@ -152,7 +152,7 @@ fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
 }
 
 /// RFC 7468 text encoding.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = text.as_str();
