@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod types;
+pub mod upstream;
 pub mod wire;
 
 #[doc(hidden)]
