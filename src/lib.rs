@@ -8,6 +8,7 @@ pub mod listener;
 pub mod routing;
 pub mod telemetry;
 pub mod types;
+pub mod upstream;
 pub mod wire;
 
 #[doc(hidden)]

@@ -1,0 +1,243 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Config,
+    body::PooledBody,
+    error::{Error, Phase, UnexpectedUpgrade},
+    pool::{Connection, Pool},
+};
+use crate::{
+    types::{Cluster, ClusterName},
+    wire::{Body, header::strip_hop_by_hop},
+};
+
+/// One worker's way to one cluster: a pool per backend.
+pub struct ClusterClient {
+    cluster: Arc<Cluster>,
+    config: Config,
+    /// In the order of the cluster's backends; never empty.
+    pools: Vec<Arc<Pool>>,
+    /// Index of the backend that answered last.
+    last_good: AtomicUsize,
+}
+
+type Outgoing = Request<Full<Bytes>>;
+
+/// An attempt that gave no answer.
+struct Failed {
+    error: Error,
+    /// Whether, and where, to try again.
+    again: Again,
+}
+
+enum Again {
+    /// The request may have been carried out, or there is no point in repeating it.
+    No,
+    /// An unused connection had gone stale: the same backend, on a new connection.
+    NewConnection(Outgoing),
+    /// Nothing was sent: the next backend.
+    NextBackend(Outgoing),
+}
+
+// === impl ClusterClient ===
+
+impl ClusterClient {
+    pub(super) fn new(cluster: Arc<Cluster>, config: Config, pools: Vec<Arc<Pool>>) -> Self {
+        Self { cluster, config, pools, last_good: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &ClusterName {
+        &self.cluster.name
+    }
+
+    /// The cluster as it was registered.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Connections of this worker that are open now, used and unused.
+    pub fn connections(&self) -> usize {
+        self.pools.iter().map(|pool| pool.open()).sum()
+    }
+
+    /// Sends a request to one backend over HTTP/1.1 and returns the answer once its head is there.
+    ///
+    /// The target must be in origin form and is sent byte for byte. Headers are sent as they are but for
+    /// `Content-Length` and `Transfer-Encoding`, which follow from the body (RFC 9112 §6); hop-by-hop headers
+    /// of the answer are removed (RFC 9110 §7.6.1).
+    ///
+    /// A request that was not sent is sent to the next backend. One that was sent is repeated only when a
+    /// reused connection turns out closed before any byte of an answer, and only if its method is idempotent:
+    /// a Sensu backend answers some bad requests by closing the connection.
+    ///
+    /// Errors name the cluster. Errors of the body are [`Error`] too, boxed.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
+        self.send_with(request, None).await
+    }
+
+    /// Like [`ClusterClient::send`], with a deadline for the head in place of the head timeout.
+    pub async fn send_with(
+        &self,
+        request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, Error> {
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + self.config.head_timeout);
+        let mut request = outgoing(request);
+        let mut order = self.order();
+        let mut index = order.next().unwrap_or_default();
+        let mut new_connection = false;
+        let mut retries = self.config.retries;
+        loop {
+            let failed = match attempt(&self.pools[index], request, new_connection, deadline).await {
+                Ok(response) => {
+                    self.last_good.store(index, Relaxed);
+                    return Ok(response);
+                }
+                Err(failed) => *failed,
+            };
+            if retries == 0 || Instant::now() >= deadline {
+                return Err(failed.error);
+            }
+            retries -= 1;
+            match failed.again {
+                Again::No => return Err(failed.error),
+                Again::NewConnection(unsent) => {
+                    // One stale connection suggests that the other unused ones are stale too.
+                    new_connection = true;
+                    request = unsent;
+                }
+                Again::NextBackend(unsent) => {
+                    let Some(next) = order.next() else { return Err(failed.error) };
+                    index = next;
+                    request = unsent;
+                }
+            }
+        }
+    }
+
+    /// Each backend once, from the one that answered last.
+    fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.pools.len();
+        let first = self.last_good.load(Relaxed);
+        (first..count).chain(0..first)
+    }
+}
+
+impl fmt::Debug for ClusterClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterClient").field("cluster", self.name()).finish_non_exhaustive()
+    }
+}
+
+/// One backend, one connection.
+async fn attempt(
+    pool: &Arc<Pool>,
+    request: Outgoing,
+    new_connection: bool,
+    deadline: Instant,
+) -> Result<Response<Body>, Box<Failed>> {
+    if !new_connection && let Some(connection) = pool.checkout() {
+        return exchange(pool, connection, request, true, deadline).await;
+    }
+    match pool.open_new(deadline).await {
+        Ok(connection) => exchange(pool, connection, request, false, deadline).await,
+        Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
+        Err(error) => Err(Failed::new(error, Again::NextBackend(request))),
+    }
+}
+
+/// Sends the request and waits for the head of the answer.
+async fn exchange(
+    pool: &Arc<Pool>,
+    mut connection: Connection,
+    request: Outgoing,
+    reused: bool,
+    deadline: Instant,
+) -> Result<Response<Body>, Box<Failed>> {
+    let copy = (reused && is_idempotent(request.method())).then(|| request.clone());
+    connection.listen();
+    let mut failure = match timeout_at(deadline, connection.sender.try_send_request(request)).await {
+        Ok(Ok(response)) => return accept(pool, connection, response),
+        Ok(Err(failure)) => failure,
+        Err(_) => {
+            let (cluster, backend) = (pool.cluster().name.clone(), pool.backend().clone());
+            let error = Error::Timeout { cluster, backend, phase: Phase::Head };
+            return Err(Failed::new(error, Again::No));
+        }
+    };
+    let again = match failure.take_message() {
+        Some(unsent) if reused => Again::NewConnection(unsent),
+        Some(unsent) => Again::NextBackend(unsent),
+        None if connection.heard() => Again::No,
+        None => copy.map_or(Again::No, Again::NewConnection),
+    };
+    let error = Error::exchange(&pool.cluster().name, pool.backend(), failure.into_error());
+    Err(Failed::new(error, again))
+}
+
+/// Hands on an answer whose head is there, with a body that knows its connection.
+fn accept(
+    pool: &Arc<Pool>,
+    connection: Connection,
+    mut response: Response<Incoming>,
+) -> Result<Response<Body>, Box<Failed>> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (cluster, backend) = (pool.cluster().name.clone(), pool.backend().clone());
+        let error = Error::BadResponse { cluster, backend, source: UnexpectedUpgrade.into() };
+        return Err(Failed::new(error, Again::No));
+    }
+    strip_hop_by_hop(response.headers_mut());
+    Ok(response.map(|incoming| {
+        if incoming.is_end_stream() {
+            pool.park(connection);
+            return Body::empty();
+        }
+        Body::boxed(PooledBody::new(incoming, pool.clone(), connection))
+    }))
+}
+
+/// Makes the request fit for HTTP/1.1 and for being repeated.
+fn outgoing(request: Request<Bytes>) -> Outgoing {
+    let (mut parts, body) = request.into_parts();
+    parts.version = Version::HTTP_11;
+    // They are the gateway's own and would be copied with every copy of the request.
+    parts.extensions = Extensions::new();
+    // A length that contradicts the body would let the rest be read as another request.
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    if body.is_empty() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Request::from_parts(parts, Full::new(body))
+}
+
+/// Whether doing it twice is like doing it once (RFC 9110 §9.2.2), among the methods that Sensu knows.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn new(error: Error, again: Again) -> Box<Self> {
+        Box::new(Self { error, again })
+    }
+}

@@ -1,0 +1,204 @@
+use std::error::Error as StdError;
+
+use http::StatusCode;
+
+use super::connect::ConnectError;
+use crate::{
+    error::{BoxError, Classify, ErrorKind, Reply},
+    types::{Backend, ClusterName},
+};
+
+/// Why a cluster gave no answer, or no whole one.
+///
+/// The text names the cluster and may reach clients. Backend and cause are for the log: [`Error::backend`] and
+/// [`source`](StdError::source).
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be opened: name, routing, or nobody listens. Nothing was sent.
+    #[error("cluster \"{cluster}\" is unreachable")]
+    Connect {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend that was tried last.
+        backend: Backend,
+        /// What failed.
+        source: ConnectError,
+    },
+    /// The handshake failed: an unknown CA, a wrong name, an expired or refused certificate, or certificate
+    /// files that cannot be used.
+    #[error("the TLS handshake with cluster \"{cluster}\" failed")]
+    Tls {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend that was tried last.
+        backend: Backend,
+        /// What failed.
+        source: BoxError,
+    },
+    /// The cluster took longer than it may.
+    #[error("cluster \"{cluster}\" did not answer in time")]
+    Timeout {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend that was waited for.
+        backend: Backend,
+        /// What was waited for.
+        phase: Phase,
+    },
+    /// The connection was closed before an answer. An ordinary reaction of a Sensu backend to some bad requests.
+    #[error("cluster \"{cluster}\" closed the connection without an answer")]
+    Dropped {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend.
+        backend: Backend,
+        /// What hyper saw.
+        source: hyper::Error,
+    },
+    /// The answer is not HTTP/1.1, has too large a head, or is an upgrade that nobody asked for.
+    #[error("the answer of cluster \"{cluster}\" is not valid HTTP")]
+    BadResponse {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend.
+        backend: Backend,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// The body of an answer ended early or was framed badly. The head has been passed on by then.
+    #[error("the answer of cluster \"{cluster}\" broke off")]
+    Body {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend.
+        backend: Backend,
+        /// What hyper saw.
+        source: hyper::Error,
+    },
+    /// All `max_connections` to the backend are in use: it is slow, or asked too much.
+    #[error("too many requests to cluster \"{cluster}\" are in flight")]
+    Overload {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The backend.
+        backend: Backend,
+    },
+}
+
+/// What was waited for when the time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A connection.
+    Connect,
+    /// The head of the answer.
+    Head,
+    /// The next part of the body.
+    Body,
+}
+
+/// An upgrade that was not asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("status 101 without an upgrade request")]
+pub(super) struct UnexpectedUpgrade;
+
+// === impl Error ===
+
+impl Error {
+    /// The cluster that failed.
+    pub fn cluster(&self) -> &ClusterName {
+        match self {
+            Self::Connect { cluster, .. }
+            | Self::Tls { cluster, .. }
+            | Self::Timeout { cluster, .. }
+            | Self::Dropped { cluster, .. }
+            | Self::BadResponse { cluster, .. }
+            | Self::Body { cluster, .. }
+            | Self::Overload { cluster, .. } => cluster,
+        }
+    }
+
+    /// The backend that failed, the last one of several. For the log only.
+    pub fn backend(&self) -> &Backend {
+        match self {
+            Self::Connect { backend, .. }
+            | Self::Tls { backend, .. }
+            | Self::Timeout { backend, .. }
+            | Self::Dropped { backend, .. }
+            | Self::BadResponse { backend, .. }
+            | Self::Body { backend, .. }
+            | Self::Overload { backend, .. } => backend,
+        }
+    }
+
+    /// The name of this failure in `Fedgate-Clusters` and in metrics.
+    ///
+    /// [`Error::Overload`] counts as `unreachable`: nothing was sent.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } | Self::Overload { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::Timeout { .. } => "timeout",
+            Self::Dropped { .. } | Self::BadResponse { .. } => "server-error",
+            Self::Body { .. } => "bad-body",
+        }
+    }
+
+    /// Sorts a failed attempt to connect.
+    pub(super) fn connect(cluster: &ClusterName, backend: &Backend, source: ConnectError) -> Self {
+        let (cluster, backend) = (cluster.clone(), backend.clone());
+        match source {
+            ConnectError::Timeout => Self::Timeout { cluster, backend, phase: Phase::Connect },
+            ConnectError::Tls(_) | ConnectError::Files(_) => {
+                Self::Tls { cluster, backend, source: source.into() }
+            }
+            ConnectError::Resolve(_) | ConnectError::Tcp(_) => Self::Connect { cluster, backend, source },
+        }
+    }
+
+    /// Sorts what hyper reports in place of an answer.
+    pub(super) fn exchange(cluster: &ClusterName, backend: &Backend, source: hyper::Error) -> Self {
+        let (cluster, backend) = (cluster.clone(), backend.clone());
+        if source.is_parse() || source.is_user() {
+            Self::BadResponse { cluster, backend, source: source.into() }
+        } else if has_tls_cause(&source) {
+            // TLS 1.3 servers refuse a client certificate after the client's side of the handshake is over.
+            Self::Tls { cluster, backend, source: source.into() }
+        } else {
+            Self::Dropped { cluster, backend, source }
+        }
+    }
+}
+
+impl Classify for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Overload { .. } => ErrorKind::Overload,
+            _ => ErrorKind::Upstream,
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        let status = match self {
+            Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Overload { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        let retry_after = matches!(self, Self::Overload { .. }).then_some(1);
+        Reply { retry_after, ..Reply::router(status, 0, self.to_string()) }
+    }
+}
+
+fn has_tls_cause(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // An `io::Error` shows the source of what it wraps, not the wrapped error itself.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>()
+            || wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

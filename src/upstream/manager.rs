@@ -1,0 +1,90 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{Config, cluster::ClusterClient, connect::Connect, pool::Pool};
+use crate::types::{Backend, Cluster, ClusterName, Snapshot};
+
+/// One worker's connections to all clusters. Cheap to clone.
+///
+/// Use it on one runtime: connections are driven where they were opened.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    connect: Arc<dyn Connect>,
+    clients: ArcSwap<Clients>,
+    /// Held while a snapshot is applied; readers do not take it.
+    applying: Mutex<()>,
+}
+
+type Clients = HashMap<ClusterName, Arc<ClusterClient>>;
+
+// === impl Manager ===
+
+impl Manager {
+    /// Knows no cluster yet.
+    pub fn new(config: Config, connect: Arc<dyn Connect>) -> Self {
+        Self(Arc::new(Inner { config, connect, clients: ArcSwap::default(), applying: Mutex::new(()) }))
+    }
+
+    /// Follows a new set of clusters.
+    ///
+    /// A cluster that has not changed keeps its client and connections; one that has changed keeps those to the
+    /// backends it still has, unless its certificates changed. Unused connections to anything else are closed,
+    /// and requests in flight finish.
+    pub fn apply(&self, snapshot: &Snapshot) {
+        let _applying = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.0.clients.load_full();
+        let new: Clients = snapshot
+            .iter()
+            .map(|cluster| {
+                let client = match old.get(cluster.name.as_str()) {
+                    Some(client) if client.cluster() == cluster => client.clone(),
+                    earlier => Arc::new(self.client(cluster, earlier)),
+                };
+                (cluster.name.clone(), client)
+            })
+            .collect();
+        let new = Arc::new(new);
+        self.0.clients.store(new.clone());
+        for (name, client) in old.iter() {
+            let kept = new.get(name);
+            for pool in client.pools() {
+                if !kept.is_some_and(|client| client.pools().iter().any(|p| Arc::ptr_eq(p, pool))) {
+                    pool.retire();
+                }
+            }
+        }
+    }
+
+    /// The client of a registered cluster.
+    pub fn cluster(&self, name: &str) -> Option<Arc<ClusterClient>> {
+        self.0.clients.load().get(name).cloned()
+    }
+
+    fn client(&self, cluster: &Arc<Cluster>, earlier: Option<&Arc<ClusterClient>>) -> ClusterClient {
+        let reusable = earlier.filter(|client| client.cluster().tls == cluster.tls);
+        let pool = |backend: &Backend| {
+            reusable
+                .and_then(|client| client.pools().iter().find(|pool| pool.backend() == backend))
+                .cloned()
+                .unwrap_or_else(|| {
+                    let connect = self.0.connect.clone();
+                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect))
+                })
+        };
+        ClusterClient::new(cluster.clone(), self.0.config, cluster.backends.iter().map(pool).collect())
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("clusters", &self.0.clients.load().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! Connections to the clusters: one HTTP/1.1 pool per backend and worker, TLS per cluster, failover.
+//!
+//! Every worker owns a [`Manager`]; only [`TlsConfigs`] and snapshots are shared between workers.
+//! A request goes through [`ClusterClient::send`], which picks a backend, takes an idle connection or opens
+//! one, and decides what may be sent again. The answer's [`Body`](crate::wire::Body) brings the connection back
+//! when it has been read to its end.
+
+mod body;
+mod cluster;
+mod connect;
+mod danger;
+mod error;
+mod manager;
+mod pool;
+mod tls;
+
+use std::time::Duration;
+
+pub use cluster::ClusterClient;
+pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
+pub use error::{Error, Phase};
+pub use manager::Manager;
+pub use tls::{TlsConfigs, TlsError};
+
+/// How the connections of one worker behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Longest time to open one connection: name, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Longest time from [`ClusterClient::send`] to the head of the answer, every attempt included.
+    pub head_timeout: Duration,
+    /// Longest wait for the next part of an answer's body.
+    pub idle_body_timeout: Duration,
+    /// How long a connection may lie unused.
+    pub idle_connection_timeout: Duration,
+    /// Unused connections kept per backend.
+    pub max_idle_connections: usize,
+    /// Open connections per backend, used ones included.
+    pub max_connections: usize,
+    /// Attempts after the first one, other backends included.
+    pub retries: usize,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            // A Sensu backend gives up on an answer 15 s after the request (`api-write-timeout`).
+            head_timeout: Duration::from_secs(15),
+            idle_body_timeout: Duration::from_secs(15),
+            // A Sensu backend closes a connection after 15 s without a request; below that, the race between
+            // its close and our next request does not happen.
+            idle_connection_timeout: Duration::from_secs(10),
+            max_idle_connections: 128,
+            max_connections: 1024,
+            retries: 2,
+        }
+    }
+}

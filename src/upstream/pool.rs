@@ -1,0 +1,283 @@
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    Config,
+    connect::{BoxIo, Connect, ConnectError},
+    error::Error,
+};
+use crate::types::{Backend, Cluster};
+
+/// The connections of one worker to one backend.
+///
+/// Unused ones lie on a stack, so that few connections stay warm and the others age out.
+pub(super) struct Pool {
+    cluster: Arc<Cluster>,
+    backend: Backend,
+    config: Config,
+    connect: Arc<dyn Connect>,
+    open: Arc<AtomicUsize>,
+    idle: Mutex<Idle>,
+}
+
+/// A connection in use by one request. Dropping it closes it.
+pub(super) struct Connection {
+    pub(super) sender: http1::SendRequest<Full<Bytes>>,
+    /// Whether the peer has sent anything since [`Connection::listen`].
+    heard: Arc<AtomicBool>,
+    /// Tells the driver when this side lets go.
+    _held: oneshot::Sender<()>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// By the time they came back, oldest first.
+    connections: Vec<Parked>,
+    /// Whether a task watches their age.
+    reaping: bool,
+    /// The backend is gone: keep nothing.
+    retired: bool,
+}
+
+struct Parked {
+    connection: Connection,
+    since: Instant,
+}
+
+/// Counts one open connection.
+struct Permit(Arc<AtomicUsize>);
+
+/// Notes when the peer sends something.
+struct Heard {
+    io: BoxIo,
+    heard: Arc<AtomicBool>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        backend: Backend,
+        config: Config,
+        connect: Arc<dyn Connect>,
+    ) -> Self {
+        Self { cluster, backend, config, connect, open: Arc::default(), idle: Mutex::default() }
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(super) fn idle_body_timeout(&self) -> Duration {
+        self.config.idle_body_timeout
+    }
+
+    /// Open connections, used and unused.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Takes the unused connection that came back last.
+    pub(super) fn checkout(&self) -> Option<Connection> {
+        let mut idle = self.lock();
+        let now = Instant::now();
+        while let Some(Parked { connection, since }) = idle.connections.pop() {
+            if now >= since + self.config.idle_connection_timeout {
+                // All others are older.
+                idle.connections.clear();
+            } else if connection.sender.is_ready() && !connection.sender.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Opens a connection, in the connect timeout and before the deadline.
+    pub(super) async fn open_new(&self, deadline: Instant) -> Result<Connection, Error> {
+        let permit = Permit::take(&self.open, self.config.max_connections).ok_or_else(|| {
+            Error::Overload { cluster: self.cluster.name.clone(), backend: self.backend.clone() }
+        })?;
+        let limit = deadline.min(Instant::now() + self.config.connect_timeout);
+        let io = timeout_at(limit, self.connect.connect(&self.cluster, &self.backend))
+            .await
+            .unwrap_or(Err(ConnectError::Timeout))
+            .map_err(|error| Error::connect(&self.cluster.name, &self.backend, error))?;
+        let heard = Arc::new(AtomicBool::new(false));
+        let io = TokioIo::new(Heard { io, heard: heard.clone() });
+        let (sender, driver) = http1::Builder::new()
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(READ_BUFFER)
+            .handshake(io)
+            .await
+            .map_err(|error| Error::exchange(&self.cluster.name, &self.backend, error))?;
+        let (held, released) = oneshot::channel();
+        tokio::spawn(drive(driver, released, permit));
+        Ok(Connection { sender, heard, _held: held })
+    }
+
+    /// Takes a connection back after an answer has been read to its end.
+    pub(super) fn park(self: &Arc<Self>, connection: Connection) {
+        // Not ready means that the peer asked to close, or answered before it had the whole request.
+        if !connection.sender.is_ready() || connection.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.retired || idle.connections.len() >= self.config.max_idle_connections {
+            return;
+        }
+        idle.connections.push(Parked { connection, since: Instant::now() });
+        if !idle.reaping {
+            idle.reaping = true;
+            tokio::spawn(reap(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes the unused connections, now and from now on. Those in use finish.
+    pub(super) fn retire(&self) {
+        let mut idle = self.lock();
+        idle.retired = true;
+        idle.connections.clear();
+    }
+
+    /// Closes what has been unused for too long. Returns when to look again, or `None` if nothing is left.
+    fn expire(&self) -> Option<Instant> {
+        let mut idle = self.lock();
+        let now = Instant::now();
+        let lifetime = self.config.idle_connection_timeout;
+        idle.connections.retain(|p| now < p.since + lifetime && !p.connection.sender.is_closed());
+        let next = idle.connections.first().map(|oldest| oldest.since + lifetime);
+        idle.reaping = next.is_some();
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes unused connections in time. Ends when there are none, so an idle worker sleeps.
+async fn reap(pool: Weak<Pool>) {
+    while let Some(next) = pool.upgrade().and_then(|pool| pool.expire()) {
+        sleep_until(next).await;
+    }
+}
+
+/// Moves bytes until the connection ends.
+async fn drive(
+    driver: http1::Connection<TokioIo<Heard>, Full<Bytes>>,
+    released: oneshot::Receiver<()>,
+    _permit: Permit,
+) {
+    let mut driver = std::pin::pin!(driver);
+    let result = tokio::select! {
+        result = &mut driver => result,
+        // A peer that does not read must not keep a connection that nobody uses.
+        _ = released => timeout(CLOSE_TIMEOUT, driver).await.unwrap_or(Ok(())),
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection to a backend ended");
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Forgets what the peer has sent so far.
+    pub(super) fn listen(&self) {
+        self.heard.store(false, Relaxed);
+    }
+
+    /// Whether the peer has sent anything since.
+    pub(super) fn heard(&self) -> bool {
+        self.heard.load(Relaxed)
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        open.fetch_update(Relaxed, Relaxed, |n| (n < max).then_some(n + 1)).ok().map(|_| Self(open.clone()))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Heard ===
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            self.heard.store(true, Relaxed);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Largest head of an answer, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Most bytes read from a connection ahead of the body's reader.
+const READ_BUFFER: usize = 128 * 1024;
+
+/// Longest goodbye of a connection that is no longer used.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
