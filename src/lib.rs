@@ -2,6 +2,7 @@
 //!
 //! (The picture of a request's life and the table of layers are filled in with the modules.)
 
+pub mod config;
 pub mod error;
 pub mod types;
 pub mod wire;
