@@ -1,0 +1,191 @@
+//! What types alone cannot say: bounds, and values that depend on one another.
+
+use std::{collections::HashSet, path::PathBuf, time::Duration};
+
+use super::{ConfigError, Root, node::Node};
+use crate::types::Backend;
+
+/// Refuses the first value that cannot work.
+pub(super) fn check(root: &Root, document: &Node) -> Result<(), ConfigError> {
+    let rules = [listeners, auth, clusters, durations, counts, cors];
+    rules.iter().try_for_each(|rule| rule(root)).map_err(|Broken { key, what }| {
+        let place = document.place_of(&key).clone();
+        ConfigError::Value { place, key, what }
+    })
+}
+
+/// A key, and what is wrong with its value.
+struct Broken {
+    key: String,
+    what: String,
+}
+
+type Verdict = Result<(), Broken>;
+
+fn listeners(root: &Root) -> Verdict {
+    let listen = &root.listen;
+    both("listen", listen.cert_file.as_ref(), listen.key_file.as_ref())?;
+    let loopback = listen.address.ip().to_canonical().is_loopback();
+    if listen.cert_file.is_none() && !loopback && !listen.allow_plaintext {
+        return broken(
+            "listen.address",
+            "plain HTTP is served on loopback only: set listen.cert-file and listen.key-file, listen on \
+             127.0.0.1, or set listen.allow-plaintext: true behind something that terminates TLS",
+        );
+    }
+    if listen.workers > MAX_WORKERS {
+        return broken("listen.workers", &format!("must be at most {MAX_WORKERS}; 0 is one per core"));
+    }
+    if listen.address == root.admin.address && listen.address.port() != 0 {
+        return broken("admin.address", "must differ from listen.address");
+    }
+    Ok(())
+}
+
+fn auth(root: &Root) -> Verdict {
+    if root.auth.jwt_public_key_files.is_empty() {
+        return broken(
+            "auth.jwt-public-key-files",
+            "is missing: list the public key of the pair that every backend signs its tokens with, such as \
+             [/etc/sensu/certs/jwt_public.pem]",
+        );
+    }
+    Ok(())
+}
+
+fn clusters(root: &Root) -> Verdict {
+    let local = &root.local_cluster;
+    urls("local-cluster", &local.api_urls)?;
+    both("local-cluster", local.cert_file.as_ref(), local.key_file.as_ref())?;
+    let mut names = HashSet::new();
+    for (index, cluster) in root.clusters.iter().enumerate() {
+        let section = format!("clusters[{index}]");
+        if cluster.name.is_local() {
+            return broken(
+                &format!("{section}.name"),
+                "\"local-cluster\" is reserved for the section local-cluster: choose another name",
+            );
+        }
+        if !names.insert(&cluster.name) {
+            return broken(
+                &format!("{section}.name"),
+                &format!("another cluster is already called {:?}: names must differ", cluster.name.as_str()),
+            );
+        }
+        urls(&section, &cluster.api_urls)?;
+        both(&section, cluster.cert_file.as_ref(), cluster.key_file.as_ref())?;
+    }
+    Ok(())
+}
+
+fn durations(root: &Root) -> Verdict {
+    let (fan_out, upstream) = (&root.fan_out, &root.upstream);
+    for (key, value) in [
+        ("fan-out.member-timeout", fan_out.member_timeout),
+        ("fan-out.timeout", fan_out.timeout),
+        ("upstream.connect-timeout", upstream.connect_timeout),
+        ("upstream.head-timeout", upstream.head_timeout),
+        ("upstream.idle-body-timeout", upstream.idle_body_timeout),
+        ("upstream.idle-connection-timeout", upstream.idle_connection_timeout),
+        ("limits.head-timeout", root.limits.head_timeout),
+    ] {
+        if value.is_zero() {
+            return broken(key, "must be more than zero");
+        }
+        longest(key, value)?;
+    }
+    longest("shutdown.announce", root.shutdown.announce)?;
+    longest("shutdown.drain", root.shutdown.drain)?;
+    if fan_out.member_timeout >= fan_out.timeout {
+        return broken("fan-out.member-timeout", "must be shorter than fan-out.timeout");
+    }
+    Ok(())
+}
+
+fn counts(root: &Root) -> Verdict {
+    let (fan_out, limits) = (&root.fan_out, &root.limits);
+    for (key, zero) in [
+        ("fan-out.buffer-bytes", fan_out.buffer_bytes == 0),
+        ("fan-out.max-member-bytes", fan_out.max_member_bytes == 0),
+        ("fan-out.max-members", fan_out.max_members == 0),
+        ("upstream.max-idle-connections", root.upstream.max_idle_connections == 0),
+        ("limits.connections", limits.connections == 0),
+        ("limits.streams", limits.streams == 0),
+        ("limits.headers", limits.headers == 0),
+        ("limits.request-body-bytes", limits.request_body_bytes == 0),
+        ("limits.fan-outs", limits.fan_outs == 0),
+    ] {
+        if zero {
+            return broken(key, "must be at least 1");
+        }
+    }
+    if limits.head_bytes < MIN_HEAD_BYTES {
+        return broken("limits.head-bytes", "must be at least 8KiB: a token alone can have 4KiB");
+    }
+    if root.upstream.retries > MAX_RETRIES {
+        return broken("upstream.retries", &format!("must be at most {MAX_RETRIES}"));
+    }
+    Ok(())
+}
+
+fn cors(root: &Root) -> Verdict {
+    for (index, origin) in root.cors.allowed_origins.iter().enumerate() {
+        if origin.ends_with('/') || origin.parse::<Backend>().is_err() {
+            return broken(
+                &format!("cors.allowed-origins[{index}]"),
+                "must be an origin as browsers write it, such as https://dashboard.example.com",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn both(section: &str, cert_file: Option<&PathBuf>, key_file: Option<&PathBuf>) -> Verdict {
+    match (cert_file, key_file) {
+        (Some(_), None) => broken(&format!("{section}.cert-file"), "needs key-file next to it"),
+        (None, Some(_)) => broken(&format!("{section}.key-file"), "needs cert-file next to it"),
+        _ => Ok(()),
+    }
+}
+
+fn urls(section: &str, urls: &[Backend]) -> Verdict {
+    let key = format!("{section}.api-urls");
+    if urls.is_empty() {
+        return broken(
+            &key,
+            "is missing: list the URL of every backend of the cluster, such as \
+             [\"https://sensu.example.com:8080\"]",
+        );
+    }
+    if urls.len() > MAX_URLS {
+        return broken(&key, &format!("must have at most {MAX_URLS} URLs"));
+    }
+    let mut seen = HashSet::new();
+    match urls.iter().position(|url| !seen.insert(url)) {
+        Some(index) => broken(&format!("{key}[{index}]"), "is listed twice: remove one"),
+        None => Ok(()),
+    }
+}
+
+fn longest(key: &str, value: Duration) -> Verdict {
+    if value > MAX_DURATION { broken(key, "must be at most 24h") } else { Ok(()) }
+}
+
+fn broken(key: &str, what: &str) -> Verdict {
+    Err(Broken { key: key.to_owned(), what: what.to_owned() })
+}
+
+/// Most backends of one cluster.
+const MAX_URLS: usize = 64;
+
+/// More threads than any machine has cores is a typing error.
+const MAX_WORKERS: usize = 1024;
+
+/// A request that fails this often will fail again.
+const MAX_RETRIES: u32 = 10;
+
+/// The smallest head that fits a token of a user with many groups.
+const MIN_HEAD_BYTES: usize = 8 << 10;
+
+/// Keeps sums of durations far from overflow; nothing here is meant to last a day.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);

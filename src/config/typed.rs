@@ -1,0 +1,229 @@
+//! Reads [`Node`]s into structs and says where and what is wrong in words of this configuration.
+
+use std::{
+    fmt::{self, Display},
+    iter::Enumerate,
+    slice,
+};
+
+use serde::{
+    Deserializer,
+    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
+};
+
+use super::{
+    ConfigError, Place,
+    node::{Entry, Node, Value},
+};
+
+/// Reads a whole document.
+pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, ConfigError> {
+    T::deserialize(Reader { node: root, path: String::new() }).map_err(|fault| {
+        let (place, key) = fault.at.unwrap_or_else(|| (root.place.clone(), String::new()));
+        let key = if key.is_empty() { "the configuration".to_owned() } else { key };
+        ConfigError::Value { place, key, what: fault.what }
+    })
+}
+
+/// One value and its full path.
+struct Reader<'a> {
+    node: &'a Node,
+    path: String,
+}
+
+/// What is wrong; the innermost value that fails says where.
+#[derive(Debug)]
+struct Fault {
+    what: String,
+    at: Option<(Place, String)>,
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn fault(&self, what: impl Into<String>) -> Fault {
+        Fault { what: what.into(), at: Some((self.node.place.clone(), self.path.clone())) }
+    }
+
+    /// Adds the place to a fault that has none yet.
+    fn placed<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
+        result.map_err(|fault| if fault.at.is_some() { fault } else { self.fault(fault.what) })
+    }
+
+    fn whole(&self, max: u64) -> Result<u64, Fault> {
+        match self.node.value {
+            Value::Whole(number) if number <= max => Ok(number),
+            Value::Whole(_) => Err(self.fault(format!("must be at most {max}"))),
+            _ => Err(self.fault("must be a whole number, 0 or more")),
+        }
+    }
+
+    fn text(&self) -> Result<&str, Fault> {
+        match &self.node.value {
+            Value::Text(text) => Ok(text),
+            Value::Bool(_) | Value::Whole(_) | Value::OtherNumber => {
+                Err(self.fault("must be a text: put it in quotes"))
+            }
+            Value::Null | Value::List(_) | Value::Map(_) => Err(self.fault("must be a single text")),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let result = match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Whole(number) => visitor.visit_u64(*number),
+            Value::OtherNumber => visitor.visit_f64(f64::NAN),
+            Value::Text(text) => visitor.visit_str(text),
+            Value::List(items) => {
+                visitor.visit_seq(Items { left: items.iter().enumerate(), path: &self.path })
+            }
+            Value::Map(entries) => {
+                visitor.visit_map(Entries { left: entries.iter(), value: None, path: &self.path })
+            }
+        };
+        self.placed(result)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.node.value {
+            Value::Bool(value) => visitor.visit_bool(value),
+            _ => Err(self.fault("must be true or false")),
+        }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let number = self.whole(u64::from(u32::MAX))?;
+        self.placed(visitor.visit_u64(number))
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        // `usize` comes here too; no sensible count needs more than 32 bits on any machine.
+        let number = self.whole(u64::from(u32::MAX))?;
+        self.placed(visitor.visit_u64(number))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let text = self.text()?;
+        self.placed(visitor.visit_str(text))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        // A key without a value never gets here: it counts as not written.
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.node.value {
+            Value::List(_) => self.deserialize_any(visitor),
+            _ => Err(self.fault("must be a list, written [a, b] or one \"- item\" a line")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.node.value {
+            Value::Map(_) => self.deserialize_any(visitor),
+            _ => Err(self.fault("must be a section: its keys go below it, indented")),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.node.value {
+            Value::Text(text) if variants.contains(&text.as_str()) => {
+                let result = visitor.visit_enum(text.as_str().into_deserializer());
+                self.placed(result)
+            }
+            _ => Err(self.fault(format!("must be one of {}", variants.join(", ")))),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+/// The items of a list.
+struct Items<'a> {
+    left: Enumerate<slice::Iter<'a, Node>>,
+    path: &'a str,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        let Some((index, node)) = self.left.next() else { return Ok(None) };
+        let path = format!("{}[{index}]", self.path);
+        seed.deserialize(Reader { node, path }).map(Some)
+    }
+}
+
+/// The entries of a section but for those without a value, which count as not written.
+struct Entries<'a> {
+    left: slice::Iter<'a, Entry>,
+    value: Option<&'a Entry>,
+    path: &'a str,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        self.value = self.left.find(|entry| !matches!(entry.node.value, Value::Null));
+        match self.value {
+            Some(entry) => seed.deserialize(entry.key.as_str().into_deserializer()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let entry = self.value.take().ok_or_else(|| de::Error::custom("has no value"))?;
+        let dot = if self.path.is_empty() { "" } else { "." };
+        seed.deserialize(Reader { node: &entry.node, path: format!("{}{dot}{}", self.path, entry.key) })
+    }
+}
+
+// === impl Fault ===
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: Display>(what: T) -> Self {
+        Self { what: what.to_string(), at: None }
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
+        // The visitors of this module's types say "must be …"; the found value is not repeated.
+        Self::custom(wanted)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format_args!("the key {field:?} is missing: add it"))
+    }
+}
