@@ -2,10 +2,13 @@
 //!
 //! (The picture of a request's life and the table of layers are filled in with the modules.)
 
+pub mod app;
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod fanout;
 pub mod listener;
+pub mod rewrite;
 pub mod routing;
 pub mod telemetry;
 pub mod types;

@@ -67,6 +67,12 @@ impl Body {
     }
 }
 
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
         Self(Inner::Incoming(incoming))

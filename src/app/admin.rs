@@ -1,0 +1,109 @@
+use std::{
+    convert::Infallible,
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering},
+};
+
+use futures::future::{Ready, ready};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tower::{Service, service_fn};
+
+use super::dispatch::not_ready;
+use crate::{
+    auth::Authenticator,
+    fanout,
+    listener::Phase,
+    types::Snapshot,
+    wire::{self, Body},
+};
+
+/// What the admin listener reports about.
+#[derive(Clone)]
+pub(super) struct Admin {
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) fan_outs: Arc<fanout::Shared>,
+    pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// `/livez`, `/readyz` and `/metrics`; no credentials, so it belongs on loopback.
+    pub(super) fn service(
+        self,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future = Ready<Result<Response<Body>, Infallible>>,
+    > + Clone
+    + Send
+    + 'static {
+        service_fn(move |request: Request<Incoming>| ready(Ok(self.answer(request.method(), request.uri().path()))))
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+        }
+        match path {
+            "/livez" => wire::text(StatusCode::OK, "ok\n"),
+            "/readyz" if *self.phase.borrow() >= Phase::Announcing => not_ready(),
+            "/readyz" => wire::text(StatusCode::OK, "ok\n"),
+            "/metrics" => wire::text(StatusCode::OK, self.metrics()),
+            _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+
+    /// Prometheus text format 0.0.4.
+    fn metrics(&self) -> String {
+        let stats = self.authenticator.stats();
+        let mut text = String::new();
+        let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "{name}{labels} {value}");
+            }
+        };
+        family(
+            "fedgate_build_info",
+            "gauge",
+            "Version of the running binary.",
+            &[(concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1)],
+        );
+        family(
+            "fedgate_auth_total",
+            "counter",
+            "Requests by the result of authentication.",
+            &[
+                ("{result=\"ok\"}", stats.ok.load(Ordering::Relaxed)),
+                ("{result=\"rejected\"}", stats.rejected.load(Ordering::Relaxed)),
+            ],
+        );
+        family(
+            "fedgate_token_cache_total",
+            "counter",
+            "Look-ups in the cache of verified tokens.",
+            &[
+                ("{result=\"hit\"}", stats.hits.load(Ordering::Relaxed)),
+                ("{result=\"miss\"}", stats.misses.load(Ordering::Relaxed)),
+            ],
+        );
+        let clusters = self.clusters.borrow().len() as u64;
+        family("fedgate_registry_clusters", "gauge", "Registered clusters, the local one included.", &[(
+            "", clusters,
+        )]);
+        family("fedgate_fanouts_in_flight", "gauge", "Lists over several clusters in work.", &[(
+            "",
+            self.fan_outs.in_flight() as u64,
+        )]);
+        family("fedgate_fanout_buffered_bytes", "gauge", "Bytes of lists held in memory.", &[(
+            "",
+            self.fan_outs.buffered_bytes() as u64,
+        )]);
+        text
+    }
+}

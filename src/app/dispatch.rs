@@ -1,0 +1,216 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode, header};
+use tokio::sync::watch;
+use tower::Service;
+
+use super::{body, forward, forward::Target};
+use crate::{
+    config::Cidr,
+    error::BoxError,
+    fanout::{self, Candidate, Failure, Query},
+    listener::Phase,
+    routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
+    telemetry::AccessInfo,
+    types::{Caller, ClusterName, Snapshot},
+    upstream::Manager,
+    wire::{self, Body, header as names},
+};
+
+/// What the data plane obeys; a reload replaces it as a whole.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Members of a list that selects none.
+    pub default_scope: Scope,
+    /// Bounds of one fan-out.
+    pub fan_out: fanout::Config,
+    /// Most members of one fan-out.
+    pub max_members: usize,
+    /// Largest request body, in bytes.
+    pub max_request_body: usize,
+    /// Most header fields of a request.
+    pub max_headers: usize,
+    /// Peers whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// The innermost service: routes a request and has it answered. One per worker; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    settings: Arc<Settings>,
+    clusters: Arc<ArcSwap<Snapshot>>,
+    upstream: Manager,
+    fan_outs: Arc<fanout::Shared>,
+    phase: watch::Receiver<Phase>,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// `clusters` must be the set that `upstream` has applied last.
+    pub fn new(
+        settings: Arc<Settings>,
+        clusters: Arc<ArcSwap<Snapshot>>,
+        upstream: Manager,
+        fan_outs: Arc<fanout::Shared>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        Self { settings, clusters, upstream, fan_outs, phase }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    async fn dispatch(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
+        let mut info = AccessInfo { subject: subject(&caller), ..AccessInfo::default() };
+        let clusters = self.clusters.load_full();
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let route = route(request.method(), target, &clusters, self.settings.default_scope)?;
+        let answer = match route {
+            Route::Gateway(endpoint) => {
+                info.route = "gateway";
+                self.endpoint(endpoint, request.method())
+            }
+            Route::Forward(forward) => {
+                info.route = if forward.prefix.is_some() { "raw" } else { "forward" };
+                self.forward(request, &clusters, forward, &mut info).await
+            }
+            Route::List(list) => {
+                info.route = "list";
+                self.list(request, list, &caller, &mut info).await
+            }
+            Route::GraphQl => {
+                info.route = "graphql";
+                let forward = Forward {
+                    cluster: ClusterName::local(),
+                    target: target.to_owned(),
+                    prefix: None,
+                    body: BodyRule::Raw,
+                    qualify: None,
+                };
+                self.forward(request, &clusters, forward, &mut info).await
+            }
+            Route::Web => {
+                info.route = "web";
+                Err(RouteError::NotFound.into())
+            }
+        };
+        answer.map(|mut response| {
+            response.extensions_mut().insert(info);
+            response
+        })
+    }
+
+    fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Result<Response<Body>, BoxError> {
+        let phase = *self.phase.borrow();
+        match endpoint {
+            Endpoint::Federation => Err(RouteError::NotFound.into()),
+            _ if !matches!(*method, Method::GET | Method::HEAD) => {
+                let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+                response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+                Ok(response)
+            }
+            Endpoint::Ready if phase >= Phase::Announcing => Ok(not_ready()),
+            Endpoint::Ready | Endpoint::Live => Ok(wire::text(StatusCode::OK, "ok\n")),
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Body>,
+        clusters: &Snapshot,
+        route: Forward,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
+        let (parts, incoming) = request.into_parts();
+        let bytes = body::read(incoming, self.settings.max_request_body).await?;
+        let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
+        info.cluster = Some(cluster.clone());
+        let client = self
+            .upstream
+            .cluster(cluster.as_str())
+            .ok_or_else(|| RouteError::NotRegistered { cluster: cluster.to_string() })?;
+        let target = Target { path_and_query: &route.target, edited: route.qualify.is_some() };
+        let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
+        let (outgoing, ()) = outgoing.into_parts();
+        let response = client.send(Request::from_parts(outgoing, bytes)).await?;
+        Ok(forward::response(response, &route, &cluster))
+    }
+
+    async fn list(
+        &self,
+        request: Request<Body>,
+        route: List,
+        caller: &Caller,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
+        if route.members.len() > self.settings.max_members {
+            return Err(RouteError::Clusters.into());
+        }
+        if let [only] = route.members.as_slice() {
+            info.cluster = Some(only.clone());
+        }
+        let target = Target { path_and_query: &route.target, edited: true };
+        let (parts, _) = request.into_parts();
+        let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
+        let api_key = matches!(caller, Caller::ApiKey);
+        let strict = route.strict
+            || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
+        let query = Query {
+            members: self.candidates(&route.members, api_key),
+            request: outgoing,
+            shape: body::shape(route.kind),
+            strict,
+            api_key,
+        };
+        Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
+    }
+
+    /// An API key belongs to one cluster: the local one, or the one that was addressed alone. Nobody else sees it.
+    fn candidates(&self, members: &[ClusterName], api_key: bool) -> Vec<Candidate> {
+        let alone = members.len() == 1;
+        let candidate = |name: &ClusterName| {
+            if api_key && !alone && !name.is_local() {
+                return Candidate::Known(name.clone(), Failure::Unauthorized);
+            }
+            match self.upstream.cluster(name.as_str()) {
+                Some(client) => Candidate::Ask(client),
+                None => Candidate::Known(name.clone(), Failure::Unreachable),
+            }
+        };
+        members.iter().map(candidate).collect()
+    }
+}
+
+impl Service<Request<Body>> for Gateway {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.clone().dispatch(request))
+    }
+}
+
+/// The 503 of a gateway that is about to stop.
+pub(super) fn not_ready() -> Response<Body> {
+    wire::text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+}
+
+fn subject(caller: &Caller) -> Option<String> {
+    match caller {
+        Caller::Token(principal) => Some(principal.subject.clone()),
+        Caller::Anonymous | Caller::ApiKey => None,
+    }
+}

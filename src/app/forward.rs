@@ -1,0 +1,222 @@
+//! What a cluster gets, and what the client gets back.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
+};
+use http_body::{Body as HttpBody, Frame};
+
+use super::body::shape;
+use crate::{
+    config::Cidr,
+    error::BoxError,
+    listener::ConnInfo,
+    rewrite::{Brackets, Rewriter},
+    routing::{Forward, RouteError},
+    types::ClusterName,
+    wire::{Body, header as names},
+};
+
+/// Where a request goes, and whether its answer is going to be edited.
+pub(super) struct Target<'a> {
+    pub(super) path_and_query: &'a str,
+    pub(super) edited: bool,
+}
+
+/// The head that a cluster gets: the client's, less what was between client and gateway.
+///
+/// `Host` stays the gateway's own, so that the `iss` of tokens, which clients refresh at, points back at it.
+pub(super) fn request(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> Result<Request<()>, RouteError> {
+    let mut headers = parts.headers.clone();
+    names::strip_hop_by_hop(&mut headers);
+    for name in [header::CONTENT_LENGTH, header::EXPECT, header::FORWARDED, names::FEDGATE_PARTIAL] {
+        headers.remove(name);
+    }
+    if target.edited {
+        // A compressed answer could not be edited.
+        headers.remove(header::ACCEPT_ENCODING);
+    }
+    if !headers.contains_key(header::HOST)
+        && let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+    {
+        headers.insert(header::HOST, host);
+    }
+    forwarded(&mut headers, parts.extensions.get().copied(), trusted);
+
+    let mut request = Request::new(());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = target.path_and_query.parse::<Uri>().map_err(|_| RouteError::Path)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host`. A client's own are dropped unless it is a trusted proxy.
+fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[Cidr]) {
+    let (peer, tls) = connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
+    let trusted = trusted.iter().any(|range| range.contains(peer));
+    let chain = headers.get(names::X_FORWARDED_FOR).filter(|_| trusted).and_then(|v| v.to_str().ok());
+    let chain = chain.map_or_else(|| peer.to_string(), |chain| format!("{chain}, {peer}"));
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(names::X_FORWARDED_FOR, chain);
+    }
+    if !trusted || !headers.contains_key(names::X_FORWARDED_PROTO) {
+        let scheme = if tls { "https" } else { "http" };
+        headers.insert(names::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    }
+    if (!trusted || !headers.contains_key(names::X_FORWARDED_HOST))
+        && let Some(host) = headers.get(header::HOST).cloned()
+    {
+        headers.insert(names::X_FORWARDED_HOST, host);
+    }
+}
+
+/// `::ffff:192.0.2.1`, as a dual-stack socket names an IPv4 peer, is that peer.
+fn plain_ip(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// A cluster's answer as the client gets it.
+pub(super) fn response(mut response: Response<Body>, route: &Forward, cluster: &ClusterName) -> Response<Body> {
+    *response.version_mut() = Version::default();
+    names::strip_hop_by_hop(response.headers_mut());
+    if let Some(prefix) = &route.prefix {
+        restore_prefix(response.headers_mut(), prefix);
+    }
+    let (Some(kind), false) = (route.qualify, cluster.is_local()) else { return response };
+    if !is_editable(&response) {
+        return response;
+    }
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    let rewriter = Rewriter::new(shape(kind), None, Some(cluster), Brackets::Keep);
+    response.map(|body| Body::boxed(Edited { body, rewriter: Some(rewriter) }))
+}
+
+fn is_editable(response: &Response<Body>) -> bool {
+    let headers = response.headers();
+    response.status().is_success()
+        && response.status() != StatusCode::NO_CONTENT
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"))
+        && !response.body().is_end_stream()
+}
+
+/// `Location: /api/…` of a cluster behind a prefix is `/c/alpha/api/…` here.
+fn restore_prefix(headers: &mut HeaderMap, prefix: &str) {
+    let Some(location) = headers.get(header::LOCATION).and_then(|v| v.to_str().ok()) else { return };
+    let restored = if location.starts_with('/') && !location.starts_with("//") {
+        format!("{prefix}{location}")
+    } else {
+        return;
+    };
+    if let Ok(value) = HeaderValue::try_from(restored) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
+/// A body that is edited while it streams. One that turns out to be no JSON is cut: what has been sent cannot be
+/// taken back, and what has not would be wrong.
+struct Edited {
+    body: Body,
+    /// `None` once the end has been written.
+    rewriter: Option<Rewriter>,
+}
+
+impl HttpBody for Edited {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            let Some(rewriter) = &mut this.rewriter else { return Poll::Ready(None) };
+            let mut out = BytesMut::new();
+            match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    rewriter.push(&data, &mut out)?;
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    rewriter.finish(&mut out)?;
+                    this.rewriter = None;
+                }
+            }
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(out.freeze()))));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(pairs: &[(&'static str, &'static str)], peer: &str) -> Parts {
+        let mut request = Request::new(());
+        for (name, value) in pairs {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        request.extensions_mut().insert(ConnInfo { peer: peer.parse().unwrap(), tls: true });
+        request.into_parts().0
+    }
+
+    const TARGET: Target<'static> = Target { path_and_query: "/api", edited: false };
+
+    #[test]
+    fn a_clients_own_forwarding_headers_are_dropped() {
+        let parts = parts(
+            &[("host", "gw"), ("x-forwarded-for", "10.9.9.9"), ("x-forwarded-proto", "ftp"), ("forwarded", "for=1")],
+            "[::ffff:192.0.2.7]:999",
+        );
+        let sent = request(&parts, &TARGET, &[]).unwrap();
+        assert_eq!(sent.headers()["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(sent.headers()["x-forwarded-proto"], "https");
+        assert_eq!(sent.headers()["x-forwarded-host"], "gw");
+        assert!(!sent.headers().contains_key("forwarded"));
+    }
+
+    #[test]
+    fn a_trusted_proxys_forwarding_headers_are_extended() {
+        let parts = parts(
+            &[("host", "gw"), ("x-forwarded-for", "10.9.9.9"), ("x-forwarded-proto", "http")],
+            "192.0.2.7:999",
+        );
+        let sent = request(&parts, &TARGET, &["192.0.2.0/24".parse().unwrap()]).unwrap();
+        assert_eq!(sent.headers()["x-forwarded-for"], "10.9.9.9, 192.0.2.7");
+        assert_eq!(sent.headers()["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_stay_here() {
+        let parts = parts(
+            &[("host", "gw"), ("connection", "upgrade, x-private"), ("upgrade", "websocket"), ("x-private", "1"), ("te", "trailers")],
+            "192.0.2.7:999",
+        );
+        let sent = request(&parts, &TARGET, &[]).unwrap();
+        for name in ["connection", "upgrade", "x-private", "te"] {
+            assert!(!sent.headers().contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn locations_get_the_prefix_back() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LOCATION, HeaderValue::from_static("/api/core/v2/apikeys/1"));
+        restore_prefix(&mut headers, "/c/alpha");
+        assert_eq!(headers[header::LOCATION], "/c/alpha/api/core/v2/apikeys/1");
+        headers.insert(header::LOCATION, HeaderValue::from_static("https://elsewhere/x"));
+        restore_prefix(&mut headers, "/c/alpha");
+        assert_eq!(headers[header::LOCATION], "https://elsewhere/x");
+    }
+}

@@ -1,0 +1,154 @@
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use futures::future::Either;
+use http::{HeaderMap, Request, StatusCode, Uri, header, uri::Authority};
+use tower::{Layer, Service};
+
+use crate::error::{BoxError, Classify, ErrorKind, Reply};
+
+/// Refuses requests whose head could mean two things, before anything else looks at them.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardLayer {
+    max_headers: usize,
+}
+
+/// The service of [`GuardLayer`].
+#[derive(Clone, Debug)]
+pub struct Guard<S> {
+    inner: S,
+    max_headers: usize,
+}
+
+/// Why a request's head was refused. All are the client's to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// No `Host`, more than one, or one that is no host and port.
+    #[error("the Host header must name one host and, if any, a port")]
+    Host,
+    /// A name such as `X_Forwarded_For`, which some servers take for the one with hyphens.
+    #[error("a header name with underscores could be taken for another one; write it with hyphens")]
+    Alias,
+    /// More header fields than `limits.headers`.
+    #[error("too many header fields")]
+    TooMany,
+}
+
+// === impl GuardLayer ===
+
+impl GuardLayer {
+    /// `max_headers` fields at most (HTTP/1.1 heads over it are refused while they are read).
+    pub fn new(max_headers: usize) -> Self {
+        Self { max_headers }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, max_headers: self.max_headers }
+    }
+}
+
+// === impl Guard ===
+
+impl<S, B> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Error = BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Either<S::Future, Ready<Result<S::Response, BoxError>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match check(request.uri(), request.headers(), self.max_headers) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(error) => Either::Right(ready(Err(error.into()))),
+        }
+    }
+}
+
+fn check(uri: &Uri, headers: &HeaderMap, max_headers: usize) -> Result<(), GuardError> {
+    if headers.len() > max_headers {
+        return Err(GuardError::TooMany);
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next(), uri.authority()) {
+        (Some(host), None, _) if is_host(host.as_bytes()) => {}
+        // HTTP/2 has `:authority` in its place.
+        (None, None, Some(authority)) if !authority.as_str().contains('@') => {}
+        _ => return Err(GuardError::Host),
+    }
+    let aliases = |name: &str| name.contains('_') && is_meaningful(&name.replace('_', "-"));
+    if headers.keys().any(|name| aliases(name.as_str())) { Err(GuardError::Alias) } else { Ok(()) }
+}
+
+fn is_host(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok_and(|text| !text.contains('@') && text.parse::<Authority>().is_ok())
+}
+
+/// Names that the gateway, or what stands around it, acts upon.
+fn is_meaningful(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization" | "connection" | "content-length" | "content-type" | "expect" | "forwarded" | "host"
+            | "transfer-encoding" | "upgrade" | "via" | "x-real-ip" | "x-request-id"
+    ) || name.starts_with("x-forwarded-")
+        || name.starts_with("fedgate-")
+        || name.starts_with("sensu-")
+}
+
+// === impl GuardError ===
+
+impl Classify for GuardError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Client
+    }
+
+    fn reply(&self) -> Reply {
+        let status = match self {
+            Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Host | Self::Alias => StatusCode::BAD_REQUEST,
+        };
+        Reply::router(status, 1, self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn exactly_one_well_formed_host_is_needed() {
+        let uri = Uri::from_static("/x");
+        assert_eq!(check(&uri, &headers(&[("host", "gw.example.com:8080")]), 100), Ok(()));
+        for bad in [&[][..], &[("host", "a"), ("host", "a")], &[("host", "u@a")], &[("host", "a/b")], &[("host", "")]] {
+            assert_eq!(check(&uri, &headers(bad), 100), Err(GuardError::Host), "{bad:?}");
+        }
+        assert_eq!(check(&Uri::from_static("https://a/x"), &HeaderMap::new(), 100), Ok(()));
+    }
+
+    #[test]
+    fn names_that_alias_through_underscores_are_refused() {
+        let uri = Uri::from_static("/x");
+        let with = |name| check(&uri, &headers(&[("host", "a"), (name, "1")]), 100);
+        assert_eq!(with("x_forwarded_for"), Err(GuardError::Alias));
+        assert_eq!(with("content_length"), Err(GuardError::Alias));
+        assert_eq!(with("my_own_header"), Ok(()));
+    }
+}

@@ -1,0 +1,34 @@
+//! The composition root: everything is built once, here, and wired together.
+//!
+//! The life of a request, outermost first ([`stack`] is the same list as code):
+//!
+//! ```text
+//! listener   accept, TLS, HTTP/1.1 or HTTP/2                    one worker thread, never left
+//!  └ access log   request id, one line when the answer has ended
+//!     └ cors      answers preflights (off without allowed origins)
+//!        └ rescue the only place where errors become HTTP
+//!           └ guard   Host, header count, aliasing names         refused before anything is read
+//!              └ auth    token → Caller, or Sensu's 401
+//!                 └ dispatch   route, then
+//!                      ├ Gateway   answered here
+//!                      ├ Forward   body rules → one cluster → re-qualified answer
+//!                      └ List      fan-out → merged answer
+//! ```
+
+mod admin;
+mod body;
+mod build;
+mod dispatch;
+mod forward;
+mod guard;
+mod reload;
+mod rescue;
+mod stack;
+mod worker;
+
+pub use build::{BuildError, Server};
+pub use dispatch::{Gateway, Settings};
+pub use guard::{Guard, GuardError, GuardLayer};
+pub use reload::Source;
+pub use rescue::{Rescue, RescueLayer};
+pub use stack::{Stack, stack};

@@ -1,0 +1,172 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::level_filters::LevelFilter;
+
+use super::build::WATCH_INTERVAL;
+use crate::{
+    auth::{Authenticator, KeyFiles},
+    config::{self, LogLevel, Root},
+    listener::ServerTls,
+    telemetry::LogHandle,
+    types::Snapshot,
+    upstream::TlsConfigs,
+};
+
+/// Where a configuration came from, to read it again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// The environment at start.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Applies changed files while the gateway runs: on SIGHUP, and when a file's time or size changes.
+///
+/// Keys, certificates, clusters and the log level take effect at once; the rest at the next start, which is said. A
+/// bad file changes nothing and says why.
+pub(super) struct Reloader {
+    current: Root,
+    source: Option<Source>,
+    authenticator: Arc<Authenticator>,
+    tls: Option<ServerTls>,
+    tls_configs: Arc<TlsConfigs>,
+    clusters: watch::Sender<Arc<Snapshot>>,
+    logs: LogHandle,
+}
+
+/// A file's time and size; `None` when it is not there.
+type Stamp = Option<(SystemTime, u64)>;
+
+// === impl Reloader ===
+
+impl Reloader {
+    pub(super) fn new(
+        current: Root,
+        source: Option<Source>,
+        authenticator: Arc<Authenticator>,
+        tls: Option<ServerTls>,
+        tls_configs: Arc<TlsConfigs>,
+        clusters: watch::Sender<Arc<Snapshot>>,
+        logs: LogHandle,
+    ) -> Self {
+        Self { current, source, authenticator, tls, tls_configs, clusters, logs }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+        let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = self.stamps();
+        loop {
+            let asked = tokio::select! {
+                received = hangup.recv() => received.is_some(),
+                _ = ticks.tick() => false,
+            };
+            let now = self.stamps();
+            if asked || now != seen {
+                self.reload();
+                seen = self.stamps();
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let root = match &self.source {
+            None => self.current.clone(),
+            Some(source) => match config::load(&source.path, &source.env) {
+                Ok(root) => root,
+                Err(error) => {
+                    tracing::error!(%error, "the changed configuration is wrong; nothing was changed");
+                    return;
+                }
+            },
+        };
+        if let Err(error) = self.apply(&root) {
+            tracing::error!(error, "the changed files are wrong; what they concern was not changed");
+            return;
+        }
+        tracing::info!("configuration and files were read again");
+        self.current = root;
+    }
+
+    /// Everything is loaded before anything is changed.
+    fn apply(&mut self, root: &Root) -> Result<(), String> {
+        let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
+        let snapshot = root.snapshot();
+        if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
+            return Err(format!("cluster {cluster}: {error}"));
+        }
+        if let Some((tls, (cert, key))) = self.tls.as_ref().zip(root.listen.tls()) {
+            tls.reload(cert, key).map_err(|e| e.to_string())?;
+        }
+        for error in self.tls_configs.reload() {
+            tracing::error!(%error, "a cluster's certificate files cannot be used; the old ones stay");
+        }
+        self.authenticator.reload(keys);
+        self.clusters.send_if_modified(|current| {
+            let changed = **current != snapshot;
+            if changed {
+                *current = Arc::new(snapshot);
+            }
+            changed
+        });
+        self.logs.set_level(level(root.log.level));
+        let needs_restart = (&root.listen, &root.admin, &root.fan_out, &root.upstream, &root.limits)
+            != (
+                &self.current.listen,
+                &self.current.admin,
+                &self.current.fan_out,
+                &self.current.upstream,
+                &self.current.limits,
+            );
+        if needs_restart {
+            tracing::warn!("changes to listen, admin, fan-out, upstream and limits take effect at the next start");
+        }
+        Ok(())
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        let root = &self.current;
+        let clusters = root.snapshot();
+        let of_clusters = clusters.iter().flat_map(|cluster| {
+            let tls = &cluster.tls;
+            [&tls.trusted_ca_file, &tls.cert_file, &tls.key_file].map(Clone::clone)
+        });
+        self.source
+            .iter()
+            .map(|source| source.path.clone())
+            .chain(root.auth.jwt_public_key_files.iter().cloned())
+            .chain(root.listen.cert_file.iter().cloned())
+            .chain(root.listen.key_file.iter().cloned())
+            .chain(of_clusters.flatten())
+            .map(|path| stamp(&path))
+            .collect()
+    }
+}
+
+/// The filter that a configured level stands for.
+pub(crate) fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}

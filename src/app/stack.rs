@@ -1,0 +1,68 @@
+use std::{convert::Infallible, sync::Arc};
+
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::{Gateway, GuardLayer, RescueLayer};
+use crate::{
+    auth::{AuthLayer, Authenticator, Scope},
+    routing::{AuthScope, auth_scope},
+    telemetry::AccessLogLayer,
+    wire::{Body, header as names},
+};
+
+/// The whole of a worker's request handling, as one service.
+pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
+
+/// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
+pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
+    let max_headers = gateway.settings().max_headers;
+    let service = ServiceBuilder::new()
+        // Outermost, so that every answer has an id and a line, those of the layers below included.
+        .layer(AccessLogLayer)
+        // Browsers send preflights without credentials, so they are answered before anything asks for some.
+        .option_layer(cors(allowed_origins))
+        // Below it everything may fail; above it nothing does.
+        .layer(RescueLayer)
+        // Cheap refusals first: nothing has been read or verified yet.
+        .layer(GuardLayer::new(max_headers))
+        // Before routing: without credentials even an unknown path is 401.
+        .layer(AuthLayer::new(authenticator, scope_of as fn(&Uri) -> Option<Scope>))
+        .service(gateway);
+    check_service(service).boxed_clone()
+}
+
+/// Pins the type at this height, so that a mistake in a layer is reported here.
+fn check_service<S>(service: S) -> S
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    service
+}
+
+fn scope_of(uri: &Uri) -> Option<Scope> {
+    auth_scope(uri.path()).map(|scope| match scope {
+        AuthScope::Api => Scope::Api,
+        AuthScope::GraphQl => Scope::GraphQl,
+    })
+}
+
+fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> =
+        allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let exposed: [HeaderName; 5] = [
+        names::FEDGATE_CLUSTERS,
+        names::FEDGATE_COMPLETE,
+        names::SENSU_CONTINUE,
+        names::X_REQUEST_ID,
+        header::ETAG,
+    ];
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, names::FEDGATE_PARTIAL])
+            .expose_headers(exposed)
+    })
+}

@@ -1,0 +1,79 @@
+use std::{net::TcpListener as StdTcpListener, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::Request;
+use hyper::body::Incoming;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use tower::ServiceExt;
+
+use super::{Gateway, Settings, stack};
+use crate::{
+    auth::Authenticator,
+    fanout,
+    listener::{self, Listener, Phase, ServerTls},
+    types::Snapshot,
+    upstream::{self, Connect, Manager},
+    wire::Body,
+};
+
+/// What all workers share: immutable, or an atomic.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) settings: Arc<Settings>,
+    pub(super) listener: listener::Config,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) upstream: upstream::Config,
+    pub(super) connect: Arc<dyn Connect>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) fan_outs: Arc<fanout::Shared>,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) allowed_origins: Arc<[String]>,
+    pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+/// One worker's life: its own runtime, socket, stack and pools. A request that arrives here ends here.
+///
+/// # Errors
+/// When the runtime cannot be built or the socket not be registered with it.
+pub(super) fn run(shared: Shared, socket: StdTcpListener) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let socket = TcpListener::from_std(socket)?;
+        let (gateway, following) = gateway(&shared);
+        let service = stack(gateway, Arc::clone(&shared.authenticator), &shared.allowed_origins)
+            .map_request(|request: Request<Incoming>| request.map(Body::from));
+        let listener = Listener::new(shared.listener, shared.tls, shared.connections, shared.phase);
+        listener.serve(socket, service).await;
+        following.abort();
+        Ok(())
+    })
+}
+
+/// The innermost service, and the task that keeps its clusters up to date.
+fn gateway(shared: &Shared) -> (Gateway, tokio::task::JoinHandle<()>) {
+    let upstream = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+    let mut updates = shared.clusters.clone();
+    let first = Arc::clone(&updates.borrow_and_update());
+    upstream.apply(&first);
+    let clusters = Arc::new(ArcSwap::new(first));
+    let gateway = Gateway::new(
+        Arc::clone(&shared.settings),
+        Arc::clone(&clusters),
+        upstream.clone(),
+        Arc::clone(&shared.fan_outs),
+        shared.phase.clone(),
+    );
+    let following = tokio::spawn(async move {
+        while updates.changed().await.is_ok() {
+            let snapshot = Arc::clone(&updates.borrow_and_update());
+            // Connections first: what routing names must be reachable.
+            upstream.apply(&snapshot);
+            clusters.store(snapshot);
+        }
+    });
+    (gateway, following)
+}

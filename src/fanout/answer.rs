@@ -1,0 +1,112 @@
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::{
+    Failure, Merge, Outcome,
+    outcome::clusters_header,
+    stream::{Chunks, Stream},
+};
+use crate::{
+    types::ClusterName,
+    wire::{self, Body, header as names},
+};
+
+/// Turns what the members came to into the answer.
+pub(super) fn answer(merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
+    let failures: Vec<(ClusterName, Failure)> =
+        merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
+    let complete = failures.is_empty();
+    let outcomes: Vec<(&ClusterName, Outcome)> = merge
+        .slots
+        .iter()
+        .map(|slot| (&slot.name, slot.failure().map_or(Outcome::Answered(StatusCode::OK), Outcome::Failed)))
+        .collect();
+    let clusters = clusters_header(&outcomes);
+    let none = failures.len() == merge.slots.len();
+
+    let mut response = if none && let Some(status) = passed_on(&merge, api_key) {
+        refusal(merge, status)
+    } else if none || (strict && !complete) {
+        failure(&failures, merge.slots.len())
+    } else {
+        list(merge)
+    };
+    let headers = response.headers_mut();
+    headers.insert(names::FEDGATE_COMPLETE, HeaderValue::from_static(if complete { "true" } else { "false" }));
+    headers.insert(names::FEDGATE_CLUSTERS, clusters);
+    response
+}
+
+/// The status that is passed on: the one 4xx that all gave. A 401 only for an API key, which the one cluster asked
+/// has the right to refuse; for a token that the gateway has verified it would sign the user out.
+fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
+    if api_key {
+        let refused = |s: &StatusCode| *s == StatusCode::UNAUTHORIZED;
+        if let Some(status) = merge.slots.iter().filter_map(|s| s.refusal()).map(|r| r.status).find(refused) {
+            return Some(status);
+        }
+    }
+    let mut statuses = merge.slots.iter().map(|slot| slot.refusal().map(|r| r.status));
+    let first = statuses.next()??;
+    let same = statuses.all(|status| status == Some(first));
+    (same && first.is_client_error() && first != StatusCode::UNAUTHORIZED).then_some(first)
+}
+
+/// The first member's refusal with that status, in its own words.
+fn refusal(merge: Merge, status: StatusCode) -> Response<Body> {
+    let refusal = merge.slots.into_iter().filter_map(super::Slot::into_refusal).find(|r| r.status == status);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if let Some(refusal) = refusal {
+        for name in [header::CONTENT_TYPE, header::X_CONTENT_TYPE_OPTIONS] {
+            if let Some(value) = refusal.headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        *response.body_mut() = Body::full(refusal.body);
+    }
+    response
+}
+
+fn failure(failures: &[(ClusterName, Failure)], members: usize) -> Response<Body> {
+    let timeouts = failures.iter().all(|(_, failure)| *failure == Failure::Timeout);
+    let status = if timeouts { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+    let message = if failures.len() == members {
+        "no cluster answered".to_owned()
+    } else {
+        format!("{} of {members} clusters did not answer, and a partial list was refused", failures.len())
+    };
+    let clusters: serde_json::Map<String, serde_json::Value> =
+        failures.iter().map(|(name, failure)| (name.to_string(), failure.as_str().into())).collect();
+    let body = serde_json::json!({ "message": message, "code": 0, "clusters": clusters });
+    wire::json(status, body.to_string())
+}
+
+fn list(mut merge: Merge) -> Response<Body> {
+    let body = if merge.slots.iter().all(|slot| slot.is_complete() || slot.failure().is_some()) {
+        Body::boxed(Chunks::new(join(&mut merge), merge.ticket))
+    } else {
+        Body::boxed(Stream::spawn(merge))
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Brackets around, commas between: nothing is copied.
+fn join(merge: &mut Merge) -> VecDeque<Bytes> {
+    let mut chunks = VecDeque::from([Bytes::from_static(b"[")]);
+    for slot in &mut merge.slots {
+        let mut first = chunks.len() > 1;
+        while let Some(bytes) = slot.dequeue() {
+            if std::mem::take(&mut first) {
+                chunks.push_back(Bytes::from_static(b","));
+            }
+            chunks.push_back(bytes);
+        }
+    }
+    chunks.push_back(Bytes::from_static(b"]"));
+    chunks
+}

@@ -1,0 +1,366 @@
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures::{
+    FutureExt,
+    future::{Aborted, BoxFuture, abortable},
+};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+
+use super::{Abort, Failure, Limits};
+use crate::{
+    rewrite::{Brackets, Rewriter, Shape, validate_list},
+    types::ClusterName,
+    upstream::{self, ClusterClient},
+    wire::{Body, read_limited},
+};
+
+/// A cluster that can be asked. Tests script it.
+pub trait Member: Send + Sync {
+    /// Its name: the label of its items.
+    fn name(&self) -> &ClusterName;
+
+    /// Sends it a request without a body.
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>>;
+}
+
+/// A read that is under way, with the member's index.
+pub(super) type Step = BoxFuture<'static, Result<(usize, Event), Aborted>>;
+
+/// What a read brought.
+pub(super) enum Event {
+    /// The head of a good answer; its body follows.
+    Opened(Reader),
+    /// Some of the body, rewritten.
+    Chunk(Reader, Bytes),
+    /// The end of the body, with the last bytes.
+    End(Bytes),
+    /// The namespaces list of a user who may see none: an empty list (Sensu behaviour: a 500).
+    Nothing,
+    /// An answer that is no list.
+    Refused(Refusal),
+    /// No answer, or a bad body.
+    Failed(Failure),
+}
+
+/// An answer other than 200, kept so that it can be passed on in the cluster's own words.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// A member's body and the rewriter that it goes through.
+pub(super) struct Reader {
+    body: Body,
+    rewriter: Rewriter,
+    read: u64,
+}
+
+/// One member of a fan-out.
+pub(super) struct Slot {
+    pub(super) name: ClusterName,
+    state: State,
+    /// Rewritten bytes in one piece, opened by a `[` that is not sent: they can be checked as a whole while nothing
+    /// has gone out.
+    held: BytesMut,
+    /// Rewritten bytes that wait to be sent.
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    reader: Option<Reader>,
+    abort: Option<Abort>,
+}
+
+enum State {
+    /// No decision yet.
+    Asked,
+    /// Enough has arrived to commit; more follows.
+    Flowing,
+    /// All is in `queue`.
+    Complete,
+    /// Answered with another status.
+    Refused(Refusal),
+    /// Failed before the commit.
+    Failed(Failure),
+    /// Failed after it was decided that its items go out.
+    Broken(Failure),
+}
+
+/// Sends the request to a member; the step ends with its head.
+pub(super) fn open(index: usize, member: Arc<dyn Member>, request: &Request<()>, shape: Shape) -> (Step, Abort) {
+    let mut copy = Request::new(Bytes::new());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    let (step, abort) = abortable(async move {
+        let event = match member.get(copy).await {
+            Ok(response) => head(response, member.name(), shape).await,
+            Err(failure) => Event::Failed(failure),
+        };
+        (index, event)
+    });
+    (step.boxed(), abort)
+}
+
+async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Event {
+    let (parts, body) = response.into_parts();
+    if parts.status == StatusCode::OK {
+        if parts.headers.contains_key(header::CONTENT_ENCODING) {
+            return Event::Failed(Failure::BadBody);
+        }
+        let qualify = (!name.is_local()).then_some(name);
+        let rewriter = Rewriter::new(shape, Some(name), qualify, Brackets::Strip);
+        return Event::Opened(Reader { body, rewriter, read: 0 });
+    }
+    let Ok(body) = read_limited(body, MAX_REFUSAL).await else { return Event::Failed(Failure::of_status(parts.status)) };
+    if shape == Shape::Namespace
+        && parts.status == StatusCode::INTERNAL_SERVER_ERROR
+        && memchr::memmem::find(&body, b"request unauthorized").is_some()
+    {
+        return Event::Nothing;
+    }
+    Event::Refused(Refusal { status: parts.status, headers: parts.headers, body })
+}
+
+// === impl Member ===
+
+impl Member for ClusterClient {
+    fn name(&self) -> &ClusterName {
+        ClusterClient::name(self)
+    }
+
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+        self.send(request).map(|answer| answer.map_err(|error| failure_of(&error))).boxed()
+    }
+}
+
+/// How an upstream error is named in a fan-out.
+fn failure_of(error: &upstream::Error) -> Failure {
+    match error.class() {
+        "timeout" => Failure::Timeout,
+        "tls" => Failure::Tls,
+        "unreachable" => Failure::Unreachable,
+        _ => Failure::ServerError,
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Reads at least one frame, and those that are there already, up to [`CHUNK`].
+    async fn advance(mut self) -> Event {
+        let mut out = BytesMut::new();
+        let mut next = self.body.frame().await;
+        loop {
+            match next {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.read += data.len() as u64;
+                        if self.rewriter.push(data, &mut out).is_err() {
+                            return Event::Failed(Failure::BadBody);
+                        }
+                    }
+                }
+                Some(Err(error)) => return Event::Failed(body_failure(&*error)),
+                None => {
+                    return match self.rewriter.finish(&mut out) {
+                        Ok(()) => Event::End(out.freeze()),
+                        Err(_) => Event::Failed(Failure::BadBody),
+                    };
+                }
+            }
+            if out.len() >= CHUNK {
+                break;
+            }
+            match self.body.frame().now_or_never() {
+                Some(frame) => next = frame,
+                None if out.is_empty() => next = self.body.frame().await,
+                None => break,
+            }
+        }
+        Event::Chunk(self, out.freeze())
+    }
+}
+
+fn body_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<upstream::Error>() {
+            return if error.class() == "timeout" { Failure::Timeout } else { Failure::BadBody };
+        }
+        cause = error.source();
+    }
+    Failure::BadBody
+}
+
+// === impl Slot ===
+
+impl Slot {
+    pub(super) fn asked(name: ClusterName, abort: Abort) -> Self {
+        Self {
+            name,
+            state: State::Asked,
+            held: BytesMut::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            reader: None,
+            abort: Some(abort),
+        }
+    }
+
+    pub(super) fn failed(name: ClusterName, failure: Failure) -> Self {
+        let mut slot = Self::asked(name, futures::future::AbortHandle::new_pair().0);
+        slot.state = State::Failed(failure);
+        slot
+    }
+
+    /// Whether what becomes of it at the commit is known.
+    pub(super) fn decided(&self) -> bool {
+        !matches!(self.state, State::Asked)
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_) | State::Broken(_) | State::Refused(_))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete)
+    }
+
+    /// A failure after its items were promised.
+    pub(super) fn late_failure(&self) -> Option<Failure> {
+        if let State::Broken(failure) = self.state { Some(failure) } else { None }
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        match &self.state {
+            State::Failed(failure) | State::Broken(failure) => Some(*failure),
+            State::Refused(refusal) => Some(Failure::of_status(refusal.status)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        if let State::Refused(refusal) = &self.state { Some(refusal) } else { None }
+    }
+
+    pub(super) fn into_refusal(self) -> Option<Refusal> {
+        if let State::Refused(refusal) = self.state { Some(refusal) } else { None }
+    }
+
+    /// Bytes in memory.
+    pub(super) fn buffered(&self) -> usize {
+        self.held.len() + self.queued
+    }
+
+    /// Bytes in memory beyond what the commit rule holds back anyway.
+    pub(super) fn ahead(&self, buffer_bytes: usize) -> usize {
+        self.buffered().saturating_sub(buffer_bytes)
+    }
+
+    /// Gives the member up; answers how many bytes that freed.
+    pub(super) fn fail(&mut self, failure: Failure) -> usize {
+        let freed = self.buffered();
+        self.state = if self.decided() { State::Broken(failure) } else { State::Failed(failure) };
+        self.held = BytesMut::new();
+        self.queue.clear();
+        self.queued = 0;
+        self.reader = None;
+        if let Some(abort) = self.abort.take() {
+            abort.abort();
+        }
+        freed
+    }
+
+    pub(super) fn take(&mut self, event: Event, limits: Limits) {
+        match event {
+            Event::Opened(reader) => self.reader = Some(reader),
+            Event::Chunk(reader, bytes) => {
+                if reader.read > limits.max_member_bytes {
+                    self.fail(Failure::TooLarge);
+                    return;
+                }
+                self.reader = Some(reader);
+                self.keep(bytes);
+            }
+            Event::End(bytes) => {
+                self.keep(bytes);
+                self.complete();
+            }
+            Event::Nothing => self.state = State::Complete,
+            Event::Refused(refusal) => self.state = State::Refused(refusal),
+            Event::Failed(failure) => {
+                self.fail(failure);
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: Bytes) {
+        if self.decided() {
+            self.enqueue(bytes);
+            return;
+        }
+        if self.held.is_empty() {
+            self.held.extend_from_slice(b"[");
+        }
+        self.held.extend_from_slice(&bytes);
+    }
+
+    /// A whole body that was held back is checked to the last byte: later nothing could be taken back.
+    fn complete(&mut self) {
+        if matches!(self.state, State::Asked) {
+            let mut whole = mem::take(&mut self.held);
+            whole.extend_from_slice(b"]");
+            if validate_list(&whole).is_err() {
+                self.fail(Failure::BadBody);
+                return;
+            }
+            let whole = whole.freeze();
+            self.enqueue(whole.slice(1..whole.len() - 1));
+        }
+        self.state = State::Complete;
+    }
+
+    /// Lets the member's items go out once enough is held, or the process has no room to hold more.
+    pub(super) fn decide(&mut self, buffer_bytes: usize, exhausted: bool) {
+        let enough = self.held.len() > buffer_bytes || (exhausted && self.held.len() > 1);
+        if matches!(self.state, State::Asked) && enough {
+            let held = mem::take(&mut self.held).freeze();
+            self.enqueue(held.slice(1..));
+            self.state = State::Flowing;
+        }
+    }
+
+    fn enqueue(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.queue.push_back(bytes);
+        }
+    }
+
+    /// The next bytes to send.
+    pub(super) fn dequeue(&mut self) -> Option<Bytes> {
+        let bytes = self.queue.pop_front()?;
+        self.queued -= bytes.len();
+        Some(bytes)
+    }
+
+    /// The next read, unless one is under way or the body has ended.
+    pub(super) fn next_step(&mut self, index: usize) -> Option<(Step, Abort)> {
+        let reader = self.reader.take()?;
+        let (step, abort) = abortable(reader.advance().map(move |event| (index, event)));
+        Some((step.boxed(), abort))
+    }
+
+    pub(super) fn reading(&mut self, abort: Abort) {
+        self.abort = Some(abort);
+    }
+}
+
+/// A read goes on while frames are there already, up to this many bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// Largest error body that is kept to be passed on, in bytes.
+const MAX_REFUSAL: usize = 64 * 1024;

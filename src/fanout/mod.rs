@@ -1,0 +1,196 @@
+//! One list out of several clusters: asked at once, merged as bytes, complete or saying what is missing.
+//!
+//! ```text
+//!             ┌ member: send ─ head ─ rewrite ─┐ held back until complete or past `buffer_bytes`
+//!  fan_out ───┼ member …                       ├─ commit ─┬ all complete → one body, its length known
+//!             └ member …                       ┘          └ some longer  → Stream: members in order, the
+//!                                                            waiting ones read ahead, a late failure cuts
+//! ```
+//!
+//! * **Commit**: the head goes out when every member is complete, failed, or past `buffer_bytes`. Until then a failure
+//!   is a fact in the headers; after it the only honest answer is a cut connection.
+//! * **Memory**: what is buffered is counted for the whole process ([`Shared`]). When that is used up, members are
+//!   committed early and only the one whose turn it is goes on.
+//! * **No parsing**: members' bodies go through [`crate::rewrite`], which labels and qualifies items in place.
+
+mod answer;
+mod member;
+mod outcome;
+mod shared;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::AbortHandle, stream::FuturesUnordered};
+use http::{Request, Response};
+use tokio::time::Instant;
+
+use crate::{rewrite::Shape, types::ClusterName, wire::Body};
+
+pub use member::Member;
+pub use outcome::{Failure, Outcome};
+pub use shared::{Overloaded, Shared};
+
+use member::{Event, Slot, Step};
+
+/// Bounds of one fan-out.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A member's time for connect, head and the held-back part of its body.
+    pub member_timeout: Duration,
+    /// Time until the head of the answer goes out, whatever the members do.
+    pub timeout: Duration,
+    /// Bytes of a member's answer that are held back before the head goes out.
+    pub buffer_bytes: usize,
+    /// Bytes that members waiting for their turn may have ahead, per fan-out.
+    pub read_ahead_bytes: usize,
+    /// Largest answer of one member, in bytes.
+    pub max_member_bytes: u64,
+}
+
+/// What to ask, of whom.
+pub struct Query {
+    /// The members in the order of the answer.
+    pub members: Vec<Candidate>,
+    /// Method, target and headers that each member gets.
+    pub request: Request<()>,
+    /// Where namespaces stand in the items.
+    pub shape: Shape,
+    /// Fail when any member fails.
+    pub strict: bool,
+    /// The caller has an API key: a 401 of the one cluster asked is the key's own refusal, and is passed on.
+    pub api_key: bool,
+}
+
+/// A member to ask, or one whose answer is known without asking.
+pub enum Candidate {
+    /// Send it the request.
+    Ask(Arc<dyn Member>),
+    /// Report this in its place.
+    Known(ClusterName, Failure),
+}
+
+/// Asks every member at once and answers with the merged list.
+///
+/// # Errors
+/// [`Overloaded`] when too many fan-outs are in flight. Everything a member does wrong is part of the answer.
+pub async fn fan_out(config: &Config, shared: &Arc<Shared>, query: Query) -> Result<Response<Body>, Overloaded> {
+    let ticket = shared.begin()?;
+    let Query { members, request, shape, strict, api_key } = query;
+    let mut merge = Merge::start(config, members, &request, shape, ticket);
+    merge.collect(config).await;
+    Ok(answer::answer(merge, strict, api_key))
+}
+
+/// The members of a fan-out and the reads that are under way.
+struct Merge {
+    slots: Vec<Slot>,
+    steps: FuturesUnordered<Step>,
+    ticket: shared::Ticket,
+    limits: Limits,
+}
+
+/// The bounds that reading obeys.
+#[derive(Clone, Copy)]
+struct Limits {
+    buffer_bytes: usize,
+    read_ahead_bytes: usize,
+    max_member_bytes: u64,
+}
+
+// === impl Merge ===
+
+impl Merge {
+    fn start(
+        config: &Config,
+        members: Vec<Candidate>,
+        request: &Request<()>,
+        shape: Shape,
+        ticket: shared::Ticket,
+    ) -> Self {
+        let limits = Limits {
+            buffer_bytes: config.buffer_bytes,
+            read_ahead_bytes: config.read_ahead_bytes,
+            max_member_bytes: config.max_member_bytes,
+        };
+        let mut merge =
+            Self { slots: Vec::with_capacity(members.len()), steps: FuturesUnordered::new(), ticket, limits };
+        for (index, candidate) in members.into_iter().enumerate() {
+            let slot = match candidate {
+                Candidate::Known(name, failure) => Slot::failed(name, failure),
+                Candidate::Ask(member) => {
+                    let name = member.name().clone();
+                    let (step, abort) = member::open(index, member, request, shape);
+                    merge.steps.push(step);
+                    Slot::asked(name, abort)
+                }
+            };
+            merge.slots.push(slot);
+        }
+        merge
+    }
+
+    /// Runs until every member is complete, failed, or has enough held back.
+    async fn collect(&mut self, config: &Config) {
+        let patience = config.member_timeout.min(config.timeout);
+        let deadline = tokio::time::sleep_until(Instant::now() + patience);
+        let mut deadline = std::pin::pin!(deadline);
+        while self.slots.iter().any(|slot| !slot.decided()) {
+            tokio::select! {
+                biased;
+                Some(event) = self.steps.next() => self.on_event(event),
+                () = &mut deadline => {
+                    for slot in self.slots.iter_mut().filter(|slot| !slot.decided()) {
+                        self.ticket.release(slot.fail(Failure::Timeout));
+                    }
+                }
+                else => break,
+            }
+        }
+    }
+
+    /// Takes in what a member's read brought, and reads on where there is room.
+    fn on_event(&mut self, event: Result<(usize, Event), futures::future::Aborted>) {
+        // An aborted read belongs to a member that has failed already.
+        let Ok((index, event)) = event else { return };
+        let slot = &mut self.slots[index];
+        if slot.is_failed() {
+            return;
+        }
+        let before = slot.buffered();
+        slot.take(event, self.limits);
+        let after = slot.buffered();
+        if after >= before {
+            self.ticket.add(after - before);
+        } else {
+            self.ticket.release(before - after);
+        }
+        slot.decide(self.limits.buffer_bytes, self.ticket.exhausted());
+        self.read_on(index);
+    }
+
+    /// Starts the member's next read, if it may have more in memory.
+    fn read_on(&mut self, index: usize) {
+        let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.buffer_bytes)).sum();
+        let slot = &mut self.slots[index];
+        let own_share = slot.buffered() <= self.limits.buffer_bytes;
+        let room = own_share || ahead < self.limits.read_ahead_bytes;
+        // A member with nothing buffered may always read, or the one whose turn it is could starve.
+        if (slot.buffered() == 0 || (room && !self.ticket.exhausted()))
+            && let Some((step, abort)) = slot.next_step(index)
+        {
+            slot.reading(abort);
+            self.steps.push(step);
+        }
+    }
+
+    fn any_failed(&self) -> Option<Failure> {
+        self.slots.iter().find_map(|slot| slot.late_failure())
+    }
+}
+
+/// So that a member's read can be given up alone.
+type Abort = AbortHandle;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use http::StatusCode;
+
+use crate::error::{Classify, ErrorKind, Reply};
+
+/// What all fan-outs of the process share: how many there are, and how much they hold in memory.
+#[derive(Debug)]
+pub struct Shared {
+    max_in_flight: usize,
+    max_bytes: usize,
+    in_flight: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// Too many fan-outs are in flight: a bound of the gateway, the client should come again.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("too many list requests are in flight; try again")]
+pub struct Overloaded;
+
+/// One fan-out's share; gives everything back when dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    shared: Arc<Shared>,
+    held: usize,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// `max_in_flight` fan-outs that together buffer about `max_bytes`.
+    pub fn new(max_in_flight: usize, max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max_in_flight,
+            max_bytes,
+            in_flight: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes buffered at this moment.
+    pub fn buffered_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Fan-outs in flight at this moment.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin(self: &Arc<Self>) -> Result<Ticket, Overloaded> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.max_in_flight {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return Err(Overloaded);
+        }
+        Ok(Ticket { shared: Arc::clone(self), held: 0 })
+    }
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.held += bytes;
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn release(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the process holds all it may. Counted after the fact, so it is passed by at most one read per member.
+    pub(super) fn exhausted(&self) -> bool {
+        self.shared.bytes.load(Ordering::Relaxed) >= self.shared.max_bytes
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shared.bytes.fetch_sub(self.held, Ordering::Relaxed);
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Overloaded ===
+
+impl Classify for Overloaded {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Overload
+    }
+
+    fn reply(&self) -> Reply {
+        let mut reply = Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string());
+        reply.retry_after = Some(1);
+        reply
+    }
+}
