@@ -1,0 +1,411 @@
+use bytes::{BufMut, BytesMut};
+
+use super::{
+    Brackets, ScanError, Shape,
+    block::{BLOCK, Block, Marks, Strings},
+    is_space,
+    nest::Nest,
+    place::Place,
+    tail::{Tail, key_before, spaced},
+};
+use crate::types::ClusterName;
+
+/// Rewrites one response body as it streams through.
+///
+/// A top-level array is a list: each object in it is labelled and qualified. A top-level object is a single
+/// resource: qualified, never labelled. With [`Brackets::Keep`] any other value passes through, and so do items
+/// that are no objects. With [`Brackets::Strip`] the body must be an array of objects, or `null`, which Go
+/// writes for an empty list.
+///
+/// The output does not depend on how the input is cut into chunks. White space right after the `{` of a
+/// labelled item is held back until it is known whether the item is empty; more than 4 KiB of it is cut to
+/// 4 KiB.
+///
+/// Keys are recognized when written plainly, as Go's encoder does; an escaped spelling is not. An item that
+/// already has a `cluster` member keeps it behind ours, where most parsers would let it win; items of Sensu
+/// never have one.
+#[derive(Debug)]
+pub struct Rewriter {
+    shape: Shape,
+    strip: bool,
+    /// `,{"cluster":"<name>",`, of which each item takes what it needs.
+    label: Option<Vec<u8>>,
+    /// `@<name>`
+    suffix: Option<Vec<u8>>,
+    strings: Strings,
+    nest: Nest,
+    state: State,
+    /// Depth between the items of a list: 1; 0 for other values.
+    floor: u32,
+    place: Place,
+    /// Depth inside the object at `place`; 0 while no namespace is looked for.
+    watch: u32,
+    /// Key of the namespace string in the object at `place`.
+    key: Option<&'static [u8]>,
+    in_namespace: bool,
+    tail: Tail,
+    held: Vec<u8>,
+    items: u64,
+    failed: Option<ScanError>,
+}
+
+/// Where the scan is. All but `Inside` look at each byte; `Inside` only at brackets and some quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the top-level value => (`FirstItem` | `Inside` | `Text` | `Scalar` | `Null`)
+    Start,
+    /// After `[` => (a value | `End`)
+    FirstItem,
+    /// After a comma => a value
+    NextItem,
+    /// After the `{` of an item to be labelled => `Inside`
+    Opened,
+    /// In an object, or in an array that is an item => (`Comma` | `End`)
+    Inside,
+    /// In a string that is an item or the whole value => (`Comma` | `End`)
+    Text,
+    /// In a number or literal that is an item or the whole value => (`Comma` | `End`)
+    Scalar,
+    /// In a top-level `null`, of which this many bytes were seen => `End`
+    Null(u8),
+    /// After an item => (`NextItem` | `End`)
+    Comma,
+    /// After the top-level value.
+    End,
+}
+
+/// One chunk on its way to the output: all before `done` was copied or dropped.
+struct Copy<'a> {
+    chunk: &'a [u8],
+    out: &'a mut BytesMut,
+    done: usize,
+}
+
+// === impl Rewriter ===
+
+impl Rewriter {
+    /// A rewriter for one body. With `label`, `"cluster":"<label>"` becomes the first member of each item of
+    /// a list; with `qualify`, `@<qualify>` is appended to each namespace string.
+    pub fn new(
+        shape: Shape,
+        label: Option<&ClusterName>,
+        qualify: Option<&ClusterName>,
+        brackets: Brackets,
+    ) -> Self {
+        Self {
+            shape,
+            strip: brackets == Brackets::Strip,
+            label: label.map(|name| format!(",{{\"cluster\":\"{name}\",").into_bytes()),
+            suffix: qualify.map(|name| format!("@{name}").into_bytes()),
+            strings: Strings::default(),
+            nest: Nest::default(),
+            state: State::Start,
+            floor: 0,
+            place: Place::default(),
+            watch: 0,
+            key: None,
+            in_namespace: false,
+            tail: Tail::default(),
+            held: Vec::new(),
+            items: 0,
+            failed: None,
+        }
+    }
+
+    /// Reads one chunk and appends what it becomes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// Says why the body is broken, and again at each later call. `out` then holds a part of the edited body.
+    pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), ScanError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        out.reserve(chunk.len() + chunk.len() / 32 + BLOCK);
+        let mut copy = Copy { chunk, out, done: 0 };
+        if let Err(error) = self.scan(&mut copy) {
+            self.failed = Some(error);
+            return Err(error);
+        }
+        if !self.strip || self.state == State::Inside {
+            copy.flush(chunk.len());
+        }
+        self.tail = self.tail.then(chunk, self.strings.open());
+        Ok(())
+    }
+
+    /// Ends the body. Nothing is held back at the end of a complete one, so `out` stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError::Incomplete`] when the value is not complete, or the error of an earlier `push`.
+    pub fn finish(&mut self, _out: &mut BytesMut) -> Result<(), ScanError> {
+        let complete = self.state == State::End || (self.state == State::Scalar && self.nest.depth() == 0);
+        match self.failed {
+            Some(error) => Err(error),
+            None if complete => Ok(()),
+            None => Err(ScanError::Incomplete),
+        }
+    }
+
+    /// Items seen so far in a top-level array; 0 for other values.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    fn scan(&mut self, copy: &mut Copy<'_>) -> Result<(), ScanError> {
+        let (blocks, rest) = copy.chunk.as_chunks::<BLOCK>();
+        let mut base = 0;
+        for block in blocks {
+            let seen = self.strings.next(Marks::of(block), BLOCK);
+            self.block(copy, base, block, seen, u64::MAX)?;
+            base += BLOCK;
+        }
+        if !rest.is_empty() {
+            let mut block = [b' '; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            let seen = self.strings.next(Marks::of(&block), rest.len());
+            self.block(copy, base, &block, seen, (1 << rest.len()) - 1)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes of `block` that are set in `left`.
+    #[inline]
+    fn block(
+        &mut self,
+        copy: &mut Copy<'_>,
+        base: usize,
+        block: &[u8; BLOCK],
+        seen: Block,
+        mut left: u64,
+    ) -> Result<(), ScanError> {
+        while left != 0 {
+            if self.state == State::Inside {
+                left = self.inside(copy, base, block, seen, left)?;
+            } else {
+                let at = left.trailing_zeros() as usize;
+                let closes_string = (seen.quotes & !seen.inside) >> at & 1 == 1;
+                if self.between(copy, base + at, closes_string)? {
+                    left &= left - 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the brackets of a container to its end; returns the bytes after that.
+    #[inline]
+    fn inside(
+        &mut self,
+        copy: &mut Copy<'_>,
+        base: usize,
+        block: &[u8; BLOCK],
+        seen: Block,
+        mut left: u64,
+    ) -> Result<u64, ScanError> {
+        loop {
+            let here = self.nest.depth() == self.watch;
+            let strings = if here && self.key.is_some() { seen.quotes } else { 0 };
+            let events = (seen.brackets | strings) & left;
+            if events == 0 {
+                return Ok(0);
+            }
+            let at = events.trailing_zeros() as usize;
+            left &= u64::MAX << at << 1;
+            let byte = block[at];
+            if byte == b'"' {
+                self.quote(copy, base + at, seen.inside >> at & 1 == 1);
+            } else if byte & 0b10 != 0 {
+                // `{` and `[` have this bit, `}` and `]` have not.
+                if here && byte == b'{' {
+                    self.enter(copy.chunk, base + at);
+                }
+                self.nest.open(byte)?;
+            } else {
+                if here {
+                    self.leave();
+                }
+                self.nest.close(byte)?;
+                if self.nest.depth() == self.floor {
+                    self.end_value();
+                    if self.strip {
+                        copy.flush(base + at + 1);
+                    }
+                    return Ok(left);
+                }
+            }
+        }
+    }
+
+    /// A quote directly in an object that may hold a namespace string.
+    fn quote(&mut self, copy: &mut Copy<'_>, at: usize, opens: bool) {
+        if opens {
+            self.in_namespace = self.with_key(copy.chunk, at, |key| key == self.key);
+        } else if self.in_namespace {
+            copy.flush(at);
+            copy.out.put_slice(self.suffix.as_deref().unwrap_or_default());
+            self.in_namespace = false;
+        }
+    }
+
+    /// A `{` directly in the object at `place`.
+    fn enter(&mut self, chunk: &[u8], at: usize) {
+        let child = self.with_key(chunk, at, |key| self.place.child(self.shape, key?));
+        if let Some(child) = child {
+            self.look_in(child, self.watch + 1);
+        }
+    }
+
+    /// The `}` of the object at `place`.
+    fn leave(&mut self) {
+        self.look_in(self.place.parent(), self.watch - 1);
+    }
+
+    fn look_in(&mut self, place: Place, depth: u32) {
+        self.place = place;
+        self.watch = depth;
+        self.key = place.key(self.shape);
+    }
+
+    /// Reads the key before a value that starts at `at`.
+    #[inline]
+    fn with_key<T>(&self, chunk: &[u8], at: usize, read: impl Fn(Option<&[u8]>) -> T) -> T {
+        let before = &chunk[..at];
+        if before.len() >= BLOCK && !spaced(before) {
+            read(key_before(before))
+        } else {
+            read(self.tail.then(before, false).key())
+        }
+    }
+
+    /// Reads one byte outside items, or returns false when the byte is to be read in the new state.
+    fn between(&mut self, copy: &mut Copy<'_>, at: usize, closes_string: bool) -> Result<bool, ScanError> {
+        let byte = copy.chunk[at];
+        match self.state {
+            State::Opened => return Ok(self.label(copy, at, byte)),
+            State::Text if closes_string => self.end_value(),
+            State::Scalar if !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'-' | b'.') => {
+                self.end_value();
+                return Ok(false);
+            }
+            State::Text | State::Scalar => {}
+            State::Null(seen) if byte == b"null"[usize::from(seen)] => {
+                self.state = if seen == 3 { State::End } else { State::Null(seen + 1) };
+            }
+            State::Null(_) => return Err(ScanError::Unexpected),
+            _ if is_space(byte) => {}
+            State::Start => self.start(byte)?,
+            State::End => return Err(ScanError::Trailing),
+            State::FirstItem | State::Comma if byte == b']' => {
+                self.nest.close(byte)?;
+                self.state = State::End;
+            }
+            State::Comma if byte == b',' => self.state = State::NextItem,
+            State::Comma if byte == b'}' => return Err(ScanError::Unbalanced),
+            State::Comma => return Err(ScanError::Separator),
+            State::FirstItem | State::NextItem | State::Inside => self.item(copy, at, byte)?,
+        }
+        Ok(true)
+    }
+
+    /// The first byte of the top-level value.
+    fn start(&mut self, byte: u8) -> Result<(), ScanError> {
+        match byte {
+            b'[' => {
+                self.nest.open(byte)?;
+                self.floor = 1;
+                self.state = State::FirstItem;
+                Ok(())
+            }
+            b'n' if self.strip => {
+                self.state = State::Null(1);
+                Ok(())
+            }
+            _ => self.value(byte, ScanError::NotAnArray),
+        }
+    }
+
+    /// The first byte of an item.
+    fn item(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> Result<(), ScanError> {
+        match byte {
+            b']' | b',' => return Err(ScanError::Separator),
+            b'}' => return Err(ScanError::Unbalanced),
+            _ => self.value(byte, ScanError::NotAnObject)?,
+        }
+        self.items += 1;
+        if byte == b'{' && self.label.is_some() {
+            if !self.strip {
+                copy.flush(at);
+            }
+            copy.done = at + 1;
+            self.state = State::Opened;
+        } else if self.strip {
+            if self.items > 1 {
+                copy.out.put_u8(b',');
+            }
+            copy.done = at;
+        }
+        Ok(())
+    }
+
+    /// The first byte of a value that is an item or stands alone; only objects pass when brackets are
+    /// stripped, else `refusal`, and of those only items.
+    fn value(&mut self, byte: u8, refusal: ScanError) -> Result<(), ScanError> {
+        self.state = match byte {
+            b'{' | b'[' => State::Inside,
+            b'"' => State::Text,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => State::Scalar,
+            _ => return Err(ScanError::Unexpected),
+        };
+        if self.strip && (byte != b'{' || self.floor == 0) {
+            return Err(refusal);
+        }
+        if self.state == State::Inside {
+            self.nest.open(byte)?;
+            if byte == b'{' && self.suffix.is_some() {
+                self.look_in(Place::default(), self.nest.depth());
+            }
+        }
+        Ok(())
+    }
+
+    /// A byte after the `{` of an item: white space is held, anything else brings the label out.
+    fn label(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> bool {
+        if is_space(byte) {
+            if self.held.len() < MAX_HELD {
+                self.held.push(byte);
+            }
+            copy.done = at + 1;
+            return true;
+        }
+        let label = self.label.as_deref().unwrap_or_default();
+        let start = usize::from(!(self.strip && self.items > 1));
+        let end = label.len() - usize::from(byte == b'}');
+        copy.out.put_slice(&label[start..end]);
+        copy.out.put_slice(&self.held);
+        self.held.clear();
+        self.state = State::Inside;
+        false
+    }
+
+    fn end_value(&mut self) {
+        self.watch = 0;
+        self.key = None;
+        self.state = if self.floor == 1 { State::Comma } else { State::End };
+    }
+}
+
+// === impl Copy ===
+
+impl Copy<'_> {
+    /// Copies all that is not yet copied before `end`.
+    #[inline]
+    fn flush(&mut self, end: usize) {
+        self.out.extend_from_slice(&self.chunk[self.done..end]);
+        self.done = end;
+    }
+}
+
+/// Most white space held back after the `{` of an item.
+const MAX_HELD: usize = 4096;
