@@ -4,21 +4,15 @@
 
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod fanout;
 pub mod listener;
 pub mod rewrite;
 pub mod routing;
+pub mod sim;
 pub mod telemetry;
 pub mod types;
 pub mod upstream;
 pub mod wire;
-
-#[doc(hidden)]
-pub mod cli {
-    /// Placeholder of the first commit.
-    pub fn run() -> std::process::ExitCode {
-        std::process::ExitCode::SUCCESS
-    }
-}

@@ -19,7 +19,7 @@ use crate::{
 
 /// Why a body was refused. Nothing has been forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
+pub(super) enum BodyError {
     /// Larger than `limits.request-body-bytes`.
     #[error("the request body is larger than {limit} bytes")]
     TooLarge {

@@ -29,6 +29,6 @@ mod worker;
 pub use build::{BuildError, Server};
 pub use dispatch::{Gateway, Settings};
 pub use guard::{Guard, GuardError, GuardLayer};
-pub use reload::Source;
+pub use reload::{Source, log_level};
 pub use rescue::{Rescue, RescueLayer};
 pub use stack::{Stack, stack};

@@ -121,7 +121,7 @@ impl Reloader {
             }
             changed
         });
-        self.logs.set_level(level(root.log.level));
+        self.logs.set_level(log_level(root.log.level));
         let needs_restart = (&root.listen, &root.admin, &root.fan_out, &root.upstream, &root.limits)
             != (
                 &self.current.listen,
@@ -156,7 +156,7 @@ impl Reloader {
 }
 
 /// The filter that a configured level stands for.
-pub(crate) fn level(level: LogLevel) -> LevelFilter {
+pub fn log_level(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,

@@ -1,0 +1,118 @@
+use std::{fmt::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+
+use super::{ConfigFile, Failure, environment, serve::control_runtime};
+use crate::{
+    auth::KeyFiles,
+    config::{self, Root},
+    listener::ServerTls,
+    types::{Backend, Cluster, Snapshot},
+    upstream::{self, Connector, Manager, TlsConfigs},
+    wire::read_limited,
+};
+
+/// One line of the table: what was tried, and how it went.
+struct Row {
+    what: String,
+    result: Result<String, String>,
+}
+
+/// `fedgate check-config`.
+pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
+    let root = config::load(&file.config, &environment())?;
+    let rows = control_runtime()?.block_on(check(&root));
+    print!("{}", table(&rows));
+    match rows.iter().filter(|row| row.result.is_err()).count() {
+        0 => Ok(()),
+        failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),
+    }
+}
+
+async fn check(root: &Root) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for path in &root.auth.jwt_public_key_files {
+        let loaded = KeyFiles::load(std::slice::from_ref(path));
+        rows.push(Row {
+            what: format!("public key {}", path.display()),
+            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
+        });
+    }
+    if let Some((cert, key)) = root.listen.tls() {
+        let loaded = ServerTls::load(cert, key);
+        rows.push(Row {
+            what: format!("certificate {}", cert.display()),
+            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
+        });
+    }
+    let tls = Arc::new(TlsConfigs::new());
+    let snapshot = root.snapshot();
+    let broken = tls.prepare(&snapshot);
+    for cluster in snapshot.iter() {
+        let bad_files = broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
+        for backend in &cluster.backends {
+            let result = match &bad_files {
+                Some(error) => Err(error.clone()),
+                None => version(root, &tls, cluster, backend).await,
+            };
+            rows.push(Row { what: format!("cluster {} {backend}", cluster.name), result });
+        }
+    }
+    rows
+}
+
+/// Asks one backend for its version, which needs no credentials.
+async fn version(
+    root: &Root,
+    tls: &Arc<TlsConfigs>,
+    cluster: &Cluster,
+    backend: &Backend,
+) -> Result<String, String> {
+    let config = upstream::Config {
+        connect_timeout: root.upstream.connect_timeout,
+        head_timeout: root.upstream.head_timeout,
+        ..upstream::Config::default()
+    };
+    let connector = Arc::new(Connector::new(Arc::clone(tls), config.connect_timeout));
+    let manager = Manager::new(config, connector);
+    manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
+    let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
+    let host = format!("{}:{}", backend.host, backend.port);
+    let request =
+        Request::get("/version").header("host", host).body(Bytes::new()).map_err(|error| error.to_string())?;
+    let response = client.send(request).await.map_err(|error| chain(&error))?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
+    }
+    let body = read_limited(response.into_body(), MAX_VERSION).await.map_err(|error| error.to_string())?;
+    let version: serde_json::Value =
+        serde_json::from_slice(&body).map_err(|_| "/version answered no JSON: is this a Sensu API port?")?;
+    let version = version["sensu_backend"].as_str().unwrap_or("unknown");
+    Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for row in rows {
+        let (mark, result) = match &row.result {
+            Ok(result) => ("works", result),
+            Err(error) => ("FAILS", error),
+        };
+        let _ = writeln!(text, "{mark}  {:width$}  {result}", row.what);
+    }
+    text
+}
+
+const MAX_VERSION: usize = 64 * 1024;

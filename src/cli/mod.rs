@@ -1,0 +1,111 @@
+//! The command line. Errors are one line that says what to do; exit codes follow sysexits.
+
+mod check;
+mod demo;
+mod health;
+mod serve;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+use crate::{app::BuildError, config::ConfigError};
+
+/// Federation gateway for Sensu Go: one URL in front of several clusters.
+#[derive(Debug, Parser)]
+#[command(name = "fedgate", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+    /// Run three simulated clusters with live data and the gateway in front of them
+    Demo(serve::Demo),
+    /// Load and validate a configuration, connect to everything that it names, and say what works
+    CheckConfig(ConfigFile),
+    /// Ask a running gateway whether it is ready (for container health checks)
+    Health(health::Health),
+}
+
+/// The option that names the configuration file.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// Configuration file
+    #[arg(long, short, value_name = "FILE", env = "FEDGATE_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+/// Why a command failed: the line that is printed, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    line: String,
+}
+
+/// Runs the command that the process's arguments name.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if wanted { 0 } else { USAGE });
+        }
+    };
+    let done = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::CheckConfig(file) => check::run(&file),
+        Command::Health(health) => health.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("fedgate: {}", failure.line);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// The environment, as far as it is UTF-8.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn new(code: u8, line: impl fmt::Display) -> Self {
+        Self { code, line: line.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(CONFIG, error)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let code = match &error {
+            BuildError::Key(_) | BuildError::ServerTls(_) | BuildError::ClusterTls { .. } => CONFIG,
+            BuildError::Bind(_) => UNAVAILABLE,
+            BuildError::System(_) => 1,
+        };
+        Self::new(code, error)
+    }
+}
+
+const DEFAULT_CONFIG: &str = "/etc/fedgate/fedgate.yaml";
+
+/// Wrong arguments (`EX_USAGE`).
+const USAGE: u8 = 64;
+/// Something is not reachable (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+/// A wrong configuration (`EX_CONFIG`).
+const CONFIG: u8 = 78;
