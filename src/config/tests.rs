@@ -200,9 +200,9 @@ fn the_environment_overrides_any_key() {
     let root = read_with(&[
         ("FEDGATE_LISTEN__ADDRESS", "[::1]:9000"),
         ("FEDGATE_AUTH__TOKEN_CACHE__ENTRIES", "5"),
-        ("FEDGATE_AUTH__JWT_PUBLIC_KEY_FILES", "[/a.pem, /b.pem]"),
+        ("FEDGATE_AUTH__JWT_PUBLIC_KEY_FILES", "/a.pem, /b.pem"),
         ("FEDGATE_FAN_OUT__MEMBER_TIMEOUT", "3s"),
-        ("FEDGATE_LISTEN__TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("FEDGATE_LISTEN__TRUSTED_PROXIES", "[10.0.0.0/8]"),
         ("FEDGATE_CLUSTERS", "[{name: alpha, api-urls: [https://alpha]}]"),
         ("FEDGATE_LOCAL_CLUSTER__TRUSTED_CA_FILE", ""),
     ]);
@@ -280,7 +280,7 @@ fn units_are_read_as_they_are_written() {
     for text in ["0s", "1ms", "1500ms", "10s", "2m", "1h", "90s"] {
         assert_eq!(show_duration(parse_duration(text).unwrap()), text);
     }
-    for text in ["0", "1", "512000", "64KiB", "1MiB", "3GiB", "1025"] {
+    for text in ["0", "1", "500KiB", "64KiB", "1MiB", "3GiB", "1025"] {
         assert_eq!(show_size(parse_size(text).unwrap()), text);
     }
     assert_eq!(parse_size("2KB"), Ok(2000));
