@@ -1,6 +1,8 @@
 //! The container file and the test entry agree with the repository. There is no container engine in the tests:
 //! these read the text.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path, process::Command};
 
 fn read(name: &str) -> String {
