@@ -7,7 +7,7 @@ use crate::types::Backend;
 
 /// Refuses the first value that cannot work.
 pub(super) fn check(root: &Root, document: &Node) -> Result<(), ConfigError> {
-    let rules = [listeners, auth, clusters, durations, counts, cors];
+    let rules = [auth, clusters, listeners, durations, counts, cors];
     rules.iter().try_for_each(|rule| rule(root)).map_err(|Broken { key, what }| {
         let place = document.place_of(&key).clone();
         ConfigError::Value { place, key, what }

@@ -51,16 +51,16 @@ fn looks_like_a_key(rest: &str) -> bool {
         })
 }
 
-/// Reads a variable's text as YAML. What is no YAML value of one line is taken as it is: `[::]:8080` needs
-/// quotes in a file, but nobody would think of them here.
+/// Reads a variable's text as YAML, but for `[::]:8080`: it needs quotes in a file, and nobody would think of
+/// them here.
 fn value(name: &str, text: &str) -> Result<Node, ConfigError> {
     let name: Arc<str> = name.into();
     let place = Place::Variable(Arc::clone(&name));
+    if text.starts_with('[') && text.contains("]:") {
+        return Ok(Node { value: Value::Text(text.to_owned()), place });
+    }
     match Node::parse(text, &name) {
         Ok(node) => Ok(node.moved(&place)),
-        Err(_) if !text.trim_start().starts_with(['{', '-']) && !text.ends_with([']', '}']) => {
-            Ok(Node { value: Value::Text(text.to_owned()), place })
-        }
         Err(ConfigError::Syntax { what, .. }) => Err(ConfigError::Syntax { place, what }),
         Err(other) => Err(other),
     }

@@ -35,7 +35,8 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
 /// `written` is the path as the operator knows it (`clusters[1].nmae`), `plain` the same as the table has it.
 fn check_below(node: &Node, written: &str, plain: &str) -> Result<(), ConfigError> {
     match &node.value {
-        Value::Map(entries) => {
+        // A section in the place of a plain value is refused for its type later on.
+        Value::Map(entries) if plain.is_empty() || has_below(plain, '.') => {
             for entry in entries {
                 let (written, plain) = (join(written, &entry.key), join(plain, &entry.key));
                 if !exists(&plain) {
@@ -49,21 +50,22 @@ fn check_below(node: &Node, written: &str, plain: &str) -> Result<(), ConfigErro
             }
             Ok(())
         }
-        Value::List(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-            check_below(item, &format!("{written}[{index}]"), &format!("{plain}[]"))
-        }),
+        Value::List(items) if has_below(plain, '[') => {
+            items.iter().enumerate().try_for_each(|(index, item)| {
+                check_below(item, &format!("{written}[{index}]"), &format!("{plain}[]"))
+            })
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether a path is a key or a section. A section in the place of a plain value passes here and is refused
-/// for its type.
+/// Whether a path is a key or a section.
 fn exists(path: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key == path
-            || key.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']))
-            || path.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
-    })
+    KEYS.iter().any(|key| key == path) || has_below(path, '.') || has_below(path, '[')
+}
+
+fn has_below(path: &str, separator: char) -> bool {
+    KEYS.iter().any(|key| key.strip_prefix(path).is_some_and(|rest| rest.starts_with(separator)))
 }
 
 /// A sister key by spelling; else the same last name in another section, where it was probably meant to be.

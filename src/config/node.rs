@@ -53,7 +53,7 @@ impl Node {
             Ok(raw) => Ok(Self::locate(raw, &at)),
             Err(error) => {
                 let line = error.location().map(|l| l.line()).filter(|line| *line > 0);
-                Err(ConfigError::Syntax { place: at(line), what: one_line(&error.to_string()) })
+                Err(ConfigError::Syntax { place: at(line), what: said(&error) })
             }
         }
     }
@@ -79,9 +79,10 @@ impl Node {
             *self = node;
             return;
         };
-        if !matches!(self.value, Value::Map(_)) {
+        if matches!(self.value, Value::Null) {
             self.value = Value::Map(Vec::new());
         }
+        // Anything else in the place of a section stays, to be refused for its type.
         let Value::Map(entries) = &mut self.value else { return };
         let at = entries.iter().position(|entry| entry.key == *first).unwrap_or_else(|| {
             let empty = Self { value: Value::Null, place: node.place.clone() };
@@ -210,6 +211,12 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The parser's own words on one line, without the position that [`Place`] already gives.
+fn said(error: &serde_saphyr::Error) -> String {
+    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) => what.to_owned(),
+        None => text,
+    }
 }

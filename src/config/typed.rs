@@ -42,20 +42,17 @@ struct Fault {
 // === impl Reader ===
 
 impl Reader<'_> {
-    fn fault(&self, what: impl Into<String>) -> Fault {
-        Fault { what: what.into(), at: Some((self.node.place.clone(), self.path.clone())) }
-    }
-
-    /// Adds the place to a fault that has none yet.
-    fn placed<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
-        result.map_err(|fault| if fault.at.is_some() { fault } else { self.fault(fault.what) })
+    /// Reads this value; a fault of nothing further inside is this value's.
+    fn read<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
+        let at = (self.node.place.clone(), self.path.clone());
+        seed.deserialize(self).map_err(|fault| Fault { at: fault.at.or(Some(at)), ..fault })
     }
 
     fn whole(&self, max: u64) -> Result<u64, Fault> {
         match self.node.value {
             Value::Whole(number) if number <= max => Ok(number),
-            Value::Whole(_) => Err(self.fault(format!("must be at most {max}"))),
-            _ => Err(self.fault("must be a whole number, 0 or more")),
+            Value::Whole(_) => Err(fault(format!("must be at most {max}"))),
+            _ => Err(fault("must be a whole number, 0 or more")),
         }
     }
 
@@ -63,9 +60,9 @@ impl Reader<'_> {
         match &self.node.value {
             Value::Text(text) => Ok(text),
             Value::Bool(_) | Value::Whole(_) | Value::OtherNumber => {
-                Err(self.fault("must be a text: put it in quotes"))
+                Err(fault("must be a text: put it in quotes"))
             }
-            Value::Null | Value::List(_) | Value::Map(_) => Err(self.fault("must be a single text")),
+            Value::Null | Value::List(_) | Value::Map(_) => Err(fault("must be a single text")),
         }
     }
 }
@@ -74,7 +71,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let result = match &self.node.value {
+        match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Whole(number) => visitor.visit_u64(*number),
@@ -86,31 +83,30 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Map(entries) => {
                 visitor.visit_map(Entries { left: entries.iter(), value: None, path: &self.path })
             }
-        };
-        self.placed(result)
+        }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.node.value {
             Value::Bool(value) => visitor.visit_bool(value),
-            _ => Err(self.fault("must be true or false")),
+            _ => Err(fault("must be true or false")),
         }
     }
 
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let number = self.whole(u64::from(u32::MAX))?;
-        self.placed(visitor.visit_u64(number))
+        visitor.visit_u64(number)
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         // `usize` comes here too; no sensible count needs more than 32 bits on any machine.
         let number = self.whole(u64::from(u32::MAX))?;
-        self.placed(visitor.visit_u64(number))
+        visitor.visit_u64(number)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let text = self.text()?;
-        self.placed(visitor.visit_str(text))
+        visitor.visit_str(text)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -125,7 +121,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::List(_) => self.deserialize_any(visitor),
-            _ => Err(self.fault("must be a list, written [a, b] or one \"- item\" a line")),
+            // In a variable `a,b` is the common spelling of a list.
+            Value::Text(text) if matches!(self.node.place, Place::Variable(_)) => {
+                let item =
+                    |part: &str| Node { value: Value::Text(part.trim().to_owned()), ..self.node.clone() };
+                let items: Vec<Node> = text.split(',').map(item).collect();
+                visitor.visit_seq(Items { left: items.iter().enumerate(), path: &self.path })
+            }
+            _ => Err(fault("must be a list, written [a, b] or one \"- item\" a line")),
         }
     }
 
@@ -137,7 +140,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Map(_) => self.deserialize_any(visitor),
-            _ => Err(self.fault("must be a section: its keys go below it, indented")),
+            _ => Err(fault("must be a section: its keys go below it, indented")),
         }
     }
 
@@ -149,10 +152,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Text(text) if variants.contains(&text.as_str()) => {
-                let result = visitor.visit_enum(text.as_str().into_deserializer());
-                self.placed(result)
+                visitor.visit_enum(text.as_str().into_deserializer())
             }
-            _ => Err(self.fault(format!("must be one of {}", variants.join(", ")))),
+            _ => Err(fault(format!("must be one of {}", variants.join(", ")))),
         }
     }
 
@@ -174,7 +176,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         let Some((index, node)) = self.left.next() else { return Ok(None) };
         let path = format!("{}[{index}]", self.path);
-        seed.deserialize(Reader { node, path }).map(Some)
+        Reader { node, path }.read(seed).map(Some)
     }
 }
 
@@ -199,8 +201,12 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         let entry = self.value.take().ok_or_else(|| de::Error::custom("has no value"))?;
         let dot = if self.path.is_empty() { "" } else { "." };
-        seed.deserialize(Reader { node: &entry.node, path: format!("{}{dot}{}", self.path, entry.key) })
+        Reader { node: &entry.node, path: format!("{}{dot}{}", self.path, entry.key) }.read(seed)
     }
+}
+
+fn fault(what: impl Display) -> Fault {
+    Fault { what: what.to_string(), at: None }
 }
 
 // === impl Fault ===
@@ -215,7 +221,7 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: Display>(what: T) -> Self {
-        Self { what: what.to_string(), at: None }
+        fault(what)
     }
 
     fn invalid_type(_: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {

@@ -1,0 +1,241 @@
+//! Imports go down only. The table below is the law: a new edge needs a line in it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each top-level module, lowest first, and what its code may use of the others. Tests inside a module may use
+/// anything.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("error", &[]),
+    ("wire", &["types", "error"]),
+    ("telemetry", &["types", "error", "wire"]),
+    ("auth", &["types", "error", "wire", "telemetry"]),
+    ("routing", &["types", "error", "wire", "telemetry"]),
+    ("rewrite", &["types", "error", "wire", "telemetry"]),
+    ("upstream", &["types", "error", "wire", "telemetry"]),
+    ("listener", &["types", "error", "wire", "telemetry"]),
+    ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
+    ("config", &["types"]),
+    ("sim", &["types"]),
+    (
+        "app",
+        &[
+            "types",
+            "error",
+            "wire",
+            "telemetry",
+            "auth",
+            "routing",
+            "rewrite",
+            "upstream",
+            "listener",
+            "fanout",
+            "config",
+            "sim",
+        ],
+    ),
+    ("cli", &["types", "error", "telemetry", "config", "app"]),
+];
+
+/// Longest file, in lines.
+const MAX_LINES: usize = 600;
+
+/// Where a module is used: file and line, and what is used.
+#[derive(Debug, PartialEq)]
+struct Import {
+    line: usize,
+    module: String,
+}
+
+fn source_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The top-level module that a file belongs to; `None` for the crate's own two files.
+fn module_of(file: &Path) -> Option<String> {
+    let relative = file.strip_prefix(source_dir()).unwrap();
+    let mut parts = relative.iter().map(|part| part.to_str().unwrap());
+    let first = parts.next().unwrap();
+    match first {
+        "lib.rs" | "main.rs" => None,
+        _ => Some(first.trim_end_matches(".rs").to_owned()),
+    }
+}
+
+/// Test code may look anywhere: files called tests.rs, and whatever lies in a directory of that name.
+fn is_test_file(file: &Path) -> bool {
+    let relative = file.strip_prefix(source_dir()).unwrap();
+    relative.iter().any(|part| matches!(part.to_str(), Some("tests.rs" | "tests")))
+}
+
+/// The text without comments, test declarations and the test module at the end; lines keep their numbers.
+fn code_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut code = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let next = lines.get(index + 1).copied().unwrap_or_default();
+        let opens_test_module = *line == "#[cfg(test)]" && next.starts_with("mod ");
+        if opens_test_module && !next.ends_with(';') {
+            break;
+        }
+        code.push_str(line.split("//").next().unwrap_or_default());
+        code.push('\n');
+    }
+    code
+}
+
+/// Every use of a top-level module of this crate.
+fn imports(text: &str) -> Vec<Import> {
+    let code = code_of(text);
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        // `$crate::` in a macro and a name that merely ends in "crate" are something else.
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$')) {
+            continue;
+        }
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = code[at + "crate::".len()..].trim_start();
+        for module in first_names(rest) {
+            found.push(Import { line, module });
+        }
+    }
+    found
+}
+
+/// Whether a path climbs from a file of this depth (`src/a.rs` and `src/a/mod.rs` have 1) out of its module.
+fn climbs_out(text: &str, depth: usize) -> bool {
+    code_of(text).contains(&"super::".repeat(depth))
+}
+
+fn depth_of(file: &Path) -> usize {
+    let relative = file.strip_prefix(source_dir()).unwrap();
+    relative.iter().filter(|part| *part != "mod.rs").count()
+}
+
+/// The first names of a path or of a braced list of paths: `{a::{b, c}, d}` has `a` and `d`.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(list) = path.strip_prefix('{') else { return vec![name(path)] };
+    let mut names = vec![name(list)];
+    let mut depth = 0;
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(name(&list[at + 1..])),
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// What is wrong with a file's imports.
+fn violations(module: &str, text: &str) -> Vec<String> {
+    let layers: BTreeMap<_, _> = LAYERS.iter().copied().collect();
+    let Some(allowed) = layers.get(module) else {
+        return vec![format!("module {module} is not in the table of layers")];
+    };
+    let forbidden = |import: &Import| import.module != module && !allowed.contains(&import.module.as_str());
+    imports(text)
+        .into_iter()
+        .filter(forbidden)
+        .map(|import| format!("line {}: {module} must not use {}", import.line, import.module))
+        .collect()
+}
+
+#[test]
+fn modules_use_only_what_lies_below_them() {
+    let mut files = Vec::new();
+    rust_files(&source_dir(), &mut files);
+    assert!(files.len() > 5, "the sources were not found");
+    let mut wrong = Vec::new();
+    for file in files.iter().filter(|file| !is_test_file(file)) {
+        if let Some(module) = module_of(file) {
+            let text = fs::read_to_string(file).unwrap();
+            let mut found = violations(&module, &text);
+            if climbs_out(&text, depth_of(file)) {
+                found.push("write crate:: for a path out of the module".to_owned());
+            }
+            wrong.extend(found.into_iter().map(|what| format!("{}: {what}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_top_level_module_is_in_the_table() {
+    let text = fs::read_to_string(source_dir().join("lib.rs")).unwrap();
+    let known: BTreeSet<_> = LAYERS.iter().map(|(name, _)| *name).collect();
+    for line in text.lines() {
+        let Some((_, rest)) = line.split_once("mod ").filter(|(before, _)| matches!(*before, "" | "pub "))
+        else {
+            continue;
+        };
+        let name = rest.trim_end_matches([';', '{', ' ']);
+        assert!(known.contains(name), "module {name} is not in the table of layers");
+    }
+}
+
+#[test]
+fn the_table_itself_goes_down_only() {
+    for (index, (name, allowed)) in LAYERS.iter().enumerate() {
+        for below in *allowed {
+            let at = LAYERS.iter().position(|(other, _)| other == below);
+            assert!(at.is_some_and(|at| at < index), "{name} may use {below}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let mut files = Vec::new();
+    for dir in ["src", "tests", "benches"] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        if dir.exists() {
+            rust_files(&dir, &mut files);
+        }
+    }
+    for file in files {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines, more than {MAX_LINES}", file.display());
+    }
+}
+
+#[test]
+fn a_forbidden_import_would_be_caught() {
+    assert_eq!(violations("wire", "use crate::app::X;"), ["line 1: wire must not use app"]);
+    assert_eq!(
+        violations("wire", "\nuse crate::{\n    types::{A, B},\n    auth::C,\n};"),
+        ["line 2: wire must not use auth"]
+    );
+    assert_eq!(violations("types", "fn f() { crate::error::g() }"), ["line 1: types must not use error"]);
+    assert_eq!(violations("config", "use crate::{types::A, config::B};"), Vec::<String>::new());
+    assert_eq!(violations("nowhere", ""), ["module nowhere is not in the table of layers"]);
+    assert!(climbs_out("use super::super::app;", 2) && !climbs_out("use super::app;", 2));
+    let after_declaration = "#[cfg(test)]\nmod tests;\nuse crate::app;";
+    assert_eq!(violations("wire", after_declaration), ["line 3: wire must not use app"]);
+    // Comments and tests do not count.
+    assert!(violations("wire", "/// [`crate::app`]\n#[cfg(test)]\nmod tests { use crate::app; }").is_empty());
+    assert!(violations("wire", "macro_rules! m { () => { $crate::app } }").is_empty());
+}

@@ -1,0 +1,86 @@
+//! The container file and the test entry agree with the repository. There is no container engine in the tests:
+//! these read the text.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::Path, process::Command};
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn instructions(dockerfile: &str, name: &str) -> Vec<String> {
+    let joined = dockerfile.replace("\\\n", " ");
+    let lines = joined.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(ToOwned::to_owned)).collect()
+}
+
+/// The arguments of `["a", "b"]` at the end of an instruction.
+fn exec_form(instruction: &str) -> Vec<String> {
+    let start = instruction.find('[').expect("exec form, since the image has no shell");
+    serde_json::from_str(&instruction[start..]).unwrap()
+}
+
+#[test]
+fn the_image_copies_what_exists() {
+    let dockerfile = read("Dockerfile");
+    let mut from_build = 0;
+    for copy in instructions(&dockerfile, "COPY") {
+        let words: Vec<&str> = copy.split_whitespace().collect();
+        let (sources, _) = words.split_at(words.len() - 1);
+        if sources[0] == "--from=build" {
+            assert_eq!(sources[1..], ["/build/target/release/fedgate"]);
+            from_build += 1;
+        } else {
+            for source in sources {
+                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "COPY {source}");
+            }
+        }
+    }
+    assert_eq!(from_build, 1);
+    let workdir = instructions(&dockerfile, "WORKDIR");
+    assert_eq!(workdir, ["/build"]);
+}
+
+#[test]
+fn the_image_runs_as_an_ordinary_user_and_names_its_ports() {
+    let dockerfile = read("Dockerfile");
+    let last = instructions(&dockerfile, "FROM").pop().unwrap();
+    assert!(last.ends_with(":nonroot") || !instructions(&dockerfile, "USER").is_empty(), "runs as root");
+    assert_eq!(instructions(&dockerfile, "EXPOSE"), ["8080 9180"]);
+    assert_eq!(fedgate::config::Listen::default().address.port(), 8080);
+    assert_eq!(fedgate::config::Admin::default().address.port(), 9180);
+}
+
+#[test]
+#[ignore = "until the command line exists"]
+fn the_subcommands_that_the_image_runs_exist() {
+    let dockerfile = read("Dockerfile");
+    let entrypoint = exec_form(&instructions(&dockerfile, "ENTRYPOINT")[0]);
+    assert_eq!(entrypoint, ["/usr/bin/fedgate"]);
+    let health = exec_form(&instructions(&dockerfile, "HEALTHCHECK")[0]);
+    let command = exec_form(&instructions(&dockerfile, "CMD")[0]);
+    assert_eq!(health[..1], entrypoint[..]);
+
+    let help = Command::new(env!("CARGO_BIN_EXE_fedgate")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for subcommand in [&health[1], &command[0]] {
+        let listed = help.lines().any(|line| line.split_whitespace().next() == Some(subcommand));
+        assert!(listed, "{subcommand} is not in:\n{help}");
+    }
+}
+
+#[test]
+fn the_test_entry_is_executable_and_run_is_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+    for name in [".ci/test", ".ci/run"] {
+        let mode =
+            fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{name}");
+    }
+    assert!(read(".ci/run").contains("/test\""));
+    let status =
+        Command::new("bash").args(["-n", ".ci/test"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(status.unwrap().success());
+}
