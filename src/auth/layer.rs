@@ -80,7 +80,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // Verification takes some ten microseconds of this thread, too little to hand over to another one.
+        // A verification keeps this thread for less than the hand-over to another one would be worth.
         if let Some(scope) = (self.scope_of)(request.uri()) {
             match self.authenticator.authenticate(request.headers(), scope) {
                 Ok(caller) => {
