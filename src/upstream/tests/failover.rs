@@ -149,7 +149,7 @@ async fn only_what_is_safe_is_sent_again() {
 async fn a_second_drop_is_final() {
     let (net, mut peers) = Net::new([]);
     let client = client(&net, Config { retries: 9, ..Config::default() }, &[1, 2]);
-    let (first, _) = tokio::join!(async { text(client.send(get("/")).await.unwrap()).await }, async {
+    let (first, ()) = tokio::join!(async { text(client.send(get("/")).await.unwrap()).await }, async {
         // Answers once, reads the second request, then closes.
         let mut peer = peers.recv().await.unwrap();
         peer.request().await.unwrap();

@@ -30,13 +30,13 @@ async fn a_cluster_that_does_not_answer_times_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_replaces_the_head_timeout() {
-    let (net, _peers) = Net::new([]);
-    let client = client(&net, Config::default(), &[1]);
-    for (seconds, phase) in [(20, Phase::Head), (1, Phase::Head)] {
+    let (net, _peers) = Net::new([(2, Door::Swallows)]);
+    for (port, seconds, expected) in [(1, 20, Phase::Head), (1, 1, Phase::Head), (2, 1, Phase::Connect)] {
+        let client = client(&net, Config::default(), &[port]);
         let start = Instant::now();
         let deadline = start + Duration::from_secs(seconds);
         let error = client.send_with(get("/"), Some(deadline)).await.unwrap_err();
-        assert!(matches!(error, Error::Timeout { phase: p, .. } if p == phase), "{error:?}");
+        assert!(matches!(error, Error::Timeout { phase, .. } if phase == expected), "{error:?}");
         assert_eq!(start.elapsed().as_secs(), seconds);
     }
 }
@@ -160,6 +160,24 @@ async fn the_length_sent_is_that_of_the_body() {
     assert_eq!(lengths, [1, 1, 0, 1]);
     assert!(seen[0].contains("content-length: 2\r\n") && seen[1].contains("content-length: 0\r\n"));
     assert!(seen.iter().all(|r| !r.contains("transfer-encoding")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_before_the_end_of_the_request_is_passed_on() {
+    let (net, mut peers) = Net::new([]);
+    let client = client(&net, Config::default(), &[1]);
+    let big: &'static str = "x".repeat(1 << 20).leak();
+    let (response, ()) = tokio::join!(client.send(request(Method::POST, "/", big)), async {
+        let mut peer = peers.recv().await.unwrap();
+        let _ = peer.io.read_buf(&mut peer.read).await.unwrap();
+        peer.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").await;
+        settle().await;
+    });
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(text(response).await.unwrap(), "no");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(client.connections(), 0, "half a request was left on the connection");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,10 +54,10 @@ fn issue(issuer: &Issuer<'_, KeyPair>, name: &str) -> (rcgen::Certificate, KeyPa
     (CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, issuer).unwrap(), key)
 }
 
-fn write(dir: &TempDir, name: &str, text: &str) -> Option<PathBuf> {
+fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = dir.path().join(name);
     fs::write(&path, text).unwrap();
-    Some(path)
+    path
 }
 
 /// What a call to a backend with a certificate of `ca` gives.
@@ -86,8 +86,9 @@ async fn call(ca: &Ca, asks_client: bool, files: TlsFiles) -> Result<String, Err
 async fn the_ca_of_the_cluster_decides() {
     let dir = TempDir::new().unwrap();
     let (ours, theirs) = (ca(), ca());
-    let right = TlsFiles { trusted_ca_file: write(&dir, "ca.pem", &ours.pem()), ..TlsFiles::default() };
-    let wrong = TlsFiles { trusted_ca_file: write(&dir, "other.pem", &theirs.pem()), ..TlsFiles::default() };
+    let right = TlsFiles { trusted_ca_file: Some(write(&dir, "ca.pem", &ours.pem())), ..TlsFiles::default() };
+    let wrong =
+        TlsFiles { trusted_ca_file: Some(write(&dir, "other.pem", &theirs.pem())), ..TlsFiles::default() };
     assert_eq!(call(&ours, false, right).await.unwrap(), "none");
 
     let error = call(&ours, false, wrong.clone()).await.unwrap_err();
@@ -105,9 +106,9 @@ async fn the_client_certificate_is_presented() {
     let ca = ca();
     let (cert, key) = issue(&ca, "gateway");
     let with = TlsFiles {
-        trusted_ca_file: write(&dir, "ca.pem", &ca.pem()),
-        cert_file: write(&dir, "cert.pem", &cert.pem()),
-        key_file: write(&dir, "key.pem", &key.serialize_pem()),
+        trusted_ca_file: Some(write(&dir, "ca.pem", &ca.pem())),
+        cert_file: Some(write(&dir, "cert.pem", &cert.pem())),
+        key_file: Some(write(&dir, "key.pem", &key.serialize_pem())),
         ..TlsFiles::default()
     };
     let without = TlsFiles { cert_file: None, key_file: None, ..with.clone() };
@@ -123,9 +124,9 @@ fn unusable_files_are_named() {
     let ca = ca();
     let (cert, key) = issue(&ca, "gateway");
     let other = KeyPair::generate().unwrap().serialize_pem();
-    let ca_file = write(&dir, "ca.pem", &ca.pem());
-    let cert_file = write(&dir, "cert.pem", &cert.pem());
-    let key_file = write(&dir, "key.pem", &key.serialize_pem());
+    let ca_file = Some(write(&dir, "ca.pem", &ca.pem()));
+    let cert_file = Some(write(&dir, "cert.pem", &cert.pem()));
+    let key_file = Some(write(&dir, "key.pem", &key.serialize_pem()));
     let good = TlsFiles { trusted_ca_file: ca_file, cert_file, key_file, ..TlsFiles::default() };
     let configs = TlsConfigs::new();
     assert!(configs.get(&good).is_ok());
@@ -133,8 +134,8 @@ fn unusable_files_are_named() {
     let missing = TlsFiles { trusted_ca_file: Some(dir.path().join("no.pem")), ..good.clone() };
     let empty = TlsFiles { trusted_ca_file: good.key_file.clone(), ..good.clone() };
     let junk = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
-    let junk = TlsFiles { trusted_ca_file: write(&dir, "junk.pem", junk), ..good.clone() };
-    let mismatch = TlsFiles { key_file: write(&dir, "other.pem", &other), ..good.clone() };
+    let junk = TlsFiles { trusted_ca_file: Some(write(&dir, "junk.pem", junk)), ..good.clone() };
+    let mismatch = TlsFiles { key_file: Some(write(&dir, "other.pem", &other)), ..good.clone() };
     let half = TlsFiles { key_file: None, ..good };
     for (files, name) in [
         (missing, "no.pem"),
