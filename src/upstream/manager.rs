@@ -11,7 +11,8 @@ use crate::types::{Backend, Cluster, ClusterName, Snapshot};
 
 /// One worker's connections to all clusters. Cheap to clone.
 ///
-/// Use it on one runtime: connections are driven where they were opened.
+/// Meant for one current-thread runtime. On several threads it works, but an answer's end may be seen before
+/// its connection is ready again, and the connection is then closed in place of being kept.
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 

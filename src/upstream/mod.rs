@@ -14,6 +14,9 @@ mod manager;
 mod pool;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use cluster::ClusterClient;

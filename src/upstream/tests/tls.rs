@@ -1,0 +1,205 @@
+use std::{fs, path::PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::upstream::{Connector, TlsConfigs, TlsError, connect::secure};
+
+type Ca = CertifiedIssuer<'static, KeyPair>;
+
+/// A backend behind TLS, in memory. Answers one request per connection with what client certificate it saw.
+struct TlsNet {
+    server: Arc<ServerConfig>,
+    configs: TlsConfigs,
+}
+
+impl Connect for TlsNet {
+    fn connect(&self, cluster: &Cluster, backend: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
+        let config = self.configs.get(&cluster.tls);
+        let host = backend.host.clone();
+        async move {
+            let (client, server) = tokio::io::duplex(64 * 1024);
+            let acceptor = TlsAcceptor::from(self.server.clone());
+            tokio::spawn(async move {
+                let mut io = acceptor.accept(server).await?;
+                let mut buffer = [0; 4096];
+                let _ = io.read(&mut buffer).await?;
+                let seen = if io.get_ref().1.peer_certificates().is_some() { "some" } else { "none" };
+                io.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{seen}").as_bytes())
+                    .await?;
+                io.read(&mut buffer).await
+            });
+            secure(client, host, config.map_err(ConnectError::Files)?).await
+        }
+        .boxed()
+    }
+}
+
+fn ca() -> Ca {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn issue(issuer: &Issuer<'_, KeyPair>, name: &str) -> (rcgen::Certificate, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    (CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, issuer).unwrap(), key)
+}
+
+fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// What a call to a backend with a certificate of `ca` gives.
+async fn call(ca: &Ca, asks_client: bool, files: TlsFiles) -> Result<String, Error> {
+    let (cert, key) = issue(ca, "sensu.example.com");
+    let builder = ServerConfig::builder();
+    let builder = if asks_client {
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.der().clone()).unwrap();
+        builder.with_client_cert_verifier(WebPkiClientVerifier::builder(roots.into()).build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut server = builder.with_single_cert(vec![cert.der().clone()], key).unwrap();
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let net = Arc::new(TlsNet { server: Arc::new(server), configs: TlsConfigs::new() });
+    let manager = Manager::new(Config::default(), net);
+    let mut cluster = cluster("alpha", &[1]);
+    cluster.tls = files;
+    manager.apply(&Snapshot::new([cluster]));
+    text(manager.cluster("alpha").unwrap().send(get("/")).await?).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ca_of_the_cluster_decides() {
+    let dir = TempDir::new().unwrap();
+    let (ours, theirs) = (ca(), ca());
+    let right = TlsFiles { trusted_ca_file: Some(write(&dir, "ca.pem", &ours.pem())), ..TlsFiles::default() };
+    let wrong =
+        TlsFiles { trusted_ca_file: Some(write(&dir, "other.pem", &theirs.pem())), ..TlsFiles::default() };
+    assert_eq!(call(&ours, false, right).await.unwrap(), "none");
+
+    let error = call(&ours, false, wrong.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+    assert_eq!(error.class(), "tls");
+    assert_eq!(error.to_string(), "the TLS handshake with cluster \"alpha\" failed");
+
+    let insecure = TlsFiles { insecure_skip_tls_verify: true, ..wrong };
+    assert_eq!(call(&ours, false, insecure).await.unwrap(), "none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_certificate_is_presented() {
+    let dir = TempDir::new().unwrap();
+    let ca = ca();
+    let (cert, key) = issue(&ca, "gateway");
+    let with = TlsFiles {
+        trusted_ca_file: Some(write(&dir, "ca.pem", &ca.pem())),
+        cert_file: Some(write(&dir, "cert.pem", &cert.pem())),
+        key_file: Some(write(&dir, "key.pem", &key.serialize_pem())),
+        ..TlsFiles::default()
+    };
+    let without = TlsFiles { cert_file: None, key_file: None, ..with.clone() };
+    assert_eq!(call(&ca, true, with).await.unwrap(), "some");
+    // TLS 1.3 refuses after the client's part of the handshake: still a TLS failure.
+    let error = call(&ca, true, without).await.unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+}
+
+#[test]
+fn unusable_files_are_named() {
+    let dir = TempDir::new().unwrap();
+    let ca = ca();
+    let (cert, key) = issue(&ca, "gateway");
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    let ca_file = Some(write(&dir, "ca.pem", &ca.pem()));
+    let cert_file = Some(write(&dir, "cert.pem", &cert.pem()));
+    let key_file = Some(write(&dir, "key.pem", &key.serialize_pem()));
+    let good = TlsFiles { trusted_ca_file: ca_file, cert_file, key_file, ..TlsFiles::default() };
+    let configs = TlsConfigs::new();
+    assert!(configs.get(&good).is_ok());
+
+    let missing = TlsFiles { trusted_ca_file: Some(dir.path().join("no.pem")), ..good.clone() };
+    let empty = TlsFiles { trusted_ca_file: good.key_file.clone(), ..good.clone() };
+    let junk = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let junk = TlsFiles { trusted_ca_file: Some(write(&dir, "junk.pem", junk)), ..good.clone() };
+    let mismatch = TlsFiles { key_file: Some(write(&dir, "other.pem", &other)), ..good.clone() };
+    let half = TlsFiles { key_file: None, ..good };
+    for (files, name) in [
+        (missing, "no.pem"),
+        (empty, "key.pem"),
+        (junk, "junk.pem"),
+        (mismatch, "other.pem"),
+        (half, "cert.pem"),
+    ] {
+        let error = configs.get(&files).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_reload_takes_what_works_and_keeps_what_worked() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ca.pem");
+    let files = TlsFiles { trusted_ca_file: Some(path.clone()), ..TlsFiles::default() };
+    let configs = TlsConfigs::new();
+    let mut alpha = cluster("alpha", &[1]);
+    alpha.backends[0].tls = true;
+    alpha.tls = files.clone();
+    let failed = configs.prepare(&Snapshot::new([alpha]));
+    assert!(matches!(&failed[..], [(name, error)]
+        if name.as_str() == "alpha" && matches!(**error, TlsError::Read { .. })));
+
+    fs::write(&path, ca().pem()).unwrap();
+    assert!(configs.get(&files).is_err(), "only a reload reads files again");
+    assert!(configs.reload().is_empty());
+    let first = configs.get(&files).unwrap();
+    assert!(configs.reload().is_empty());
+    assert!(Arc::ptr_eq(&first, &configs.get(&files).unwrap()), "the same files keep their sessions");
+
+    fs::write(&path, "nothing").unwrap();
+    assert_eq!(configs.reload().len(), 1);
+    assert!(Arc::ptr_eq(&first, &configs.get(&files).unwrap()), "a bad reload changes nothing");
+
+    fs::write(&path, ca().pem()).unwrap();
+    assert!(configs.reload().is_empty());
+    assert!(!Arc::ptr_eq(&first, &configs.get(&files).unwrap()));
+
+    assert!(configs.prepare(&Snapshot::new([])).is_empty());
+    fs::remove_file(&path).unwrap();
+    assert!(configs.reload().is_empty(), "what no cluster needs is forgotten");
+}
+
+#[tokio::test]
+async fn the_connector_speaks_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connector = Connector::new(Arc::new(TlsConfigs::new()), Duration::from_secs(2));
+    let manager = Manager::new(Config::default(), Arc::new(connector));
+    let mut alpha = cluster("alpha", &[port]);
+    alpha.backends[0].host = "localhost".into();
+    manager.apply(&Snapshot::new([alpha]));
+    let client = manager.cluster("alpha").unwrap();
+    let (response, io) = tokio::join!(client.send(get("/")), async {
+        let (mut io, _) = listener.accept().await.unwrap();
+        assert_ne!(io.read(&mut [0; 1024]).await.unwrap(), 0);
+        io.write_all(OK.as_bytes()).await.unwrap();
+        io
+    });
+    assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
+    drop((io, listener));
+    let error = client.send(get("/")).await.unwrap_err();
+    assert_eq!(error.class(), "unreachable", "{error:?}");
+}
