@@ -3,6 +3,7 @@
 //! (The picture of a request's life and the table of layers are filled in with the modules.)
 
 pub mod error;
+pub mod sim;
 pub mod types;
 pub mod wire;
 
