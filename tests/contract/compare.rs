@@ -1,0 +1,234 @@
+//! Whether an answer is the recorded one.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::{
+    bindings::{Bindings, mask_ids},
+    fixture::{Exchange, Response},
+    http::Received,
+    token,
+};
+
+/// One thing that is not as recorded.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) what: String,
+    pub(crate) expected: String,
+    pub(crate) actual: String,
+}
+
+/// Compares status, headers and body, leaving out what the exchange calls volatile.
+pub(crate) fn compare(
+    exchange: &Exchange,
+    recorded: &Response,
+    actual: &Received,
+    bindings: &Bindings,
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if recorded.status != actual.status {
+        let with_body = format!("{}: {}", actual.status, actual.text());
+        differences.push(Difference::new("status", recorded.status, with_body));
+    }
+    compare_headers(exchange, recorded, actual, bindings, &mut differences);
+    compare_body(exchange, recorded, actual, bindings, &mut differences);
+    differences
+}
+
+// === impl Difference ===
+
+impl Difference {
+    pub(crate) fn new(what: impl ToString, expected: impl ToString, actual: impl ToString) -> Self {
+        Self { what: what.to_string(), expected: expected.to_string(), actual: actual.to_string() }
+    }
+}
+
+fn compare_headers(
+    exchange: &Exchange,
+    recorded: &Response,
+    actual: &Received,
+    bindings: &Bindings,
+    differences: &mut Vec<Difference>,
+) {
+    let names = |headers: &[(String, String)]| {
+        let mut names: Vec<_> =
+            headers.iter().map(|(name, _)| name.clone()).filter(|n| !UNCOMPARED.contains(&n.as_str())).collect();
+        names.sort();
+        names
+    };
+    let (expected, got) = (names(&recorded.headers), names(&actual.headers));
+    if expected != got {
+        differences.push(Difference::new("header names", expected.join(", "), got.join(", ")));
+    }
+    for (name, value) in recorded.headers.iter().filter(|(name, _)| !UNCOMPARED.contains(&name.as_str())) {
+        let Some((_, got)) = actual.headers.iter().find(|(n, _)| n == name) else { continue };
+        let volatile = exchange.volatile.iter().any(|v| v.strip_prefix("header:") == Some(name.as_str()));
+        let expected = bindings.fill(value);
+        let equal = match name.as_str() {
+            "Etag" => is_etag(got),
+            "Location" if volatile => mask_ids(&expected) == mask_ids(got),
+            "Sensu-Continue" if volatile => exchange.continue_decoded.as_deref().is_none_or(|decoded| {
+                URL_SAFE_NO_PAD.decode(got).is_ok_and(|got| {
+                    mask_ids(decoded) == mask_ids(&String::from_utf8_lossy(&got))
+                })
+            }),
+            _ => volatile || expected == *got,
+        };
+        if !equal {
+            differences.push(Difference::new(format_args!("header {name}"), expected, got));
+        }
+    }
+}
+
+/// A hash in hexadecimal without leading zeros; which hash is the server's affair.
+fn is_etag(value: &str) -> bool {
+    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).is_some_and(|hash| {
+        (1..=16).contains(&hash.len()) && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+fn compare_body(
+    exchange: &Exchange,
+    recorded: &Response,
+    actual: &Received,
+    bindings: &Bindings,
+    differences: &mut Vec<Difference>,
+) {
+    let loose = !exchange.unordered.is_empty() || exchange.volatile.iter().any(|v| !v.starts_with("header:"));
+    if let Some(text) = recorded.text.as_ref().filter(|_| !loose) {
+        let (expected, got) = (bindings.fill(text), actual.text());
+        if expected != got {
+            differences.push(Difference::new("body", expected, got));
+        }
+        return;
+    }
+    if let Some(json) = &recorded.json {
+        compare_json(exchange, recorded, json, actual, bindings, differences);
+        return;
+    }
+    // A body that was recorded by its length alone.
+    let length = recorded.header("Content-Length").unwrap_or("0");
+    if recorded.text.is_none() && length != actual.body.len().to_string() {
+        let got = format!("{}: {}", actual.body.len(), actual.text());
+        differences.push(Difference::new("body length", length, got));
+    }
+}
+
+fn compare_json(
+    exchange: &Exchange,
+    recorded: &Response,
+    json: &Value,
+    actual: &Received,
+    bindings: &Bindings,
+    differences: &mut Vec<Difference>,
+) {
+    let Ok(got) = serde_json::from_slice::<Value>(&actual.body) else {
+        differences.push(Difference::new("body", json, actual.text()));
+        return;
+    };
+    let mut expected = json!({"json": json});
+    fill_strings(&mut expected, bindings);
+    let mut got = json!({"json": got});
+    if let Some(tokens) = &recorded.tokens {
+        got["tokens"] = decode_pair(&got["json"], tokens);
+        expected["tokens"] = tokens.clone();
+    }
+    for side in [&mut expected, &mut got] {
+        for pointer in &exchange.volatile {
+            each(side, pointer, &mut |value| *value = json!("volatile"));
+        }
+        for pointer in &exchange.unordered {
+            each(side, pointer, &mut sort);
+        }
+    }
+    let before = differences.len();
+    diff(&mut String::new(), &expected, &got, differences);
+    // Equal so far means equal but for the order of keys, which clients see in tables and diffs.
+    if differences.len() == before && expected.to_string() != got.to_string() {
+        differences.push(Difference::new("order of keys", &expected, &got));
+    }
+}
+
+/// The token pair of a body in the fixtures' form. A time to live that is about right counts as the recorded one.
+fn decode_pair(body: &Value, recorded: &Value) -> Value {
+    let decode = |kind: &str| {
+        let mut parts = token::decode(body[format!("{kind}_token")].as_str()?)?;
+        let expected = recorded[kind]["seconds_to_exp"].as_i64()?;
+        let now = i64::try_from(token::now()).ok()?;
+        let left = parts["claims"]["exp"].as_i64()? - now;
+        let close = (left - expected).abs() <= CLOCK_SLACK_SECONDS;
+        parts["seconds_to_exp"] = json!(if close { expected } else { left });
+        Some(parts)
+    };
+    json!({"access": decode("access"), "refresh": decode("refresh")})
+}
+
+fn fill_strings(value: &mut Value, bindings: &Bindings) {
+    match value {
+        Value::String(text) => *text = bindings.fill(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_strings(item, bindings)),
+        Value::Object(map) => map.values_mut().for_each(|item| fill_strings(item, bindings)),
+        _ => {}
+    }
+}
+
+/// Calls `change` on whatever `pointer` (RFC 6901, with `*` for every member) leads to.
+fn each(value: &mut Value, pointer: &str, change: &mut impl FnMut(&mut Value)) {
+    let Some(rest) = pointer.strip_prefix('/') else {
+        if pointer.is_empty() {
+            change(value);
+        }
+        return;
+    };
+    let (segment, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let key = segment.replace("~1", "/").replace("~0", "~");
+    match value {
+        Value::Object(map) if key == "*" => map.values_mut().for_each(|member| each(member, rest, change)),
+        Value::Object(map) => map.get_mut(&key).into_iter().for_each(|member| each(member, rest, change)),
+        Value::Array(items) if key == "*" => items.iter_mut().for_each(|item| each(item, rest, change)),
+        Value::Array(items) => {
+            let item = key.parse::<usize>().ok().and_then(|at| items.get_mut(at));
+            item.into_iter().for_each(|item| each(item, rest, change));
+        }
+        _ => {}
+    }
+}
+
+fn sort(value: &mut Value) {
+    if let Value::Array(items) = value {
+        items.sort_by_cached_key(Value::to_string);
+    }
+}
+
+fn diff(pointer: &mut String, expected: &Value, actual: &Value, differences: &mut Vec<Difference>) {
+    let length = pointer.len();
+    match (expected, actual) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                pointer.push('/');
+                pointer.push_str(key);
+                match (a.get(key), b.get(key)) {
+                    (Some(a), Some(b)) => diff(pointer, a, b, differences),
+                    (a, b) => differences.push(Difference::new(&*pointer, shown(a), shown(b))),
+                }
+                pointer.truncate(length);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                pointer.push_str(&format!("/{at}"));
+                diff(pointer, a, b, differences);
+                pointer.truncate(length);
+            }
+        }
+        (a, b) if a != b => differences.push(Difference::new(&*pointer, a, b)),
+        _ => {}
+    }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "(absent)".to_owned(), Value::to_string)
+}
+
+const UNCOMPARED: [&str; 3] = ["Date", "Content-Length", "Transfer-Encoding"];
+const CLOCK_SLACK_SECONDS: i64 = 5;
