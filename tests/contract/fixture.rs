@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// One file: exchanges that build on each other, in order.
 #[derive(Deserialize)]
 pub(crate) struct Group {
     /// The file's name without `.json`.
-    pub(crate) group: String,
+    #[serde(rename = "group")]
+    pub(crate) name: String,
     /// Milliseconds to wait after the last exchange.
     #[serde(default)]
     pub(crate) settle_ms: u64,
@@ -59,9 +60,9 @@ pub(crate) struct Request {
     pub(crate) body_repeat: Option<Repeat>,
     /// Header of the token to sign where a header holds `<minted>`.
     #[serde(default)]
-    pub(crate) token_header: Option<Map<String, Value>>,
+    pub(crate) token_header: Option<Value>,
     #[serde(default)]
-    pub(crate) token_claims: Option<Map<String, Value>>,
+    pub(crate) token_claims: Option<Value>,
     /// In words, which key signs; the shared one when absent.
     #[serde(default)]
     pub(crate) token_key: Option<String>,
