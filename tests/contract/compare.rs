@@ -53,11 +53,8 @@ fn compare_headers(
     differences: &mut Vec<Difference>,
 ) {
     let names = |headers: &[(String, String)]| {
-        let mut names: Vec<_> = headers
-            .iter()
-            .map(|(name, _)| name.clone())
-            .filter(|n| !UNCOMPARED.contains(&n.as_str()))
-            .collect();
+        let mut names: Vec<_> =
+            headers.iter().map(|(name, _)| name.clone()).filter(|name| is_compared(name)).collect();
         names.sort();
         names
     };
@@ -65,8 +62,10 @@ fn compare_headers(
     if expected != got {
         differences.push(Difference::new("header names", expected.join(", "), got.join(", ")));
     }
-    for (name, value) in recorded.headers.iter().filter(|(name, _)| !UNCOMPARED.contains(&name.as_str())) {
-        let Some((_, got)) = actual.headers.iter().find(|(n, _)| n == name) else { continue };
+    for (name, value) in recorded.headers.iter().filter(|(name, _)| is_compared(name)) {
+        let Some((_, got)) = actual.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) else {
+            continue;
+        };
         let volatile = exchange.volatile.iter().any(|v| v.strip_prefix("header:") == Some(name.as_str()));
         let expected = bindings.fill(value);
         let equal = match name.as_str() {
@@ -83,6 +82,10 @@ fn compare_headers(
             differences.push(Difference::new(format_args!("header {name}"), expected, got));
         }
     }
+}
+
+fn is_compared(name: &str) -> bool {
+    !UNCOMPARED.iter().any(|uncompared| name.eq_ignore_ascii_case(uncompared))
 }
 
 /// A hash in hexadecimal without leading zeros; which hash is the server's affair.
