@@ -1,6 +1,6 @@
 //! The recorded exchanges, as read from `tests/data/sensu-6.12/`.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -121,8 +121,7 @@ pub(crate) struct EtcdCopy {
 impl Group {
     /// Reads the group `name`.
     pub(crate) fn load(name: &str) -> Self {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sensu-6.12").join(format!("{name}.json"));
+        let path = directory().join(format!("{name}.json"));
         let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
@@ -163,6 +162,11 @@ impl EtcdDelete {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.key.iter().chain(&self.keys).map(String::as_str)
     }
+}
+
+/// Where the recorded exchanges are.
+pub(crate) fn directory() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sensu-6.12"))
 }
 
 /// Tells a JSON `null` from an absent key.

@@ -9,7 +9,7 @@
 //! export FEDGATE_TEST_SENSU=https://127.0.0.1:8080,https://127.0.0.1:8180,https://127.0.0.1:8280  # gateway,alpha,beta
 //! export FEDGATE_TEST_SENSU_CA=ca.pem           # signed the certificates of all three
 //! export FEDGATE_TEST_SENSU_KEY=private.pem     # their jwt-private-key-file, PKCS#8 or SEC1
-//! export FEDGATE_TEST_SENSU_PUB=public.pem      # their jwt-public-key-file
+//! export FEDGATE_TEST_SENSU_PUB=public.pem      # their jwt-public-key-file; optional, checked against the private one
 //! export FEDGATE_TEST_SENSU_ETCD=http://127.0.0.1:2379,http://127.0.0.1:2479,http://127.0.0.1:2579  # optional
 //! cargo test --test contract real_backends -- --nocapture
 //! ```
@@ -75,5 +75,22 @@ mod real_backends {
         a_starting_backend_answers_503 => "startup",
         graphql_queries_answer_as_recorded => "graphql-read",
         graphql_mutations_answer_as_recorded => "graphql-write",
+    }
+}
+
+#[test]
+fn every_known_difference_names_one_exchange() {
+    let groups = std::fs::read_dir(fixture::directory()).expect("the recorded exchanges");
+    let groups =
+        groups.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let names: Vec<_> = groups
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|name| !matches!(name.as_str(), "etcd" | "transport"))
+        .flat_map(|name| fixture::Group::load(&name).exchanges)
+        .map(|exchange| exchange.name)
+        .collect();
+    for (known, reason) in known::KNOWN {
+        assert!(!reason.is_empty(), "{known} needs a reason");
+        assert_eq!(names.iter().filter(|name| name == known).count(), 1, "{known}");
     }
 }

@@ -9,11 +9,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_lc_rs::signature::EcdsaKeyPair;
+use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, pem::PemObject},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -112,12 +112,20 @@ impl Backends {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let key = required("FEDGATE_TEST_SENSU_KEY");
-        let key = std::fs::read(&key).expect(&key);
+        let key = token::read_key(&std::fs::read(&key).expect(&key));
+        if let Some(public) = variable("FEDGATE_TEST_SENSU_PUB") {
+            let info = SubjectPublicKeyInfoDer::from_pem_file(&public).expect(&public);
+            // The point is what such a structure ends with (RFC 5480).
+            assert!(
+                info.ends_with(key.public_key().as_ref()),
+                "{public} is not the private key's other half"
+            );
+        }
         Self {
             apis: by_name(urls, "https://"),
             etcds: by_name(&variable("FEDGATE_TEST_SENSU_ETCD").unwrap_or_default(), "http://"),
             tls: TlsConnector::from(Arc::new(tls)),
-            key: token::read_key(&key),
+            key,
         }
     }
 }
