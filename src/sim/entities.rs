@@ -1,0 +1,164 @@
+//! Entities: written to the namespace of the body, shown without their secrets.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{
+    Context, Outcome,
+    call::{CURSOR, decode},
+    generic,
+    json::{self, Object, Reader, text},
+    kinds, patch,
+    reply::{self, Failure},
+    route::Target,
+    store::Range,
+};
+
+const ROOT: &str = "/sensu.io/entity_configs/";
+
+/// The entity without the labels and annotations that its `redact` names.
+pub(super) fn redacted(entity: &Object) -> Object {
+    let mut shown = entity.clone();
+    let hidden: Vec<&str> = json::strings(entity, "redact").collect();
+    if hidden.is_empty() {
+        return shown;
+    }
+    let Some(Value::Object(meta)) = shown.get_mut("metadata") else { return shown };
+    for map in ["labels", "annotations"] {
+        for (key, value) in meta.get_mut(map).and_then(Value::as_object_mut).into_iter().flatten() {
+            if hidden.iter().any(|h| h.eq_ignore_ascii_case(key)) {
+                *value = "REDACTED".into();
+            }
+        }
+    }
+    shown
+}
+
+/// Sensu's rules for an entity.
+pub(super) fn validate(entity: &Object) -> Result<(), String> {
+    kinds::name(text(entity, &["metadata", "name"])).map_err(|e| format!("entity name {e}"))?;
+    kinds::name(text(entity, &["entity_class"])).map_err(|e| format!("entity class {e}"))?;
+    if text(entity, &["metadata", "namespace"]).is_empty() {
+        return Err("namespace must be set".into());
+    }
+    Ok(())
+}
+
+/// Adds the subscription that every entity has under its own name.
+pub(super) fn subscribe_to_self(entity: &mut Object) {
+    let own = format!("entity:{}", text(entity, &["metadata", "name"]));
+    let mut list = entity.get("subscriptions").and_then(Value::as_array).cloned().unwrap_or_default();
+    if !list.iter().any(|s| s.as_str() == Some(&own)) {
+        list.push(own.into());
+    }
+    entity.insert("subscriptions".into(), Value::Array(list));
+}
+
+// === impl Context ===
+
+impl Context<'_> {
+    pub(super) fn entity_route(&mut self, target: &Target) -> Outcome {
+        let method = self.call.method.as_str();
+        match target {
+            Target::Entities(ns) if method == "GET" => self.list_entities(ns.as_deref()),
+            Target::Entities(_) => self.write_entity(true),
+            Target::Entity(ns, name) => match method {
+                "GET" => {
+                    let key = generic::key("entity_configs", Some(&decode(ns)), &decode(name));
+                    let entity = self.state.store.object(&key).ok_or_else(Failure::not_found)?;
+                    let etag = reply::etag(&kinds::ENTITY.encode(entity));
+                    Ok(reply::tagged(kinds::ENTITY.encode(&redacted(entity)), &etag))
+                }
+                "PUT" => self.write_entity(false),
+                "PATCH" => self.patch_entity(ns, name),
+                _ => self.delete_entity(&decode(ns), &decode(name)),
+            },
+            _ => Err(Failure::not_found()),
+        }
+    }
+
+    fn list_entities(&mut self, namespace: Option<&str>) -> Outcome {
+        let prefix = match namespace {
+            Some(ns) => format!("{ROOT}{}/", decode(ns)),
+            None => ROOT.to_owned(),
+        };
+        let (limit, after) = (self.call.limit(), cursor_of(&self.call.after())?);
+        let range = Range { root: ROOT, prefix: &prefix, after: &after, limit };
+        let (items, more) = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
+        let cursor = if more || limit < 0 {
+            let (_, last) = items.last().ok_or(Failure::Crash)?;
+            let name = text(last, &["metadata", "name"]);
+            let half = STANDARD.encode(match namespace {
+                Some(_) => format!("{name}\0"),
+                None => format!("{}/{name}\0", text(last, &["metadata", "namespace"])),
+            });
+            let pair = format!("{{\"ConfigContinue\":\"{half}\",\"StateContinue\":\"{half}\"}}");
+            Some(CURSOR.encode(pair))
+        } else {
+            None
+        };
+        let body = generic::array(items.into_iter().map(|(_, e)| kinds::ENTITY.encode(&redacted(e))));
+        Ok(reply::continued(reply::ok(body), cursor))
+    }
+
+    /// POST and PUT: neither looks at the URL.
+    fn write_entity(&mut self, new: bool) -> Outcome {
+        let body = self.call.json(0)?;
+        let entity = kinds::ENTITY.decode(&body).map_err(|e| Failure::router(0, e))?;
+        validate(&entity).map_err(|e| Failure::router(1, e))?;
+        let namespace = text(&entity, &["metadata", "namespace"]).to_owned();
+        self.require_namespace(&namespace)?;
+        let key = format!("{ROOT}{namespace}/{}", text(&entity, &["metadata", "name"]));
+        if new && self.state.store.contains(&key) {
+            return Err(Failure::router(3, "resource already exists"));
+        }
+        let body = kinds::ENTITY.encode(&entity);
+        self.state.store.put(&key, entity);
+        Ok(reply::ok(body))
+    }
+
+    /// Patches the half of the entity that Sensu calls its config, and answers that.
+    fn patch_entity(&mut self, namespace: &str, name: &str) -> Outcome {
+        let key = generic::key("entity_configs", Some(&decode(namespace)), &decode(name));
+        let patch = self.read_patch(Some(namespace), name)?;
+        let mut entity = self.state.store.object(&key).cloned().ok_or_else(|| patch::missing(&key))?;
+        let schema = &kinds::ENTITY_CONFIG;
+        let mut config: Object = schema
+            .fields
+            .iter()
+            .map(|f| (f.name.to_owned(), entity.get(f.name).cloned().unwrap_or_default()))
+            .collect();
+        self.patch_onto(&mut config, schema, &patch, &key)?;
+        subscribe_to_self(&mut config);
+        schema.settle(&mut config);
+        for (field, value) in &config {
+            entity.insert(field.clone(), value.clone());
+        }
+        validate(&entity).map_err(|e| Failure::router(0, e))?;
+        self.state.store.put(&key, entity);
+        let body = schema.encode(&config);
+        let etag = reply::etag(&body);
+        Ok(reply::tagged(body, &etag))
+    }
+
+    /// Deletes the entity and its events.
+    fn delete_entity(&mut self, namespace: &str, name: &str) -> Outcome {
+        if !self.state.store.remove(&generic::key("entity_configs", Some(namespace), name)) {
+            return Err(Failure::not_found());
+        }
+        self.state.store.remove_prefix(&format!("/sensu.io/events/{namespace}/{name}/"));
+        Ok(reply::done(StatusCode::NO_CONTENT))
+    }
+}
+
+/// The position in an entity cursor: a JSON pair, of whose halves the double needs only one.
+fn cursor_of(text_form: &str) -> Result<String, Failure> {
+    if text_form.is_empty() {
+        return Ok(String::new());
+    }
+    let pair = json::parse(text_form.as_bytes(), Reader::Whole)
+        .map_err(|e| Failure::router(0, format!("resource is invalid: {e}")))?;
+    let half = pair.as_object().map(|p| text(p, &["ConfigContinue"])).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&STANDARD.decode(half).unwrap_or_default()).into_owned())
+}
