@@ -54,7 +54,6 @@ fn the_image_runs_as_an_ordinary_user_and_names_its_ports() {
 }
 
 #[test]
-#[ignore = "until the command line exists"]
 fn the_subcommands_that_the_image_runs_exist() {
     let dockerfile = read("Dockerfile");
     let entrypoint = exec_form(&instructions(&dockerfile, "ENTRYPOINT")[0]);

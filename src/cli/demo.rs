@@ -32,8 +32,8 @@ struct Scratch(PathBuf);
 
 /// Runs until Ctrl-C.
 pub(super) async fn run(port: u16) -> Result<(), Failure> {
-    // Warnings only: the terminal belongs to the instructions.
-    let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::WARN);
+    // Errors only: the terminal belongs to the instructions.
+    let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
     let keys = SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
     let keys = Arc::new(keys);
     let scratch = Scratch::new().map_err(|error| Failure::new(1, format!("cannot write to {error}")))?;
