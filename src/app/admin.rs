@@ -42,7 +42,9 @@ impl Admin {
     > + Clone
     + Send
     + 'static {
-        service_fn(move |request: Request<Incoming>| ready(Ok(self.answer(request.method(), request.uri().path()))))
+        service_fn(move |request: Request<Incoming>| {
+            ready(Ok(self.answer(request.method(), request.uri().path())))
+        })
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -93,17 +95,24 @@ impl Admin {
             ],
         );
         let clusters = self.clusters.borrow().len() as u64;
-        family("fedgate_registry_clusters", "gauge", "Registered clusters, the local one included.", &[(
-            "", clusters,
-        )]);
-        family("fedgate_fanouts_in_flight", "gauge", "Lists over several clusters in work.", &[(
-            "",
-            self.fan_outs.in_flight() as u64,
-        )]);
-        family("fedgate_fanout_buffered_bytes", "gauge", "Bytes of lists held in memory.", &[(
-            "",
-            self.fan_outs.buffered_bytes() as u64,
-        )]);
+        family(
+            "fedgate_registry_clusters",
+            "gauge",
+            "Registered clusters, the local one included.",
+            &[("", clusters)],
+        );
+        family(
+            "fedgate_fanouts_in_flight",
+            "gauge",
+            "Lists over several clusters in work.",
+            &[("", self.fan_outs.in_flight() as u64)],
+        );
+        family(
+            "fedgate_fanout_buffered_bytes",
+            "gauge",
+            "Bytes of lists held in memory.",
+            &[("", self.fan_outs.buffered_bytes() as u64)],
+        );
         text
     }
 }

@@ -86,8 +86,7 @@ impl Server {
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let (clusters, clusters_seen) = watch::channel(snapshot);
-        let connect =
-            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
         let shared = Shared {
             settings: Arc::new(settings(root)),
             listener: listener_config(root),

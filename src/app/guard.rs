@@ -98,8 +98,18 @@ fn is_host(value: &[u8]) -> bool {
 fn is_meaningful(name: &str) -> bool {
     matches!(
         name,
-        "authorization" | "connection" | "content-length" | "content-type" | "expect" | "forwarded" | "host"
-            | "transfer-encoding" | "upgrade" | "via" | "x-real-ip" | "x-request-id"
+        "authorization"
+            | "connection"
+            | "content-length"
+            | "content-type"
+            | "expect"
+            | "forwarded"
+            | "host"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-real-ip"
+            | "x-request-id"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("fedgate-")
         || name.starts_with("sensu-")
@@ -137,7 +147,13 @@ mod tests {
     fn exactly_one_well_formed_host_is_needed() {
         let uri = Uri::from_static("/x");
         assert_eq!(check(&uri, &headers(&[("host", "gw.example.com:8080")]), 100), Ok(()));
-        for bad in [&[][..], &[("host", "a"), ("host", "a")], &[("host", "u@a")], &[("host", "a/b")], &[("host", "")]] {
+        for bad in [
+            &[][..],
+            &[("host", "a"), ("host", "a")],
+            &[("host", "u@a")],
+            &[("host", "a/b")],
+            &[("host", "")],
+        ] {
             assert_eq!(check(&uri, &headers(bad), 100), Err(GuardError::Host), "{bad:?}");
         }
         assert_eq!(check(&Uri::from_static("https://a/x"), &HeaderMap::new(), 100), Ok(()));

@@ -131,7 +131,9 @@ impl Reloader {
                 &self.current.limits,
             );
         if needs_restart {
-            tracing::warn!("changes to listen, admin, fan-out, upstream and limits take effect at the next start");
+            tracing::warn!(
+                "changes to listen, admin, fan-out, upstream and limits take effect at the next start"
+            );
         }
         Ok(())
     }

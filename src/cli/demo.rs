@@ -34,7 +34,8 @@ struct Scratch(PathBuf);
 pub(super) async fn run(port: u16) -> Result<(), Failure> {
     // Errors only: the terminal belongs to the instructions.
     let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
-    let keys = SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
+    let keys =
+        SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
     let keys = Arc::new(keys);
     let scratch = Scratch::new().map_err(|error| Failure::new(1, format!("cannot write to {error}")))?;
     let key_file = scratch.0.join("jwt_public.pem");
@@ -65,7 +66,8 @@ fn start_clusters(
     for (seed, (name, port)) in (1..).zip(CLUSTERS) {
         let socket = bind_or_free(port, name)?;
         let address = socket.local_addr().map_err(|error| Failure::new(1, error))?;
-        let sensu = Sensu::new(Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() });
+        let sensu =
+            Sensu::new(Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() });
         sensu.seed_demo(seed);
         addresses.push((name, address));
         clusters.push((sensu, socket));

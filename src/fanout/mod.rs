@@ -74,7 +74,11 @@ pub enum Candidate {
 ///
 /// # Errors
 /// [`Overloaded`] when too many fan-outs are in flight. Everything a member does wrong is part of the answer.
-pub async fn fan_out(config: &Config, shared: &Arc<Shared>, query: Query) -> Result<Response<Body>, Overloaded> {
+pub async fn fan_out(
+    config: &Config,
+    shared: &Arc<Shared>,
+    query: Query,
+) -> Result<Response<Body>, Overloaded> {
     let ticket = shared.begin()?;
     let Query { members, request, shape, strict, api_key } = query;
     let mut merge = Merge::start(config, members, &request, shape, ticket);
