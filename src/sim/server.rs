@@ -105,8 +105,11 @@ impl Sensu {
             let sensu = self.clone();
             async move { sensu.outgoing(request).await }
         });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // As Go writes them.
+        builder.http1().title_case_headers(true);
         // The error is the peer's or one that a fault asked for: nobody is left to tell.
-        drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await);
+        drop(builder.serve_connection(TokioIo::new(io), service).await);
     }
 
     async fn outgoing(&self, request: Request<hyper::body::Incoming>) -> io::Result<Response<Outgoing>> {
