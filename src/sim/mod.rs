@@ -89,6 +89,8 @@ struct State {
     sessions: BTreeMap<(String, String), (String, i64)>,
     opt_out: bool,
     startup_wait: Option<u32>,
+    /// What the demo's life is drawn from.
+    demo: Option<fastrand::Rng>,
 }
 
 /// What a handler works on.
@@ -202,12 +204,18 @@ impl Sensu {
 
     /// Fills the cluster with pleasant demo data, the same for the same seed.
     pub fn seed_demo(&self, seed: u64) {
-        demo::seed(&mut self.0.lock().store, seed, self.0.clock.now());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut state = self.0.lock();
+        demo::seed(&mut state.store, &mut random, self.0.clock.now());
+        state.demo = Some(random);
     }
 
     /// Lets events happen: new timestamps, history, some status flips.
     pub fn tick(&self) {
-        demo::tick(&mut self.0.lock().store, self.0.clock.now());
+        let mut state = self.0.lock();
+        let mut random = state.demo.take().unwrap_or_default();
+        demo::tick(&mut state.store, &mut random, self.0.clock.now());
+        state.demo = Some(random);
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context as Task, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,10 +31,13 @@ use super::{
 /// Bodies over this are cut, which is far beyond what any route accepts.
 const READ_LIMIT: usize = 4 << 20;
 
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A body that may break off.
 struct Outgoing {
     data: Option<Bytes>,
     breaks: bool,
+    flushed: bool,
     size: u64,
 }
 
@@ -130,9 +134,13 @@ impl Sensu {
         loop {
             tokio::select! {
                 _ = &mut shutdown => break,
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    let sensu = self.clone();
-                    connections.spawn(async move { sensu.serve_connection(stream).await });
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let sensu = self.clone();
+                        connections.spawn(async move { sensu.serve_connection(stream).await });
+                    }
+                    // Out of file descriptors, as a rule: trying again at once would spin.
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
@@ -160,7 +168,7 @@ impl Outgoing {
         if let Some(bytes) = truncate {
             data.truncate(bytes);
         }
-        Self { data: (!data.is_empty()).then_some(data), breaks, size }
+        Self { data: (!data.is_empty()).then_some(data), breaks, flushed: false, size }
     }
 }
 
@@ -170,15 +178,21 @@ impl Body for Outgoing {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Task<'_>,
+        task: &mut Task<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if std::mem::take(&mut self.breaks) {
+        if !self.breaks {
+            return Poll::Ready(None);
+        }
+        if std::mem::replace(&mut self.flushed, true) {
+            self.breaks = false;
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
         }
-        Poll::Ready(None)
+        // While a body is not ready, hyper writes what it has: without this pause nothing would arrive.
+        task.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
