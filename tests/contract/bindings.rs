@@ -64,7 +64,8 @@ impl Bindings {
         actual: &Received,
     ) -> Vec<Difference> {
         self.learn_tokens(recorded, actual);
-        let is_volatile = |name: &str| exchange.volatile.iter().any(|v| v.strip_prefix("header:") == Some(name));
+        let is_volatile =
+            |name: &str| exchange.volatile.iter().any(|v| v.strip_prefix("header:") == Some(name));
         let both = |name: &str| Some((recorded.header(name)?, actual.header(name)?));
         if let Some((was, is)) = both("Location").filter(|_| is_volatile("Location"))
             && let (Some(was), Some(is)) = (id_in(was), id_in(is))
@@ -81,7 +82,8 @@ impl Bindings {
         let Some(Value::Object(expected)) = &recorded.json else { return };
         let Ok(body) = serde_json::from_slice::<Value>(&actual.body) else { return };
         for (key, value) in expected {
-            let placeholder = value.as_str().filter(|v| v.starts_with("<access:") || v.starts_with("<refresh:"));
+            let placeholder =
+                value.as_str().filter(|v| v.starts_with("<access:") || v.starts_with("<refresh:"));
             if let (Some(placeholder), Some(token)) = (placeholder, body[key].as_str()) {
                 self.bind_token(placeholder, token);
             }
@@ -93,7 +95,9 @@ impl Bindings {
             self.etags.insert(was.to_owned(), is.to_owned());
             return None;
         }
-        if let Some((other, _)) = self.etags.iter().find(|(recorded, actual)| *actual == is && *recorded != was) {
+        if let Some((other, _)) =
+            self.etags.iter().find(|(recorded, actual)| *actual == is && *recorded != was)
+        {
             let expected = format!("another tag than for the content recorded with {other}");
             return Some(Difference::new("header Etag", expected, is));
         }

@@ -51,8 +51,11 @@ fn compare_headers(
     differences: &mut Vec<Difference>,
 ) {
     let names = |headers: &[(String, String)]| {
-        let mut names: Vec<_> =
-            headers.iter().map(|(name, _)| name.clone()).filter(|n| !UNCOMPARED.contains(&n.as_str())).collect();
+        let mut names: Vec<_> = headers
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|n| !UNCOMPARED.contains(&n.as_str()))
+            .collect();
         names.sort();
         names
     };
@@ -68,9 +71,9 @@ fn compare_headers(
             "Etag" => is_etag(got),
             "Location" if volatile => mask_ids(&expected) == mask_ids(got),
             "Sensu-Continue" if volatile => exchange.continue_decoded.as_deref().is_none_or(|decoded| {
-                URL_SAFE_NO_PAD.decode(got).is_ok_and(|got| {
-                    mask_ids(decoded) == mask_ids(&String::from_utf8_lossy(&got))
-                })
+                URL_SAFE_NO_PAD
+                    .decode(got)
+                    .is_ok_and(|got| mask_ids(decoded) == mask_ids(&String::from_utf8_lossy(&got)))
             }),
             _ => volatile || expected == *got,
         };

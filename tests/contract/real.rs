@@ -150,7 +150,8 @@ impl Target for Backends {
         };
         let address = address(&self.etcds, cluster)?;
         let request = http::encode("POST", path, address, &[], Some(&body.to_string()));
-        let Answer::Response(answer) = http::exchange(TcpStream::connect(address).await?, "POST", &request).await?
+        let Answer::Response(answer) =
+            http::exchange(TcpStream::connect(address).await?, "POST", &request).await?
         else {
             return Err(io::Error::other("etcd closed the connection"));
         };

@@ -76,7 +76,9 @@ impl<'a, T: Target> Replay<'a, T> {
         let io = self.target.connect(cluster).await?;
         match http::exchange(io, &request.method, &bytes).await? {
             Answer::Dropped if response.dropped => Ok(Vec::new()),
-            Answer::Dropped => Ok(vec![Difference::new("connection", "an answer", "closed without an answer")]),
+            Answer::Dropped => {
+                Ok(vec![Difference::new("connection", "an answer", "closed without an answer")])
+            }
             Answer::Response(actual) if response.dropped => {
                 let actual = format!("{}: {}", actual.status, actual.text());
                 Ok(vec![Difference::new("connection", "closed without an answer", actual)])
@@ -176,7 +178,8 @@ impl<'a, T: Target> Replay<'a, T> {
         let headers = [("Authorization".to_owned(), format!("Basic {basic}"))];
         let request = http::encode("GET", "/auth", "sensu.example.com:8080", &headers, None);
         let pair = self.json(cluster, &request).await?;
-        let token = pair["access_token"].as_str().ok_or_else(|| io::Error::other("no access token"))?.to_owned();
+        let token =
+            pair["access_token"].as_str().ok_or_else(|| io::Error::other("no access token"))?.to_owned();
         self.admin.insert(cluster.to_owned(), (token.clone(), Instant::now()));
         Ok(token)
     }
@@ -186,7 +189,9 @@ impl<'a, T: Target> Replay<'a, T> {
             Answer::Response(answer) if answer.status == 200 => {
                 serde_json::from_slice(&answer.body).map_err(io::Error::other)
             }
-            Answer::Response(answer) => Err(io::Error::other(format!("{}: {}", answer.status, answer.text()))),
+            Answer::Response(answer) => {
+                Err(io::Error::other(format!("{}: {}", answer.status, answer.text())))
+            }
             Answer::Dropped => Err(io::Error::other("closed without an answer")),
         }
     }

@@ -53,11 +53,15 @@ impl Report {
             failure.write(&mut text);
         }
         for name in known.iter().filter(|name| !failing.contains(*name)) {
-            let _ = writeln!(text, "{name} is as recorded: remove it from the list in tests/contract/known.rs");
+            let _ =
+                writeln!(text, "{name} is as recorded: remove it from the list in tests/contract/known.rs");
         }
         let Self { group, total, .. } = self;
-        let summary =
-            format!("{group}: {} of {total} exchanges differ, {} known", failing.len(), failing.len() - unknown.len());
+        let summary = format!(
+            "{group}: {} of {total} exchanges differ, {} known",
+            failing.len(),
+            failing.len() - unknown.len()
+        );
         assert!(text.is_empty(), "\n{text}\n{summary}");
         println!("{summary}");
     }
