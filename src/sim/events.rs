@@ -12,7 +12,7 @@ use super::{
     kinds,
     reply::{self, Failure},
     route::Target,
-    store::{Range, Store},
+    store::{Page, Range, Store},
 };
 
 pub(super) const ROOT: &str = "/sensu.io/events/";
@@ -127,7 +127,7 @@ impl Context<'_> {
         }
         let (limit, after) = (self.call.limit(), self.call.after());
         let range = Range { root: ROOT, prefix: &prefix, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|_| {
+        let Page { items, more } = self.state.store.page(&range).map_err(|_| {
             Failure::router(0, "could not decode the key : proto: wrong wireType = 2 for field Timestamp")
         })?;
         let cursor = match items.last() {

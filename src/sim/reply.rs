@@ -91,7 +91,9 @@ fn router_error(code: u8, message: &str) -> Reply {
     };
     let mut body = String::from("{\"message\":");
     json::write_string(&mut body, message);
-    body.push_str(&format!(",\"code\":{code}}}"));
+    body.push_str(",\"code\":");
+    body.push_str(&code.to_string());
+    body.push('}');
     with(plain(status, body), NOSNIFF)
 }
 

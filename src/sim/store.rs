@@ -34,6 +34,14 @@ pub(super) struct Range<'a> {
     pub(super) limit: i64,
 }
 
+/// What a list shows.
+pub(super) struct Page<'a> {
+    /// The objects with their keys.
+    pub(super) items: Vec<(&'a str, &'a Object)>,
+    /// Whether there is a next page.
+    pub(super) more: bool,
+}
+
 /// Joins and cleans a key as Go's `path.Join` does: `..` climbs, which Sensu does not prevent.
 pub(super) fn join(parts: &[&str]) -> String {
     let mut segments: Vec<&str> = Vec::new();
@@ -137,31 +145,31 @@ impl Store {
             .collect()
     }
 
-    /// One page: the objects with their keys, and whether more follow.
+    /// One page of a list.
     ///
     /// # Errors
     ///
     /// The first key of the range that belongs to another kind or does not decode.
-    pub(super) fn page(&self, range: &Range<'_>) -> Result<(Vec<(&str, &Object)>, bool), String> {
+    pub(super) fn page(&self, range: &Range<'_>) -> Result<Page<'_>, String> {
         let start =
             if range.after.is_empty() { range.prefix.to_owned() } else { join(&[range.prefix, range.after]) };
         let end = past(range.prefix);
         if start >= end {
-            return Ok((Vec::new(), false));
+            return Ok(Page { items: Vec::new(), more: false });
         }
         let limit = usize::try_from(range.limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
         let bounds = (Bound::Included(start.as_str()), Bound::Excluded(end.as_str()));
         let mut items = Vec::new();
         for (key, stored) in self.objects.range::<str, _>(bounds) {
             if items.len() == limit {
-                return Ok((items, true));
+                return Ok(Page { items, more: true });
             }
             match stored {
                 Stored::Object(object) if key.starts_with(range.root) => items.push((key.as_str(), object)),
                 _ => return Err(key.clone()),
             }
         }
-        Ok((items, false))
+        Ok(Page { items, more: false })
     }
 }
 
