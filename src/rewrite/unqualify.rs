@@ -262,12 +262,12 @@ impl<'a> Walk<'a> {
         let start = self.at;
         loop {
             let step = memchr::memchr2(b'"', b'\\', &body[self.at..]).ok_or(Stop::NotJson)?;
-            let stop = self.at + step;
-            if body[stop] == b'"' {
-                self.at = stop + 1;
-                return Ok(&body[start..stop]);
+            let end = self.at + step;
+            if body[end] == b'"' {
+                self.at = end + 1;
+                return Ok(&body[start..end]);
             }
-            self.at = (stop + 2).min(body.len());
+            self.at = (end + 2).min(body.len());
         }
     }
 }

@@ -51,15 +51,15 @@ enum Next {
 impl Cursor<'_> {
     /// A list after its `[`.
     fn list(&mut self) -> Result<(), ScanError> {
-        let mut nest = Nest::default();
-        nest.open(b'[')?;
+        let mut open = Nest::default();
+        open.open(b'[')?;
         let mut byte = self.token()?;
         if byte == b']' {
             return Ok(());
         }
         loop {
             match byte {
-                b'{' => self.container(&mut nest, byte)?,
+                b'{' => self.container(&mut open, byte)?,
                 b']' | b',' => return Err(ScanError::Separator),
                 b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => return Err(ScanError::NotAnObject),
                 _ => return Err(ScanError::Unexpected),
@@ -73,10 +73,10 @@ impl Cursor<'_> {
     }
 
     /// A container after its opening bracket, to its end.
-    fn container(&mut self, nest: &mut Nest, opener: u8) -> Result<(), ScanError> {
-        let floor = nest.depth();
-        let mut next = self.open(nest, opener)?;
-        while nest.depth() > floor {
+    fn container(&mut self, open: &mut Nest, opener: u8) -> Result<(), ScanError> {
+        let floor = open.depth();
+        let mut next = self.open(open, opener)?;
+        while open.depth() > floor {
             let byte = self.token()?;
             next = match next {
                 Next::Key if byte == b'"' => {
@@ -87,12 +87,12 @@ impl Cursor<'_> {
                     Next::Value
                 }
                 Next::Key => return Err(ScanError::Unexpected),
-                Next::Value => self.value(nest, byte)?,
+                Next::Value => self.value(open, byte)?,
                 Next::Comma => match byte {
-                    b',' if nest.in_object() => Next::Key,
+                    b',' if open.in_object() => Next::Key,
                     b',' => Next::Value,
                     b'}' | b']' => {
-                        nest.close(byte)?;
+                        open.close(byte)?;
                         Next::Comma
                     }
                     _ => return Err(ScanError::Unexpected),
@@ -103,10 +103,10 @@ impl Cursor<'_> {
     }
 
     #[inline]
-    fn value(&mut self, nest: &mut Nest, byte: u8) -> Result<Next, ScanError> {
+    fn value(&mut self, open: &mut Nest, byte: u8) -> Result<Next, ScanError> {
         match byte {
             b'"' => self.string()?,
-            b'{' | b'[' => return self.open(nest, byte),
+            b'{' | b'[' => return self.open(open, byte),
             b'-' | b'0'..=b'9' => self.number(byte)?,
             b't' => self.literal(b"rue")?,
             b'f' => self.literal(b"alse")?,
@@ -118,12 +118,12 @@ impl Cursor<'_> {
 
     /// After an opening bracket; an empty container is closed at once.
     #[inline]
-    fn open(&mut self, nest: &mut Nest, opener: u8) -> Result<Next, ScanError> {
-        nest.open(opener)?;
+    fn open(&mut self, open: &mut Nest, opener: u8) -> Result<Next, ScanError> {
+        open.open(opener)?;
         let at = self.at;
         let byte = self.token()?;
         if byte == b'}' || byte == b']' {
-            nest.close(byte)?;
+            open.close(byte)?;
             return Ok(Next::Comma);
         }
         self.at = at;
