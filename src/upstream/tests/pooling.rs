@@ -142,10 +142,18 @@ async fn a_new_snapshot_keeps_connections_to_what_has_not_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn new_certificates_open_new_connections() {
+    let mut alpha = cluster("alpha", &[1]);
+    alpha.tls.insecure_skip_tls_verify = true;
+    let other_files = Snapshot::new([alpha]);
+    closes_unused_connections(|manager| manager.apply(&other_files)).await;
+    // The files are the same, what they hold is not.
+    closes_unused_connections(Manager::renew).await;
+}
+
+async fn closes_unused_connections(act: impl FnOnce(&Manager)) {
     let (net, mut peers) = Net::new([]);
     let manager = Manager::new(Config::default(), net.clone());
-    let mut alpha = cluster("alpha", &[1]);
-    manager.apply(&Snapshot::new([alpha.clone()]));
+    manager.apply(&Snapshot::new([cluster("alpha", &[1])]));
     let old = manager.cluster("alpha").unwrap();
     let (response, mut peer) = tokio::join!(old.send(get("/")), async {
         let mut peer = peers.recv().await.unwrap();
@@ -154,9 +162,8 @@ async fn new_certificates_open_new_connections() {
         peer
     });
     text(response.unwrap()).await.unwrap();
-    alpha.tls.insecure_skip_tls_verify = true;
     let start = Instant::now();
-    manager.apply(&Snapshot::new([alpha]));
+    act(&manager);
     assert_eq!(peer.request().await, None);
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
