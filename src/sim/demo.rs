@@ -95,18 +95,32 @@ const PROBES: [Probe; 8] = [
     },
 ];
 
+/// What an agent reports without being told.
+const KEEPALIVE: Probe = Probe {
+    name: "keepalive",
+    command: "",
+    interval: 20,
+    role: "linux",
+    good: "Keepalive last sent from the agent just now\n",
+    bad: "No keepalive sent from the agent for 125 seconds (>= 120)\n",
+};
+
 /// Fills a fresh cluster.
 pub(super) fn seed(store: &mut Store, random: &mut Rng, now: i64) {
     let site = SITES[random.usize(..SITES.len())];
     let mut teams = TEAMS;
     random.shuffle(&mut teams);
-    for namespace in ["default", teams[0], teams[1]] {
+    for namespace in [teams[0], teams[1]] {
         namespaces::create(store, namespace, ADMIN);
+    }
+    silence(store, "default", "linux", "ntp", "clock source is being replaced", now);
+    silence(store, teams[0], &format!("entity:{site}-router-02"), "", "maintenance window", now);
+    for (number, namespace) in (1..).zip(["default", teams[0], teams[1]]) {
         configure(store, namespace);
         for role in ROLES {
-            let name = format!("{site}-{role}-{:02}", random.u8(1..=9));
+            let name = format!("{site}-{role}-{number:02}");
             entity(store, namespace, &name, role, now);
-            for probe in PROBES.iter().filter(|p| runs_on(p, role)) {
+            for probe in PROBES.iter().chain([&KEEPALIVE]).filter(|p| runs_on(p, role)) {
                 let status = if random.u8(..100) < 80 { 0 } else { random.u8(1..=2) };
                 let age = random.i64(0..i64::from(probe.interval));
                 result(store, namespace, &name, probe, status, now - age);
@@ -114,8 +128,6 @@ pub(super) fn seed(store: &mut Store, random: &mut Rng, now: i64) {
         }
     }
     viewer(store);
-    silence(store, "default", "linux", "ntp", "clock source is being replaced", now);
-    silence(store, teams[0], &format!("entity:{site}-router-01"), "", "maintenance window", now);
 }
 
 /// Lets about a third of the events happen again.
@@ -129,7 +141,7 @@ pub(super) fn tick(store: &mut Store, random: &mut Rng, now: i64) {
         let part = |name: &str| event.get(name).and_then(Value::as_object);
         let (Some(check), Some(entity)) = (part("check"), part("entity")) else { continue };
         let name = text(check, &["metadata", "name"]).to_owned();
-        let Some(probe) = PROBES.iter().find(|p| p.name == name) else { continue };
+        let Some(probe) = PROBES.iter().chain([&KEEPALIVE]).find(|p| p.name == name) else { continue };
         let before = json::int(check, "status");
         let status = match random.u8(..100) {
             0..8 if before == 0 => random.u8(1..=2),

@@ -35,6 +35,7 @@ mod users;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -67,6 +68,8 @@ pub struct Options {
     pub admin_password: String,
     /// The time it goes by.
     pub clock: Clock,
+    /// Whether clients reach it over TLS, which decides the scheme of the `iss` claim.
+    pub tls: bool,
     /// `api-serve-wait-time` in seconds: while set, most of the API answers 503.
     pub startup_wait: Option<u32>,
 }
@@ -76,6 +79,7 @@ struct Inner {
     keys: Arc<SharedKeys>,
     secret: [u8; 32],
     id: u64,
+    tls: bool,
     clock: Clock,
     faults: Faults,
     state: Mutex<State>,
@@ -119,6 +123,7 @@ impl Default for Options {
             admin_user: "admin".into(),
             admin_password: "P@ssw0rd!".into(),
             clock: Clock::default(),
+            tls: true,
             startup_wait: None,
         }
     }
@@ -128,15 +133,20 @@ impl Default for Options {
 
 impl Sensu {
     /// A cluster as it is after `sensu-backend init`.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no working random source.
     pub fn new(options: Options) -> Self {
         let mut state = State { startup_wait: options.startup_wait, ..State::default() };
         seed::init(&mut state.store, &options);
         let mut secret = [0; 32];
-        fastrand::Rng::new().fill(&mut secret);
+        aws_lc_rs::rand::fill(&mut secret).expect("a working random source");
         Self(Arc::new(Inner {
             id: fastrand::u64(1 << 60..),
             name: options.name,
             keys: options.keys,
+            tls: options.tls,
             secret,
             clock: options.clock,
             faults: Faults::default(),
@@ -164,7 +174,7 @@ impl Sensu {
         &self.0.faults
     }
 
-    /// The last thousand requests, oldest first.
+    /// The last requests, oldest first: up to a thousand, and up to 64 MiB of bodies.
     pub fn requests(&self) -> Vec<Recorded> {
         self.0.faults.requests()
     }
@@ -216,6 +226,12 @@ impl Sensu {
         let mut random = state.demo.take().unwrap_or_default();
         demo::tick(&mut state.store, &mut random, self.0.clock.now());
         state.demo = Some(random);
+    }
+}
+
+impl fmt::Debug for Sensu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sensu").field(&self.name()).finish()
     }
 }
 

@@ -31,6 +31,9 @@ use super::{
 /// Bodies over this are cut, which is far beyond what any route accepts.
 const READ_LIMIT: usize = 4 << 20;
 
+/// The largest body that is sent with a `Content-Length`.
+const LARGEST_WITH_LENGTH: u64 = 2048;
+
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A body that may break off.
@@ -59,12 +62,8 @@ impl Sensu {
             Err(_) => (Bytes::new(), false),
         };
         let path_and_query = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        self.0.faults.record(Recorded {
-            method: head.method.clone(),
-            path_and_query,
-            headers: head.headers.clone(),
-            body: body.clone(),
-        });
+        let (method, headers) = (head.method.clone(), head.headers.clone());
+        self.0.faults.record(Recorded { method, path_and_query, headers, body: body.clone() });
         let knobs = self.0.faults.knobs();
         if knobs.hang {
             std::future::pending::<()>().await;
@@ -199,7 +198,8 @@ impl Body for Outgoing {
         self.data.is_none() && !self.breaks
     }
 
+    /// Go gives small bodies a length and sends larger ones in chunks.
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.size)
+        if self.size > LARGEST_WITH_LENGTH { SizeHint::default() } else { SizeHint::with_exact(self.size) }
     }
 }

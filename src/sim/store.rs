@@ -121,14 +121,11 @@ impl Store {
         }
     }
 
-    pub(super) fn keys(&self, prefix: &str) -> impl Iterator<Item = &str> {
+    /// The keys that start with `prefix`, in order.
+    pub(super) fn keys<'a>(&'a self, prefix: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let prefix = prefix.to_owned();
-        self.objects
-            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
-            .map(|(key, _)| key.as_str())
-            .collect::<Vec<_>>()
-            .into_iter()
-            .take_while(move |key| key.starts_with(&prefix))
+        let rest = self.objects.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        rest.map(|(key, _)| key.as_str()).take_while(move |key| key.starts_with(&prefix))
     }
 
     /// All objects under a prefix, in key order.

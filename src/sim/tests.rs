@@ -219,3 +219,30 @@ async fn a_listener_is_served_until_shutdown() {
     stop.send(()).unwrap();
     serving.await.unwrap();
 }
+
+#[tokio::test]
+async fn http2_is_served_on_any_stream() {
+    let sensu = Sensu::new(Options::default());
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let serving = sensu.clone();
+    tokio::spawn(async move { serving.serve_connection(server).await });
+    let io = hyper_util::rt::TokioIo::new(client);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let path = "http://sensu.example.com/api/core/v2/clusterroles";
+    let answer = sender.send_request(request(Method::GET, path, &admin(&sensu), &Value::Null)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.into_body().collect().await.is_ok());
+}
+
+#[tokio::test]
+async fn demo_events_know_the_silences_that_match_them() {
+    let sensu = Sensu::new(Options::default());
+    sensu.seed_demo(5);
+    let (_, events) = get(&sensu, "/api/core/v2/events", &admin(&sensu)).await;
+    let silenced = |e: &&Value| e["check"]["is_silenced"] == json!(true);
+    let events = events.as_array().unwrap().clone();
+    let names: Vec<_> = events.iter().filter(silenced).map(|e| &e["check"]["silenced"][0]).collect();
+    assert!(names.iter().any(|n| n.as_str().unwrap().ends_with("-router-02:*")), "{names:?}");
+}
