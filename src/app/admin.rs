@@ -52,9 +52,8 @@ impl Admin {
             return wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
         match path {
-            "/livez" => wire::text(StatusCode::OK, "ok\n"),
             "/readyz" if *self.phase.borrow() >= Phase::Announcing => not_ready(),
-            "/readyz" => wire::text(StatusCode::OK, "ok\n"),
+            "/livez" | "/readyz" => wire::text(StatusCode::OK, "ok\n"),
             "/metrics" => wire::text(StatusCode::OK, self.metrics()),
             _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
         }

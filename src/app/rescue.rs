@@ -100,7 +100,7 @@ fn log(kind: ErrorKind, error: &(dyn std::error::Error + 'static), id: Option<&R
         ErrorKind::Overload => tracing::warn!(request_id, %error, "request refused"),
         ErrorKind::Upstream => tracing::warn!(request_id, error = Chain(error).to_string(), "cluster failed"),
         ErrorKind::Internal => {
-            tracing::error!(request_id, error = Chain(error).to_string(), "internal error")
+            tracing::error!(request_id, error = Chain(error).to_string(), "internal error");
         }
     }
 }

@@ -27,6 +27,9 @@ const ADMIN_PORT: u16 = 9180;
 /// How often the simulated events change.
 const TICK: Duration = Duration::from_secs(2);
 
+/// The clusters' names and where they listen.
+type Addresses = Vec<(&'static str, SocketAddr)>;
+
 /// A directory that goes away with the demo.
 struct Scratch(PathBuf);
 
@@ -60,7 +63,7 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
 fn start_clusters(
     keys: &Arc<SharedKeys>,
     mut stopped: watch::Receiver<()>,
-) -> Result<(thread::JoinHandle<()>, Vec<(&'static str, SocketAddr)>), Failure> {
+) -> Result<(thread::JoinHandle<()>, Addresses), Failure> {
     let mut clusters = Vec::new();
     let mut addresses = Vec::new();
     for (seed, (name, port)) in (1..).zip(CLUSTERS) {

@@ -149,6 +149,7 @@ fn failure_of(error: &upstream::Error) -> Failure {
         "timeout" => Failure::Timeout,
         "tls" => Failure::Tls,
         "unreachable" => Failure::Unreachable,
+        "bad-body" => Failure::BadBody,
         _ => Failure::ServerError,
     }
 }
@@ -284,7 +285,7 @@ impl Slot {
     pub(super) fn take(&mut self, event: Event, limits: Limits) {
         match event {
             Event::Opened(reader) => self.reader = Some(reader),
-            Event::Chunk(Reader { read, .. }, _) | Event::End(_, read) if read > limits.max_member_bytes => {
+            Event::Chunk(Reader { read, .. }, _) | Event::End(_, read) if read > limits.max_member => {
                 self.fail(Failure::TooLarge);
             }
             Event::Chunk(reader, bytes) => {

@@ -227,7 +227,7 @@ async fn long_members_stream_in_order_after_the_commit() {
         drop(second);
         first.send(Ok(format!("[{}", item("a")).into())).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        first.send(Ok(format!(",{},", item("long").repeat(1)).into())).await.unwrap();
+        first.send(Ok(format!(",{},", item("long")).into())).await.unwrap();
         tokio::time::sleep(Duration::from_secs(60)).await;
         first.send(Ok(format!("{}]", item("b")).into())).await.unwrap();
     });

@@ -53,16 +53,8 @@ fn compare_headers(
     differences: &mut Vec<Difference>,
 ) {
     let names = |headers: &[(String, String)]| {
-<<<<<<< HEAD
         let mut names: Vec<_> =
             headers.iter().map(|(name, _)| name.clone()).filter(|name| is_compared(name)).collect();
-=======
-        let mut names: Vec<_> = headers
-            .iter()
-            .map(|(name, _)| name.clone())
-            .filter(|n| !UNCOMPARED.contains(&n.as_str()))
-            .collect();
->>>>>>> wip/sim
         names.sort();
         names
     };
