@@ -1,5 +1,7 @@
 //! Whether an answer is the recorded one.
 
+use std::fmt::{Display, Write};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
@@ -38,8 +40,8 @@ pub(crate) fn compare(
 // === impl Difference ===
 
 impl Difference {
-    pub(crate) fn new(what: impl ToString, expected: impl ToString, actual: impl ToString) -> Self {
-        Self { what: what.to_string(), expected: expected.to_string(), actual: actual.to_string() }
+    pub(crate) fn new(what: impl Display, expected: impl Display, actual: impl Display) -> Self {
+        Self { what: format!("{what}"), expected: format!("{expected}"), actual: format!("{actual}") }
     }
 }
 
@@ -51,11 +53,8 @@ fn compare_headers(
     differences: &mut Vec<Difference>,
 ) {
     let names = |headers: &[(String, String)]| {
-        let mut names: Vec<_> = headers
-            .iter()
-            .map(|(name, _)| name.clone())
-            .filter(|n| !UNCOMPARED.contains(&n.as_str()))
-            .collect();
+        let mut names: Vec<_> =
+            headers.iter().map(|(name, _)| name.clone()).filter(|name| is_compared(name)).collect();
         names.sort();
         names
     };
@@ -63,8 +62,10 @@ fn compare_headers(
     if expected != got {
         differences.push(Difference::new("header names", expected.join(", "), got.join(", ")));
     }
-    for (name, value) in recorded.headers.iter().filter(|(name, _)| !UNCOMPARED.contains(&name.as_str())) {
-        let Some((_, got)) = actual.headers.iter().find(|(n, _)| n == name) else { continue };
+    for (name, value) in recorded.headers.iter().filter(|(name, _)| is_compared(name)) {
+        let Some((_, got)) = actual.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) else {
+            continue;
+        };
         let volatile = exchange.volatile.iter().any(|v| v.strip_prefix("header:") == Some(name.as_str()));
         let expected = bindings.fill(value);
         let equal = match name.as_str() {
@@ -81,6 +82,10 @@ fn compare_headers(
             differences.push(Difference::new(format_args!("header {name}"), expected, got));
         }
     }
+}
+
+fn is_compared(name: &str) -> bool {
+    !UNCOMPARED.iter().any(|uncompared| name.eq_ignore_ascii_case(uncompared))
 }
 
 /// A hash in hexadecimal without leading zeros; which hash is the server's affair.
@@ -147,8 +152,9 @@ fn compare_json(
     let before = differences.len();
     diff(&mut String::new(), &expected, &got, differences);
     // Equal so far means equal but for the order of keys, which clients see in tables and diffs.
-    if differences.len() == before && expected.to_string() != got.to_string() {
-        differences.push(Difference::new("order of keys", &expected, &got));
+    let (expected, got) = (expected.to_string(), got.to_string());
+    if differences.len() == before && expected != got {
+        differences.push(Difference::new("order of keys", expected, got));
     }
 }
 
@@ -190,8 +196,9 @@ fn each(value: &mut Value, pointer: &str, change: &mut impl FnMut(&mut Value)) {
         Value::Object(map) => map.get_mut(&key).into_iter().for_each(|member| each(member, rest, change)),
         Value::Array(items) if key == "*" => items.iter_mut().for_each(|item| each(item, rest, change)),
         Value::Array(items) => {
-            let item = key.parse::<usize>().ok().and_then(|at| items.get_mut(at));
-            item.into_iter().for_each(|item| each(item, rest, change));
+            if let Some(item) = key.parse::<usize>().ok().and_then(|at| items.get_mut(at)) {
+                each(item, rest, change);
+            }
         }
         _ => {}
     }
@@ -219,7 +226,7 @@ fn diff(pointer: &mut String, expected: &Value, actual: &Value, differences: &mu
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (at, (a, b)) in a.iter().zip(b).enumerate() {
-                pointer.push_str(&format!("/{at}"));
+                let _ = write!(pointer, "/{at}");
                 diff(pointer, a, b, differences);
                 pointer.truncate(length);
             }
@@ -235,3 +242,100 @@ fn shown(value: Option<&Value>) -> String {
 
 const UNCOMPARED: [&str; 3] = ["Date", "Content-Length", "Transfer-Encoding"];
 const CLOCK_SLACK_SECONDS: i64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(volatile: &[&str], unordered: &[&str]) -> Exchange {
+        serde_json::from_value(json!({"name": "x", "volatile": volatile, "unordered": unordered})).unwrap()
+    }
+
+    fn recorded(json: Option<Value>, text: Option<&str>) -> Response {
+        let headers = json!([["Content-Type", "application/json"], ["Etag", "\"12ab\""], ["Date", "then"]]);
+        let mut response = json!({"status": 200, "headers": headers});
+        if let Some(json) = json {
+            response["json"] = json;
+        }
+        if let Some(text) = text {
+            response["text"] = json!(text);
+        }
+        serde_json::from_value(response).unwrap()
+    }
+
+    fn answer(body: &str) -> Received {
+        let headers = [("Content-Type", "application/json"), ("Etag", "\"ff\""), ("Content-Length", "9")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Received { status: 200, headers, body: body.as_bytes().to_vec() }
+    }
+
+    fn found(exchange: &Exchange, recorded: &Response, actual: &Received) -> Vec<String> {
+        compare(exchange, recorded, actual, &Bindings::default()).into_iter().map(|d| d.what).collect()
+    }
+
+    #[test]
+    fn a_text_differs_by_one_byte_even_where_the_json_is_equal() {
+        let recorded = recorded(Some(json!({"a": 1})), Some("{\"a\":1}"));
+        assert!(found(&exchange(&[], &[]), &recorded, &answer("{\"a\":1}")).is_empty());
+        assert_eq!(found(&exchange(&[], &[]), &recorded, &answer("{\"a\":1}\n")), ["body"]);
+        assert!(found(&exchange(&["/json/a"], &[]), &recorded, &answer("{\"a\":2}\n")).is_empty());
+    }
+
+    #[test]
+    fn volatile_members_must_be_there_but_may_have_any_value() {
+        let recorded = recorded(Some(json!([{"id": "x", "n": 9_007_199_254_740_993_u64}])), None);
+        let exchange = exchange(&["/json/0/id"], &[]);
+        assert!(found(&exchange, &recorded, &answer(r#"[{"id":"y","n":9007199254740993}]"#)).is_empty());
+        assert_eq!(found(&exchange, &recorded, &answer(r#"[{"n":9007199254740993}]"#)), ["/json/0/id"]);
+        assert_eq!(
+            found(&exchange, &recorded, &answer(r#"[{"id":"y","n":9007199254740992}]"#)),
+            ["/json/0/n"]
+        );
+    }
+
+    #[test]
+    fn keys_have_an_order_and_arrays_too_unless_stated() {
+        let recorded = recorded(Some(json!({"a": [1, 2], "b": null})), None);
+        assert!(found(&exchange(&[], &[]), &recorded, &answer(r#"{"a":[1,2],"b":null}"#)).is_empty());
+        assert_eq!(
+            found(&exchange(&[], &[]), &recorded, &answer(r#"{"b":null,"a":[1,2]}"#)),
+            ["order of keys"]
+        );
+        assert_eq!(
+            found(&exchange(&[], &[]), &recorded, &answer(r#"{"a":[2,1],"b":null}"#)),
+            ["/json/a/0", "/json/a/1"]
+        );
+        assert!(
+            found(&exchange(&[], &["/json/a"]), &recorded, &answer(r#"{"a":[2,1],"b":null}"#)).is_empty()
+        );
+    }
+
+    #[test]
+    fn status_and_headers_are_compared_by_name_as_written_and_value() {
+        let recorded = recorded(None, Some(""));
+        let mut actual = answer("");
+        actual.status = 201;
+        actual.headers[0].1 = "text/plain".to_owned();
+        actual.headers[1].0 = "ETag".to_owned();
+        assert_eq!(
+            found(&exchange(&[], &[]), &recorded, &actual),
+            ["status", "header names", "header Content-Type"]
+        );
+        let mut actual = answer("");
+        actual.headers[1].1 = "\"XYZ\"".to_owned();
+        assert_eq!(found(&exchange(&[], &[]), &recorded, &actual), ["header Etag"]);
+    }
+
+    #[test]
+    fn an_entity_tag_stands_for_one_content() {
+        let (exchange, recorded) = (exchange(&[], &[]), recorded(None, Some("")));
+        let mut bindings = Bindings::default();
+        assert!(bindings.learn(&exchange, &recorded, &answer("")).is_empty());
+        let mut changed = answer("");
+        changed.headers[1].1 = "\"fe\"".to_owned();
+        assert_eq!(bindings.learn(&exchange, &recorded, &changed).len(), 1);
+        let other = json!({"status": 200, "headers": [["Etag", "\"34cd\""]]});
+        let other: Response = serde_json::from_value(other).unwrap();
+        assert_eq!(bindings.learn(&exchange, &other, &changed).len(), 1);
+    }
+}

@@ -1,15 +1,16 @@
 //! The recorded exchanges, as read from `tests/data/sensu-6.12/`.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// One file: exchanges that build on each other, in order.
 #[derive(Deserialize)]
 pub(crate) struct Group {
     /// The file's name without `.json`.
-    pub(crate) group: String,
+    #[serde(rename = "group")]
+    pub(crate) name: String,
     /// Milliseconds to wait after the last exchange.
     #[serde(default)]
     pub(crate) settle_ms: u64,
@@ -59,9 +60,9 @@ pub(crate) struct Request {
     pub(crate) body_repeat: Option<Repeat>,
     /// Header of the token to sign where a header holds `<minted>`.
     #[serde(default)]
-    pub(crate) token_header: Option<Map<String, Value>>,
+    pub(crate) token_header: Option<Value>,
     #[serde(default)]
-    pub(crate) token_claims: Option<Map<String, Value>>,
+    pub(crate) token_claims: Option<Value>,
     /// In words, which key signs; the shared one when absent.
     #[serde(default)]
     pub(crate) token_key: Option<String>,
@@ -120,8 +121,7 @@ pub(crate) struct EtcdCopy {
 impl Group {
     /// Reads the group `name`.
     pub(crate) fn load(name: &str) -> Self {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sensu-6.12").join(format!("{name}.json"));
+        let path = directory().join(format!("{name}.json"));
         let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
@@ -162,6 +162,11 @@ impl EtcdDelete {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.key.iter().chain(&self.keys).map(String::as_str)
     }
+}
+
+/// Where the recorded exchanges are.
+pub(crate) fn directory() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sensu-6.12"))
 }
 
 /// Tells a JSON `null` from an absent key.

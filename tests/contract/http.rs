@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand: what goes out is exactly what was recorded, which no client library promises.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, fmt::Write, io, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -51,11 +51,11 @@ pub(crate) fn encode(
 ) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     let expects_length = body.is_some() || matches!(method, "POST" | "PUT" | "PATCH");
     if expects_length {
-        head.push_str(&format!("Content-Length: {}\r\n", body.map_or(0, str::len)));
+        let _ = write!(head, "Content-Length: {}\r\n", body.map_or(0, str::len));
     }
     head.push_str("\r\n");
     head.push_str(body.unwrap_or_default());

@@ -9,11 +9,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_lc_rs::signature::EcdsaKeyPair;
+use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, pem::PemObject},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ use crate::{
     replay::Replay,
     report::Report,
     target::{MAIN, Step, Target},
-    token,
+    token::{self, Signer},
 };
 
 /// Fails when `group` differs on the real backends; passes when there are none, or when they cannot run it.
@@ -112,12 +112,20 @@ impl Backends {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let key = required("FEDGATE_TEST_SENSU_KEY");
-        let key = PrivateKeyDer::from_pem_file(&key).expect(&key);
+        let key = token::read_key(&std::fs::read(&key).expect(&key));
+        if let Some(public) = variable("FEDGATE_TEST_SENSU_PUB") {
+            let info = SubjectPublicKeyInfoDer::from_pem_file(&public).expect(&public);
+            // The point is what such a structure ends with (RFC 5480).
+            assert!(
+                info.ends_with(key.public_key().as_ref()),
+                "{public} is not the private key's other half"
+            );
+        }
         Self {
             apis: by_name(urls, "https://"),
             etcds: by_name(&variable("FEDGATE_TEST_SENSU_ETCD").unwrap_or_default(), "http://"),
             tls: TlsConnector::from(Arc::new(tls)),
-            key: token::read_key(key.secret_der()),
+            key,
         }
     }
 }
@@ -128,6 +136,8 @@ impl Target for Backends {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TcpStream::connect(address).await?;
+        // A request follows the handshake at once; without this it waits for the peer's delayed acknowledgement.
+        stream.set_nodelay(true)?;
         Ok(Box::new(self.tls.connect(name, stream).await?))
     }
 
@@ -137,6 +147,12 @@ impl Target for Backends {
 
     fn has_etcd(&self) -> bool {
         self.apis.keys().all(|name| self.etcds.contains_key(name))
+    }
+
+    async fn mint_hs256(&self, cluster: &str, header: &Value, claims: &Value) -> io::Result<String> {
+        let secret = self.etcd(cluster, Step::Get("/sensu.io/authentication/secret")).await?;
+        let secret = secret.ok_or_else(|| io::Error::other("the cluster has no secret"))?;
+        Ok(token::mint(header, claims, &Signer::Hs256(secret)))
     }
 
     /// Through etcd's JSON gateway, which the embedded etcd offers on its client URL.

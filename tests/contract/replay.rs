@@ -7,12 +7,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     bindings::Bindings,
     compare::{Difference, compare},
-    fixture::{Exchange, Group, Request, Response},
+    fixture::{EtcdDelete, Exchange, Group, Request, Response},
     http::{self, Answer},
     report::Report,
     target::{ADMIN, MAIN, Step, Target},
@@ -43,7 +43,7 @@ impl<'a, T: Target> Replay<'a, T> {
 
     /// Replays `group`. What it binds is known to later groups too, as they may build on the seed.
     pub(crate) async fn run(&mut self, group: &Group) -> Report {
-        let mut report = Report::new(&group.group);
+        let mut report = Report::new(&group.name);
         for exchange in &group.exchanges {
             pause(exchange.wait_before_ms).await;
             match self.one(exchange).await {
@@ -123,28 +123,22 @@ impl<'a, T: Target> Replay<'a, T> {
     }
 
     async fn mint(&self, request: &Request, cluster: &str) -> Result<Option<String>, Stop> {
-        let Some(claims) = &request.token_claims else { return Ok(None) };
-        let other;
-        let signer = match request.token_key.as_deref() {
-            None => Signer::Es256(self.target.key()),
-            Some("none: empty signature") => Signer::Nothing,
-            Some("another P-256 key") => {
-                other = token::read_key(&token::generate_key());
-                Signer::Es256(&other)
-            }
-            Some(secret) => {
-                if !self.target.has_etcd() {
-                    return Err(Stop::Skip("it needs the secret the cluster keeps in etcd"));
-                }
-                let owner = secret.strip_prefix("the 32 raw bytes at /sensu.io/authentication/secret of ");
-                let owner = owner.ok_or_else(|| Stop::Broken(format!("no such key: {secret}")))?;
+        let Some(mut claims) = request.token_claims.clone() else { return Ok(None) };
+        token::fill_claims(&mut claims, &|text: &str| self.bindings.fill(text));
+        let header = request.token_header.clone().unwrap_or_else(|| json!({"alg": "ES256", "typ": "JWT"}));
+        let sign = |signer: &Signer<'_>| Ok(Some(token::mint(&header, &claims, signer)));
+        let Some(key) = request.token_key.as_deref() else { return sign(&Signer::Es256(self.target.key())) };
+        match key {
+            "none: empty signature" => sign(&Signer::Nothing),
+            "another P-256 key" => sign(&Signer::Es256(&token::generate_key())),
+            _ if !self.target.has_etcd() => Err(Stop::Skip("it needs the secret the cluster keeps in etcd")),
+            _ => {
+                let owner = key.strip_prefix("the 32 raw bytes at /sensu.io/authentication/secret of ");
+                let owner = owner.ok_or_else(|| Stop::Broken(format!("no such key: {key}")))?;
                 let owner = if owner == "the cluster asked" { cluster } else { owner };
-                let secret = self.target.etcd(owner, Step::Get("/sensu.io/authentication/secret")).await?;
-                Signer::Hs256(secret.ok_or_else(|| Stop::Broken("the cluster has no secret".to_owned()))?)
+                Ok(Some(self.target.mint_hs256(owner, &header, &claims).await?))
             }
-        };
-        let fill = |text: &str| self.bindings.fill(text);
-        Ok(Some(token::mint(request.token_header.as_ref(), claims, &signer, fill)))
+        }
     }
 
     async fn etcd_step(&self, exchange: &Exchange, cluster: &str) -> Result<(), Stop> {
@@ -161,7 +155,7 @@ impl<'a, T: Target> Replay<'a, T> {
             let value = value.ok_or_else(|| Stop::Broken(format!("{} has no {key}", copy.from)))?;
             self.target.etcd(&copy.to, Step::Put(&key, value)).await?;
         }
-        for key in exchange.etcd_delete.iter().flat_map(|delete| delete.keys()) {
+        for key in exchange.etcd_delete.iter().flat_map(EtcdDelete::keys) {
             self.target.etcd(cluster, Step::Delete(&self.bindings.fill(key))).await?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::io;
 
 use aws_lc_rs::signature::EcdsaKeyPair;
+use serde_json::Value;
 
 use crate::http::Io;
 
@@ -14,8 +15,11 @@ pub(crate) trait Target {
     /// The private key whose public half the backends verify tokens with.
     fn key(&self) -> &EcdsaKeyPair;
 
-    /// Whether [`etcd`](Self::etcd) works.
+    /// Whether [`etcd`](Self::etcd) and [`mint_hs256`](Self::mint_hs256) work.
     fn has_etcd(&self) -> bool;
+
+    /// A token signed with the secret that `cluster` keeps in its store.
+    async fn mint_hs256(&self, cluster: &str, header: &Value, claims: &Value) -> io::Result<String>;
 
     /// Acts on the store of `cluster` behind the API's back; returns the value on a get.
     async fn etcd(&self, cluster: &str, step: Step<'_>) -> io::Result<Option<Vec<u8>>>;
