@@ -278,3 +278,74 @@ async fn demo_events_know_the_silences_that_match_them() {
     let names: Vec<_> = events.iter().filter(silenced).map(|e| &e["check"]["silenced"][0]).collect();
     assert!(names.iter().any(|n| n.as_str().unwrap().ends_with("-router-02:*")), "{names:?}");
 }
+
+#[tokio::test]
+async fn no_request_makes_it_panic() {
+    let sensu = Sensu::new(Options::default());
+    sensu.seed_demo(2);
+    let mut random = fastrand::Rng::with_seed(11);
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let parts = [
+        "namespaces",
+        "default",
+        "checks",
+        "cpu",
+        "hooks",
+        "critical",
+        "hook",
+        "events",
+        "entities",
+        "silenced",
+        "subscriptions",
+        "users",
+        "admin",
+        "groups",
+        "password",
+        "apikeys",
+        "clusterroles",
+        "view",
+        "execute",
+        "roles",
+        "..%2F..",
+        "%00",
+        "%C3%A4",
+        "tessen",
+        "cluster",
+        "members",
+        "assets",
+        "pipelines",
+        "a:b",
+    ];
+    let queries = ["", "?limit=-1", "?limit=2&continue=Li4vYQ", "?continue=eyJhIjoxfQ", "?a;b", "?timeout=x"];
+    let text = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{",
+        r#"{"metadata":{"name":"x","namespace":"default"}}"#,
+        r#"{"name":"x","username":"x","password":"12345678","groups":[null]}"#,
+        r#"{"entity":{"metadata":{"labels":{"a":null}}},"check":{"history":[null],"status":1}}"#,
+        r#"{"entity":{},"metrics":{}}"#,
+        r#"{"check_hooks":[1],"subjects":[null],"role_ref":null}"#,
+        r#"{"subscription":"x","expire":-1,"begin":9223372036854775807,"metadata":{"namespace":"default"}}"#,
+    ];
+    let authorization = admin(&sensu);
+    for _ in 0..10_000 {
+        let mut path = "/api/core/v2".to_owned();
+        for _ in 0..random.usize(1..7) {
+            path.push('/');
+            path.push_str(parts[random.usize(..parts.len())]);
+        }
+        path.push_str(queries[random.usize(..queries.len())]);
+        let patch = if random.bool() { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder()
+            .method(&methods[random.usize(..methods.len())])
+            .uri(path)
+            .header("authorization", &authorization)
+            .header("content-type", patch)
+            .body(Full::new(Bytes::from(text[random.usize(..text.len())])))
+            .unwrap();
+        sensu.handle(request).await;
+    }
+}
