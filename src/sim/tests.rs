@@ -338,12 +338,12 @@ async fn no_request_makes_it_panic() {
             path.push_str(parts[random.usize(..parts.len())]);
         }
         path.push_str(queries[random.usize(..queries.len())]);
-        let patch = if random.bool() { "application/merge-patch+json" } else { "application/json" };
+        let content_type = if random.bool() { "application/merge-patch+json" } else { "application/json" };
         let request = Request::builder()
             .method(&methods[random.usize(..methods.len())])
             .uri(path)
             .header("authorization", &authorization)
-            .header("content-type", patch)
+            .header("content-type", content_type)
             .body(Full::new(Bytes::from(text[random.usize(..text.len())])))
             .unwrap();
         sensu.handle(request).await;
