@@ -70,7 +70,7 @@ fn advance(check: &mut Object, before: Option<&Object>) {
     history.drain(..surplus);
     let same = previous == Some(status);
     let count = before.map_or(0, |b| json::int(b, "occurrences"));
-    let occurrences = if same { count + 1 } else { 1 };
+    let occurrences = if same { count.saturating_add(1) } else { 1 };
     let peak = before.map_or(0, |b| json::int(b, "occurrences_watermark"));
     let watermark = if previous == Some(0) && status != 0 { 1 } else { peak.max(occurrences) };
     let last_ok = if status == 0 { executed } else { before.map_or(0, |b| json::int(b, "last_ok")).into() };

@@ -180,6 +180,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn syntax_errors_read_as_those_of_go() {
+        let stream = |text: &str| parse(text.as_bytes(), Reader::Stream);
+        let whole = |text: &str| parse(text.as_bytes(), Reader::Whole).unwrap_err();
+        assert_eq!(stream("{\"a\": 1} garbage").unwrap()["a"], 1);
+        assert_eq!(stream("").unwrap_err(), "EOF");
+        assert_eq!(stream("{\"a").unwrap_err(), "unexpected EOF");
+        assert_eq!(whole("{"), "unexpected end of JSON input");
+        assert_eq!(whole("garbage"), "invalid character 'g' looking for beginning of value");
+        assert_eq!(whole("{bad"), "invalid character 'b' looking for beginning of object key string");
+        assert_eq!(whole("{} x"), "invalid character 'x' after top-level value");
+    }
+
+    #[test]
+    fn html_and_line_separators_are_escaped() {
+        let mut out = String::new();
+        write_string(&mut out, "<a>&\u{2028}\u{1}\u{7f}é\"");
+        assert_eq!(out, r#""\u003ca\u003e\u0026\u2028\u0001"#.to_owned() + "\u{7f}é\\\"\"");
+    }
+
+    #[test]
     fn floats_are_written_as_go_writes_them() {
         for (text, go) in
             [("1e-07", "1e-7"), ("1e21", "1e+21"), ("0.1234567", "0.1234567"), ("1.0", "1"), ("1.5", "1.5")]

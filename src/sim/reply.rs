@@ -106,6 +106,11 @@ fn with(mut reply: Reply, (name, value): (HeaderName, HeaderValue)) -> Reply {
     reply
 }
 
+/// What Go's server says to a target it cannot parse.
+pub(super) fn malformed() -> Reply {
+    closing(plain(StatusCode::BAD_REQUEST, "400 Bad Request"))
+}
+
 /// The startup gate's answer.
 pub(super) fn unavailable(wait: u32) -> Reply {
     let text = "API unavailable during startup.\nSee api-serve-wait-time settings.\n";

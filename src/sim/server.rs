@@ -31,6 +31,10 @@ use super::{
 /// Bodies over this are cut, which is far beyond what any route accepts.
 const READ_LIMIT: usize = 4 << 20;
 
+const HEAD_LIMIT: usize = (1 << 20) + 4096;
+const HEADER_LIST_LIMIT: u32 = 1_048_896;
+const STREAMS: u32 = 250;
+
 /// The largest body that is sent with a `Content-Length`.
 const LARGEST_WITH_LENGTH: u64 = 2048;
 
@@ -109,8 +113,9 @@ impl Sensu {
             async move { sensu.outgoing(request).await }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        // As Go writes them.
-        builder.http1().title_case_headers(true);
+        // The limits of Go's server, and header names as it writes them.
+        builder.http1().title_case_headers(true).max_buf_size(HEAD_LIMIT);
+        builder.http2().max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST_LIMIT);
         // The error is the peer's or one that a fault asked for: nobody is left to tell.
         drop(builder.serve_connection(TokioIo::new(io), service).await);
     }

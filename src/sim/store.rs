@@ -175,3 +175,33 @@ fn past(prefix: &str) -> String {
     // Prefixes end in `/`, whose successor is `0`.
     format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_climb_as_in_sensu() {
+        assert_eq!(join(&["sensu.io", "checks", "a", "../b/c"]), "/sensu.io/checks/b/c");
+        assert_eq!(join(&["sensu.io", "assets", "a", "x/y"]), "/sensu.io/assets/a/x/y");
+        assert_eq!(join(&["sensu.io", "users", "", "bob"]), "/sensu.io/users/bob");
+        assert_eq!(join(&["/sensu.io/hooks/a/", "df\0"]), "/sensu.io/hooks/a/df\0");
+    }
+
+    #[test]
+    fn a_page_ends_with_its_prefix_and_says_whether_more_follows() {
+        let mut store = Store::default();
+        for key in ["/r/a-b/x", "/r/a/x", "/r/a/y", "/r/b/x"] {
+            store.put(key, Object::new());
+        }
+        let page = |prefix, after, limit| {
+            let page = store.page(&Range { root: "/r/", prefix, after, limit }).unwrap();
+            (page.items.iter().map(|(key, _)| *key).collect::<Vec<_>>(), page.more)
+        };
+        assert_eq!(page("/r/a/", "", 0), (vec!["/r/a/x", "/r/a/y"], false));
+        assert_eq!(page("/r/", "", 2), (vec!["/r/a-b/x", "/r/a/x"], true));
+        assert_eq!(page("/r/a/", "x\0", 1), (vec!["/r/a/y"], false));
+        assert_eq!(page("/r/b/", "../a", 9), (vec!["/r/a-b/x", "/r/a/x", "/r/a/y", "/r/b/x"], false));
+        assert_eq!(page("/r/a/", "zz", 9), (vec![], false));
+    }
+}

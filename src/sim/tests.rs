@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -41,7 +42,6 @@ async fn read(answer: Response<Full<Bytes>>) -> (StatusCode, Value) {
 }
 
 async fn login(sensu: &Sensu, user_and_password: &str) -> (StatusCode, Value) {
-    use base64::{Engine, engine::general_purpose::STANDARD};
     get(sensu, "/auth", &format!("Basic {}", STANDARD.encode(user_and_password))).await
 }
 
@@ -49,6 +49,38 @@ async fn refresh(sensu: &Sensu, pair: &Value) -> (StatusCode, Value) {
     let access = format!("Bearer {}", pair["access_token"].as_str().unwrap());
     let body = json!({"refresh_token": pair["refresh_token"]});
     read(sensu.handle(request(Method::POST, "/auth/token", &access, &body)).await).await
+}
+
+#[tokio::test]
+async fn protobuf_written_to_the_store_reads_as_over_rest() {
+    let samples: Value = serde_json::from_str(include_str!("../../tests/data/sensu-6.12/etcd.json")).unwrap();
+    let sensu = Sensu::new(Options::default());
+    let mut checked = 0;
+    for sample in samples["samples"].as_array().unwrap() {
+        let kinds =
+            ["Namespace", "User", "APIKey", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+        if !kinds.contains(&sample["kind"].as_str().unwrap()) {
+            continue;
+        }
+        let value = STANDARD.decode(sample["value_base64"].as_str().unwrap()).unwrap();
+        sensu.etcd_put(sample["key"].as_str().unwrap(), &value);
+        let (status, body) = get(&sensu, sample["rest_path"].as_str().unwrap(), &admin(&sensu)).await;
+        assert_eq!((status, &body), (StatusCode::OK, &sample["rest_json"]), "{}", sample["key"]);
+        checked += 1;
+    }
+    assert!(checked > 20);
+}
+
+#[test]
+fn objects_can_be_applied_without_a_connection() {
+    let sensu = Sensu::new(Options::default());
+    let check = json!({
+        "metadata": {"name": "c", "namespace": "default"}, "command": "true", "interval": 1,
+    });
+    let path = "/api/core/v2/namespaces/default/checks";
+    assert_eq!(sensu.apply(&Method::POST, path, &check), StatusCode::CREATED);
+    assert_eq!(sensu.apply(&Method::POST, path, &check), StatusCode::CONFLICT);
+    assert!(sensu.etcd_get("/sensu.io/checks/default/c").is_some());
 }
 
 #[tokio::test]
@@ -245,4 +277,75 @@ async fn demo_events_know_the_silences_that_match_them() {
     let events = events.as_array().unwrap().clone();
     let names: Vec<_> = events.iter().filter(silenced).map(|e| &e["check"]["silenced"][0]).collect();
     assert!(names.iter().any(|n| n.as_str().unwrap().ends_with("-router-02:*")), "{names:?}");
+}
+
+#[tokio::test]
+async fn no_request_makes_it_panic() {
+    let sensu = Sensu::new(Options::default());
+    sensu.seed_demo(2);
+    let mut random = fastrand::Rng::with_seed(11);
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let parts = [
+        "namespaces",
+        "default",
+        "checks",
+        "cpu",
+        "hooks",
+        "critical",
+        "hook",
+        "events",
+        "entities",
+        "silenced",
+        "subscriptions",
+        "users",
+        "admin",
+        "groups",
+        "password",
+        "apikeys",
+        "clusterroles",
+        "view",
+        "execute",
+        "roles",
+        "..%2F..",
+        "%00",
+        "%C3%A4",
+        "tessen",
+        "cluster",
+        "members",
+        "assets",
+        "pipelines",
+        "a:b",
+    ];
+    let queries = ["", "?limit=-1", "?limit=2&continue=Li4vYQ", "?continue=eyJhIjoxfQ", "?a;b", "?timeout=x"];
+    let text = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{",
+        r#"{"metadata":{"name":"x","namespace":"default"}}"#,
+        r#"{"name":"x","username":"x","password":"12345678","groups":[null]}"#,
+        r#"{"entity":{"metadata":{"labels":{"a":null}}},"check":{"history":[null],"status":1}}"#,
+        r#"{"entity":{},"metrics":{}}"#,
+        r#"{"check_hooks":[1],"subjects":[null],"role_ref":null}"#,
+        r#"{"subscription":"x","expire":-1,"begin":9223372036854775807,"metadata":{"namespace":"default"}}"#,
+    ];
+    let authorization = admin(&sensu);
+    for _ in 0..10_000 {
+        let mut path = "/api/core/v2".to_owned();
+        for _ in 0..random.usize(1..7) {
+            path.push('/');
+            path.push_str(parts[random.usize(..parts.len())]);
+        }
+        path.push_str(queries[random.usize(..queries.len())]);
+        let content_type = if random.bool() { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder()
+            .method(&methods[random.usize(..methods.len())])
+            .uri(path)
+            .header("authorization", &authorization)
+            .header("content-type", content_type)
+            .body(Full::new(Bytes::from(text[random.usize(..text.len())])))
+            .unwrap();
+        sensu.handle(request).await;
+    }
 }
