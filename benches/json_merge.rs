@@ -101,9 +101,9 @@ fn event(member: usize, n: usize) -> String {
 }
 
 const OUTPUTS: [&str; 3] = [
-    r#"CheckDisk OK: All disk usage under 80% and inode usage under 85%\n"#,
+    r"CheckDisk OK: All disk usage under 80% and inode usage under 85%\n",
     r#"CRITICAL: /var 97% \u001b[31mred\u001b[0m ✓ \u003cb\u003e\u0026\"\\ {\"used\":[97]}\t\n"#,
-    r#"OK - load average: 0.10, 0.05, 0.01 | load1=0.100;5.000;10.000;0; load5=0.050;4.000;6.000;0; load15=0.010;3.000;4.000;0;\n"#,
+    r"OK - load average: 0.10, 0.05, 0.01 | load1=0.100;5.000;10.000;0; load5=0.050;4.000;6.000;0; load15=0.010;3.000;4.000;0;\n",
 ];
 
 const EVENT: &str = concat!(

@@ -7,9 +7,9 @@ pub(super) fn expected(task: Task, body: &str) -> String {
     let mut model = Model { task, text: body.as_bytes(), at: 0, out: String::new(), path: Vec::new() };
     model.space(task.brackets == Brackets::Keep);
     if model.peek() == b'[' {
-        model.list()
+        model.list();
     } else {
-        model.value()
+        model.value();
     }
     model.space(task.brackets == Brackets::Keep);
     model.out
@@ -113,7 +113,7 @@ impl Model<'_> {
             }
             b'"' => {
                 self.string();
-                let pointer: String = self.path.iter().map(|key| format!("/{key}")).collect();
+                let pointer = format!("/{}", self.path.join("/"));
                 if self.task.qualify && pointers(self.task.shape).contains(&pointer.as_str()) {
                     self.out.pop();
                     self.out.push_str("@alpha\"");
