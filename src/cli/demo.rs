@@ -69,8 +69,12 @@ fn start_clusters(
     for (seed, (name, port)) in (1..).zip(CLUSTERS) {
         let socket = bind_or_free(port, name)?;
         let address = socket.local_addr().map_err(|error| Failure::new(1, error))?;
-        let sensu =
-            Sensu::new(Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() });
+        let sensu = Sensu::new(Options {
+            name: name.to_owned(),
+            keys: Arc::clone(keys),
+            tls: false,
+            ..Options::default()
+        });
         sensu.seed_demo(seed);
         addresses.push((name, address));
         clusters.push((sensu, socket));
