@@ -169,18 +169,21 @@ impl Merge {
         } else {
             self.ticket.release(before - after);
         }
-        slot.decide(self.limits.hold_back, self.ticket.exhausted());
-        self.read_on(index);
+        // Asked once: a member that is neither decided nor read on, because the answer changed between two looks at
+        // what other workers hold, would wait for its deadline.
+        let exhausted = self.ticket.exhausted();
+        slot.decide(self.limits.hold_back, exhausted);
+        self.read_on(index, exhausted);
     }
 
     /// Starts the member's next read, if it may have more in memory.
-    fn read_on(&mut self, index: usize) {
+    fn read_on(&mut self, index: usize, exhausted: bool) {
         let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.hold_back)).sum();
         let slot = &mut self.slots[index];
         let own_share = slot.buffered() <= self.limits.hold_back;
         let room = own_share || ahead < self.limits.read_ahead;
         // A member with nothing buffered may always read, or the one whose turn it is could starve.
-        if (slot.buffered() == 0 || (room && !self.ticket.exhausted()))
+        if (slot.buffered() == 0 || (room && !exhausted))
             && let Some((step, abort)) = slot.next_step(index)
         {
             slot.reading(abort);

@@ -117,7 +117,8 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
             writer.in_member = false;
             current += 1;
             if current < merge.slots.len() {
-                merge.read_on(current);
+                let exhausted = merge.ticket.exhausted();
+                merge.read_on(current, exhausted);
             }
             continue;
         }
@@ -144,8 +145,9 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
 impl Merge {
     /// Reads on wherever the bytes that just left have made room.
     fn refill(&mut self) {
+        let exhausted = self.ticket.exhausted();
         for index in 0..self.slots.len() {
-            self.read_on(index);
+            self.read_on(index, exhausted);
         }
     }
 }
