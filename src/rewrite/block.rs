@@ -37,6 +37,8 @@ pub(super) struct Block {
     pub(super) brackets: u64,
     /// Bytes inside strings, opening quotes included, closing ones not.
     pub(super) inside: u64,
+    /// Backslashes outside strings, where JSON has none.
+    pub(super) stray: u64,
 }
 
 // === impl Marks ===
@@ -72,7 +74,7 @@ impl Strings {
         let inside = prefix_xor(quotes) ^ self.inside;
         // Bit 63 smeared over the whole word.
         self.inside = 0_u64.wrapping_sub(inside >> 63);
-        Block { quotes, brackets: marks.brackets & !inside, inside }
+        Block { quotes, brackets: marks.brackets & !inside, inside, stray: marks.backslashes & !inside }
     }
 
     /// The bytes that a backslash before them escapes. A run of backslashes escapes what follows it when its

@@ -160,7 +160,7 @@ impl Rewriter {
             let seen = self.strings.next(Marks::of(block), BLOCK);
             // Much of an item lies deeper than anything of interest.
             let deep = self.state == State::Inside && self.nest.depth() > self.watch;
-            if !deep || seen.brackets != 0 {
+            if !deep || seen.brackets | seen.stray != 0 {
                 self.block(copy, base, block, &seen, u64::MAX)?;
             }
             base += BLOCK;
@@ -183,6 +183,10 @@ impl Rewriter {
         seen: &Block,
         mut left: u64,
     ) -> Result<(), ScanError> {
+        if seen.stray != 0 {
+            // What stands before it may be wrong in another way.
+            left &= (1 << seen.stray.trailing_zeros()) - 1;
+        }
         while left != 0 {
             if self.state != State::Inside {
                 let at = left.trailing_zeros() as usize;
@@ -196,7 +200,7 @@ impl Rewriter {
                 left = self.skip(copy, base, block, seen, left)?;
             }
         }
-        Ok(())
+        if seen.stray == 0 { Ok(()) } else { Err(ScanError::Unexpected) }
     }
 
     /// Follows the brackets of something that holds no namespace string to its end; returns the bytes after

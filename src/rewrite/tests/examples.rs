@@ -81,7 +81,7 @@ fn only_lists_of_objects_can_be_merged() {
     for body in ["[1]", "[{},null]", "[[]]", "[\"a\"]"] {
         assert_eq!(MERGE.check(body), Err(ScanError::NotAnObject), "{body}");
     }
-    for body in ["<html>", "oops", "]", "}", ",", "[<", "[{},x"] {
+    for body in ["<html>", "oops", r#"[{"a":\"b"}]"#, r"[{}\]", "]", "}", ",", "[<", "[{},x"] {
         assert_eq!(MERGE.check(body), Err(ScanError::Unexpected), "{body}");
     }
 }

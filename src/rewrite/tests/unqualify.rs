@@ -47,6 +47,7 @@ fn keys_are_read_as_go_reads_them() {
         r#"{"metadata":{"name\u017fpace":"a@alpha"}}"#,
         "{\"chec\u{212a}\":{\"metadata\":{\"namespace\":\"a@alpha\"}}}",
         "{\"\u{17f}PEC\":{\"metadata\":{\"namespace\":\"a@alpha\"}}}",
+        "{\"ent\u{130}ty\":{\"metadata\":{\"namespace\":\"a@alpha\"}}}",
         r#"{"meta\u0064ata":{"\u006e\u0061\u006d\u0065\u0073\u0070\u0061\u0063\u0065":"a@alpha"}}"#,
     ] {
         let read = resource(text).unwrap();
@@ -152,4 +153,10 @@ fn deep_nesting_is_no_hiding_place() {
     let deep = format!("{{\"x\":{}1{},", "[".repeat(9_999), "]".repeat(9_999));
     let text = deep + r#""metadata":{"namespace":"a@alpha"}}"#;
     assert_eq!(resource(&text).unwrap().namespaces, ["a"]);
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let text = format!("{{\"x\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(body(&text), text);
 }
