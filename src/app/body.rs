@@ -117,7 +117,9 @@ pub(super) fn apply(
         BodyRule::Namespaced { kind, must_equal, name } => {
             let found = unqualify(&body, shape(*kind)).map_err(BodyError::from)?;
             let target = found.cluster.clone().unwrap_or_else(ClusterName::local);
-            if found.mixed || (!found.namespaces.is_empty() && target != cluster) {
+            // An empty namespace names no cluster: Sensu fills it in from the path, or refuses it.
+            let names_one = found.namespaces.iter().any(|namespace| !namespace.is_empty());
+            if found.mixed || (names_one && target != cluster) {
                 return Err(BodyError::Cluster);
             }
             if let Some(namespace) = must_equal {

@@ -57,6 +57,9 @@ pub enum BuildError {
     /// A port is taken or forbidden.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Every worker has ended, though nobody asked for it: the log says why.
+    #[error("all workers have ended; see the log")]
+    NoWorkers,
     /// The system refused a thread or a runtime.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -141,8 +144,7 @@ impl Server {
         let reload_task = tokio::spawn(reloader.run());
         tokio::select! {
             _ = stop.recv() => {}
-            // All workers are gone: nothing is left to serve with.
-            _ = workers_left.recv() => {}
+            _ = workers_left.recv() => return Err(BuildError::NoWorkers),
         }
         let drained = drain(&phase, &shutdown, &mut workers_left);
         tokio::select! {
@@ -188,7 +190,7 @@ fn serve_admin(
     })
 }
 
-fn warn_insecure(snapshot: &Snapshot) {
+pub(super) fn warn_insecure(snapshot: &Snapshot) {
     for cluster in snapshot.iter() {
         if cluster.tls.insecure_skip_tls_verify {
             tracing::warn!(cluster = %cluster.name, "server certificates are not verified");

@@ -16,13 +16,13 @@ use crate::{
     fanout::{self, Candidate, Failure, Query},
     listener::Phase,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
-    telemetry::AccessInfo,
+    telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
     wire::{self, Body, header as names},
 };
 
-/// What the data plane obeys; a reload replaces it as a whole.
+/// What the data plane obeys from start to end.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Members of a list that selects none.
@@ -69,22 +69,33 @@ impl Gateway {
 
     async fn dispatch(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
+        let note: AccessNote = request.extensions_mut().remove().unwrap_or_default();
         let mut info = AccessInfo { subject: subject(&caller), ..AccessInfo::default() };
+        let answer = self.answer(request, &caller, &mut info).await;
+        note.write(info);
+        answer
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        caller: &Caller,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
         let clusters = self.clusters.load_full();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let route = route(request.method(), target, &clusters, self.settings.default_scope)?;
-        let answer = match route {
+        match route(request.method(), target, &clusters, self.settings.default_scope)? {
             Route::Gateway(endpoint) => {
                 info.route = "gateway";
                 self.endpoint(endpoint, request.method())
             }
             Route::Forward(forward) => {
                 info.route = if forward.prefix.is_some() { "raw" } else { "forward" };
-                self.forward(request, &clusters, forward, &mut info).await
+                self.forward(request, &clusters, forward, info).await
             }
             Route::List(list) => {
                 info.route = "list";
-                self.list(request, list, &caller, &mut info).await
+                self.list(request, list, caller, info).await
             }
             Route::GraphQl => {
                 info.route = "graphql";
@@ -95,17 +106,13 @@ impl Gateway {
                     body: BodyRule::Raw,
                     qualify: None,
                 };
-                self.forward(request, &clusters, forward, &mut info).await
+                self.forward(request, &clusters, forward, info).await
             }
             Route::Web => {
                 info.route = "web";
                 Err(RouteError::NotFound.into())
             }
-        };
-        answer.map(|mut response| {
-            response.extensions_mut().insert(info);
-            response
-        })
+        }
     }
 
     fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Result<Response<Body>, BoxError> {
@@ -129,6 +136,7 @@ impl Gateway {
         route: Forward,
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
+        info.cluster = Some(route.cluster.clone());
         let (parts, incoming) = request.into_parts();
         let bytes = body::read(incoming, self.settings.max_request_body).await?;
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;

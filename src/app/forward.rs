@@ -63,8 +63,12 @@ fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[C
     let (peer, tls) =
         connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
     let trusted = trusted.iter().any(|range| range.contains(peer));
-    let chain = headers.get(names::X_FORWARDED_FOR).filter(|_| trusted).and_then(|v| v.to_str().ok());
-    let chain = chain.map_or_else(|| peer.to_string(), |chain| format!("{chain}, {peer}"));
+    let earlier = headers.get_all(names::X_FORWARDED_FOR).iter().filter(|_| trusted);
+    // Every line counts: some proxies add one of their own below a forged one.
+    let mut chain: Vec<&str> = earlier.filter_map(|value| value.to_str().ok()).collect();
+    let own = peer.to_string();
+    chain.push(&own);
+    let chain = chain.join(", ");
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(names::X_FORWARDED_FOR, chain);
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::build::WATCH_INTERVAL;
+use super::build::{WATCH_INTERVAL, warn_insecure};
 use crate::{
     auth::{Authenticator, KeyFiles},
     config::{self, LogLevel, Root},
@@ -82,29 +82,35 @@ impl Reloader {
             };
             let now = self.stamps();
             if asked || now != seen {
-                self.reload();
-                seen = self.stamps();
+                // Stamped before reading: a change in between is seen at the next tick.
+                seen = now;
+                if self.reload() {
+                    seen = self.stamps();
+                }
             }
         }
     }
 
-    fn reload(&mut self) {
+    /// Whether the set of files to watch may have changed.
+    fn reload(&mut self) -> bool {
         let root = match &self.source {
             None => self.current.clone(),
             Some(source) => match config::load(&source.path, &source.env) {
                 Ok(root) => root,
                 Err(error) => {
                     tracing::error!(%error, "the changed configuration is wrong; nothing was changed");
-                    return;
+                    return false;
                 }
             },
         };
         if let Err(error) = self.apply(&root) {
-            tracing::error!(error, "the changed files are wrong; what they concern was not changed");
-            return;
+            tracing::error!(error, "the changed files are wrong; nothing was changed");
+            return false;
         }
         tracing::info!("configuration and files were read again");
+        let other_files = self.current != root;
         self.current = root;
+        other_files
     }
 
     /// Everything is loaded before anything is changed.
@@ -125,25 +131,20 @@ impl Reloader {
             self.certificates.send_modify(|generation| *generation += 1);
         }
         self.authenticator.reload(keys);
+        let snapshot = Arc::new(snapshot);
         self.clusters.send_if_modified(|current| {
-            let changed = **current != snapshot;
+            let changed = *current != snapshot;
             if changed {
-                *current = Arc::new(snapshot);
+                warn_insecure(&snapshot);
+                *current = Arc::clone(&snapshot);
             }
             changed
         });
+        self.tls_configs.forget_unused(&snapshot);
         self.logs.set_level(log_level(root.log.level));
-        let needs_restart = (&root.listen, &root.admin, &root.fan_out, &root.upstream, &root.limits)
-            != (
-                &self.current.listen,
-                &self.current.admin,
-                &self.current.fan_out,
-                &self.current.upstream,
-                &self.current.limits,
-            );
-        if needs_restart {
+        if needs_restart(&self.current, root) {
             tracing::warn!(
-                "changes to listen, admin, fan-out, upstream and limits take effect at the next start"
+                "only keys, certificates, clusters and log.level change while running; the rest at the next start"
             );
         }
         Ok(())
@@ -177,6 +178,18 @@ pub fn log_level(level: LogLevel) -> LevelFilter {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     }
+}
+
+/// Whether anything differs that this module does not apply.
+fn needs_restart(old: &Root, new: &Root) -> bool {
+    let mut applied = old.clone();
+    applied.clusters.clone_from(&new.clusters);
+    applied.local_cluster.clone_from(&new.local_cluster);
+    applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
+    applied.log.level = new.log.level;
+    applied.listen.cert_file.clone_from(&new.listen.cert_file);
+    applied.listen.key_file.clone_from(&new.listen.key_file);
+    applied != *new
 }
 
 fn stamp(path: &Path) -> Stamp {

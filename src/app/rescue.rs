@@ -1,7 +1,7 @@
 use std::{
     any::Any,
     convert::Infallible,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
 };
 
@@ -55,9 +55,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request.extensions().get::<RequestId>().cloned();
-        let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind();
+        // Some layers work before their future is polled.
+        let called = catch_unwind(AssertUnwindSafe(|| self.0.call(request)));
         Box::pin(async move {
-            Ok(match answer.await {
+            let answer = match called {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            Ok(match answer {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => respond(&*error, id.as_ref()),
                 Err(panic) => panicked(&*panic, id.as_ref()),

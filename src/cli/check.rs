@@ -79,7 +79,8 @@ async fn version(
     let manager = Manager::new(config, connector);
     manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
     let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
-    let host = format!("{}:{}", backend.host, backend.port);
+    let url = backend.to_string();
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let request = Request::get("/version")
         .header("host", host)
         .body(Bytes::new())

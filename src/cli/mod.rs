@@ -95,7 +95,7 @@ impl From<BuildError> for Failure {
         let code = match &error {
             BuildError::Key(_) | BuildError::ServerTls(_) | BuildError::ClusterTls { .. } => CONFIG,
             BuildError::Bind(_) => UNAVAILABLE,
-            BuildError::System(_) => 1,
+            BuildError::System(_) | BuildError::NoWorkers => 1,
         };
         Self::new(code, error)
     }

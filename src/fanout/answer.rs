@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Turns what the members came to into the answer.
-pub(super) fn answer(merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
+pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
     let failures: Vec<(ClusterName, Failure)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
     let complete = failures.is_empty();
@@ -31,6 +31,7 @@ pub(super) fn answer(merge: Merge, strict: bool, api_key: bool) -> Response<Body
     } else if none || (strict && !complete) {
         failure(&failures, merge.slots.len())
     } else {
+        merge.commit();
         list(merge)
     };
     let headers = response.headers_mut();
@@ -44,10 +45,8 @@ pub(super) fn answer(merge: Merge, strict: bool, api_key: bool) -> Response<Body
 /// has the right to refuse; for a token that the gateway has verified it would sign the user out.
 fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
     if api_key {
-        let refused = |s: &StatusCode| *s == StatusCode::UNAUTHORIZED;
-        if let Some(status) = merge.slots.iter().filter_map(|s| s.refusal()).map(|r| r.status).find(refused) {
-            return Some(status);
-        }
+        let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
+        return asked.next().filter(StatusCode::is_client_error);
     }
     let mut statuses = merge.slots.iter().map(|slot| slot.refusal().map(|r| r.status));
     let first = statuses.next()??;
@@ -86,8 +85,10 @@ fn failure(failures: &[(ClusterName, Failure)], members: usize) -> Response<Body
 }
 
 fn list(mut merge: Merge) -> Response<Body> {
-    let body = if merge.slots.iter().all(|slot| slot.is_complete() || slot.failure().is_some()) {
-        Body::boxed(Chunks::new(join(&mut merge), merge.ticket))
+    let whole = merge.slots.iter().all(|slot| slot.is_complete() || slot.failure().is_some());
+    let bytes: usize = merge.slots.iter().map(super::Slot::buffered).sum();
+    let body = if whole && bytes <= SHORT {
+        Body::boxed(Chunks::new(join(&mut merge)))
     } else {
         Body::boxed(Stream::spawn(merge))
     };
@@ -111,3 +112,7 @@ fn join(merge: &mut Merge) -> VecDeque<Bytes> {
     chunks.push_back(Bytes::from_static(b"]"));
     chunks
 }
+
+/// A list up to this size is handed over as a whole, its length known. Longer ones are streamed by a task that notices a
+/// client that takes nothing.
+const SHORT: usize = 256 * 1024;

@@ -8,7 +8,7 @@ use futures::{
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 
-use super::{Abort, Failure, Limits};
+use super::{Abort, Failure};
 use crate::{
     rewrite::{Brackets, Rewriter, Shape, validate_list},
     types::ClusterName,
@@ -34,8 +34,8 @@ pub(super) enum Event {
     Opened(Reader),
     /// Some of the body, rewritten.
     Chunk(Reader, Bytes),
-    /// The end of the body, with the last bytes, and how many were read in all.
-    End(Bytes, u64),
+    /// The end of the body, with the last bytes.
+    End(Bytes),
     /// The namespaces list of a user who may see none: an empty list (Sensu behaviour: a 500).
     Nothing,
     /// An answer that is no list.
@@ -158,7 +158,7 @@ fn failure_of(error: &upstream::Error) -> Failure {
 
 impl Reader {
     /// Reads at least one frame, and those that are there already, up to [`CHUNK`].
-    async fn advance(mut self) -> Event {
+    async fn advance(mut self, max_bytes: u64) -> Event {
         let mut out = BytesMut::new();
         let mut next = self.body.frame().await;
         loop {
@@ -166,6 +166,9 @@ impl Reader {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.read += data.len() as u64;
+                        if self.read > max_bytes {
+                            return Event::Failed(Failure::TooLarge);
+                        }
                         if self.rewriter.push(data, &mut out).is_err() {
                             return Event::Failed(Failure::BadBody);
                         }
@@ -174,7 +177,7 @@ impl Reader {
                 Some(Err(error)) => return Event::Failed(body_failure(&*error)),
                 None => {
                     return match self.rewriter.finish(&mut out) {
-                        Ok(()) => Event::End(out.freeze(), self.read),
+                        Ok(()) => Event::End(out.freeze()),
                         Err(_) => Event::Failed(Failure::BadBody),
                     };
                 }
@@ -282,17 +285,21 @@ impl Slot {
         freed
     }
 
-    pub(super) fn take(&mut self, event: Event, limits: Limits) {
+    /// A failure that is known before the head goes out is a fact in the head.
+    pub(super) fn settle(&mut self) {
+        if let State::Broken(failure) = self.state {
+            self.state = State::Failed(failure);
+        }
+    }
+
+    pub(super) fn take(&mut self, event: Event) {
         match event {
             Event::Opened(reader) => self.reader = Some(reader),
-            Event::Chunk(Reader { read, .. }, _) | Event::End(_, read) if read > limits.max_member => {
-                self.fail(Failure::TooLarge);
-            }
             Event::Chunk(reader, bytes) => {
                 self.reader = Some(reader);
                 self.keep(bytes);
             }
-            Event::End(bytes, _) => {
+            Event::End(bytes) => {
                 self.keep(bytes);
                 self.complete();
             }
@@ -355,9 +362,9 @@ impl Slot {
     }
 
     /// The next read, unless one is under way or the body has ended.
-    pub(super) fn next_step(&mut self, index: usize) -> Option<(Step, Abort)> {
+    pub(super) fn next_step(&mut self, index: usize, max_bytes: u64) -> Option<(Step, Abort)> {
         let reader = self.reader.take()?;
-        let (step, abort) = abortable(reader.advance().map(move |event| (index, event)));
+        let (step, abort) = abortable(reader.advance(max_bytes).map(move |event| (index, event)));
         Some((step.boxed(), abort))
     }
 

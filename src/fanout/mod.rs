@@ -102,6 +102,17 @@ struct Limits {
     max_member: u64,
 }
 
+/// How much more a fan-out may take into memory.
+#[derive(Clone, Copy)]
+enum Room {
+    /// Nothing: the process holds all it may.
+    None,
+    /// Each member up to what the commit rule holds back.
+    OwnShare,
+    /// The fan-out's read-ahead.
+    Ahead,
+}
+
 // === impl Merge ===
 
 impl Merge {
@@ -162,7 +173,7 @@ impl Merge {
             return;
         }
         let before = slot.buffered();
-        slot.take(event, self.limits);
+        slot.take(event);
         let after = slot.buffered();
         if after >= before {
             self.ticket.add(after - before);
@@ -173,22 +184,40 @@ impl Merge {
         // what other workers hold, would wait for its deadline.
         let exhausted = self.ticket.exhausted();
         slot.decide(self.limits.hold_back, exhausted);
-        self.read_on(index, exhausted);
+        let room = self.room(exhausted);
+        self.read_on(index, room);
+    }
+
+    /// What members may still have in memory.
+    fn room(&self, exhausted: bool) -> Room {
+        let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.hold_back)).sum();
+        if exhausted {
+            Room::None
+        } else if ahead < self.limits.read_ahead {
+            Room::Ahead
+        } else {
+            Room::OwnShare
+        }
     }
 
     /// Starts the member's next read, if it may have more in memory.
-    fn read_on(&mut self, index: usize, exhausted: bool) {
-        let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.hold_back)).sum();
+    fn read_on(&mut self, index: usize, room: Room) {
         let slot = &mut self.slots[index];
-        let own_share = slot.buffered() <= self.limits.hold_back;
-        let room = own_share || ahead < self.limits.read_ahead;
-        // A member with nothing buffered may always read, or the one whose turn it is could starve.
-        if (slot.buffered() == 0 || (room && !exhausted))
-            && let Some((step, abort)) = slot.next_step(index)
-        {
+        let may = match room {
+            // A member with nothing buffered may always read, or the one whose turn it is could starve.
+            Room::None => slot.buffered() == 0,
+            Room::OwnShare => slot.buffered() <= self.limits.hold_back,
+            Room::Ahead => true,
+        };
+        if may && let Some((step, abort)) = slot.next_step(index, self.limits.max_member) {
             slot.reading(abort);
             self.steps.push(step);
         }
+    }
+
+    /// The head is about to go out: what has failed so far is said in it, and cuts nothing.
+    fn commit(&mut self) {
+        self.slots.iter_mut().for_each(Slot::settle);
     }
 
     fn any_failed(&self) -> Option<Failure> {

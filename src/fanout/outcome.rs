@@ -69,32 +69,34 @@ impl Failure {
 ///
 /// Past [`MAX_HEADER`] only failures are listed, past that again the last item says how many were left out.
 pub(super) fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
-    let full = render(outcomes.iter(), outcomes.len());
-    let text = if full.len() <= MAX_HEADER {
-        full
-    } else {
-        let failed: Vec<_> = outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Failed(_))).collect();
-        let total = failed.len();
-        render(failed.into_iter(), total)
+    let items = |failures_only: bool| {
+        outcomes
+            .iter()
+            .filter(move |(_, outcome)| !failures_only || matches!(outcome, Outcome::Failed(_)))
+            .map(|(name, outcome)| match outcome {
+                Outcome::Answered(status) => format!("\"{name}\";status={}", status.as_u16()),
+                Outcome::Failed(failure) => format!("\"{name}\";error={}", failure.as_str()),
+            })
     };
+    let all = items(false).collect::<Vec<_>>().join(", ");
+    let text = if all.len() <= MAX_HEADER { all } else { truncated(items(true).collect()) };
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-fn render<'a>(outcomes: impl Iterator<Item = &'a (&'a ClusterName, Outcome)>, total: usize) -> String {
+/// As many items as fit, and how many did not.
+fn truncated(items: Vec<String>) -> String {
     let mut text = String::new();
-    for (written, (name, outcome)) in outcomes.enumerate() {
-        let separator = if written == 0 { "" } else { ", " };
-        let item = match outcome {
-            Outcome::Answered(status) => format!("{separator}\"{name}\";status={}", status.as_u16()),
-            Outcome::Failed(failure) => format!("{separator}\"{name}\";error={}", failure.as_str()),
-        };
-        let left = total - written;
-        // Room must stay for the item that counts the rest.
-        if text.len() + item.len() + OMITTED_ROOM > MAX_HEADER && left > 1 {
+    let mut left = items.len();
+    for item in items {
+        let room = if left == 1 { MAX_HEADER } else { MAX_HEADER - OMITTED_ROOM };
+        let separator = if text.is_empty() { "" } else { ", " };
+        if text.len() + separator.len() + item.len() > room {
             let _ = write!(text, "{separator}\"*\";omitted={left}");
-            return text;
+            break;
         }
+        text.push_str(separator);
         text.push_str(&item);
+        left -= 1;
     }
     text
 }
@@ -103,3 +105,33 @@ fn render<'a>(outcomes: impl Iterator<Item = &'a (&'a ClusterName, Outcome)>, to
 const MAX_HEADER: usize = 4096;
 
 const OMITTED_ROOM: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(failed: impl Fn(usize) -> bool) -> String {
+        let names: Vec<ClusterName> =
+            (0..256).map(|n| format!("{}-{n}", "cluster".repeat(6)).parse().unwrap()).collect();
+        let outcome = |n| {
+            if failed(n) { Outcome::Failed(Failure::Timeout) } else { Outcome::Answered(StatusCode::OK) }
+        };
+        let outcomes: Vec<_> = names.iter().enumerate().map(|(n, name)| (name, outcome(n))).collect();
+        clusters_header(&outcomes).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn past_the_limit_only_failures_are_listed() {
+        let text = header(|n| n == 255);
+        assert!(text.starts_with('"') && text.ends_with("-255\";error=timeout"), "{text}");
+        assert!(!text.contains("status="));
+    }
+
+    #[test]
+    fn past_that_again_the_rest_is_counted() {
+        let text = header(|_| true);
+        assert!(text.len() <= MAX_HEADER);
+        let (listed, omitted) = text.rsplit_once(", \"*\";omitted=").unwrap();
+        assert_eq!(listed.matches("error=timeout").count() + omitted.parse::<usize>().unwrap(), 256);
+    }
+}

@@ -2,21 +2,23 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::StreamExt;
 use http_body::{Body, Frame, SizeHint};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use super::{Failure, Merge, shared::Ticket};
+use super::{Failure, Merge};
 use crate::error::BoxError;
 
 /// A list that is all there.
+///
+/// It is short, so it is not counted any more: a client that does not take it holds no more than any other answer.
 pub(super) struct Chunks {
     waiting: VecDeque<Bytes>,
     left: u64,
-    ticket: Ticket,
 }
 
 /// A list whose members still flow. A task of its own reads on while the client blocks: a Sensu backend cuts any
@@ -41,9 +43,9 @@ struct Cut(Failure);
 // === impl Chunks ===
 
 impl Chunks {
-    pub(super) fn new(waiting: VecDeque<Bytes>, ticket: Ticket) -> Self {
+    pub(super) fn new(waiting: VecDeque<Bytes>) -> Self {
         let left = waiting.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { waiting, left, ticket }
+        Self { waiting, left }
     }
 }
 
@@ -57,7 +59,6 @@ impl Body for Chunks {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(chunk) = self.waiting.pop_front() else { return Poll::Ready(None) };
         self.left -= chunk.len() as u64;
-        self.ticket.release(chunk.len());
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
@@ -107,6 +108,7 @@ impl Drop for Stream {
 async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
     let mut writer = Writer { opened: false, items: false, in_member: false };
     let mut current = 0;
+    let mut client_deadline = Instant::now() + CLIENT_TIMEOUT;
     while current < merge.slots.len() {
         if let Some(failure) = merge.any_failed() {
             let _ = sender.send(Message::Cut(failure)).await;
@@ -117,17 +119,23 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
             writer.in_member = false;
             current += 1;
             if current < merge.slots.len() {
-                let exhausted = merge.ticket.exhausted();
-                merge.read_on(current, exhausted);
+                let room = merge.room(merge.ticket.exhausted());
+                merge.read_on(current, room);
             }
             continue;
         }
         let ready = slot.buffered() > 0;
+        if !ready {
+            // The client waits for us, not we for it.
+            client_deadline = Instant::now() + CLIENT_TIMEOUT;
+        }
         tokio::select! {
             biased;
             Some(event) = merge.steps.next() => merge.on_event(event),
-            permit = sender.reserve(), if ready => {
-                let Ok(permit) = permit else { return };
+            permit = tokio::time::timeout_at(client_deadline, sender.reserve()), if ready => {
+                // Nobody has taken anything for too long, or the client has left.
+                let Ok(Ok(permit)) = permit else { return };
+                client_deadline = Instant::now() + CLIENT_TIMEOUT;
                 if let Some(bytes) = merge.slots[current].dequeue() {
                     merge.ticket.release(bytes.len());
                     writer.write(permit, bytes);
@@ -145,9 +153,9 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
 impl Merge {
     /// Reads on wherever the bytes that just left have made room.
     fn refill(&mut self) {
-        let exhausted = self.ticket.exhausted();
+        let room = self.room(self.ticket.exhausted());
         for index in 0..self.slots.len() {
-            self.read_on(index, exhausted);
+            self.read_on(index, room);
         }
     }
 }
@@ -180,6 +188,9 @@ impl Writer {
         permit.send(Message::Bytes(joined.into()));
     }
 }
+
+/// How long a client may take nothing before its list is given up: what it holds is missing to others.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Chunks between the reading task and the client's connection.
 const CHANNEL: usize = 2;

@@ -319,3 +319,57 @@ async fn without_room_in_the_process_lists_still_arrive() {
     assert_eq!(list.len(), 100);
     assert_eq!(shared.buffered_bytes(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_fails_while_others_are_still_asked_is_only_reported() {
+    let (slow, local) = live("local-cluster");
+    let (broken, alpha) = live("alpha");
+    let (long, beta) = live("beta");
+    let feed = tokio::spawn(async move {
+        let much = format!("[{},{}", item("a"), item("b"));
+        broken.send(Ok(much.clone().into())).await.unwrap();
+        broken.send(Err(BoxError::from("reset"))).await.unwrap();
+        long.send(Ok(much.into())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        slow.send(Ok(Bytes::from_static(b"[]"))).await.unwrap();
+        drop(slow);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        long.send(Ok(Bytes::from_static(b"]"))).await.unwrap();
+    });
+    let (response, body) = run(query(vec![local, alpha, beta])).await;
+    feed.await.unwrap();
+    assert_eq!(
+        clusters(&response),
+        r#""local-cluster";status=200, "alpha";error=bad-body, "beta";status=200"#
+    );
+    let list: Vec<serde_json::Value> = serde_json::from_str(&body.unwrap()).unwrap();
+    assert!(list.iter().all(|item| item["cluster"] == "beta") && list.len() == 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_loses_its_list_and_frees_what_it_held() {
+    let (sender, member) = live("alpha");
+    sender.send(Ok(Bytes::from_static(b"["))).await.unwrap();
+    for _ in 0..900 {
+        sender.send(Ok(format!("{},", item("a")).into())).await.unwrap();
+    }
+    let shared = Shared::new(10, 1 << 20);
+    let mut config = config();
+    config.max_member_bytes = 1 << 30;
+    let response = fan_out(&config, &shared, query(vec![member])).await.unwrap();
+    assert_eq!(shared.in_flight(), 1);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!((shared.buffered_bytes(), shared.in_flight()), (0, 0));
+    assert!(response.into_body().collect().await.is_err(), "what is missing is not hidden");
+}
+
+#[tokio::test]
+async fn an_api_keys_refusal_by_the_one_cluster_asked_is_the_answer() {
+    let mut query = query(vec![
+        ask("local-cluster", Script::Pieces(StatusCode::FORBIDDEN, vec![b"no right"])),
+        Candidate::Known("alpha".parse().unwrap(), Failure::Unauthorized),
+    ]);
+    query.api_key = true;
+    let (response, body) = run(query).await;
+    assert_eq!((response.status(), body.unwrap().as_str()), (StatusCode::FORBIDDEN, "no right"));
+}

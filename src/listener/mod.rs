@@ -128,11 +128,12 @@ impl Listener {
         &mut self,
         socket: &TcpListener,
     ) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        // Past the limit, connections wait in the kernel's backlog.
-        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
+                // Past the limit this one waits here, and others in the kernel's backlog. A permit is not taken in
+                // advance: one that an idle worker keeps would be missing to a busy one.
+                let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
                 Some((stream, peer, permit))
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Instant,
 };
@@ -18,7 +19,12 @@ use crate::{
     wire::{Body, header::X_REQUEST_ID},
 };
 
-/// What the inner layers know for the access line; left in the response's extensions.
+/// Where an inner layer writes down what it knows for the access line; in the request's extensions, so that it is
+/// there whether the request succeeds or fails.
+#[derive(Clone, Debug, Default)]
+pub struct AccessNote(Arc<OnceLock<AccessInfo>>);
+
+/// What the inner layers know for the access line.
 #[derive(Clone, Debug, Default)]
 pub struct AccessInfo {
     /// The kind of route: a bounded set of names.
@@ -54,6 +60,15 @@ struct Counted {
     line: Line,
 }
 
+// === impl AccessNote ===
+
+impl AccessNote {
+    /// Writes it down; the first counts.
+    pub fn write(&self, info: AccessInfo) {
+        let _ = self.0.set(info);
+    }
+}
+
 // === impl AccessLogLayer ===
 
 impl<S> Layer<S> for AccessLogLayer {
@@ -82,10 +97,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = RequestId::ensure(request.headers_mut());
         request.extensions_mut().insert(id.clone());
+        let note = AccessNote::default();
+        request.extensions_mut().insert(note.clone());
         let mut line = Line {
             method: request.method().clone(),
             path: loggable_path(request.uri().path()),
-            begun: now(),
+            begun: Instant::now(),
             status: StatusCode::OK,
             info: AccessInfo::default(),
             bytes: 0,
@@ -96,9 +113,10 @@ where
         Box::pin(async move {
             let mut response = answer.await?;
             line.status = response.status();
-            line.info = response.extensions_mut().remove().unwrap_or_default();
+            line.info = note.0.get().cloned().unwrap_or_default();
             response.headers_mut().insert(X_REQUEST_ID, line.id.header());
-            if response.body().is_end_stream() {
+            // No body follows, or hyper will not ask for it.
+            if response.body().is_end_stream() || line.method == Method::HEAD {
                 line.end("complete");
                 return Ok(response);
             }
@@ -172,10 +190,6 @@ fn loggable_path(path: &str) -> String {
         None => path,
     };
     path.chars().take(MAX_PATH).collect()
-}
-
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Longest path in a log line, in characters.

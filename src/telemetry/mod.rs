@@ -4,6 +4,6 @@ mod access;
 mod logs;
 mod request_id;
 
-pub use access::{AccessInfo, AccessLog, AccessLogLayer};
+pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 pub use logs::{Format, LogHandle, init};
 pub use request_id::RequestId;

@@ -113,19 +113,23 @@ impl ClusterClient {
                 }
                 Err(failed) => *failed,
             };
-            if retries == 0 || Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(failed.error);
             }
-            retries -= 1;
             match failed.again {
                 Again::No => return Err(failed.error),
+                Again::NewConnection(_) if retries == 0 => return Err(failed.error),
                 Again::NewConnection(unsent) => {
+                    retries -= 1;
                     // One stale connection suggests that the other unused ones are stale too.
                     new_connection = true;
                     request = unsent;
                 }
                 Again::NextBackend(unsent) => {
+                    // Not a retry, since nothing was sent: each backend has its turn once, and later requests
+                    // start behind those that refuse.
                     let Some(next) = order.next() else { return Err(failed.error) };
+                    self.last_good.store(next, Relaxed);
                     index = next;
                     request = unsent;
                 }

@@ -112,18 +112,22 @@ impl TlsConfigs {
         Self { provider: Arc::new(provider::default_provider()), entries: Mutex::default() }
     }
 
-    /// Builds what the clusters of a snapshot need and forgets what none of them needs.
+    /// Builds what the clusters of a snapshot need; what failed before is tried again.
     ///
     /// Reads files: call it before publishing the snapshot, outside the workers. Returns the clusters that
-    /// cannot be reached over TLS now; the error stays until [`TlsConfigs::reload`] succeeds.
+    /// cannot be reached over TLS now.
     pub fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
-        let wanted: Vec<_> = snapshot.iter().filter(|c| c.backends.iter().any(|b| b.tls)).collect();
-        let failed = wanted
+        self.lock().retain(|_, entry| entry.config.is_ok());
+        snapshot
             .iter()
+            .filter(|cluster| cluster.backends.iter().any(|backend| backend.tls))
             .filter_map(|cluster| Some((cluster.name.clone(), self.get(&cluster.tls).err()?)))
-            .collect();
-        self.lock().retain(|files, _| wanted.iter().any(|cluster| cluster.tls == *files));
-        failed
+            .collect()
+    }
+
+    /// Forgets what no cluster of the snapshot needs. Call it after publishing the snapshot.
+    pub fn forget_unused(&self, snapshot: &Snapshot) {
+        self.lock().retain(|files, _| snapshot.iter().any(|cluster| cluster.tls == *files));
     }
 
     /// The configuration for a set of files, read now if it is not there yet.
