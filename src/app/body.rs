@@ -1,18 +1,23 @@
 //! What a request's body may say, and how it is read: whole, bounded, and not for ever.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use tokio::time::Instant;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    rewrite::{Shape, UnqualifyError, unqualify},
-    routing::{BodyRule, Kind},
+    rewrite::{Shape, Unqualified, UnqualifyError, unqualify},
+    routing::{BodyRule, Kind, NameRule, has_dot_or_empty},
     types::{ClusterName, Snapshot},
     wire::Body,
 };
@@ -26,6 +31,9 @@ pub(super) enum BodyError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// All request bodies together hold as much memory as they may.
+    #[error("too many request bodies are on their way; try again")]
+    Overload,
     /// Arrives slower than the minimum rate.
     #[error("the request body arrives too slowly")]
     Slow,
@@ -52,6 +60,9 @@ pub(super) enum BodyError {
         /// The namespace of the path.
         expected: String,
     },
+    /// An asset's name with an empty component, `.` or `..`: Sensu's store would clean it into another key.
+    #[error("the name of the asset is not valid: no component may be empty, \".\" or \"..\"")]
+    Name,
     /// An entity whose body names another entity than the path.
     #[error("the name of the resource ({found}) does not match the name on the URI ({expected})")]
     NameMismatch {
@@ -62,10 +73,27 @@ pub(super) enum BodyError {
     },
 }
 
-/// Reads a body of at most `limit` bytes that keeps up a minimum rate.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+/// What all request bodies of the process together may hold in memory.
+#[derive(Debug, Default)]
+pub struct Budget {
+    used: AtomicUsize,
+}
+
+/// A body's share of the budget, given back when dropped.
+pub(super) struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// Reads a body of at most `limit` bytes that keeps up a minimum rate and fits into the budget.
+pub(super) async fn read(
+    mut body: Body,
+    limit: usize,
+    budget: &Arc<Budget>,
+) -> Result<(Bytes, Held), BodyError> {
+    let mut held = Held { budget: Arc::clone(budget), bytes: 0 };
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), held));
     }
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge { limit });
@@ -73,19 +101,21 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyErro
     let begun = Instant::now();
     let mut whole = BytesMut::new();
     loop {
-        let earned = Duration::from_secs(whole.len() as u64 / MIN_RATE);
-        let frame = tokio::time::timeout_at(begun + GRACE + earned, body.frame());
-        match frame.await.map_err(|_| BodyError::Slow)? {
-            None => return Ok(whole.freeze()),
+        // What came fast earns no right to stall.
+        let earned = begun + GRACE + Duration::from_secs(whole.len() as u64 / MIN_RATE);
+        let deadline = earned.min(Instant::now() + GRACE);
+        match tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| BodyError::Slow)? {
+            None => return Ok((whole.freeze(), held)),
             Some(Err(_)) => return Err(BodyError::Broken),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if whole.len() + data.len() > limit {
                     return Err(BodyError::TooLarge { limit });
                 }
+                held.add(data.len())?;
                 if whole.is_empty() && body.is_end_stream() {
                     // One frame is the usual case and needs no copy.
-                    return Ok(data);
+                    return Ok((data, held));
                 }
                 whole.extend_from_slice(&data);
             }
@@ -105,13 +135,12 @@ pub(super) fn apply(
     }
     match rule {
         BodyRule::Raw => Ok((body, cluster)),
-        BodyRule::MustEqual { namespace, name } => {
+        BodyRule::Checked { must_equal, name } => {
             let found = unqualify(&body, Shape::Resource).map_err(BodyError::from)?;
             if found.cluster.is_some() {
                 return Err(BodyError::Cluster);
             }
-            all_equal(&found.namespaces, namespace)?;
-            same_name(&body, name.as_deref())?;
+            check(&found, must_equal.as_deref(), name)?;
             Ok((body, cluster))
         }
         BodyRule::Namespaced { kind, must_equal, name } => {
@@ -122,10 +151,7 @@ pub(super) fn apply(
             if found.mixed || (names_one && target != cluster) {
                 return Err(BodyError::Cluster);
             }
-            if let Some(namespace) = must_equal {
-                all_equal(&found.namespaces, namespace)?;
-            }
-            same_name(&body, name.as_deref())?;
+            check(&found, must_equal.as_deref(), name)?;
             Ok((found.body, cluster))
         }
         BodyRule::ChoosesCluster => {
@@ -142,6 +168,29 @@ pub(super) fn apply(
     }
 }
 
+/// Checks every namespace and name of a body, duplicates included: Sensu takes the last.
+fn check(found: &Unqualified, must_equal: Option<&str>, name: &NameRule) -> Result<(), BodyError> {
+    if let Some(expected) = must_equal {
+        // An empty one is as good as none: Sensu fills it in from the path, or refuses it.
+        let other = found.namespaces.iter().find(|namespace| !namespace.is_empty() && *namespace != expected);
+        if let Some(other) = other {
+            return Err(BodyError::NamespaceMismatch { found: other.clone(), expected: expected.to_owned() });
+        }
+    }
+    let mut names = found.names.iter();
+    match name {
+        NameRule::Any => Ok(()),
+        NameRule::Equals(expected) => match names.find(|name| *name != expected) {
+            None => Ok(()),
+            Some(other) => Err(BodyError::NameMismatch { found: other.clone(), expected: expected.clone() }),
+        },
+        NameRule::Components => {
+            let escapes = names.any(|name| !name.is_empty() && has_dot_or_empty(name));
+            if escapes { Err(BodyError::Name) } else { Ok(()) }
+        }
+    }
+}
+
 /// The scanner's name for where a route's namespaces stand.
 pub(super) fn shape(kind: Kind) -> Shape {
     match kind {
@@ -150,88 +199,19 @@ pub(super) fn shape(kind: Kind) -> Shape {
     }
 }
 
-fn all_equal(found: &[String], expected: &str) -> Result<(), BodyError> {
-    // An empty one is as good as none: Sensu fills it in from the path, or refuses it.
-    match found.iter().find(|namespace| !namespace.is_empty() && *namespace != expected) {
-        None => Ok(()),
-        Some(other) => {
-            Err(BodyError::NamespaceMismatch { found: other.clone(), expected: expected.to_owned() })
-        }
+// === impl Held ===
+
+impl Held {
+    fn add(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.bytes += bytes;
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > MAX_HELD { Err(BodyError::Overload) } else { Ok(()) }
     }
 }
 
-fn same_name(body: &[u8], expected: Option<&str>) -> Result<(), BodyError> {
-    let Some(expected) = expected else { return Ok(()) };
-    // What is no JSON object is Sensu's to refuse, in its own words.
-    let mut values = serde_json::Deserializer::from_slice(body);
-    let Ok(Names(names)) = Names::deserialize(&mut values) else { return Ok(()) };
-    match names.into_iter().find(|name| name != expected) {
-        None => Ok(()),
-        Some(found) => Err(BodyError::NameMismatch { found, expected: expected.to_owned() }),
-    }
-}
-
-/// Every `metadata.name` of an object: Sensu takes keys in any case, and the last of several.
-struct Names(Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        struct Metadata;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if key.eq_ignore_ascii_case("metadata") {
-                        names.extend(map.next_value::<Inner>()?.0);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(Names(names))
-            }
-        }
-
-        impl<'de> Visitor<'de> for Metadata {
-            type Value = Inner;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object or null")
-            }
-
-            fn visit_unit<E>(self) -> Result<Inner, E> {
-                Ok(Inner(Vec::new()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inner, A::Error> {
-                let mut names = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if key.eq_ignore_ascii_case("name") {
-                        names.extend(map.next_value::<Option<String>>()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(Inner(names))
-            }
-        }
-
-        struct Inner(Vec<String>);
-
-        impl<'de> Deserialize<'de> for Inner {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Metadata)
-            }
-        }
-
-        deserializer.deserialize_map(Object)
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -248,12 +228,13 @@ impl From<UnqualifyError> for BodyError {
 
 impl Classify for BodyError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Client
+        if matches!(self, Self::Overload) { ErrorKind::Overload } else { ErrorKind::Client }
     }
 
     fn reply(&self) -> Reply {
         let (status, code, close) = match self {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 1, true),
+            Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, 0, true),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, 1, true),
             Self::Broken => (StatusCode::BAD_REQUEST, 1, true),
             Self::NotRegistered { .. } => (StatusCode::NOT_FOUND, 2, false),
@@ -261,6 +242,7 @@ impl Classify for BodyError {
         };
         let mut reply = Reply::router(status, code, self.to_string());
         reply.close = close;
+        reply.retry_after = matches!(self, Self::Overload).then_some(1);
         reply
     }
 }
@@ -269,3 +251,6 @@ impl Classify for BodyError {
 const MIN_RATE: u64 = 1024;
 
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Bytes of request bodies in memory, of the whole process: some 500 of the largest.
+const MAX_HELD: usize = 256 * 1024 * 1024;

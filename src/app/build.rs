@@ -99,6 +99,7 @@ impl Server {
             connect,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
+            bodies: Arc::default(),
             connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
             allowed_origins: root.cors.allowed_origins.clone().into(),
             clusters: clusters_seen,

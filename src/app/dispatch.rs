@@ -9,10 +9,13 @@ use http::{Method, Request, Response, StatusCode, header};
 use tokio::sync::watch;
 use tower::Service;
 
-use super::{body, forward, forward::Target};
+use super::{
+    body::{self, Budget},
+    forward::{self, Target},
+};
 use crate::{
     config::Cidr,
-    error::BoxError,
+    error::{BoxError, Classify, ErrorKind, Reply},
     fanout::{self, Candidate, Failure, Query},
     listener::Phase,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
@@ -46,7 +49,41 @@ pub struct Gateway {
     clusters: Arc<ArcSwap<Snapshot>>,
     upstream: Manager,
     fan_outs: Arc<fanout::Shared>,
+    bodies: Arc<Budget>,
     phase: watch::Receiver<Phase>,
+}
+
+/// Credentials that are good, but not for the cluster that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CredentialError {
+    /// An API key belongs to the cluster that issued it, and is not shown to another.
+    #[error("an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/")]
+    ApiKeyElsewhere,
+    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. Never
+    /// the gateway's own 401, which would sign the user out.
+    #[error("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")]
+    TokenRefused {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+}
+
+// === impl CredentialError ===
+
+impl Classify for CredentialError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ApiKeyElsewhere => ErrorKind::Client,
+            Self::TokenRefused { .. } => ErrorKind::Upstream,
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        match self {
+            Self::ApiKeyElsewhere => Reply::middleware(StatusCode::UNAUTHORIZED, 5, self.to_string()),
+            Self::TokenRefused { .. } => Reply::router(StatusCode::BAD_GATEWAY, 0, self.to_string()),
+        }
+    }
 }
 
 // === impl Gateway ===
@@ -58,9 +95,10 @@ impl Gateway {
         clusters: Arc<ArcSwap<Snapshot>>,
         upstream: Manager,
         fan_outs: Arc<fanout::Shared>,
+        bodies: Arc<Budget>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { settings, clusters, upstream, fan_outs, phase }
+        Self { settings, clusters, upstream, fan_outs, bodies, phase }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -91,7 +129,7 @@ impl Gateway {
             }
             Route::Forward(forward) => {
                 info.route = if forward.prefix.is_some() { "raw" } else { "forward" };
-                self.forward(request, &clusters, forward, info).await
+                self.forward(request, &clusters, forward, caller, info).await
             }
             Route::List(list) => {
                 info.route = "list";
@@ -106,7 +144,7 @@ impl Gateway {
                     body: BodyRule::Raw,
                     qualify: None,
                 };
-                self.forward(request, &clusters, forward, info).await
+                self.forward(request, &clusters, forward, caller, info).await
             }
             Route::Web => {
                 info.route = "web";
@@ -134,13 +172,18 @@ impl Gateway {
         request: Request<Body>,
         clusters: &Snapshot,
         route: Forward,
+        caller: &Caller,
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
         info.cluster = Some(route.cluster.clone());
         let (parts, incoming) = request.into_parts();
-        let bytes = body::read(incoming, self.settings.max_request_body).await?;
+        let (bytes, _held) = body::read(incoming, self.settings.max_request_body, &self.bodies).await?;
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());
+        let own_rules = route.prefix.is_none() && !cluster.is_local();
+        if own_rules && matches!(caller, Caller::ApiKey) {
+            return Err(CredentialError::ApiKeyElsewhere.into());
+        }
         let client = self
             .upstream
             .cluster(cluster.as_str())
@@ -149,7 +192,10 @@ impl Gateway {
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let (outgoing, ()) = outgoing.into_parts();
         let response = client.send(Request::from_parts(outgoing, bytes)).await?;
-        Ok(forward::response(response, &route, &cluster))
+        if own_rules && response.status() == StatusCode::UNAUTHORIZED && matches!(caller, Caller::Token(_)) {
+            return Err(CredentialError::TokenRefused { cluster }.into());
+        }
+        forward::response(response, &route, &cluster).await
     }
 
     async fn list(
@@ -169,6 +215,9 @@ impl Gateway {
         let (parts, _) = request.into_parts();
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let api_key = matches!(caller, Caller::ApiKey);
+        if api_key && !route.members.iter().any(ClusterName::is_local) {
+            return Err(CredentialError::ApiKeyElsewhere.into());
+        }
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
         let query = Query {
@@ -181,11 +230,10 @@ impl Gateway {
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
     }
 
-    /// An API key belongs to one cluster: the local one, or the one that was addressed alone. Nobody else sees it.
+    /// An API key belongs to one cluster, the local one unless a raw path says otherwise. Nobody else sees it.
     fn candidates(&self, members: &[ClusterName], api_key: bool) -> Vec<Candidate> {
-        let alone = members.len() == 1;
         let candidate = |name: &ClusterName| {
-            if api_key && !alone && !name.is_local() {
+            if api_key && !name.is_local() {
                 return Candidate::Known(name.clone(), Failure::Unauthorized);
             }
             match self.upstream.cluster(name.as_str()) {

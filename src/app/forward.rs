@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::{Body as HttpBody, Frame};
 
-use super::body::shape;
+use super::{body::shape, stall};
 use crate::{
     config::Cidr,
     error::BoxError,
@@ -89,23 +89,26 @@ fn plain_ip(ip: IpAddr) -> IpAddr {
 }
 
 /// A cluster's answer as the client gets it.
-pub(super) fn response(
+///
+/// A short one is read to its end first, so that a slow client holds no connection to a cluster; a long one streams,
+/// and is given up when the client takes nothing of it for too long.
+pub(super) async fn response(
     mut response: Response<Body>,
     route: &Forward,
     cluster: &ClusterName,
-) -> Response<Body> {
-    *response.version_mut() = Version::default();
-    names::strip_hop_by_hop(response.headers_mut());
+) -> Result<Response<Body>, BoxError> {
     if let Some(prefix) = &route.prefix {
         restore_prefix(response.headers_mut(), prefix);
     }
-    let (Some(kind), false) = (route.qualify, cluster.is_local()) else { return response };
-    if !is_editable(&response) {
-        return response;
+    if let (Some(kind), false) = (route.qualify, cluster.is_local())
+        && is_editable(&response)
+    {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let rewriter = Rewriter::new(shape(kind), None, Some(cluster), Brackets::Keep);
+        response = response.map(|body| Body::boxed(Edited { body, rewriter: Some(rewriter) }));
     }
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    let rewriter = Rewriter::new(shape(kind), None, Some(cluster), Brackets::Keep);
-    response.map(|body| Body::boxed(Edited { body, rewriter: Some(rewriter) }))
+    let (parts, body) = response.into_parts();
+    Ok(Response::from_parts(parts, stall::guard(body).await?))
 }
 
 fn is_editable(response: &Response<Body>) -> bool {

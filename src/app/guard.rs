@@ -28,6 +28,9 @@ pub enum GuardError {
     /// No `Host`, more than one, or one that is no host and port.
     #[error("the Host header must name one host and, if any, a port")]
     Host,
+    /// More than one `Authorization`: which one counts would be anybody's guess.
+    #[error("more than one Authorization header")]
+    Authorization,
     /// A name such as `X_Forwarded_For`, which some servers take for the one with hyphens.
     #[error("a header name with underscores could be taken for another one; write it with hyphens")]
     Alias,
@@ -82,9 +85,16 @@ fn check(uri: &Uri, headers: &HeaderMap, max_headers: usize) -> Result<(), Guard
     if headers.len() > max_headers {
         return Err(GuardError::TooMany);
     }
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(GuardError::Authorization);
+    }
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), uri.authority()) {
-        (Some(host), None, _) if is_host(host.as_bytes()) => {}
+        (Some(host), None, None) if is_host(host.as_bytes()) => {}
+        // Sensu makes a token's issuer of `Host`, so it must be what was asked for.
+        (Some(host), None, Some(authority))
+            if is_host(host.as_bytes())
+                && host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {}
         // HTTP/2 has `:authority` in its place.
         (None, None, Some(authority)) if !authority.as_str().contains('@') => {}
         _ => return Err(GuardError::Host),
@@ -134,7 +144,7 @@ impl Classify for GuardError {
     fn reply(&self) -> Reply {
         let status = match self {
             Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Host | Self::Alias | Self::TransferCoding => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Alias | Self::Authorization | Self::TransferCoding => StatusCode::BAD_REQUEST,
         };
         let mut reply = Reply::router(status, 1, self.to_string());
         reply.close = matches!(self, Self::TransferCoding);
@@ -167,7 +177,20 @@ mod tests {
         ] {
             assert_eq!(check(&uri, &headers(bad), 100), Err(GuardError::Host), "{bad:?}");
         }
-        assert_eq!(check(&Uri::from_static("https://a/x"), &HeaderMap::new(), 100), Ok(()));
+        let h2 = Uri::from_static("https://a/x");
+        assert_eq!(check(&h2, &HeaderMap::new(), 100), Ok(()));
+        assert_eq!(check(&h2, &headers(&[("host", "A")]), 100), Ok(()));
+        assert_eq!(check(&h2, &headers(&[("host", "b")]), 100), Err(GuardError::Host));
+        assert_eq!(
+            check(&Uri::from_static("https://u:p@a/x"), &HeaderMap::new(), 100),
+            Err(GuardError::Host)
+        );
+    }
+
+    #[test]
+    fn two_sets_of_credentials_are_refused_on_every_path() {
+        let both = headers(&[("host", "a"), ("authorization", "Bearer x"), ("authorization", "Bearer y")]);
+        assert_eq!(check(&Uri::from_static("/c/~/graphql"), &both, 100), Err(GuardError::Authorization));
     }
 
     #[test]

@@ -24,8 +24,10 @@ mod guard;
 mod reload;
 mod rescue;
 mod stack;
+mod stall;
 mod worker;
 
+pub use body::Budget;
 pub use build::{BuildError, Server};
 pub use dispatch::{Gateway, Settings};
 pub use guard::{Guard, GuardError, GuardLayer};

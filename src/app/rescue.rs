@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service};
 
-use super::{body::BodyError, guard::GuardError};
+use super::{body::BodyError, dispatch::CredentialError, guard::GuardError};
 use crate::{
     auth::AuthError,
     error::{BoxError, Classify, ErrorKind, Reply},
@@ -94,6 +94,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<AuthError>(error))
         .or_else(|| as_classified::<routing::RouteError>(error))
         .or_else(|| as_classified::<BodyError>(error))
+        .or_else(|| as_classified::<CredentialError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
         .or_else(|| as_classified::<upstream::Error>(error))
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Gateway, Settings, stack};
+use super::{Budget, Gateway, Settings, stack};
 use crate::{
     auth::Authenticator,
     fanout,
@@ -29,6 +29,7 @@ pub(super) struct Shared {
     pub(super) connect: Arc<dyn Connect>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
+    pub(super) bodies: Arc<Budget>,
     pub(super) connections: Arc<Semaphore>,
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
@@ -66,6 +67,7 @@ fn gateway(shared: &Shared) -> (Gateway, tokio::task::JoinHandle<()>) {
         Arc::clone(&clusters),
         upstream.clone(),
         Arc::clone(&shared.fan_outs),
+        Arc::clone(&shared.bodies),
         shared.phase.clone(),
     );
     let mut certificates = shared.certificates.clone();

@@ -115,4 +115,4 @@ fn join(merge: &mut Merge) -> VecDeque<Bytes> {
 
 /// A list up to this size is handed over as a whole, its length known. Longer ones are streamed by a task that notices a
 /// client that takes nothing.
-const SHORT: usize = 256 * 1024;
+const SHORT: usize = 64 * 1024;

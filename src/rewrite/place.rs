@@ -35,6 +35,11 @@ impl Place {
         }
     }
 
+    /// Whether this is the metadata of the item itself.
+    pub(super) fn is_metadata(self) -> bool {
+        self.metadata && !self.part
+    }
+
     /// The key of the namespace string that stands directly here.
     #[inline]
     pub(super) fn key(self, shape: Shape) -> Option<&'static [u8]> {

@@ -22,6 +22,9 @@ pub struct Unqualified {
     /// duplicates of one key Sensu takes the last; an empty one means the same to it as none. To be sure
     /// what a body names, all of them must be what they should be.
     pub namespaces: Vec<String>,
+    /// Every `metadata.name` of a resource (not of an event's entity or check), in document order: of duplicates
+    /// Sensu takes the last.
+    pub names: Vec<String>,
 }
 
 /// Why a request body was refused. The client's fault, each of them.
@@ -61,7 +64,7 @@ pub fn unqualify(body: &Bytes, shape: Shape) -> Result<Unqualified, UnqualifyErr
     let cluster = found.cluster.filter(|name| !name.is_local());
     let mixed = found.plain && cluster.is_some();
     let body = if found.cuts.is_empty() { body.clone() } else { without(body, &found.cuts) };
-    Ok(Unqualified { body, cluster, mixed, namespaces: found.namespaces })
+    Ok(Unqualified { body, cluster, mixed, namespaces: found.namespaces, names: found.names })
 }
 
 /// What was found on the way.
@@ -71,6 +74,7 @@ struct Found {
     cluster: Option<ClusterName>,
     plain: bool,
     namespaces: Vec<String>,
+    names: Vec<String>,
 }
 
 /// Why reading ended early.
@@ -93,6 +97,7 @@ struct Level {
 enum Role {
     Other,
     Object(Place),
+    Name,
     Namespace,
 }
 
@@ -195,8 +200,10 @@ impl<'a> Walk<'a> {
             b'"' => {
                 let start = self.at;
                 let raw = self.string()?;
-                if let Role::Namespace = role {
-                    self.namespace(start, raw).map_err(Stop::Refused)?;
+                match role {
+                    Role::Namespace => self.namespace(start, raw).map_err(Stop::Refused)?,
+                    Role::Name => self.found.names.push(decode(raw)),
+                    Role::Other | Role::Object(_) => {}
                 }
             }
             b'}' | b']' | b',' | b':' => return Err(Stop::NotJson),
@@ -319,6 +326,9 @@ fn role(shape: Shape, place: Place, raw_key: &[u8]) -> Role {
     let Some(key) = fold(raw_key) else { return Role::Other };
     if place.key(shape) == Some(key.as_bytes()) {
         return Role::Namespace;
+    }
+    if shape == Shape::Resource && place.is_metadata() && key == "name" {
+        return Role::Name;
     }
     place.child(shape, key.as_bytes()).map_or(Role::Other, Role::Object)
 }

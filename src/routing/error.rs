@@ -31,6 +31,9 @@ pub enum RouteError {
     /// `partial` that is neither `true` nor `false`.
     #[error("the query parameter partial is not valid: write true or false")]
     Partial,
+    /// A query with a `;` or a bad percent-encoding, which Sensu refuses as a whole.
+    #[error("the query is not valid: separate its parameters with & and percent-encode their text")]
+    Query,
     /// A path that nobody answers.
     #[error("not found")]
     NotFound,
@@ -45,7 +48,7 @@ impl Classify for RouteError {
         let (status, code) = match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
-            Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial => {
+            Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial | Self::Query => {
                 (StatusCode::BAD_REQUEST, 1)
             }
         };

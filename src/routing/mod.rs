@@ -78,18 +78,29 @@ pub enum BodyRule {
         kind: Kind,
         /// The un-qualified namespace of the path, where a difference would be dangerous (entities, events).
         must_equal: Option<String>,
-        /// The decoded name of the path, where Sensu would believe the body instead (entities).
-        name: Option<String>,
+        /// What the body's name may be, where Sensu would believe the body instead of the path.
+        name: NameRule,
     },
     /// As `Namespaced`, for a path that names no cluster: the body's decides (`POST …/namespaces`).
     ChoosesCluster,
-    /// Not rewritten, but every namespace in it must equal this one (entities and events on raw paths).
-    MustEqual {
-        /// The decoded namespace of the path.
-        namespace: String,
-        /// The decoded name of the path, if it has one.
-        name: Option<String>,
+    /// Not rewritten, but checked (entities, events and assets on raw paths).
+    Checked {
+        /// The decoded namespace of the path, which every namespace in the body must equal.
+        must_equal: Option<String>,
+        /// What the body's name may be.
+        name: NameRule,
     },
+}
+
+/// What a body's `metadata.name` may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameRule {
+    /// Sensu checks it.
+    Any,
+    /// The decoded name of the path: Sensu stores an entity under the name in its body.
+    Equals(String),
+    /// No component that is empty, `.` or `..`: Sensu's store would clean such an asset name into another key.
+    Components,
 }
 
 /// Where namespaces stand in an object.
@@ -141,6 +152,7 @@ pub fn route(
         None => (path_and_query, None),
     };
     path::check(path)?;
+    query::refuse_negative_limit(query)?;
     let request = Request { method, path, query, clusters, default_scope };
     table::route(&request)
 }

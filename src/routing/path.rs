@@ -18,6 +18,11 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, RouteError> {
 /// Refuses what Sensu's store would take for another key than the one authorized: its keys are joined and cleaned
 /// after decoding, so `..%2F` in a name reaches other namespaces.
 pub(super) fn check(path: &str) -> Result<(), RouteError> {
+    // A byte that Go takes for wrongly encoded makes Sensu's router encode the path anew, from its decoded form: what
+    // was `%65ntities` here would be `entities` there.
+    if !path.bytes().all(is_path_byte) {
+        return Err(RouteError::Path);
+    }
     let mut segments = path.strip_prefix('/').ok_or(RouteError::Path)?.split('/').peekable();
     // The name of an asset is the one place where Sensu's own grammar has a slash.
     let mut before: [&str; 2] = ["", ""];
@@ -56,7 +61,12 @@ pub(super) fn unqualified(segment: &str) -> &str {
     &segment[..cut]
 }
 
-fn escapes_are_well_formed(segment: &str) -> bool {
+/// What Go keeps as it is in a path (`net/url`): anything else has to be percent-encoded.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@[]%/".contains(&byte)
+}
+
+pub(super) fn escapes_are_well_formed(segment: &str) -> bool {
     let mut bytes = segment.bytes();
     while let Some(b) = bytes.next() {
         let hex = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
-use super::RouteError;
+use super::{RouteError, path::escapes_are_well_formed};
 use crate::types::ClusterName;
 
 /// The gateway's own query parameters, and what is left for the clusters.
@@ -25,9 +27,9 @@ impl ListQuery {
     /// Takes out `clusters`, `partial`, `limit` and `continue`. The latter two go because whole lists are answered.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, RouteError> {
         let mut parsed = Self::default();
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match key {
+        for pair in pairs(query) {
+            let value = pair.split_once('=').map_or("", |(_, value)| value);
+            match &*key_of(pair)? {
                 "clusters" => parsed.add_clusters(value)?,
                 "partial" => {
                     parsed.strict = match value {
@@ -67,11 +69,32 @@ impl ListQuery {
     }
 }
 
+/// The pairs of a query, as Sensu splits it.
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = &str> {
+    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty())
+}
+
+/// A pair's decoded key. Sensu decodes keys, so `%6cimit` is `limit` to it, and refuses a query with a `;` or a bad
+/// escape as a whole.
+pub(super) fn key_of(pair: &str) -> Result<Cow<'_, str>, RouteError> {
+    if pair.contains(';') || !escapes_are_well_formed(pair) {
+        return Err(RouteError::Query);
+    }
+    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+    Ok(match percent_decode_str(key).decode_utf8_lossy() {
+        decoded if decoded.contains('+') => Cow::Owned(decoded.replace('+', " ")),
+        decoded => decoded,
+    })
+}
+
 /// A negative limit makes Sensu drop the connection when the list is empty, which would look like an outage.
 pub(super) fn refuse_negative_limit(query: Option<&str>) -> Result<(), RouteError> {
-    let negative =
-        |pair: &str| pair.starts_with("limit=-") || pair.to_ascii_lowercase().starts_with("limit=%2d");
-    if query.unwrap_or_default().split('&').any(negative) { Err(RouteError::Limit) } else { Ok(()) }
+    let negative = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        percent_decode_str(key).decode_utf8_lossy() == "limit"
+            && percent_decode_str(value).decode_utf8_lossy().trim_start().starts_with('-')
+    };
+    if pairs(query).any(negative) { Err(RouteError::Limit) } else { Ok(()) }
 }
 
 fn check_limit(value: &str) -> Result<(), RouteError> {

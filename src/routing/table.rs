@@ -1,9 +1,9 @@
 use http::Method;
 
 use super::{
-    BodyRule, Endpoint, Forward, Kind, List, Request, Route, RouteError, Scope, decode,
+    BodyRule, Endpoint, Forward, Kind, List, NameRule, Request, Route, RouteError, Scope, decode,
     path::unqualified,
-    query::{self, ListQuery, Select},
+    query::{self, ListQuery, Select, pairs},
 };
 use crate::types::ClusterName;
 
@@ -39,6 +39,7 @@ const CLUSTER_WIDE: [&str; 4] = ["apikeys", "clusterrolebindings", "clusterroles
 pub fn auth_scope(path: &str) -> Option<AuthScope> {
     let path = match path.strip_prefix("/c/").and_then(|rest| rest.split_once('/')) {
         Some((_, rest)) if rest == "api" || rest.starts_with("api/") => return Some(AuthScope::Api),
+        Some((_, "graphql")) => return Some(AuthScope::GraphQl),
         _ => path,
     };
     if path.starts_with("/api/enterprise/authentication/") {
@@ -60,11 +61,11 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
         ["graphql"] => Ok(Route::GraphQl),
         ["auth" | "health" | "version"]
         | ["auth", "test" | "token" | "logout"]
-        | ["api", "enterprise", "authentication", ..] => local_raw(request),
+        | ["api", "enterprise", "authentication", ..] => Ok(local_raw(request)),
         ["api", "enterprise", "federation", "v1", ..] => Ok(Route::Gateway(Endpoint::Federation)),
         ["api", "core", "v2", rest @ ..] => core(request, rest),
         ["api", _, _, "namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
-        ["api", ..] => local_raw(request),
+        ["api", ..] => Ok(local_raw(request)),
         _ if matches!(*request.method, Method::GET | Method::HEAD) => Ok(Route::Web),
         _ => Err(RouteError::NotFound),
     }
@@ -96,26 +97,38 @@ fn raw(request: &Request<'_>, cluster: &str) -> Result<Route, RouteError> {
     }))
 }
 
-/// Raw paths are not rewritten, but Sensu stores an entity where its *body* says, whatever the path was authorized for.
+/// Raw paths are not rewritten, but what Sensu believes of a body against its path is checked there too.
 fn raw_body_rule(method: &Method, path: &str) -> Result<BodyRule, RouteError> {
     let segments: Vec<&str> = path[1..].split('/').collect();
-    match segments.as_slice() {
-        ["api", _, _, "namespaces", ns, kind @ ("entities" | "events"), rest @ ..] if writes(method) => {
-            Ok(BodyRule::MustEqual { namespace: decode(ns)?.into_owned(), name: entity_name(kind, rest)? })
-        }
-        _ => Ok(BodyRule::Raw),
+    let ["api", _, _, "namespaces", ns, rest @ ..] = segments.as_slice() else { return Ok(BodyRule::Raw) };
+    match (must_equal(method, rest, &decode(ns)?), name_rule(method, rest)?) {
+        (None, NameRule::Any) => Ok(BodyRule::Raw),
+        (must_equal, name) => Ok(BodyRule::Checked { must_equal, name }),
     }
 }
 
-fn local_raw(request: &Request<'_>) -> Result<Route, RouteError> {
-    query::refuse_negative_limit(request.query)?;
-    Ok(Route::Forward(Forward {
+/// The namespace that a body must name, for the kinds whose namespace Sensu takes from the body.
+fn must_equal(method: &Method, rest: &[&str], namespace: &str) -> Option<String> {
+    let trusting = matches!(rest, ["entities" | "events", ..]) && writes(method);
+    trusting.then(|| namespace.to_owned())
+}
+
+fn name_rule(method: &Method, rest: &[&str]) -> Result<NameRule, RouteError> {
+    Ok(match rest {
+        ["entities", name] if writes(method) => NameRule::Equals(decode(name)?.into_owned()),
+        ["assets", ..] if writes(method) => NameRule::Components,
+        _ => NameRule::Any,
+    })
+}
+
+fn local_raw(request: &Request<'_>) -> Route {
+    Route::Forward(Forward {
         cluster: ClusterName::local(),
         target: join(request.path, request.query.unwrap_or_default()),
         prefix: None,
         body: BodyRule::Raw,
         qualify: None,
-    }))
+    })
 }
 
 /// What follows `/api/core/v2`.
@@ -136,9 +149,9 @@ fn core(request: &Request<'_>, rest: &[&str]) -> Result<Route, RouteError> {
         [kind] if get && NAMESPACED.contains(kind) => list(request, request.path, Kind::Resource, None),
         [kind] if get && CLUSTER_WIDE.contains(kind) => {
             let asked = ListQuery::parse_selection(request.query)?;
-            if asked { list(request, request.path, Kind::Resource, None) } else { local_raw(request) }
+            if asked { list(request, request.path, Kind::Resource, None) } else { Ok(local_raw(request)) }
         }
-        _ => local_raw(request),
+        _ => Ok(local_raw(request)),
     }
 }
 
@@ -149,7 +162,7 @@ fn one_namespace(request: &Request<'_>, segment: &str) -> Result<Route, RouteErr
     Ok(Route::Forward(Forward {
         target: join(&path, request.query.unwrap_or_default()),
         prefix: None,
-        body: BodyRule::Namespaced { kind: Kind::Namespace, must_equal: None, name: None },
+        body: BodyRule::Namespaced { kind: Kind::Namespace, must_equal: None, name: NameRule::Any },
         qualify: namespace.cluster.is_some().then_some(Kind::Namespace),
         cluster: namespace.cluster.unwrap_or_else(ClusterName::local),
     }))
@@ -162,12 +175,8 @@ fn namespaced(request: &Request<'_>, segment: &str, rest: &[&str]) -> Result<Rou
     if *request.method == Method::GET && is_list(rest) {
         return list(request, &path, Kind::Resource, namespace.cluster);
     }
-    let (must_equal, name) = match rest {
-        [kind @ ("entities" | "events"), rest @ ..] if writes(request.method) => {
-            (Some(namespace.namespace), entity_name(kind, rest)?)
-        }
-        _ => (None, None),
-    };
+    let must_equal = must_equal(request.method, rest, &namespace.namespace);
+    let name = name_rule(request.method, rest)?;
     Ok(Route::Forward(Forward {
         target: join(&path, request.query.unwrap_or_default()),
         prefix: None,
@@ -214,9 +223,10 @@ fn list(
 impl ListQuery {
     /// Whether `clusters=` is there at all.
     fn parse_selection(query: Option<&str>) -> Result<bool, RouteError> {
-        let asks = |pair: &str| pair == "clusters" || pair.starts_with("clusters=");
-        if query.unwrap_or_default().split('&').any(asks) {
-            return Ok(Self::parse(query)?.select.is_some());
+        for pair in pairs(query) {
+            if query::key_of(pair)? == "clusters" {
+                return Ok(true);
+            }
         }
         Ok(false)
     }
@@ -224,14 +234,6 @@ impl ListQuery {
 
 fn writes(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-/// The name that an entity's body has to have.
-fn entity_name(kind: &str, rest: &[&str]) -> Result<Option<String>, RouteError> {
-    match (kind, rest) {
-        ("entities", [name]) => Ok(Some(decode(name)?.into_owned())),
-        _ => Ok(None),
-    }
 }
 
 /// The path with its namespace segment un-qualified; `segment` must be a slice of `path`'s text.

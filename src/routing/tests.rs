@@ -113,6 +113,10 @@ fn traversal_in_any_spelling_is_refused() {
         "/api/core/v2/namespaces/a/checks/x%00",
         "/api/core/v2/namespaces/a/checks/%zz",
         "/api/core/v2/namespaces/a/checks/%ff",
+        "/c/alpha/api/core/v2/namespaces/a/%65ntities/x|",
+        "/api/core/v2/%6eamespaces/a/entities/x^",
+        "/api/core/v2/namespaces/a/entities/x{",
+        "/api/core/v2/namespaces/a/entities/\u{e4}",
     ] {
         assert_eq!(go("GET", path), Err(RouteError::Path), "{path}");
     }
@@ -153,10 +157,10 @@ const CLUSTER_WIDE_KINDS: [&str; 4] = ["users", "apikeys", "clusterroles", "clus
 #[test]
 fn the_gateways_own_parameters_are_taken_out_of_the_query() {
     let list = list(
-        "/api/core/v2/events?a=%20b&clusters=beta,alpha&limit=10&c;d&continue=xyz&partial=false&clusters=alpha",
+        "/api/core/v2/events?a=%20b&cl%75sters=beta,alpha&%6cimit=10&c=d&co%6etinue=xyz&partial=false&clusters=alpha",
     );
     assert_eq!(members(&list), ["alpha", "beta"]);
-    assert_eq!(list.target, "/api/core/v2/events?a=%20b&c;d");
+    assert_eq!(list.target, "/api/core/v2/events?a=%20b&c=d");
     assert!(list.strict);
 }
 
@@ -169,6 +173,9 @@ fn wrong_parameters_are_refused_by_name() {
         ("clusters=", RouteError::Clusters),
         ("clusters=a,,b", RouteError::Clusters),
         ("clusters=a:b", RouteError::Clusters),
+        ("%6cimit=-1", RouteError::Limit),
+        ("a;b", RouteError::Query),
+        ("a=%zz", RouteError::Query),
         ("partial=no", RouteError::Partial),
         ("clusters=gone", RouteError::NotRegistered { cluster: "gone".into() }),
     ] {
@@ -197,11 +204,13 @@ fn entity_writes_pin_the_namespace_and_name_of_the_path() {
         BodyRule::Namespaced {
             kind: Kind::Resource,
             must_equal: Some("default".into()),
-            name: Some("web-1".into())
+            name: NameRule::Equals("web-1".into())
         }
     );
     let raw = forward("POST", "/c/alpha/api/core/v2/namespaces/default/entities");
-    assert_eq!(raw.body, BodyRule::MustEqual { namespace: "default".into(), name: None });
+    assert_eq!(raw.body, BodyRule::Checked { must_equal: Some("default".into()), name: NameRule::Any });
+    let asset = forward("POST", "/c/alpha/api/core/v2/namespaces/default/assets");
+    assert_eq!(asset.body, BodyRule::Checked { must_equal: None, name: NameRule::Components });
 }
 
 #[test]
@@ -212,6 +221,7 @@ fn credentials_are_asked_for_where_sensu_asks() {
         ("/api/x/../..", Some(AuthScope::Api)),
         ("/c/alpha/api/core/v2/events", Some(AuthScope::Api)),
         ("/c/alpha/auth", None),
+        ("/c/~/graphql", Some(AuthScope::GraphQl)),
         ("/graphql", Some(AuthScope::GraphQl)),
         ("/auth/token", None),
         ("/api/enterprise/authentication/v2/oidc/token", None),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use percent_encoding::percent_decode_str;
 use tower::{Layer, Service};
 
 use super::RequestId;
@@ -46,7 +47,7 @@ pub struct AccessLog<S>(S);
 /// Written when dropped, so that a client that left is logged too.
 struct Line {
     id: RequestId,
-    method: Method,
+    method: &'static str,
     path: String,
     begun: Instant,
     status: StatusCode,
@@ -100,7 +101,7 @@ where
         let note = AccessNote::default();
         request.extensions_mut().insert(note.clone());
         let mut line = Line {
-            method: request.method().clone(),
+            method: loggable_method(request.method()),
             path: loggable_path(request.uri().path()),
             begun: Instant::now(),
             status: StatusCode::OK,
@@ -116,7 +117,7 @@ where
             line.info = note.0.get().cloned().unwrap_or_default();
             response.headers_mut().insert(X_REQUEST_ID, line.id.header());
             // No body follows, or hyper will not ask for it.
-            if response.body().is_end_stream() || line.method == Method::HEAD {
+            if response.body().is_end_stream() || line.method == "HEAD" {
                 line.end("complete");
                 return Ok(response);
             }
@@ -169,7 +170,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         tracing::info!(
             request_id = %self.id,
-            method = %self.method,
+            method = self.method,
             path = self.path,
             route = self.info.route,
             cluster = self.info.cluster.as_ref().map(ClusterName::as_str),
@@ -183,13 +184,20 @@ impl Drop for Line {
     }
 }
 
-/// The path without query, bounded, and without the name of an API key: the name is the key.
+/// The path without query, bounded, and without the name of an API key, in whatever spelling: the name is the key.
 fn loggable_path(path: &str) -> String {
-    let path = match path.find("/apikeys/") {
-        Some(at) => &path[..at + "/apikeys/".len()],
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let path = match decoded.find("apikeys/") {
+        Some(at) => &decoded[..at + "apikeys/".len()],
         None => path,
     };
     path.chars().take(MAX_PATH).collect()
+}
+
+/// The method; a client can invent one of any length.
+fn loggable_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// Longest path in a log line, in characters.
@@ -203,5 +211,9 @@ mod tests {
     fn api_keys_never_reach_the_log() {
         let path = loggable_path("/c/alpha/api/core/v2/apikeys/0d2a-secret");
         assert_eq!(path, "/c/alpha/api/core/v2/apikeys/");
+        for spelling in ["/x/%61pikeys/secret", "/x/apikeys%2Fsecret", "/x/apikey%73%2fsecret"] {
+            assert!(!loggable_path(spelling).contains("secret"), "{spelling}");
+        }
+        assert_eq!(loggable_method(&Method::from_bytes(b"AAAA").unwrap()), "other");
     }
 }

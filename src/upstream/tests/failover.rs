@@ -38,10 +38,10 @@ async fn backends_are_tried_in_order_from_the_last_good_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_are_bounded_and_each_backend_gets_one() {
+async fn every_backend_gets_one_attempt_before_a_request_fails() {
     let doors = [(1, Door::Refuses), (2, Door::Refuses), (3, Door::Refuses), (4, Door::Refuses)];
     for (retries, ports, dialed) in
-        [(2, &[1, 2, 3, 4][..], &[1, 2, 3][..]), (0, &[1, 2], &[1]), (9, &[1, 2], &[1, 2])]
+        [(2, &[1, 2, 3, 4][..], &[1, 2, 3, 4][..]), (0, &[1, 2], &[1, 2]), (9, &[1, 2], &[1, 2])]
     {
         let (net, _peers) = Net::new(doors);
         let client = client(&net, Config { retries, ..Config::default() }, ports);

@@ -1,0 +1,208 @@
+//! Clients that take nothing must not hold what belongs to all.
+//!
+//! hyper asks for a body's next frame only when the client has room for it, so a body cannot notice by itself that
+//! nobody asks any more; a task beside it can.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::task::AbortHandle;
+
+use crate::{error::BoxError, wire::Body};
+
+/// Reads a short body to its end, and watches over a longer one.
+///
+/// # Errors
+/// Those of the body, while nothing has been sent yet.
+pub(super) async fn guard(mut body: Body) -> Result<Body, BoxError> {
+    if body.is_end_stream() || body.as_full().is_some() {
+        return Ok(body);
+    }
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|length| length > SHORT as u64) {
+        return Ok(Body::boxed(Guarded::new(BytesMut::new(), body)));
+    }
+    let mut start = BytesMut::new();
+    while start.len() <= SHORT {
+        let Some(frame) = body.frame().await else { return Ok(Body::full(start.freeze())) };
+        let Ok(data) = frame?.into_data() else { continue };
+        if start.is_empty() && body.is_end_stream() {
+            return Ok(Body::full(data));
+        }
+        start.extend_from_slice(&data);
+    }
+    Ok(Body::boxed(Guarded::new(start, body)))
+}
+
+/// A body that is dropped when nobody asks for its next frame.
+struct Guarded {
+    shared: Arc<Mutex<Shared>>,
+    size: SizeHint,
+    watchdog: AbortHandle,
+}
+
+struct Shared {
+    start: Option<Bytes>,
+    /// Gone when the client has been given up.
+    body: Option<Body>,
+    /// How often the client's side has asked.
+    asked: u64,
+    /// It waits for the cluster, not the cluster for it.
+    waiting: bool,
+}
+
+/// The client took nothing of its answer for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the client took nothing for {} s", STALLED.as_secs())]
+struct Stalled;
+
+// === impl Guarded ===
+
+impl Guarded {
+    fn new(start: BytesMut, body: Body) -> Self {
+        let mut size = body.size_hint();
+        if let Some(exact) = size.exact() {
+            size = SizeHint::with_exact(exact + start.len() as u64);
+        }
+        let start = (!start.is_empty()).then(|| start.freeze());
+        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), asked: 0, waiting: false }));
+        let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
+        Self { shared, size, watchdog }
+    }
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut shared = lock(&self.shared);
+        shared.asked += 1;
+        if let Some(start) = shared.start.take() {
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        let Some(body) = &mut shared.body else { return Poll::Ready(Some(Err(Stalled.into()))) };
+        let polled = Pin::new(body).poll_frame(cx);
+        shared.waiting = polled.is_pending();
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Exact only at the start, which is when the head is written.
+        self.size
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.watchdog.abort();
+    }
+}
+
+/// Gives the body up after a whole interval in which nobody asked for a frame that was there.
+async fn watch(shared: Arc<Mutex<Shared>>) {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(STALLED).await;
+        let mut shared = lock(&shared);
+        if shared.asked == seen && !shared.waiting {
+            shared.body = None;
+            shared.start = None;
+            return;
+        }
+        seen = shared.asked;
+    }
+}
+
+/// Taken by the connection and, every [`STALLED`], by the watchdog of the same thread: never contended.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A body up to this size is read at once. Sensu's single objects are far below.
+const SHORT: usize = 64 * 1024;
+
+/// How long a client may take nothing.
+const STALLED: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    struct Live(mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Live {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    fn piece() -> Bytes {
+        vec![b'x'; 40 * 1024].into()
+    }
+
+    #[tokio::test]
+    async fn a_short_body_is_whole_before_its_head_goes_out() {
+        let (sender, receiver) = mpsc::channel(4);
+        sender.send(Bytes::from_static(b"a")).await.unwrap();
+        sender.send(Bytes::from_static(b"b")).await.unwrap();
+        drop(sender);
+        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        assert_eq!(body.as_full(), Some(&b"ab"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_arrives_unchanged() {
+        let (sender, receiver) = mpsc::channel(8);
+        for _ in 0..5 {
+            sender.send(piece()).await.unwrap();
+        }
+        drop(sender);
+        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 5 * piece().len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_for_nothing_lets_go_of_the_cluster() {
+        let (sender, receiver) = mpsc::channel(8);
+        for _ in 0..5 {
+            sender.send(piece()).await.unwrap();
+        }
+        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        tokio::time::sleep(2 * STALLED + Duration::from_secs(1)).await;
+        assert!(sender.is_closed());
+        assert!(body.collect().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_waits_for_the_cluster_is_not_given_up() {
+        let (sender, receiver) = mpsc::channel(8);
+        for _ in 0..2 {
+            sender.send(piece()).await.unwrap();
+        }
+        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let reading = tokio::spawn(body.collect());
+        tokio::time::sleep(10 * STALLED).await;
+        sender.send(piece()).await.unwrap();
+        drop(sender);
+        assert_eq!(reading.await.unwrap().unwrap().to_bytes().len(), 3 * piece().len());
+    }
+}
