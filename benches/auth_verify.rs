@@ -1,4 +1,14 @@
-//! What a bearer token costs: verified, and found in the cache.
+//! What a bearer token costs: verified, and found in the cache. From the header map to the caller.
+//!
+//! 2026-11-24, 2 vCPUs of an AMD EPYC, other builds running beside it (so compare, do not quote), rustc 1.95,
+//! optimized without LTO; medians, a token of ten groups under one key:
+//!
+//! | alg | verified | cached |
+//! |---|---|---|
+//! | ES256 | 101 µs | 0.75 µs |
+//! | ES384 | 378 µs | 0.82 µs |
+//!
+//! The bare signature check of aws-lc-rs, under a key parsed beforehand, took 93 µs of the ES256 figure.
 
 use std::{hint::black_box, sync::Arc};
 

@@ -1,6 +1,47 @@
 //! fedgate: a federation gateway in front of several Sensu Go clusters.
 //!
-//! (The picture of a request's life and the table of layers are filled in with the modules.)
+//! One process verifies the tokens that the clusters' shared key signs, routes each request to the cluster that it
+//! names, and merges lists from all of them.
+//!
+//! # The life of a request
+//!
+//! ```text
+//!  client
+//!    │ TCP
+//!    ▼
+//!  listener   accept ─ connection limit ─ TLS ─ HTTP/1.1 or HTTP/2        one deadline to the first head
+//!    ▼
+//!  app::stack (one page, outermost first)
+//!    access log   request id; one line when the answer has ended
+//!    cors         preflights, when origins are configured
+//!    rescue       every error below → one reply                           the only error → HTTP place
+//!    guard        Host, header count, aliasing header names
+//!    auth         token → Caller                                          cached verification
+//!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
+//!    ├─ Gateway   /livez, /readyz
+//!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
+//!    └─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//! ```
+//!
+//! # How it runs
+//!
+//! One worker thread per core, each with a current-thread runtime, its own listening socket, service stack and upstream
+//! pools: a request never changes threads. The control plane (signals, reload, admin listener) has a runtime of its own
+//! on the main thread. Between them are only immutable snapshots and atomics.
+//!
+//! # Layers
+//!
+//! Imports point down only; `tests/layering.rs` is the law.
+//!
+//! | Layer | Modules |
+//! |---|---|
+//! | 0 | [`types`], [`error`], [`wire`] |
+//! | 1 | [`telemetry`] |
+//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`] |
+//! | 3 | [`fanout`] |
+//! | 5 | [`config`], [`sim`] |
+//! | 6 | [`app`] |
+//! | 7 | [`cli`] |
 
 pub mod app;
 pub mod auth;

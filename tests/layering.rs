@@ -37,7 +37,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "listener",
             "fanout",
             "config",
-            "sim",
         ],
     ),
     ("cli", &["types", "error", "wire", "telemetry", "config", "auth", "listener", "upstream", "app", "sim"]),

@@ -42,7 +42,9 @@ impl Admin {
     > + Clone
     + Send
     + 'static {
-        service_fn(move |request: Request<Incoming>| ready(Ok(self.answer(request.method(), request.uri().path()))))
+        service_fn(move |request: Request<Incoming>| {
+            ready(Ok(self.answer(request.method(), request.uri().path())))
+        })
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -50,9 +52,8 @@ impl Admin {
             return wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
         match path {
-            "/livez" => wire::text(StatusCode::OK, "ok\n"),
             "/readyz" if *self.phase.borrow() >= Phase::Announcing => not_ready(),
-            "/readyz" => wire::text(StatusCode::OK, "ok\n"),
+            "/livez" | "/readyz" => wire::text(StatusCode::OK, "ok\n"),
             "/metrics" => wire::text(StatusCode::OK, self.metrics()),
             _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
         }
@@ -93,17 +94,24 @@ impl Admin {
             ],
         );
         let clusters = self.clusters.borrow().len() as u64;
-        family("fedgate_registry_clusters", "gauge", "Registered clusters, the local one included.", &[(
-            "", clusters,
-        )]);
-        family("fedgate_fanouts_in_flight", "gauge", "Lists over several clusters in work.", &[(
-            "",
-            self.fan_outs.in_flight() as u64,
-        )]);
-        family("fedgate_fanout_buffered_bytes", "gauge", "Bytes of lists held in memory.", &[(
-            "",
-            self.fan_outs.buffered_bytes() as u64,
-        )]);
+        family(
+            "fedgate_registry_clusters",
+            "gauge",
+            "Registered clusters, the local one included.",
+            &[("", clusters)],
+        );
+        family(
+            "fedgate_fanouts_in_flight",
+            "gauge",
+            "Lists over several clusters in work.",
+            &[("", self.fan_outs.in_flight() as u64)],
+        );
+        family(
+            "fedgate_fanout_buffered_bytes",
+            "gauge",
+            "Bytes of lists held in memory.",
+            &[("", self.fan_outs.buffered_bytes() as u64)],
+        );
         text
     }
 }

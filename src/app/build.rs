@@ -86,8 +86,8 @@ impl Server {
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let (clusters, clusters_seen) = watch::channel(snapshot);
-        let connect =
-            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let (certificates, certificates_seen) = watch::channel(0);
+        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
         let shared = Shared {
             settings: Arc::new(settings(root)),
             listener: listener_config(root),
@@ -99,9 +99,19 @@ impl Server {
             connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
             allowed_origins: root.cors.allowed_origins.clone().into(),
             clusters: clusters_seen,
+            certificates: certificates_seen,
             phase: phase_seen,
         };
-        let reloader = Reloader::new(root.clone(), source, authenticator, tls, tls_configs, clusters, logs);
+        let reloader = Reloader::new(
+            root.clone(),
+            source,
+            authenticator,
+            tls,
+            tls_configs,
+            clusters,
+            certificates,
+            logs,
+        );
         Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), reloader })
     }
 

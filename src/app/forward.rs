@@ -7,10 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
-    request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request::Parts};
 use http_body::{Body as HttpBody, Frame};
 
 use super::body::shape;
@@ -33,7 +30,11 @@ pub(super) struct Target<'a> {
 /// The head that a cluster gets: the client's, less what was between client and gateway.
 ///
 /// `Host` stays the gateway's own, so that the `iss` of tokens, which clients refresh at, points back at it.
-pub(super) fn request(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> Result<Request<()>, RouteError> {
+pub(super) fn request(
+    parts: &Parts,
+    target: &Target<'_>,
+    trusted: &[Cidr],
+) -> Result<Request<()>, RouteError> {
     let mut headers = parts.headers.clone();
     names::strip_hop_by_hop(&mut headers);
     for name in [header::CONTENT_LENGTH, header::EXPECT, header::FORWARDED, names::FEDGATE_PARTIAL] {
@@ -59,7 +60,8 @@ pub(super) fn request(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> R
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host`. A client's own are dropped unless it is a trusted proxy.
 fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[Cidr]) {
-    let (peer, tls) = connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
+    let (peer, tls) =
+        connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
     let trusted = trusted.iter().any(|range| range.contains(peer));
     let chain = headers.get(names::X_FORWARDED_FOR).filter(|_| trusted).and_then(|v| v.to_str().ok());
     let chain = chain.map_or_else(|| peer.to_string(), |chain| format!("{chain}, {peer}"));
@@ -83,7 +85,11 @@ fn plain_ip(ip: IpAddr) -> IpAddr {
 }
 
 /// A cluster's answer as the client gets it.
-pub(super) fn response(mut response: Response<Body>, route: &Forward, cluster: &ClusterName) -> Response<Body> {
+pub(super) fn response(
+    mut response: Response<Body>,
+    route: &Forward,
+    cluster: &ClusterName,
+) -> Response<Body> {
     *response.version_mut() = Version::default();
     names::strip_hop_by_hop(response.headers_mut());
     if let Some(prefix) = &route.prefix {
@@ -176,7 +182,12 @@ mod tests {
     #[test]
     fn a_clients_own_forwarding_headers_are_dropped() {
         let parts = parts(
-            &[("host", "gw"), ("x-forwarded-for", "10.9.9.9"), ("x-forwarded-proto", "ftp"), ("forwarded", "for=1")],
+            &[
+                ("host", "gw"),
+                ("x-forwarded-for", "10.9.9.9"),
+                ("x-forwarded-proto", "ftp"),
+                ("forwarded", "for=1"),
+            ],
             "[::ffff:192.0.2.7]:999",
         );
         let sent = request(&parts, &TARGET, &[]).unwrap();
@@ -200,7 +211,13 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_and_those_that_connection_names_stay_here() {
         let parts = parts(
-            &[("host", "gw"), ("connection", "upgrade, x-private"), ("upgrade", "websocket"), ("x-private", "1"), ("te", "trailers")],
+            &[
+                ("host", "gw"),
+                ("connection", "upgrade, x-private"),
+                ("upgrade", "websocket"),
+                ("x-private", "1"),
+                ("te", "trailers"),
+            ],
             "192.0.2.7:999",
         );
         let sent = request(&parts, &TARGET, &[]).unwrap();

@@ -31,6 +31,9 @@ pub enum GuardError {
     /// A name such as `X_Forwarded_For`, which some servers take for the one with hyphens.
     #[error("a header name with underscores could be taken for another one; write it with hyphens")]
     Alias,
+    /// A transfer coding other than `chunked`, which somebody behind might read differently (RFC 9112 §6.1).
+    #[error("the only transfer coding that is supported is chunked")]
+    TransferCoding,
     /// More header fields than `limits.headers`.
     #[error("too many header fields")]
     TooMany,
@@ -86,6 +89,12 @@ fn check(uri: &Uri, headers: &HeaderMap, max_headers: usize) -> Result<(), Guard
         (None, None, Some(authority)) if !authority.as_str().contains('@') => {}
         _ => return Err(GuardError::Host),
     }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+    {
+        return Err(GuardError::TransferCoding);
+    }
     let aliases = |name: &str| name.contains('_') && is_meaningful(&name.replace('_', "-"));
     if headers.keys().any(|name| aliases(name.as_str())) { Err(GuardError::Alias) } else { Ok(()) }
 }
@@ -98,8 +107,18 @@ fn is_host(value: &[u8]) -> bool {
 fn is_meaningful(name: &str) -> bool {
     matches!(
         name,
-        "authorization" | "connection" | "content-length" | "content-type" | "expect" | "forwarded" | "host"
-            | "transfer-encoding" | "upgrade" | "via" | "x-real-ip" | "x-request-id"
+        "authorization"
+            | "connection"
+            | "content-length"
+            | "content-type"
+            | "expect"
+            | "forwarded"
+            | "host"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-real-ip"
+            | "x-request-id"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("fedgate-")
         || name.starts_with("sensu-")
@@ -115,9 +134,11 @@ impl Classify for GuardError {
     fn reply(&self) -> Reply {
         let status = match self {
             Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Host | Self::Alias => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Alias | Self::TransferCoding => StatusCode::BAD_REQUEST,
         };
-        Reply::router(status, 1, self.to_string())
+        let mut reply = Reply::router(status, 1, self.to_string());
+        reply.close = matches!(self, Self::TransferCoding);
+        reply
     }
 }
 
@@ -137,10 +158,30 @@ mod tests {
     fn exactly_one_well_formed_host_is_needed() {
         let uri = Uri::from_static("/x");
         assert_eq!(check(&uri, &headers(&[("host", "gw.example.com:8080")]), 100), Ok(()));
-        for bad in [&[][..], &[("host", "a"), ("host", "a")], &[("host", "u@a")], &[("host", "a/b")], &[("host", "")]] {
+        for bad in [
+            &[][..],
+            &[("host", "a"), ("host", "a")],
+            &[("host", "u@a")],
+            &[("host", "a/b")],
+            &[("host", "")],
+        ] {
             assert_eq!(check(&uri, &headers(bad), 100), Err(GuardError::Host), "{bad:?}");
         }
         assert_eq!(check(&Uri::from_static("https://a/x"), &HeaderMap::new(), 100), Ok(()));
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        let uri = Uri::from_static("/x");
+        let with = |pairs: &[(&'static str, &'static str)]| {
+            check(&uri, &headers(&[&[("host", "a")], pairs].concat()), 100)
+        };
+        assert_eq!(with(&[("transfer-encoding", "Chunked")]), Ok(()));
+        for bad in ["gzip, chunked", "chunked, chunked", "xchunked", "identity"] {
+            assert_eq!(with(&[("transfer-encoding", bad)]), Err(GuardError::TransferCoding), "{bad}");
+        }
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(with(&twice), Err(GuardError::TransferCoding));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) struct Reloader {
     tls: Option<ServerTls>,
     tls_configs: Arc<TlsConfigs>,
     clusters: watch::Sender<Arc<Snapshot>>,
+    /// Counts changes of the clusters' certificates.
+    certificates: watch::Sender<u64>,
     logs: LogHandle,
 }
 
@@ -50,6 +52,10 @@ type Stamp = Option<(SystemTime, u64)>;
 // === impl Reloader ===
 
 impl Reloader {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing that a reload touches; built in one place"
+    )]
     pub(super) fn new(
         current: Root,
         source: Option<Source>,
@@ -57,9 +63,10 @@ impl Reloader {
         tls: Option<ServerTls>,
         tls_configs: Arc<TlsConfigs>,
         clusters: watch::Sender<Arc<Snapshot>>,
+        certificates: watch::Sender<u64>,
         logs: LogHandle,
     ) -> Self {
-        Self { current, source, authenticator, tls, tls_configs, clusters, logs }
+        Self { current, source, authenticator, tls, tls_configs, clusters, certificates, logs }
     }
 
     /// Runs for ever.
@@ -110,8 +117,12 @@ impl Reloader {
         if let Some((tls, (cert, key))) = self.tls.as_ref().zip(root.listen.tls()) {
             tls.reload(cert, key).map_err(|e| e.to_string())?;
         }
-        for error in self.tls_configs.reload() {
+        let certificates = self.tls_configs.reload();
+        for error in certificates.failed {
             tracing::error!(%error, "a cluster's certificate files cannot be used; the old ones stay");
+        }
+        if certificates.changed {
+            self.certificates.send_modify(|generation| *generation += 1);
         }
         self.authenticator.reload(keys);
         self.clusters.send_if_modified(|current| {
@@ -131,7 +142,9 @@ impl Reloader {
                 &self.current.limits,
             );
         if needs_restart {
-            tracing::warn!("changes to listen, admin, fan-out, upstream and limits take effect at the next start");
+            tracing::warn!(
+                "changes to listen, admin, fan-out, upstream and limits take effect at the next start"
+            );
         }
         Ok(())
     }

@@ -66,7 +66,10 @@ where
     }
 }
 
-fn respond(error: &(dyn std::error::Error + Send + Sync + 'static), id: Option<&RequestId>) -> Response<Body> {
+fn respond(
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+    id: Option<&RequestId>,
+) -> Response<Body> {
     let Some(known) = classify(error) else {
         log(ErrorKind::Internal, error, id);
         return wire::reply(&internal());
@@ -96,12 +99,15 @@ fn log(kind: ErrorKind, error: &(dyn std::error::Error + 'static), id: Option<&R
         ErrorKind::Client => tracing::debug!(request_id, %error, "request refused"),
         ErrorKind::Overload => tracing::warn!(request_id, %error, "request refused"),
         ErrorKind::Upstream => tracing::warn!(request_id, error = Chain(error).to_string(), "cluster failed"),
-        ErrorKind::Internal => tracing::error!(request_id, error = Chain(error).to_string(), "internal error"),
+        ErrorKind::Internal => {
+            tracing::error!(request_id, error = Chain(error).to_string(), "internal error");
+        }
     }
 }
 
 fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response<Body> {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref().cloned());
     tracing::error!(request_id = id.map(tracing::field::display), text, "a request panicked");
     wire::reply(&internal())
 }

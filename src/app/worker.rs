@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) connections: Arc<Semaphore>,
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
+    pub(super) certificates: watch::Receiver<u64>,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -67,12 +68,21 @@ fn gateway(shared: &Shared) -> (Gateway, tokio::task::JoinHandle<()>) {
         Arc::clone(&shared.fan_outs),
         shared.phase.clone(),
     );
+    let mut certificates = shared.certificates.clone();
     let following = tokio::spawn(async move {
-        while updates.changed().await.is_ok() {
-            let snapshot = Arc::clone(&updates.borrow_and_update());
-            // Connections first: what routing names must be reachable.
-            upstream.apply(&snapshot);
-            clusters.store(snapshot);
+        loop {
+            tokio::select! {
+                Ok(()) = updates.changed() => {
+                    let snapshot = Arc::clone(&updates.borrow_and_update());
+                    // Connections first: what routing names must be reachable.
+                    upstream.apply(&snapshot);
+                    clusters.store(snapshot);
+                }
+                // A connection in constant use would outlive the certificate that it was opened with.
+                Ok(()) = certificates.changed() => upstream.renew(),
+                // The control plane is gone.
+                else => return,
+            }
         }
     });
     (gateway, following)

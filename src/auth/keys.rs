@@ -73,7 +73,7 @@ impl PublicKey {
     pub fn from_der(der: &[u8]) -> Option<Self> {
         CURVES.into_iter().find_map(|curve| {
             let parsed = ParsedPublicKey::new(curve.verification(), der).ok()?;
-            // Kept as SPKI: a bare point would be validated anew, at a point multiplication, on every use.
+            // Whatever form it came in, it is kept as SPKI.
             let spki = parsed.as_der().ok()?;
             Some(Self { curve, key: DecodingKey::from_ec_der(spki.as_ref()) })
         })

@@ -80,7 +80,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // A verification keeps this thread for less than the hand-over to another one would be worth.
+        // In place: a fraction of a millisecond, once for each token, like the signature of a TLS handshake.
         if let Some(scope) = (self.scope_of)(request.uri()) {
             match self.authenticator.authenticate(request.headers(), scope) {
                 Ok(caller) => {

@@ -50,7 +50,8 @@ async fn check(root: &Root) -> Vec<Row> {
     let snapshot = root.snapshot();
     let broken = tls.prepare(&snapshot);
     for cluster in snapshot.iter() {
-        let bad_files = broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
+        let bad_files =
+            broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
         for backend in &cluster.backends {
             let result = match &bad_files {
                 Some(error) => Err(error.clone()),
@@ -79,8 +80,10 @@ async fn version(
     manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
     let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
     let host = format!("{}:{}", backend.host, backend.port);
-    let request =
-        Request::get("/version").header("host", host).body(Bytes::new()).map_err(|error| error.to_string())?;
+    let request = Request::get("/version")
+        .header("host", host)
+        .body(Bytes::new())
+        .map_err(|error| error.to_string())?;
     let response = client.send(request).await.map_err(|error| chain(&error))?;
     if response.status() != StatusCode::OK {
         return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));

@@ -27,6 +27,9 @@ const ADMIN_PORT: u16 = 9180;
 /// How often the simulated events change.
 const TICK: Duration = Duration::from_secs(2);
 
+/// The clusters' names and where they listen.
+type Addresses = Vec<(&'static str, SocketAddr)>;
+
 /// A directory that goes away with the demo.
 struct Scratch(PathBuf);
 
@@ -34,7 +37,8 @@ struct Scratch(PathBuf);
 pub(super) async fn run(port: u16) -> Result<(), Failure> {
     // Errors only: the terminal belongs to the instructions.
     let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
-    let keys = SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
+    let keys =
+        SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
     let keys = Arc::new(keys);
     let scratch = Scratch::new().map_err(|error| Failure::new(1, format!("cannot write to {error}")))?;
     let key_file = scratch.0.join("jwt_public.pem");
@@ -59,13 +63,18 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
 fn start_clusters(
     keys: &Arc<SharedKeys>,
     mut stopped: watch::Receiver<()>,
-) -> Result<(thread::JoinHandle<()>, Vec<(&'static str, SocketAddr)>), Failure> {
+) -> Result<(thread::JoinHandle<()>, Addresses), Failure> {
     let mut clusters = Vec::new();
     let mut addresses = Vec::new();
     for (seed, (name, port)) in (1..).zip(CLUSTERS) {
         let socket = bind_or_free(port, name)?;
         let address = socket.local_addr().map_err(|error| Failure::new(1, error))?;
-        let sensu = Sensu::new(Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() });
+        let sensu = Sensu::new(Options {
+            name: name.to_owned(),
+            keys: Arc::clone(keys),
+            tls: false,
+            ..Options::default()
+        });
         sensu.seed_demo(seed);
         addresses.push((name, address));
         clusters.push((sensu, socket));

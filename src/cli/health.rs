@@ -36,8 +36,12 @@ impl Health {
         };
         match control_runtime()?.block_on(asked) {
             Ok(StatusCode::OK) => Ok(()),
-            Ok(status) => Err(Failure::new(UNAVAILABLE, format!("the gateway at {address} is not ready: {status}"))),
-            Err(error) => Err(Failure::new(UNAVAILABLE, format!("cannot ask the gateway at {address}: {error}"))),
+            Ok(status) => {
+                Err(Failure::new(UNAVAILABLE, format!("the gateway at {address} is not ready: {status}")))
+            }
+            Err(error) => {
+                Err(Failure::new(UNAVAILABLE, format!("cannot ask the gateway at {address}: {error}")))
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn answer(merge: Merge, strict: bool, api_key: bool) -> Response<Body
         list(merge)
     };
     let headers = response.headers_mut();
-    headers.insert(names::FEDGATE_COMPLETE, HeaderValue::from_static(if complete { "true" } else { "false" }));
+    headers
+        .insert(names::FEDGATE_COMPLETE, HeaderValue::from_static(if complete { "true" } else { "false" }));
     headers.insert(names::FEDGATE_CLUSTERS, clusters);
     response
 }
@@ -74,9 +75,9 @@ fn failure(failures: &[(ClusterName, Failure)], members: usize) -> Response<Body
     let timeouts = failures.iter().all(|(_, failure)| *failure == Failure::Timeout);
     let status = if timeouts { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     let message = if failures.len() == members {
-        "no cluster answered".to_owned()
+        "no cluster answered with a list".to_owned()
     } else {
-        format!("{} of {members} clusters did not answer, and a partial list was refused", failures.len())
+        format!("{} of {members} clusters failed, and a partial list was not wanted", failures.len())
     };
     let clusters: serde_json::Map<String, serde_json::Value> =
         failures.iter().map(|(name, failure)| (name.to_string(), failure.as_str().into())).collect();

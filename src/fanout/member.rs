@@ -34,8 +34,8 @@ pub(super) enum Event {
     Opened(Reader),
     /// Some of the body, rewritten.
     Chunk(Reader, Bytes),
-    /// The end of the body, with the last bytes.
-    End(Bytes),
+    /// The end of the body, with the last bytes, and how many were read in all.
+    End(Bytes, u64),
     /// The namespaces list of a user who may see none: an empty list (Sensu behaviour: a 500).
     Nothing,
     /// An answer that is no list.
@@ -89,7 +89,12 @@ enum State {
 }
 
 /// Sends the request to a member; the step ends with its head.
-pub(super) fn open(index: usize, member: Arc<dyn Member>, request: &Request<()>, shape: Shape) -> (Step, Abort) {
+pub(super) fn open(
+    index: usize,
+    member: Arc<dyn Member>,
+    request: &Request<()>,
+    shape: Shape,
+) -> (Step, Abort) {
     let mut copy = Request::new(Bytes::new());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
@@ -114,7 +119,9 @@ async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Eve
         let rewriter = Rewriter::new(shape, Some(name), qualify, Brackets::Strip);
         return Event::Opened(Reader { body, rewriter, read: 0 });
     }
-    let Ok(body) = read_limited(body, MAX_REFUSAL).await else { return Event::Failed(Failure::of_status(parts.status)) };
+    let Ok(body) = read_limited(body, MAX_REFUSAL).await else {
+        return Event::Failed(Failure::of_status(parts.status));
+    };
     if shape == Shape::Namespace
         && parts.status == StatusCode::INTERNAL_SERVER_ERROR
         && memchr::memmem::find(&body, b"request unauthorized").is_some()
@@ -142,6 +149,7 @@ fn failure_of(error: &upstream::Error) -> Failure {
         "timeout" => Failure::Timeout,
         "tls" => Failure::Tls,
         "unreachable" => Failure::Unreachable,
+        "bad-body" => Failure::BadBody,
         _ => Failure::ServerError,
     }
 }
@@ -166,7 +174,7 @@ impl Reader {
                 Some(Err(error)) => return Event::Failed(body_failure(&*error)),
                 None => {
                     return match self.rewriter.finish(&mut out) {
-                        Ok(()) => Event::End(out.freeze()),
+                        Ok(()) => Event::End(out.freeze(), self.read),
                         Err(_) => Event::Failed(Failure::BadBody),
                     };
                 }
@@ -277,15 +285,14 @@ impl Slot {
     pub(super) fn take(&mut self, event: Event, limits: Limits) {
         match event {
             Event::Opened(reader) => self.reader = Some(reader),
+            Event::Chunk(Reader { read, .. }, _) | Event::End(_, read) if read > limits.max_member => {
+                self.fail(Failure::TooLarge);
+            }
             Event::Chunk(reader, bytes) => {
-                if reader.read > limits.max_member_bytes {
-                    self.fail(Failure::TooLarge);
-                    return;
-                }
                 self.reader = Some(reader);
                 self.keep(bytes);
             }
-            Event::End(bytes) => {
+            Event::End(bytes, _) => {
                 self.keep(bytes);
                 self.complete();
             }

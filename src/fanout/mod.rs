@@ -74,7 +74,11 @@ pub enum Candidate {
 ///
 /// # Errors
 /// [`Overloaded`] when too many fan-outs are in flight. Everything a member does wrong is part of the answer.
-pub async fn fan_out(config: &Config, shared: &Arc<Shared>, query: Query) -> Result<Response<Body>, Overloaded> {
+pub async fn fan_out(
+    config: &Config,
+    shared: &Arc<Shared>,
+    query: Query,
+) -> Result<Response<Body>, Overloaded> {
     let ticket = shared.begin()?;
     let Query { members, request, shape, strict, api_key } = query;
     let mut merge = Merge::start(config, members, &request, shape, ticket);
@@ -93,9 +97,9 @@ struct Merge {
 /// The bounds that reading obeys.
 #[derive(Clone, Copy)]
 struct Limits {
-    buffer_bytes: usize,
-    read_ahead_bytes: usize,
-    max_member_bytes: u64,
+    hold_back: usize,
+    read_ahead: usize,
+    max_member: u64,
 }
 
 // === impl Merge ===
@@ -109,9 +113,9 @@ impl Merge {
         ticket: shared::Ticket,
     ) -> Self {
         let limits = Limits {
-            buffer_bytes: config.buffer_bytes,
-            read_ahead_bytes: config.read_ahead_bytes,
-            max_member_bytes: config.max_member_bytes,
+            hold_back: config.buffer_bytes,
+            read_ahead: config.read_ahead_bytes,
+            max_member: config.max_member_bytes,
         };
         let mut merge =
             Self { slots: Vec::with_capacity(members.len()), steps: FuturesUnordered::new(), ticket, limits };
@@ -165,18 +169,21 @@ impl Merge {
         } else {
             self.ticket.release(before - after);
         }
-        slot.decide(self.limits.buffer_bytes, self.ticket.exhausted());
-        self.read_on(index);
+        // Asked once: a member that is neither decided nor read on, because the answer changed between two looks at
+        // what other workers hold, would wait for its deadline.
+        let exhausted = self.ticket.exhausted();
+        slot.decide(self.limits.hold_back, exhausted);
+        self.read_on(index, exhausted);
     }
 
     /// Starts the member's next read, if it may have more in memory.
-    fn read_on(&mut self, index: usize) {
-        let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.buffer_bytes)).sum();
+    fn read_on(&mut self, index: usize, exhausted: bool) {
+        let ahead: usize = self.slots.iter().map(|slot| slot.ahead(self.limits.hold_back)).sum();
         let slot = &mut self.slots[index];
-        let own_share = slot.buffered() <= self.limits.buffer_bytes;
-        let room = own_share || ahead < self.limits.read_ahead_bytes;
+        let own_share = slot.buffered() <= self.limits.hold_back;
+        let room = own_share || ahead < self.limits.read_ahead;
         // A member with nothing buffered may always read, or the one whose turn it is could starve.
-        if (slot.buffered() == 0 || (room && !self.ticket.exhausted()))
+        if (slot.buffered() == 0 || (room && !exhausted))
             && let Some((step, abort)) = slot.next_step(index)
         {
             slot.reading(abort);
@@ -185,7 +192,7 @@ impl Merge {
     }
 
     fn any_failed(&self) -> Option<Failure> {
-        self.slots.iter().find_map(|slot| slot.late_failure())
+        self.slots.iter().find_map(Slot::late_failure)
     }
 }
 

@@ -80,10 +80,7 @@ pub(super) fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderVal
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-fn render<'a>(
-    outcomes: impl Iterator<Item = &'a (&'a ClusterName, Outcome)>,
-    total: usize,
-) -> String {
+fn render<'a>(outcomes: impl Iterator<Item = &'a (&'a ClusterName, Outcome)>, total: usize) -> String {
     let mut text = String::new();
     for (written, (name, outcome)) in outcomes.enumerate() {
         let separator = if written == 0 { "" } else { ", " };

@@ -14,7 +14,7 @@ use crate::error::BoxError;
 
 /// A list that is all there.
 pub(super) struct Chunks {
-    chunks: VecDeque<Bytes>,
+    waiting: VecDeque<Bytes>,
     left: u64,
     ticket: Ticket,
 }
@@ -41,9 +41,9 @@ struct Cut(Failure);
 // === impl Chunks ===
 
 impl Chunks {
-    pub(super) fn new(chunks: VecDeque<Bytes>, ticket: Ticket) -> Self {
-        let left = chunks.iter().map(|c| c.len() as u64).sum();
-        Self { chunks, left, ticket }
+    pub(super) fn new(waiting: VecDeque<Bytes>, ticket: Ticket) -> Self {
+        let left = waiting.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { waiting, left, ticket }
     }
 }
 
@@ -55,14 +55,14 @@ impl Body for Chunks {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(chunk) = self.chunks.pop_front() else { return Poll::Ready(None) };
+        let Some(chunk) = self.waiting.pop_front() else { return Poll::Ready(None) };
         self.left -= chunk.len() as u64;
         self.ticket.release(chunk.len());
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.chunks.is_empty()
+        self.waiting.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -117,7 +117,8 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
             writer.in_member = false;
             current += 1;
             if current < merge.slots.len() {
-                merge.read_on(current);
+                let exhausted = merge.ticket.exhausted();
+                merge.read_on(current, exhausted);
             }
             continue;
         }
@@ -144,8 +145,9 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
 impl Merge {
     /// Reads on wherever the bytes that just left have made room.
     fn refill(&mut self) {
+        let exhausted = self.ticket.exhausted();
         for index in 0..self.slots.len() {
-            self.read_on(index);
+            self.read_on(index, exhausted);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Sixty-four bytes at a time: where quotes and brackets stand, as bit masks (bit n = byte n).
 //!
-//! The masks come from SSE2, which every x86-64 has, and from plain 64-bit arithmetic elsewhere.
+//! `wide` gives the vector instructions that a target always has (SSE2, NEON) as safe functions, and plain
+//! code elsewhere; `std`'s own are unsafe to call from ordinary code.
+
+use wide::u8x16;
 
 /// Bytes per block.
 pub(super) const BLOCK: usize = 64;
@@ -34,6 +37,8 @@ pub(super) struct Block {
     pub(super) brackets: u64,
     /// Bytes inside strings, opening quotes included, closing ones not.
     pub(super) inside: u64,
+    /// Backslashes outside strings, where JSON has none.
+    pub(super) stray: u64,
 }
 
 // === impl Marks ===
@@ -43,9 +48,12 @@ impl Marks {
     #[inline]
     pub(super) fn of(block: &[u8; BLOCK]) -> Self {
         Self {
-            quotes: mask(block, |byte| byte == b'"'),
-            backslashes: mask(block, |byte| byte == b'\\'),
-            brackets: mask(block, |byte| byte | 0x20 == b'{' || byte | 0x20 == b'}'),
+            quotes: mask(block, |lane| lane.simd_eq(u8x16::splat(b'"'))),
+            backslashes: mask(block, |lane| lane.simd_eq(u8x16::splat(b'\\'))),
+            brackets: mask(block, |lane| {
+                let lane = lane | u8x16::splat(0x20);
+                lane.simd_eq(u8x16::splat(b'{')) | lane.simd_eq(u8x16::splat(b'}'))
+            }),
         }
     }
 }
@@ -66,7 +74,7 @@ impl Strings {
         let inside = prefix_xor(quotes) ^ self.inside;
         // Bit 63 smeared over the whole word.
         self.inside = 0_u64.wrapping_sub(inside >> 63);
-        Block { quotes, brackets: marks.brackets & !inside, inside }
+        Block { quotes, brackets: marks.brackets & !inside, inside, stray: marks.backslashes & !inside }
     }
 
     /// The bytes that a backslash before them escapes. A run of backslashes escapes what follows it when its
@@ -102,21 +110,17 @@ const fn prefix_xor(mut bits: u64) -> u64 {
 /// The bytes at which a plain run inside a string ends: `"`, `\` and control characters.
 #[inline]
 pub(super) fn string_stops(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |byte| byte == b'"' || byte == b'\\' || byte < 0x20)
+    mask(block, |lane| {
+        let marks = lane.simd_eq(u8x16::splat(b'"')) | lane.simd_eq(u8x16::splat(b'\\'));
+        marks | lane.min(u8x16::splat(0x1f)).simd_eq(lane)
+    })
 }
 
-/// The bytes that `pick` picks. Both loops have a fixed length, so that the first becomes vector code.
+/// The bytes that `pick` marks with all ones.
 #[inline]
-fn mask(block: &[u8; BLOCK], pick: impl Fn(u8) -> bool) -> u64 {
-    // Byte n of a word keeps only bit n; the product then gathers all bits in the top byte.
-    const WEIGHTS: u64 = 0x8040_2010_0804_0201;
-    const GATHER: u64 = 0x0101_0101_0101_0101;
-    let picked = block.map(|byte| if pick(byte) { 0xff_u8 } else { 0 });
-    let (words, _) = picked.as_chunks::<8>();
-    words
-        .iter()
-        .rev()
-        .fold(0, |bits, word| bits << 8 | (u64::from_le_bytes(*word) & WEIGHTS).wrapping_mul(GATHER) >> 56)
+fn mask(block: &[u8; BLOCK], pick: impl Fn(u8x16) -> u8x16) -> u64 {
+    let (lanes, _) = block.as_chunks::<16>();
+    lanes.iter().rev().fold(0, |bits, lane| bits << 16 | u64::from(pick(u8x16::from(*lane)).to_bitmask()))
 }
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_value_is_classed_alike_by_both_implementations() {
+    fn every_byte_value_is_classed() {
         for byte in 0..=255_u8 {
             let mut block = [b' '; BLOCK];
             for (n, slot) in block.iter_mut().enumerate() {

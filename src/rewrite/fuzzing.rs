@@ -5,7 +5,11 @@ use bytes::{Bytes, BytesMut};
 use super::{Brackets, Rewriter, ScanError, Shape, unqualify, validate_list};
 use crate::types::ClusterName;
 
-/// A rewriter accepts and writes the same however the body is cut; the first byte chooses settings and cuts.
+/// Checks that a rewriter accepts and writes the same however the body is cut; the first byte chooses settings and cuts.
+///
+/// # Panics
+///
+/// When it does not.
 pub fn fuzz_rewriter(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let shape = if choice & 1 == 0 { Shape::Resource } else { Shape::Namespace };
@@ -25,7 +29,12 @@ pub fn fuzz_rewriter(data: &[u8]) {
     }
 }
 
-/// Whatever [`validate_list`] accepts a rewriter accepts too, and `serde_json` agrees with it.
+/// Checks that whatever [`validate_list`] accepts a rewriter accepts too, and that it accepts what `serde_json`
+/// accepts.
+///
+/// # Panics
+///
+/// When either is not so.
 pub fn fuzz_validate(data: &[u8]) {
     let accepted = validate_list(data).is_ok();
     if accepted {
@@ -38,7 +47,12 @@ pub fn fuzz_validate(data: &[u8]) {
     assert!(accepted || parsed.is_err());
 }
 
-/// What was qualified un-qualifies to the same bytes, and nothing that [`unqualify`] returns is qualified.
+/// Checks that what was qualified un-qualifies to the same bytes, and that nothing that [`unqualify`] returns is
+/// qualified.
+///
+/// # Panics
+///
+/// When either is not so.
 pub fn fuzz_unqualify(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
     for shape in [Shape::Resource, Shape::Namespace] {
@@ -54,9 +68,9 @@ pub fn fuzz_unqualify(data: &[u8]) {
         }
         let name = cluster();
         let mut rewriter = Rewriter::new(shape, None, Some(&name), Brackets::Keep);
-        let qualified = rewrite(&mut rewriter, &plain.body, 64).map(BytesMut::freeze);
-        let back = qualified.map(|body| unqualify(&body, shape).map(|back| back.body));
-        assert_eq!(back, Ok(Ok(plain.body)));
+        let Ok(qualified) = rewrite(&mut rewriter, &plain.body, 64) else { continue };
+        let back = unqualify(&qualified.freeze(), shape).map(|back| back.body);
+        assert_eq!(back, Ok(plain.body));
     }
 }
 

@@ -13,6 +13,10 @@
 //! * [`unqualify`] reads like Sensu's own decoder (Go), only more leniently, so that the two never disagree
 //!   about which namespace a body names.
 
+use http::StatusCode;
+
+use crate::error::{Classify, ErrorKind, Reply};
+
 mod block;
 pub mod fuzzing;
 mod nest;
@@ -25,9 +29,11 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use stream::Rewriter;
-pub use unqualify::{Unqualified, UnqualifyError, unqualify};
-pub use validate::validate_list;
+pub use self::{
+    stream::Rewriter,
+    unqualify::{Unqualified, UnqualifyError, unqualify},
+    validate::validate_list,
+};
 
 /// What kind of object a body holds, that is, where its namespace strings stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,18 @@ pub enum ScanError {
     /// The body is not UTF-8 (only [`validate_list`] looks).
     #[error("the body is not UTF-8")]
     Encoding,
+}
+
+// === impl ScanError ===
+
+impl Classify for ScanError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Upstream
+    }
+
+    fn reply(&self) -> Reply {
+        Reply::router(StatusCode::BAD_GATEWAY, 0, "the cluster answered with a body that is not valid JSON")
+    }
 }
 
 const fn is_space(byte: u8) -> bool {

@@ -1,4 +1,4 @@
-use super::ScanError;
+use super::{ScanError, block::BLOCK};
 
 /// Deepest nesting that is followed.
 pub(super) const MAX_DEPTH: u32 = 512;
@@ -51,6 +51,41 @@ impl Nest {
         Ok(())
     }
 
+    /// Follows the brackets of `block` that are set in `events` until `stop` or fewer are open; returns the
+    /// events after that.
+    #[inline]
+    pub(super) fn skip(&mut self, block: &[u8; BLOCK], mut events: u64, stop: u32) -> Result<u64, ScanError> {
+        // A copy, because the registers of this loop decide the speed of the scan.
+        let (mut depth, mut top) = (self.depth, self.top);
+        while events != 0 && depth > stop {
+            let byte = block[events.trailing_zeros() as usize];
+            events &= events - 1;
+            if byte & OPENS != 0 {
+                if depth.is_multiple_of(64) {
+                    self.depth = depth;
+                    self.top = top;
+                    self.spill()?;
+                }
+                top = top << 1 | kind(byte);
+                depth += 1;
+            } else {
+                if top & 1 != kind(byte) {
+                    return Err(ScanError::Unbalanced);
+                }
+                top >>= 1;
+                depth -= 1;
+                if depth.is_multiple_of(64) {
+                    self.depth = depth;
+                    self.unspill();
+                    top = self.top;
+                }
+            }
+        }
+        self.depth = depth;
+        self.top = top;
+        Ok(events)
+    }
+
     #[cold]
     fn spill(&mut self) -> Result<(), ScanError> {
         let slot = self.spilled.get_mut((self.depth / 64) as usize).ok_or(ScanError::TooDeep)?;
@@ -63,6 +98,9 @@ impl Nest {
         self.top = self.spilled[(self.depth / 64) as usize];
     }
 }
+
+/// `{` and `[` have this bit, `}` and `]` have not.
+pub(super) const OPENS: u8 = 0b10;
 
 /// `{` and `}` differ from `[` and `]` in this bit.
 #[inline]

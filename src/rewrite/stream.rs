@@ -4,7 +4,7 @@ use super::{
     Brackets, ScanError, Shape,
     block::{BLOCK, Block, Marks, Strings},
     is_space,
-    nest::Nest,
+    nest::{Nest, OPENS},
     place::Place,
     tail::{Tail, key_before, spaced},
 };
@@ -158,55 +158,89 @@ impl Rewriter {
         let mut base = 0;
         for block in blocks {
             let seen = self.strings.next(Marks::of(block), BLOCK);
-            self.block(copy, base, block, seen, u64::MAX)?;
+            // Much of an item lies deeper than anything of interest.
+            let deep = self.state == State::Inside && self.nest.depth() > self.watch;
+            if !deep || seen.brackets | seen.stray != 0 {
+                self.block(copy, base, block, &seen, u64::MAX)?;
+            }
             base += BLOCK;
         }
         if !rest.is_empty() {
             let mut block = [b' '; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
             let seen = self.strings.next(Marks::of(&block), rest.len());
-            self.block(copy, base, &block, seen, (1 << rest.len()) - 1)?;
+            self.block(copy, base, &block, &seen, (1 << rest.len()) - 1)?;
         }
         Ok(())
     }
 
     /// Reads the bytes of `block` that are set in `left`.
-    #[inline]
     fn block(
         &mut self,
         copy: &mut Copy<'_>,
         base: usize,
         block: &[u8; BLOCK],
-        seen: Block,
+        seen: &Block,
         mut left: u64,
     ) -> Result<(), ScanError> {
+        if seen.stray != 0 {
+            // What stands before it may be wrong in another way.
+            left &= (1 << seen.stray.trailing_zeros()) - 1;
+        }
         while left != 0 {
-            if self.state == State::Inside {
-                left = self.inside(copy, base, block, seen, left)?;
-            } else {
+            if self.state != State::Inside {
                 let at = left.trailing_zeros() as usize;
                 let closes_string = (seen.quotes & !seen.inside) >> at & 1 == 1;
                 if self.between(copy, base + at, closes_string)? {
                     left &= left - 1;
                 }
+            } else if self.nest.depth() == self.watch {
+                left = self.look(copy, base, block, seen, left)?;
+            } else {
+                left = self.skip(copy, base, block, seen, left)?;
             }
         }
-        Ok(())
+        if seen.stray == 0 { Ok(()) } else { Err(ScanError::Unexpected) }
     }
 
-    /// Follows the brackets of a container to its end; returns the bytes after that.
+    /// Follows the brackets of something that holds no namespace string to its end; returns the bytes after
+    /// that.
     #[inline]
-    fn inside(
+    fn skip(
         &mut self,
         copy: &mut Copy<'_>,
         base: usize,
         block: &[u8; BLOCK],
-        seen: Block,
+        seen: &Block,
+        left: u64,
+    ) -> Result<u64, ScanError> {
+        let events = seen.brackets & left;
+        let stop = self.watch.max(self.floor);
+        let after = self.nest.skip(block, events, stop)?;
+        if self.nest.depth() > stop {
+            return Ok(0);
+        }
+        // The last event that was read is the highest one that is not among those after it.
+        let at = (events & !after).ilog2() as usize;
+        if stop == self.floor {
+            self.end_value(copy, base + at);
+        }
+        Ok(left & u64::MAX << at << 1)
+    }
+
+    /// Reads what stands directly in the object at `place` up to the next bracket that leads out of it;
+    /// returns the bytes after that.
+    #[inline]
+    fn look(
+        &mut self,
+        copy: &mut Copy<'_>,
+        base: usize,
+        block: &[u8; BLOCK],
+        seen: &Block,
         mut left: u64,
     ) -> Result<u64, ScanError> {
+        let strings = if self.key.is_some() { seen.quotes } else { 0 };
         loop {
-            let here = self.nest.depth() == self.watch;
-            let strings = if here && self.key.is_some() { seen.quotes } else { 0 };
             let events = (seen.brackets | strings) & left;
             if events == 0 {
                 return Ok(0);
@@ -216,25 +250,21 @@ impl Rewriter {
             let byte = block[at];
             if byte == b'"' {
                 self.quote(copy, base + at, seen.inside >> at & 1 == 1);
-            } else if byte & 0b10 != 0 {
-                // `{` and `[` have this bit, `}` and `]` have not.
-                if here && byte == b'{' {
+                continue;
+            }
+            if byte & OPENS != 0 {
+                if byte == b'{' {
                     self.enter(copy.chunk, base + at);
                 }
                 self.nest.open(byte)?;
             } else {
-                if here {
-                    self.leave();
-                }
+                self.leave();
                 self.nest.close(byte)?;
                 if self.nest.depth() == self.floor {
-                    self.end_value();
-                    if self.strip {
-                        copy.flush(base + at + 1);
-                    }
-                    return Ok(left);
+                    self.end_value(copy, base + at);
                 }
             }
+            return Ok(left);
         }
     }
 
@@ -284,9 +314,9 @@ impl Rewriter {
         let byte = copy.chunk[at];
         match self.state {
             State::Opened => return Ok(self.label(copy, at, byte)),
-            State::Text if closes_string => self.end_value(),
+            State::Text if closes_string => self.end_value(copy, at),
             State::Scalar if !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'-' | b'.') => {
-                self.end_value();
+                self.end_value(copy, at);
                 return Ok(false);
             }
             State::Text | State::Scalar => {}
@@ -389,7 +419,11 @@ impl Rewriter {
         false
     }
 
-    fn end_value(&mut self) {
+    /// The last byte of an item or of the whole value (of a number or literal, the byte after it).
+    fn end_value(&mut self, copy: &mut Copy<'_>, at: usize) {
+        if self.strip {
+            copy.flush(at + 1);
+        }
         self.watch = 0;
         self.key = None;
         self.state = if self.floor == 1 { State::Comma } else { State::End };

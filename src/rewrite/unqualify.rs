@@ -42,7 +42,8 @@ pub enum UnqualifyError {
 /// value too, which Sensu does not read.
 ///
 /// The body is read as Go's decoder reads it, only more leniently: keys match in any case (by simple folding,
-/// so U+017F is an `s` and U+212A a `k`), keys and values may be escaped, duplicates all count. What Go takes
+/// so U+017F is an `s` and U+212A a `k`; and U+0130 is an `i`, as for decoders that turn keys to lower case), keys
+/// and values may be escaped, duplicates all count. What Go takes
 /// for no JSON but this function does is merely edited before Sensu refuses it. What this function takes for
 /// no JSON object is returned as it is, without namespaces, and Sensu refuses it in its own words.
 ///
@@ -185,6 +186,7 @@ impl<'a> Walk<'a> {
     fn value(&mut self, byte: u8) -> Result<Next, Stop> {
         let role = self.levels.last().map_or(Role::Other, |level| level.role);
         match byte {
+            b'{' | b'[' if self.levels.len() >= MAX_LEVELS => return Err(Stop::NotJson),
             b'{' => {
                 let place = if let Role::Object(place) = role { Some(place) } else { None };
                 return Ok(self.open(byte, place));
@@ -262,12 +264,12 @@ impl<'a> Walk<'a> {
         let start = self.at;
         loop {
             let step = memchr::memchr2(b'"', b'\\', &body[self.at..]).ok_or(Stop::NotJson)?;
-            let stop = self.at + step;
-            if body[stop] == b'"' {
-                self.at = stop + 1;
-                return Ok(&body[start..stop]);
+            let end = self.at + step;
+            if body[end] == b'"' {
+                self.at = end + 1;
+                return Ok(&body[start..end]);
             }
-            self.at = (stop + 2).min(body.len());
+            self.at = (end + 2).min(body.len());
         }
     }
 }
@@ -333,6 +335,7 @@ fn fold(raw_key: &[u8]) -> Option<String> {
     let fold_char = |c| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
+        '\u{130}' => 'i',
         _ => c.to_ascii_lowercase(),
     };
     Some(decode(raw_key).chars().map(fold_char).collect())
@@ -420,3 +423,6 @@ fn without(body: &[u8], cuts: &[Range<usize>]) -> Bytes {
 
 /// Longest raw spelling of a key that matters: `namespace`, each letter as `\uXXXX`.
 const MAX_RAW_KEY: usize = "namespace".len() * 6;
+
+/// Deepest nesting that is followed. Go gives up after 10,000 levels.
+const MAX_LEVELS: usize = 16_384;

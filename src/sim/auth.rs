@@ -161,7 +161,7 @@ impl Inner {
         let access = format!(
             r#"{{"exp":{expires},"jti":"{}","iss":{},"sub":{user},"groups":{},"provider":{{"provider_id":"basic","provider_type":"","user_id":{user}}},"api_key":false,"session_id":{session}}}"#,
             random_id(),
-            Value::from(format!("https://{}", call.host)),
+            Value::from(format!("{}://{}", if self.tls { "https" } else { "http" }, call.host)),
             Value::from(groups),
         );
         let refresh = format!(

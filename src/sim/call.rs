@@ -137,12 +137,15 @@ pub(super) fn decode(text: &str) -> String {
 
 /// Whether Go's query parser accepts the text.
 fn parses(query: &str) -> bool {
-    let mut bytes = query.bytes();
+    !query.contains(';') && has_good_escapes(query)
+}
+
+/// Whether every `%` is followed by two hex digits.
+pub(super) fn has_good_escapes(text: &str) -> bool {
+    let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let escape = byte == b'%'
-            && !(bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
-                && bytes.next().is_some_and(|b| b.is_ascii_hexdigit()));
-        if byte == b';' || escape {
+        let mut digit = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
+        if byte == b'%' && !(digit() && digit()) {
             return false;
         }
     }

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{
     Context, Outcome, Sensu, State,
-    call::Call,
+    call::{self, Call},
     rbac,
     reply::{self, Failure, Reply},
     route::{self, Target},
@@ -15,6 +15,9 @@ use super::{
 impl Sensu {
     /// Answers a request.
     pub(super) fn answer(&self, call: &Call) -> Reply {
+        if !call::has_good_escapes(&call.path) {
+            return reply::malformed();
+        }
         if let Some(clean) = route::cleaned(&call.path) {
             let location = match &call.query {
                 Some(query) => format!("{clean}?{query}"),

@@ -12,7 +12,7 @@ use super::{
     kinds, patch,
     reply::{self, Failure},
     route::Target,
-    store::Range,
+    store::{Page, Range},
 };
 
 const ROOT: &str = "/sensu.io/entity_configs/";
@@ -85,7 +85,7 @@ impl Context<'_> {
         };
         let (limit, after) = (self.call.limit(), cursor_of(&self.call.after())?);
         let range = Range { root: ROOT, prefix: &prefix, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
+        let Page { items, more } = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
         let cursor = if more || limit < 0 {
             let (_, last) = items.last().ok_or(Failure::Crash)?;
             let name = text(last, &["metadata", "name"]);

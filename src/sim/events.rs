@@ -12,7 +12,7 @@ use super::{
     kinds,
     reply::{self, Failure},
     route::Target,
-    store::{Range, Store},
+    store::{Page, Range, Store},
 };
 
 pub(super) const ROOT: &str = "/sensu.io/events/";
@@ -70,7 +70,7 @@ fn advance(check: &mut Object, before: Option<&Object>) {
     history.drain(..surplus);
     let same = previous == Some(status);
     let count = before.map_or(0, |b| json::int(b, "occurrences"));
-    let occurrences = if same { count + 1 } else { 1 };
+    let occurrences = if same { count.saturating_add(1) } else { 1 };
     let peak = before.map_or(0, |b| json::int(b, "occurrences_watermark"));
     let watermark = if previous == Some(0) && status != 0 { 1 } else { peak.max(occurrences) };
     let last_ok = if status == 0 { executed } else { before.map_or(0, |b| json::int(b, "last_ok")).into() };
@@ -127,7 +127,7 @@ impl Context<'_> {
         }
         let (limit, after) = (self.call.limit(), self.call.after());
         let range = Range { root: ROOT, prefix: &prefix, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|_| {
+        let Page { items, more } = self.state.store.page(&range).map_err(|_| {
             Failure::router(0, "could not decode the key : proto: wrong wireType = 2 for field Timestamp")
         })?;
         let cursor = match items.last() {

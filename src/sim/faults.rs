@@ -37,6 +37,7 @@ pub(super) struct Knobs {
 }
 
 const LOG_LENGTH: usize = 1000;
+const LOG_BYTES: usize = 64 << 20;
 
 // === impl Faults ===
 
@@ -80,10 +81,11 @@ impl Faults {
 
     pub(super) fn record(&self, request: Recorded) {
         let mut log = self.log();
-        if log.len() == LOG_LENGTH {
-            log.pop_front();
-        }
         log.push_back(request);
+        let mut bytes: usize = log.iter().map(|r| r.body.len()).sum();
+        while log.len() > LOG_LENGTH || bytes > LOG_BYTES {
+            bytes -= log.pop_front().map_or(bytes, |r| r.body.len());
+        }
     }
 
     pub(super) fn knobs(&self) -> Knobs {

@@ -11,7 +11,7 @@ use super::{
     kinds::{self, Kind},
     proto,
     reply::{self, Failure},
-    store::{self, Range, Stored},
+    store::{self, Page, Range, Stored},
 };
 
 /// The store key of an object; `..` in a name climbs.
@@ -71,7 +71,7 @@ impl Context<'_> {
         };
         let (limit, after) = (self.call.limit(), self.call.after());
         let range = Range { root: &root, prefix: &prefix, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|key| undecodable(&key))?;
+        let Page { items, more } = self.state.store.page(&range).map_err(|key| undecodable(&key))?;
         let cursor = if more || limit < 0 {
             // Sensu takes the last item for the cursor, and crashes when there is none.
             let (_, last) = items.last().ok_or(Failure::Crash)?;

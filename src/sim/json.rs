@@ -80,7 +80,10 @@ pub(super) fn write_string(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                out.push_str("\\u");
+                for shift in [12, 8, 4, 0] {
+                    out.push(char::from_digit(u32::from(c) >> shift & 15, 16).unwrap_or('0'));
+                }
             }
             c => out.push(c),
         }
@@ -95,7 +98,7 @@ pub(super) fn write_float(out: &mut String, number: &Number) {
         return;
     };
     let size = float.abs();
-    if size != 0.0 && (size < 1e-6 || size >= 1e21) {
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{float:e}");
         match text.split_once('e') {
             Some((mantissa, exponent)) if !exponent.starts_with('-') => {
@@ -175,6 +178,26 @@ pub(super) fn set_meta(object: &mut Object, key: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn syntax_errors_read_as_those_of_go() {
+        let stream = |text: &str| parse(text.as_bytes(), Reader::Stream);
+        let whole = |text: &str| parse(text.as_bytes(), Reader::Whole).unwrap_err();
+        assert_eq!(stream("{\"a\": 1} garbage").unwrap()["a"], 1);
+        assert_eq!(stream("").unwrap_err(), "EOF");
+        assert_eq!(stream("{\"a").unwrap_err(), "unexpected EOF");
+        assert_eq!(whole("{"), "unexpected end of JSON input");
+        assert_eq!(whole("garbage"), "invalid character 'g' looking for beginning of value");
+        assert_eq!(whole("{bad"), "invalid character 'b' looking for beginning of object key string");
+        assert_eq!(whole("{} x"), "invalid character 'x' after top-level value");
+    }
+
+    #[test]
+    fn html_and_line_separators_are_escaped() {
+        let mut out = String::new();
+        write_string(&mut out, "<a>&\u{2028}\u{1}\u{7f}é\"");
+        assert_eq!(out, r#""\u003ca\u003e\u0026\u2028\u0001"#.to_owned() + "\u{7f}é\\\"\"");
+    }
 
     #[test]
     fn floats_are_written_as_go_writes_them() {

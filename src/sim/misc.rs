@@ -66,6 +66,7 @@ impl Inner {
     }
 
     pub(super) fn health(&self, call: &Call) -> Outcome {
+        call.check_form()?;
         check_timeout(call)?;
         let (cluster, member) = (self.id, self.member_id());
         let name = Value::from(self.name.as_str());

@@ -35,8 +35,11 @@ mod users;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 pub use clock::Clock;
 pub use faults::{Faults, Recorded};
@@ -67,6 +70,8 @@ pub struct Options {
     pub admin_password: String,
     /// The time it goes by.
     pub clock: Clock,
+    /// Whether clients reach it over TLS, which decides the scheme of the `iss` claim.
+    pub tls: bool,
     /// `api-serve-wait-time` in seconds: while set, most of the API answers 503.
     pub startup_wait: Option<u32>,
 }
@@ -76,6 +81,7 @@ struct Inner {
     keys: Arc<SharedKeys>,
     secret: [u8; 32],
     id: u64,
+    tls: bool,
     clock: Clock,
     faults: Faults,
     state: Mutex<State>,
@@ -89,6 +95,8 @@ struct State {
     sessions: BTreeMap<(String, String), (String, i64)>,
     opt_out: bool,
     startup_wait: Option<u32>,
+    /// What the demo's life is drawn from.
+    demo: Option<fastrand::Rng>,
 }
 
 /// What a handler works on.
@@ -117,6 +125,7 @@ impl Default for Options {
             admin_user: "admin".into(),
             admin_password: "P@ssw0rd!".into(),
             clock: Clock::default(),
+            tls: true,
             startup_wait: None,
         }
     }
@@ -126,15 +135,20 @@ impl Default for Options {
 
 impl Sensu {
     /// A cluster as it is after `sensu-backend init`.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no working random source.
     pub fn new(options: Options) -> Self {
         let mut state = State { startup_wait: options.startup_wait, ..State::default() };
         seed::init(&mut state.store, &options);
         let mut secret = [0; 32];
-        fastrand::Rng::new().fill(&mut secret);
+        aws_lc_rs::rand::fill(&mut secret).expect("a working random source");
         Self(Arc::new(Inner {
             id: fastrand::u64(1 << 60..),
             name: options.name,
             keys: options.keys,
+            tls: options.tls,
             secret,
             clock: options.clock,
             faults: Faults::default(),
@@ -162,7 +176,7 @@ impl Sensu {
         &self.0.faults
     }
 
-    /// The last thousand requests, oldest first.
+    /// The last requests, oldest first: up to a thousand, and up to 64 MiB of bodies.
     pub fn requests(&self) -> Vec<Recorded> {
         self.0.faults.requests()
     }
@@ -200,14 +214,48 @@ impl Sensu {
         self.0.lock().store.remove(key)
     }
 
+    /// Sends a JSON body to one of its own routes as a cluster administrator, without a connection.
+    ///
+    /// Handy to set a test up: `apply(&Method::PUT, "/api/core/v2/namespaces/web", &json!({"name": "web"}))`.
+    pub fn apply(&self, method: &Method, path: &str, body: &serde_json::Value) -> StatusCode {
+        let claims = serde_json::json!({"sub": "admin", "groups": ["cluster-admins"]});
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(value) = HeaderValue::try_from(format!("Bearer {}", self.keys().mint(&claims))) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q.to_owned())));
+        let call = Call {
+            method: method.to_string(),
+            path: path.to_owned(),
+            query,
+            headers,
+            body: body.to_string().into(),
+            host: self.name().to_owned(),
+        };
+        self.answer(&call).status()
+    }
+
     /// Fills the cluster with pleasant demo data, the same for the same seed.
     pub fn seed_demo(&self, seed: u64) {
-        demo::seed(&mut self.0.lock().store, seed, self.0.clock.now());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut state = self.0.lock();
+        demo::seed(&mut state.store, &mut random, self.0.clock.now());
+        state.demo = Some(random);
     }
 
     /// Lets events happen: new timestamps, history, some status flips.
     pub fn tick(&self) {
-        demo::tick(&mut self.0.lock().store, self.0.clock.now());
+        let mut state = self.0.lock();
+        let mut random = state.demo.take().unwrap_or_default();
+        demo::tick(&mut state.store, &mut random, self.0.clock.now());
+        state.demo = Some(random);
+    }
+}
+
+impl fmt::Debug for Sensu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sensu").field(&self.name()).finish()
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     rbac::{self, Visible},
     reply::{self, Failure},
     route::Target,
-    store::{Range, Store, Stored},
+    store::{Page, Range, Store, Stored},
 };
 
 const ROOT: &str = "/sensu.io/namespaces/";
@@ -67,13 +67,13 @@ impl Context<'_> {
     fn list_namespaces(&mut self) -> Outcome {
         let (limit, after) = (self.call.limit(), self.call.after());
         let range = Range { root: ROOT, prefix: ROOT, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
+        let Page { items, more } = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
         let names: Vec<&str> = items.iter().map(|(_, o)| text(o, &["name"])).collect();
         let visible = rbac::visible(&self.state.store, self.user)
             .map_err(|e| Failure::router(0, format!("error listing namespaces: {e}")))?;
         let shown: Vec<&str> = match &visible {
             Visible::All => names.clone(),
-            Visible::Named(named) => names.iter().copied().filter(|n| named.contains(*n)).collect(),
+            Visible::Named(some) => names.iter().copied().filter(|n| some.contains(*n)).collect(),
         };
         if shown.is_empty() && !matches!(visible, Visible::All) {
             return Err(Failure::router(0, "request unauthorized"));

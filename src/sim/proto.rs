@@ -157,11 +157,11 @@ pub(super) fn binding_as_role(schema: &Schema, binding: &Object) -> Option<Objec
     let mut role = kinds::CLUSTER_ROLE.zero();
     let subjects = binding.get("subjects").and_then(Value::as_array)?;
     let rules = subjects.iter().map(|subject| {
-        let mut rule = kinds::RULE.zero();
+        let mut entry = kinds::RULE.zero();
         for (from, to) in [("type", "verbs"), ("name", "resources")] {
-            rule.insert(to.into(), Value::Array(vec![subject.get(from).cloned().unwrap_or_default()]));
+            entry.insert(to.into(), Value::Array(vec![subject.get(from).cloned().unwrap_or_default()]));
         }
-        Value::Object(rule)
+        Value::Object(entry)
     });
     role.insert("rules".into(), rules.collect());
     Some(role)

@@ -91,7 +91,9 @@ fn router_error(code: u8, message: &str) -> Reply {
     };
     let mut body = String::from("{\"message\":");
     json::write_string(&mut body, message);
-    body.push_str(&format!(",\"code\":{code}}}"));
+    body.push_str(",\"code\":");
+    body.push_str(&code.to_string());
+    body.push('}');
     with(plain(status, body), NOSNIFF)
 }
 
@@ -102,6 +104,11 @@ fn text_error(status: StatusCode, message: &str) -> Reply {
 fn with(mut reply: Reply, (name, value): (HeaderName, HeaderValue)) -> Reply {
     reply.headers_mut().insert(name, value);
     reply
+}
+
+/// What Go's server says to a target it cannot parse.
+pub(super) fn malformed() -> Reply {
+    closing(plain(StatusCode::BAD_REQUEST, "400 Bad Request"))
 }
 
 /// The startup gate's answer.

@@ -236,3 +236,30 @@ impl Target {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_literal_dots_and_slashes_are_cleaned() {
+        for (path, clean) in
+            [("//a", "/a"), ("/a/./b", "/a/b"), ("/a/../b", "/b"), ("/a//", "/a/"), ("/..", "/")]
+        {
+            assert_eq!(cleaned(path).as_deref(), Some(clean), "{path}");
+        }
+        for path in ["/", "/a", "/a/", "/a/%2e%2e/b", "/a/..%2Fb"] {
+            assert_eq!(cleaned(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_routed_where_they_exist() {
+        for path in ["checks", "namespaces/a/checks/b", "clusterroles/a", "namespaces/a/events/b/c"] {
+            assert!(find(&format!("/api/core/v2/{path}")).is_some(), "{path}");
+        }
+        for path in ["namespaces/a/clusterroles", "checks/a", "clusterroles/a/b", "namespaces/a/", "nope"] {
+            assert!(find(&format!("/api/core/v2/{path}")).is_none(), "{path}");
+        }
+    }
+}

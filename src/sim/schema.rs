@@ -292,3 +292,39 @@ fn write_field(out: &mut String, field: &Field, value: &Value) {
         _ => json::write_value(out, value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sim::kinds::{CHECK, META, PIPELINE};
+
+    #[test]
+    fn type_errors_read_as_those_of_go() {
+        let error = |value| CHECK.decode(&value).unwrap_err();
+        assert_eq!(error(json!([])), "json: cannot unmarshal array into Go value of type v2.CheckConfig");
+        assert_eq!(
+            error(json!({"interval": -1})),
+            "json: cannot unmarshal number -1 into Go struct field CheckConfig.interval of type uint32"
+        );
+        assert_eq!(
+            error(json!({"metadata": {"name": 1}})),
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"
+        );
+    }
+
+    #[test]
+    fn a_patch_adds_to_maps_replaces_lists_and_removes_nothing() {
+        let mut meta = META.decode(&json!({"name": "a", "labels": {"x": "1"}})).unwrap();
+        META.decode_onto(&mut meta, &json!({"labels": {"y": "2", "x": null}, "name": null})).unwrap();
+        assert_eq!(META.encode(&meta), r#"{"name":"a","labels":{"x":"1","y":"2"}}"#);
+    }
+
+    #[test]
+    fn the_store_turns_empty_lists_to_null() {
+        let mut pipeline = PIPELINE.decode(&json!({"workflows": []})).unwrap();
+        assert_eq!(PIPELINE.encode(&pipeline), r#"{"metadata":{},"workflows":[]}"#);
+        PIPELINE.settle(&mut pipeline);
+        assert_eq!(PIPELINE.encode(&pipeline), r#"{"metadata":{},"workflows":null}"#);
+    }
+}

@@ -30,9 +30,6 @@ pub(super) fn init(store: &mut Store, options: &Options) {
     for namespace in ["default", "sensu-system"] {
         namespaces::create(store, namespace, "");
     }
-    for role in ["/sensu.io/rbac/roles/", "/sensu.io/rbac/rolebindings/"] {
-        store.remove(&format!("{role}sensu-system/system:pipeline"));
-    }
     let admin = json!({"username": options.admin_user, "password": options.admin_password, "groups": ["cluster-admins"]});
     let agent = json!({"username": "agent", "password": "P@ssw0rd!", "groups": ["system:agents"]});
     put_key(store, "/sensu.io/users/agent", &agent);

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context as Task, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,10 +31,20 @@ use super::{
 /// Bodies over this are cut, which is far beyond what any route accepts.
 const READ_LIMIT: usize = 4 << 20;
 
+const HEAD_LIMIT: usize = (1 << 20) + 4096;
+const HEADER_LIST_LIMIT: u32 = 1_048_896;
+const STREAMS: u32 = 250;
+
+/// The largest body that is sent with a `Content-Length`.
+const LARGEST_WITH_LENGTH: u64 = 2048;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A body that may break off.
 struct Outgoing {
     data: Option<Bytes>,
     breaks: bool,
+    flushed: bool,
     size: u64,
 }
 
@@ -55,12 +66,8 @@ impl Sensu {
             Err(_) => (Bytes::new(), false),
         };
         let path_and_query = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        self.0.faults.record(Recorded {
-            method: head.method.clone(),
-            path_and_query,
-            headers: head.headers.clone(),
-            body: body.clone(),
-        });
+        let (method, headers) = (head.method.clone(), head.headers.clone());
+        self.0.faults.record(Recorded { method, path_and_query, headers, body: body.clone() });
         let knobs = self.0.faults.knobs();
         if knobs.hang {
             std::future::pending::<()>().await;
@@ -106,8 +113,9 @@ impl Sensu {
             async move { sensu.outgoing(request).await }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        // As Go writes them.
-        builder.http1().title_case_headers(true);
+        // The limits of Go's server, and header names as it writes them.
+        builder.http1().title_case_headers(true).max_buf_size(HEAD_LIMIT);
+        builder.http2().max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST_LIMIT);
         // The error is the peer's or one that a fault asked for: nobody is left to tell.
         drop(builder.serve_connection(TokioIo::new(io), service).await);
     }
@@ -130,9 +138,13 @@ impl Sensu {
         loop {
             tokio::select! {
                 _ = &mut shutdown => break,
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    let sensu = self.clone();
-                    connections.spawn(async move { sensu.serve_connection(stream).await });
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let sensu = self.clone();
+                        connections.spawn(async move { sensu.serve_connection(stream).await });
+                    }
+                    // Out of file descriptors, as a rule: trying again at once would spin.
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
@@ -160,7 +172,7 @@ impl Outgoing {
         if let Some(bytes) = truncate {
             data.truncate(bytes);
         }
-        Self { data: (!data.is_empty()).then_some(data), breaks, size }
+        Self { data: (!data.is_empty()).then_some(data), breaks, flushed: false, size }
     }
 }
 
@@ -170,22 +182,29 @@ impl Body for Outgoing {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Task<'_>,
+        task: &mut Task<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if std::mem::take(&mut self.breaks) {
+        if !self.breaks {
+            return Poll::Ready(None);
+        }
+        if std::mem::replace(&mut self.flushed, true) {
+            self.breaks = false;
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
         }
-        Poll::Ready(None)
+        // While a body is not ready, hyper writes what it has: without this pause nothing would arrive.
+        task.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
         self.data.is_none() && !self.breaks
     }
 
+    /// Go gives small bodies a length and sends larger ones in chunks.
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.size)
+        if self.size > LARGEST_WITH_LENGTH { SizeHint::default() } else { SizeHint::with_exact(self.size) }
     }
 }

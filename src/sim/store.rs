@@ -34,6 +34,14 @@ pub(super) struct Range<'a> {
     pub(super) limit: i64,
 }
 
+/// What a list shows.
+pub(super) struct Page<'a> {
+    /// The objects with their keys.
+    pub(super) items: Vec<(&'a str, &'a Object)>,
+    /// Whether there is a next page.
+    pub(super) more: bool,
+}
+
 /// Joins and cleans a key as Go's `path.Join` does: `..` climbs, which Sensu does not prevent.
 pub(super) fn join(parts: &[&str]) -> String {
     let mut segments: Vec<&str> = Vec::new();
@@ -113,14 +121,11 @@ impl Store {
         }
     }
 
-    pub(super) fn keys(&self, prefix: &str) -> impl Iterator<Item = &str> {
+    /// The keys that start with `prefix`, in order.
+    pub(super) fn keys<'a>(&'a self, prefix: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let prefix = prefix.to_owned();
-        self.objects
-            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
-            .map(|(key, _)| key.as_str())
-            .collect::<Vec<_>>()
-            .into_iter()
-            .take_while(move |key| key.starts_with(&prefix))
+        let rest = self.objects.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        rest.map(|(key, _)| key.as_str()).take_while(move |key| key.starts_with(&prefix))
     }
 
     /// All objects under a prefix, in key order.
@@ -137,31 +142,31 @@ impl Store {
             .collect()
     }
 
-    /// One page: the objects with their keys, and whether more follow.
+    /// One page of a list.
     ///
     /// # Errors
     ///
     /// The first key of the range that belongs to another kind or does not decode.
-    pub(super) fn page(&self, range: &Range<'_>) -> Result<(Vec<(&str, &Object)>, bool), String> {
+    pub(super) fn page(&self, range: &Range<'_>) -> Result<Page<'_>, String> {
         let start =
             if range.after.is_empty() { range.prefix.to_owned() } else { join(&[range.prefix, range.after]) };
         let end = past(range.prefix);
         if start >= end {
-            return Ok((Vec::new(), false));
+            return Ok(Page { items: Vec::new(), more: false });
         }
         let limit = usize::try_from(range.limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
         let bounds = (Bound::Included(start.as_str()), Bound::Excluded(end.as_str()));
         let mut items = Vec::new();
         for (key, stored) in self.objects.range::<str, _>(bounds) {
             if items.len() == limit {
-                return Ok((items, true));
+                return Ok(Page { items, more: true });
             }
             match stored {
                 Stored::Object(object) if key.starts_with(range.root) => items.push((key.as_str(), object)),
                 _ => return Err(key.clone()),
             }
         }
-        Ok((items, false))
+        Ok(Page { items, more: false })
     }
 }
 
@@ -169,4 +174,34 @@ impl Store {
 fn past(prefix: &str) -> String {
     // Prefixes end in `/`, whose successor is `0`.
     format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_climb_as_in_sensu() {
+        assert_eq!(join(&["sensu.io", "checks", "a", "../b/c"]), "/sensu.io/checks/b/c");
+        assert_eq!(join(&["sensu.io", "assets", "a", "x/y"]), "/sensu.io/assets/a/x/y");
+        assert_eq!(join(&["sensu.io", "users", "", "bob"]), "/sensu.io/users/bob");
+        assert_eq!(join(&["/sensu.io/hooks/a/", "df\0"]), "/sensu.io/hooks/a/df\0");
+    }
+
+    #[test]
+    fn a_page_ends_with_its_prefix_and_says_whether_more_follows() {
+        let mut store = Store::default();
+        for key in ["/r/a-b/x", "/r/a/x", "/r/a/y", "/r/b/x"] {
+            store.put(key, Object::new());
+        }
+        let page = |prefix, after, limit| {
+            let page = store.page(&Range { root: "/r/", prefix, after, limit }).unwrap();
+            (page.items.iter().map(|(key, _)| *key).collect::<Vec<_>>(), page.more)
+        };
+        assert_eq!(page("/r/a/", "", 0), (vec!["/r/a/x", "/r/a/y"], false));
+        assert_eq!(page("/r/", "", 2), (vec!["/r/a-b/x", "/r/a/x"], true));
+        assert_eq!(page("/r/a/", "x\0", 1), (vec!["/r/a/y"], false));
+        assert_eq!(page("/r/b/", "../a", 9), (vec!["/r/a-b/x", "/r/a/x", "/r/a/y", "/r/b/x"], false));
+        assert_eq!(page("/r/a/", "zz", 9), (vec![], false));
+    }
 }

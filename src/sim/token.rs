@@ -66,8 +66,8 @@ fn check_times(claims: &Object, now: i64, expired_too: bool) -> Option<()> {
         Some(value) => value.as_i64(),
     };
     let (expires, not_before, issued) = (time("exp")?, time("nbf")?, time("iat")?);
-    let expired = expires != 0 && now >= expires && !expired_too;
-    (!expired && not_before <= now && issued <= now).then_some(())
+    let over = expires != 0 && now >= expires && !expired_too;
+    (!over && not_before <= now && issued <= now).then_some(())
 }
 
 fn string(claims: &Object, key: &str) -> Option<String> {

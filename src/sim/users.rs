@@ -12,7 +12,7 @@ use super::{
     kinds,
     reply::{self, Failure},
     route::Target,
-    store::Range,
+    store::{Page, Range},
 };
 
 const ROOT: &str = "/sensu.io/users/";
@@ -62,7 +62,7 @@ impl Context<'_> {
     fn list_users(&mut self) -> Outcome {
         let (limit, after) = (self.call.limit(), self.call.after());
         let range = Range { root: ROOT, prefix: ROOT, after: &after, limit };
-        let (items, more) = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
+        let Page { items, more } = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
         let cursor = match items.last() {
             Some((_, last)) if more || limit < 0 => {
                 Some(CURSOR.encode(format!("{}\0", text(last, &["username"]))))

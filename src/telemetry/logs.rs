@@ -1,3 +1,5 @@
+use std::io::IsTerminal;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -19,7 +21,10 @@ pub struct LogHandle(Option<reload::Handle<EnvFilter, Registry>>);
 /// A second call in one process changes nothing.
 pub fn init(format: Format, level: LevelFilter) -> LogHandle {
     let (filter, handle) = reload::Layer::new(filter(level));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),

@@ -52,9 +52,28 @@ impl Manager {
                 (cluster.name.clone(), client)
             })
             .collect();
+        self.replace(&old, new);
+    }
+
+    /// Gives every cluster new connections, after its certificate files changed. Requests in flight finish.
+    pub fn renew(&self) {
+        let _applying = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.0.clients.load_full();
+        let renewed = |client: &Arc<ClusterClient>| Arc::new(self.client(client.cluster(), None));
+        self.replace(&old, old.iter().map(|(name, client)| (name.clone(), renewed(client))).collect());
+    }
+
+    /// The client of a registered cluster. Ask for each request: an older client of a cluster that has changed
+    /// still works, but keeps no connections.
+    pub fn cluster(&self, name: &str) -> Option<Arc<ClusterClient>> {
+        self.0.clients.load().get(name).cloned()
+    }
+
+    /// Publishes the new clients and closes what they did not take over.
+    fn replace(&self, old: &Clients, new: Clients) {
         let new = Arc::new(new);
         self.0.clients.store(new.clone());
-        for (name, client) in old.iter() {
+        for (name, client) in old {
             let kept = new.get(name);
             for pool in client.pools() {
                 if !kept.is_some_and(|client| client.pools().iter().any(|p| Arc::ptr_eq(p, pool))) {
@@ -62,11 +81,6 @@ impl Manager {
                 }
             }
         }
-    }
-
-    /// The client of a registered cluster.
-    pub fn cluster(&self, name: &str) -> Option<Arc<ClusterClient>> {
-        self.0.clients.load().get(name).cloned()
     }
 
     fn client(&self, cluster: &Arc<Cluster>, earlier: Option<&Arc<ClusterClient>>) -> ClusterClient {

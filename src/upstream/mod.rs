@@ -5,6 +5,8 @@
 //! one, and decides what may be sent again. The answer's [`Body`](crate::wire::Body) brings the connection back
 //! when it has been read to its end.
 
+use std::time::Duration;
+
 mod body;
 mod cluster;
 mod connect;
@@ -17,13 +19,11 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
 pub use error::{Error, Phase};
 pub use manager::Manager;
-pub use tls::{TlsConfigs, TlsError};
+pub use tls::{Reload, TlsConfigs, TlsError};
 
 /// How the connections of one worker behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

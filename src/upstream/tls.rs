@@ -23,6 +23,15 @@ pub struct TlsConfigs {
     entries: Mutex<HashMap<TlsFiles, Entry>>,
 }
 
+/// What reading the files again came to.
+#[derive(Debug, Default)]
+pub struct Reload {
+    /// Whether new connections differ from those that are open.
+    pub changed: bool,
+    /// Files that cannot be used now.
+    pub failed: Vec<Arc<TlsError>>,
+}
+
 /// Why certificate files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -131,24 +140,27 @@ impl TlsConfigs {
     }
 
     /// Reads all files again. What cannot be used is returned and changes nothing; unchanged files keep their
-    /// configuration and its sessions. Open connections stay as they are.
-    pub fn reload(&self) -> Vec<Arc<TlsError>> {
+    /// configuration and its sessions. Open connections stay as they are: see [`Manager::renew`].
+    ///
+    /// [`Manager::renew`]: super::Manager::renew
+    pub fn reload(&self) -> Reload {
         let known: Vec<TlsFiles> = self.lock().keys().cloned().collect();
-        let mut failed = Vec::new();
+        let mut reload = Reload::default();
         for files in known {
             let fresh = self.load(&files);
             if let Err(error) = &fresh.config {
-                failed.push(error.clone());
+                reload.failed.push(error.clone());
             }
             let mut entries = self.lock();
             let Some(entry) = entries.get_mut(&files) else { continue };
             let broken = fresh.config.is_err() && entry.config.is_ok();
             let same = fresh.digest.is_some() && fresh.digest == entry.digest && entry.config.is_ok();
             if !broken && !same {
+                reload.changed |= fresh.config.is_ok();
                 *entry = fresh;
             }
         }
-        failed
+        reload
     }
 
     fn load(&self, files: &TlsFiles) -> Entry {

@@ -1,9 +1,11 @@
 //! Replays exchanges recorded from Sensu Go 6.12 (`tests/data/sensu-6.12/`) and compares the answers.
 //!
-//! `simulated::*` always runs, against the simulated Sensu; what that knowingly does otherwise is listed in `known.rs`.
+//! `simulated::*` always runs, against the simulated Sensu; what that knowingly does otherwise is listed in
+//! `known.rs`.
 //!
-//! `real_backends::*` runs against real backends, and passes at once when there are none. To run it, start up to three Sensu
-//! backends with TLS and one P-256 key pair, freshly initialised with administrator `admin` / `P@ssw0rd!`, then
+//! `real_backends::*` runs against real backends, and passes at once when there are none. To run it, start up to
+//! three Sensu backends with TLS and one P-256 key pair, freshly initialised with administrator `admin` /
+//! `P@ssw0rd!`, then
 //!
 //! ```sh
 //! export FEDGATE_TEST_SENSU=https://127.0.0.1:8080,https://127.0.0.1:8180,https://127.0.0.1:8280  # gateway,alpha,beta

@@ -48,7 +48,7 @@ kinds! {
     CLUSTER_ROLES = "clusterroles", "rbac/clusterroles", CLUSTER_ROLE, false, true, cluster_role;
     CLUSTER_ROLE_BINDINGS =
         "clusterrolebindings", "rbac/clusterrolebindings", CLUSTER_ROLE_BINDING, false, true, cluster_role_binding;
-    API_KEYS = "apikeys", "apikeys", API_KEY, false, false, anything;
+    API_KEYS = "apikeys", "apikeys", API_KEY, false, false, api_key;
 }
 
 /// The generic kind of a route.

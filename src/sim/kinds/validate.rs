@@ -67,7 +67,10 @@ fn is_empty(object: &Object, key: &str) -> bool {
     object.get(key).and_then(Value::as_array).is_none_or(Vec::is_empty)
 }
 
-pub(super) fn anything(_: &mut Object) -> Rule {
+pub(super) fn api_key(object: &mut Object) -> Rule {
+    if text(object, &["username"]).is_empty() {
+        return Err("username must not be empty".into());
+    }
     Ok(())
 }
 
@@ -140,9 +143,8 @@ pub(super) fn mutator(object: &mut Object) -> Rule {
     named(object, "mutator name", name)?;
     match text(object, &["type"]) {
         "" | "pipe" if text(object, &["command"]).is_empty() => Err("mutator command must be set".into()),
-        "" | "pipe" => has_namespace(object),
         "javascript" if text(object, &["eval"]).is_empty() => Err("mutator eval must be set".into()),
-        "javascript" => has_namespace(object),
+        "" | "pipe" | "javascript" => has_namespace(object),
         other => Err(format!("unknown mutator type: {other}")),
     }
 }

@@ -56,7 +56,7 @@ async fn a_stale_connection_is_followed_by_a_new_one_even_if_others_are_idle() {
     let (net, mut peers) = Net::new([]);
     let client = client(&net, Config::default(), &[1]);
     let calls = async { tokio::join!(client.send(get("/")), client.send(get("/"))) };
-    let ((one, two), stale) = tokio::join!(calls, async {
+    let ((one, two), (mut a, mut b)) = tokio::join!(calls, async {
         let (mut a, mut b) = (peers.recv().await.unwrap(), peers.recv().await.unwrap());
         a.request().await.unwrap();
         b.request().await.unwrap();
@@ -66,10 +66,17 @@ async fn a_stale_connection_is_followed_by_a_new_one_even_if_others_are_idle() {
     });
     text(one.unwrap()).await.unwrap();
     text(two.unwrap()).await.unwrap();
-    drop(stale);
-    let call = client.send(request(Method::POST, "/", "{}"));
-    let (response, _) = tokio::join!(call, async { peers.recv().await.unwrap().play([OK]).await });
+    tokio::spawn(async move {
+        // Each would close on the next request, which only one may get.
+        tokio::select! {
+            _ = a.request() => drop(a),
+            _ = b.request() => drop(b),
+        }
+        peers.recv().await.unwrap().play([OK]).await
+    });
+    let response = client.send(get("/")).await;
     assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
+    assert_eq!(net.dialed(), [1, 1, 1]);
 }
 
 /// Whether a request is sent a second time.

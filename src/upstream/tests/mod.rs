@@ -99,7 +99,9 @@ impl Peer {
                     return Some(String::from_utf8(std::mem::replace(&mut self.read, rest)).unwrap());
                 }
             }
-            if self.io.read_buf(&mut self.read).await.unwrap_or(0) == 0 {
+            let read = self.io.read_buf(&mut self.read);
+            let read = tokio::time::timeout(Duration::from_secs(60), read);
+            if read.await.expect("a minute without a byte").unwrap_or(0) == 0 {
                 return None;
             }
         }

@@ -1,0 +1,321 @@
+use std::{collections::VecDeque, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::error::BoxError;
+
+/// What a scripted member does.
+enum Script {
+    /// Answers with these pieces of a body.
+    Pieces(StatusCode, Vec<&'static [u8]>),
+    /// Answers 200 and then what the test sends, until the sender is dropped.
+    Live(std::sync::Mutex<Option<mpsc::Receiver<Result<Bytes, BoxError>>>>),
+    /// Fails at once.
+    Fails(Failure),
+    /// Never answers.
+    Hangs,
+}
+
+struct Scripted {
+    name: ClusterName,
+    script: Script,
+}
+
+struct Pieces(VecDeque<Bytes>);
+
+struct Live(mpsc::Receiver<Result<Bytes, BoxError>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front().map(|bytes| Ok(http_body::Frame::data(bytes))))
+    }
+}
+
+impl http_body::Body for Live {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(http_body::Frame::data)))
+    }
+}
+
+impl Member for Scripted {
+    fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    fn get(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+        let answer = match &self.script {
+            Script::Pieces(status, pieces) => {
+                let pieces = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
+                let mut response = Response::new(Body::boxed(Pieces(pieces)));
+                *response.status_mut() = *status;
+                Ok(response)
+            }
+            Script::Live(live) => Ok(Response::new(Body::boxed(Live(live.lock().unwrap().take().unwrap())))),
+            Script::Fails(failure) => Err(*failure),
+            Script::Hangs => return std::future::pending().boxed(),
+        };
+        std::future::ready(answer).boxed()
+    }
+}
+
+fn ask(name: &str, script: Script) -> Candidate {
+    Candidate::Ask(Arc::new(Scripted { name: name.parse().unwrap(), script }))
+}
+
+fn good(name: &str, pieces: &[&'static [u8]]) -> Candidate {
+    ask(name, Script::Pieces(StatusCode::OK, pieces.to_vec()))
+}
+
+fn live(name: &str) -> (mpsc::Sender<Result<Bytes, BoxError>>, Candidate) {
+    let (sender, receiver) = mpsc::channel(1024);
+    (sender, ask(name, Script::Live(Some(receiver).into())))
+}
+
+fn config() -> Config {
+    Config {
+        member_timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(12),
+        buffer_bytes: 64,
+        read_ahead_bytes: 256,
+        max_member_bytes: 4096,
+    }
+}
+
+fn query(members: Vec<Candidate>) -> Query {
+    Query { members, request: Request::new(()), shape: Shape::Resource, strict: false, api_key: false }
+}
+
+async fn run(query: Query) -> (Response<()>, Result<String, BoxError>) {
+    let shared = Shared::new(10, 1 << 20);
+    let response = fan_out(&config(), &shared, query).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map(|body| String::from_utf8(body.to_bytes().to_vec()).unwrap());
+    assert_eq!((shared.buffered_bytes(), shared.in_flight()), (0, 0), "everything is given back");
+    (Response::from_parts(parts, ()), body)
+}
+
+fn clusters(response: &Response<()>) -> &str {
+    response.headers()["fedgate-clusters"].to_str().unwrap()
+}
+
+fn item(name: &str) -> String {
+    format!(r#"{{"metadata":{{"name":"{name}","namespace":"default"}}}}"#)
+}
+
+#[tokio::test]
+async fn lists_are_joined_in_order_with_labels_and_qualified_namespaces() {
+    let (response, body) = run(query(vec![
+        good("local-cluster", &[br#"[{"metadata":{"namespace":"default"}}, {"a":1}]"#]),
+        good("alpha", &[b"[", br#"{"metadata":{"name"#, br#"space":"x"}}"#, b"]"]),
+        good("beta", &[b"[]"]),
+        good("gamma", &[b"[{}]"]),
+    ]))
+    .await;
+    assert_eq!(
+        body.unwrap(),
+        concat!(
+            r#"[{"cluster":"local-cluster","metadata":{"namespace":"default"}},{"cluster":"local-cluster","a":1},"#,
+            r#"{"cluster":"alpha","metadata":{"namespace":"x@alpha"}},{"cluster":"gamma"}]"#
+        )
+    );
+    assert_eq!(response.headers()["fedgate-complete"], "true");
+}
+
+#[tokio::test]
+async fn no_items_anywhere_is_an_empty_list() {
+    let (response, body) =
+        run(query(vec![good("local-cluster", &[b"[]"]), good("alpha", &[b" [ ] "])])).await;
+    assert_eq!((response.status(), body.unwrap().as_str()), (StatusCode::OK, "[]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_members_are_named_and_the_others_unharmed() {
+    let (response, body) = run(query(vec![
+        good("local-cluster", &[b"[{}]"]),
+        ask("a", Script::Fails(Failure::Unreachable)),
+        ask("b", Script::Hangs),
+        ask("c", Script::Pieces(StatusCode::FORBIDDEN, vec![b"{}"])),
+        good("d", &[b"[{\"a\":1}"]),
+        good("e", &[b"<html>"]),
+        good("f", &[br#"[{"a":tru}]"#]),
+        ask("g", Script::Pieces(StatusCode::BAD_GATEWAY, vec![b"no"])),
+    ]))
+    .await;
+    assert_eq!(body.unwrap(), r#"[{"cluster":"local-cluster"}]"#);
+    assert_eq!(response.headers()["fedgate-complete"], "false");
+    assert_eq!(
+        clusters(&response),
+        r#""local-cluster";status=200, "a";error=unreachable, "b";error=timeout, "c";error=forbidden, "d";error=bad-body, "e";error=bad-body, "f";error=bad-body, "g";error=server-error"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_follows_from_what_the_members_did() {
+    let fails = |failure| ask("a", Script::Fails(failure));
+    let status =
+        |code: u16| ask("b", Script::Pieces(StatusCode::from_u16(code).unwrap(), vec![b"{\"x\":1}"]));
+    for (members, strict, expected) in [
+        (vec![fails(Failure::Timeout)], false, 504),
+        (vec![fails(Failure::Timeout), fails(Failure::Unreachable)], false, 502),
+        (vec![good("local-cluster", &[b"[]"]), fails(Failure::Timeout)], true, 504),
+        (vec![good("local-cluster", &[b"[]"]), fails(Failure::Unreachable)], true, 502),
+        (vec![good("local-cluster", &[b"[]"])], true, 200),
+        (vec![status(403), status(403)], false, 403),
+        (vec![status(404)], false, 404),
+        (vec![status(403), status(404)], false, 502),
+        (vec![status(401)], false, 502),
+        (vec![status(500)], false, 502),
+    ] {
+        let mut query = query(members);
+        query.strict = strict;
+        let (response, body) = run(query).await;
+        assert_eq!(response.status().as_u16(), expected, "{}", clusters(&response));
+        if expected == 403 {
+            assert_eq!(body.unwrap(), "{\"x\":1}", "in Sensu's own words");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_api_key_is_passed_on_as_it_is() {
+    let mut query = query(vec![
+        ask("local-cluster", Script::Pieces(StatusCode::UNAUTHORIZED, vec![b"no key"])),
+        Candidate::Known("alpha".parse().unwrap(), Failure::Unauthorized),
+    ]);
+    query.api_key = true;
+    let (response, body) = run(query).await;
+    assert_eq!((response.status(), body.unwrap().as_str()), (StatusCode::UNAUTHORIZED, "no key"));
+}
+
+#[tokio::test]
+async fn a_namespaces_list_without_rights_counts_as_empty() {
+    let refused = br#"{"message":"request unauthorized","code":0}"#;
+    let mut query = query(vec![
+        good("local-cluster", &[br#"[{"name":"default"}]"#]),
+        ask("alpha", Script::Pieces(StatusCode::INTERNAL_SERVER_ERROR, vec![refused])),
+    ]);
+    query.shape = Shape::Namespace;
+    let (response, body) = run(query).await;
+    assert_eq!(body.unwrap(), r#"[{"cluster":"local-cluster","name":"default"}]"#);
+    assert_eq!(response.headers()["fedgate-complete"], "true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_members_stream_in_order_after_the_commit() {
+    let (first, one) = live("local-cluster");
+    let (second, two) = live("alpha");
+    let feed = tokio::spawn(async move {
+        // The second is ready long before the first.
+        second.send(Ok(format!("[{},{}]", item("c"), item("d")).into())).await.unwrap();
+        drop(second);
+        first.send(Ok(format!("[{}", item("a")).into())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        first.send(Ok(format!(",{},", item("long")).into())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        first.send(Ok(format!("{}]", item("b")).into())).await.unwrap();
+    });
+    let (response, body) = run(query(vec![one, two])).await;
+    feed.await.unwrap();
+    let list: Vec<serde_json::Value> = serde_json::from_str(&body.unwrap()).unwrap();
+    let names: Vec<&str> = list.iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    assert_eq!(names, ["a", "long", "b", "c", "d"]);
+    assert_eq!(response.headers()["fedgate-complete"], "true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_after_the_commit_cuts_the_answer() {
+    for broken in [Ok(Bytes::from_static(b"]]")), Err(BoxError::from("reset"))] {
+        let (sender, member) = live("alpha");
+        tokio::spawn(async move {
+            sender.send(Ok(format!("[{},{}", item("a"), item("b")).into())).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = sender.send(broken).await;
+        });
+        let (response, body) = run(query(vec![good("local-cluster", &[b"[{}]"]), member])).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(body.is_err(), "the client must notice");
+    }
+}
+
+#[tokio::test]
+async fn a_member_over_its_largest_size_is_too_large() {
+    let whole = format!("[{}]", vec![item("a"); 200].join(","));
+    let (sender, member) = live("alpha");
+    sender.send(Ok(whole.into())).await.unwrap();
+    drop(sender);
+    let (response, _) = run(query(vec![good("local-cluster", &[b"[]"]), member])).await;
+    assert_eq!(clusters(&response), r#""local-cluster";status=200, "alpha";error=too-large"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_stops_at_the_bounds_while_the_client_blocks() {
+    let (first, one) = live("local-cluster");
+    let (second, two) = live("alpha");
+    for sender in [&first, &second] {
+        sender.send(Ok(Bytes::from_static(b"["))).await.unwrap();
+        for _ in 0..900 {
+            sender.send(Ok(format!("{},", item("a")).into())).await.unwrap();
+        }
+    }
+    let shared = Shared::new(10, 1 << 20);
+    let mut config = config();
+    config.max_member_bytes = 1 << 30;
+    let response = fan_out(&config, &shared, query(vec![one, two])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let held = shared.buffered_bytes();
+    // Two shares, the read-ahead, and at most one read more for each.
+    assert!(held <= 2 * 64 + 256 + 2 * 128 * 1024, "{held}");
+    drop(response);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((shared.buffered_bytes(), shared.in_flight()), (0, 0));
+    assert!(first.is_closed() && second.is_closed(), "nobody reads for a client that left");
+}
+
+#[tokio::test]
+async fn past_the_limit_of_fan_outs_the_client_is_asked_to_come_again() {
+    let shared = Shared::new(0, 1 << 20);
+    let refused = fan_out(&config(), &shared, query(vec![good("local-cluster", &[b"[]"])])).await;
+    assert!(refused.is_err());
+    assert_eq!(shared.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_room_in_the_process_lists_still_arrive() {
+    let shared = Shared::new(10, 1);
+    let (first, one) = live("local-cluster");
+    let (second, two) = live("alpha");
+    tokio::spawn(async move {
+        for sender in [first, second] {
+            sender.send(Ok(Bytes::from_static(b"["))).await.unwrap();
+            for n in 0..50 {
+                let comma = if n == 0 { "" } else { "," };
+                sender.send(Ok(format!("{comma}{}", item("a")).into())).await.unwrap();
+            }
+            sender.send(Ok(Bytes::from_static(b"]"))).await.unwrap();
+        }
+    });
+    let mut config = config();
+    config.max_member_bytes = 1 << 30;
+    let response = fan_out(&config, &shared, query(vec![one, two])).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+    assert_eq!(list.len(), 100);
+    assert_eq!(shared.buffered_bytes(), 0);
+}

@@ -1,0 +1,279 @@
+//! The binary as a user meets it: exit codes, one-line errors, the demo, and the README's commands.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+const FEDGATE: &str = env!("CARGO_BIN_EXE_fedgate");
+
+/// Long enough for a loaded machine; nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A child that does not outlive its test.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(FEDGATE)
+            .args(args)
+            .env_clear()
+            .env("TMPDIR", std::env::temp_dir())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        for pipe in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Self { child, lines }
+    }
+
+    /// Collects output up to the line that contains `text`.
+    fn until(&self, text: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    let found = line.contains(text);
+                    seen.push(line);
+                    if found {
+                        return seen;
+                    }
+                }
+                Err(error) => panic!("{text:?} did not come ({error}); there was: {seen:#?}"),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = Command::new(FEDGATE).args(args).env_clear().output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn shell(script: &str, directory: &Path) -> Output {
+    Command::new("sh").args(["-euc", script]).current_dir(directory).output().unwrap()
+}
+
+/// A configuration in a directory of its own, with a real key.
+fn configuration(directory: &Path, extra: &str) -> String {
+    let key = fedgate::sim::SharedKeys::generate().unwrap().public_pem();
+    fs::write(directory.join("jwt.pem"), key).unwrap();
+    let text = format!(
+        "auth: {{ jwt-public-key-files: [{dir}/jwt.pem] }}\n\
+         local-cluster: {{ api-urls: [\"http://127.0.0.1:1\"] }}\n\
+         admin: {{ address: 127.0.0.1:0 }}\n{extra}",
+        dir = directory.display()
+    );
+    let path = directory.join("fedgate.yaml");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn sh_blocks(markdown: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in markdown.lines() {
+        match (&mut open, line.trim()) {
+            (None, "```sh") => open = Some(String::new()),
+            (Some(block), "```") => {
+                blocks.push(std::mem::take(block));
+                open = None;
+            }
+            (Some(block), _) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+fn readme() -> Vec<String> {
+    sh_blocks(include_str!("../README.md"))
+}
+
+#[test]
+fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let config = configuration(directory.path(), &format!("listen: {{ address: 127.0.0.1:{port} }}\n"));
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let unknown = write("unknown.yaml", "listen:\n  adress: 127.0.0.1:0\n");
+    let bad_key = write("bad.pem", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
+    let key = write(
+        "key.yaml",
+        &format!(
+            "listen: {{ address: 127.0.0.1:0 }}\nauth: {{ jwt-public-key-files: [{bad_key}] }}\n\
+             local-cluster: {{ api-urls: [\"http://127.0.0.1:1\"] }}\n"
+        ),
+    );
+    let no_cluster =
+        write("none.yaml", "auth: { jwt-public-key-files: [/x] }\nlisten: { address: 127.0.0.1:0 }\n");
+    let ca = configuration(
+        &{
+            let inner = directory.path().join("ca");
+            fs::create_dir(&inner).unwrap();
+            inner
+        },
+        "listen: { address: 127.0.0.1:0 }\nclusters: [{ name: alpha, api-urls: [\"https://a\"], trusted-ca-file: /nowhere/ca.pem }]\n",
+    );
+    for (args, code, mention) in [
+        (vec!["serve", "--config", "/nowhere/fedgate.yaml"], 78, "/nowhere/fedgate.yaml"),
+        (vec!["serve", "--config", &unknown], 78, "did you mean \"listen.address\"?"),
+        (vec!["serve", "--config", &key], 78, "bad.pem"),
+        (vec!["serve", "--config", &no_cluster], 78, "local-cluster"),
+        (vec!["serve", "--config", &ca], 78, "/nowhere/ca.pem"),
+        (vec!["serve", "--config", &config], 69, "choose another port"),
+        (vec!["health", "--url", "http://127.0.0.1:1"], 69, "127.0.0.1:1"),
+        (vec!["health", "--url", "ftp://x"], 64, "http://host:port"),
+    ] {
+        let (got, stderr) = run(&args);
+        assert_eq!(got, Some(code), "{args:?}: {stderr}");
+        let last = stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("fedgate: ") && last.contains(mention), "{args:?}: {stderr}");
+    }
+    assert_eq!(run(&["sreve"]).0, Some(64));
+    assert_eq!(run(&["serve", "--nonsense"]).0, Some(64));
+    assert_eq!(run(&["--help"]).0, Some(0));
+}
+
+#[test]
+fn check_config_says_for_each_thing_whether_it_works() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let Output { status, stdout, .. } =
+        Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
+    let table = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(1), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("works  public key")), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("FAILS  cluster local-cluster")), "{table}");
+}
+
+#[test]
+fn serve_is_ready_though_no_cluster_is_up_and_stops_on_sigterm() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\nlog: { format: text }\n");
+    let mut gateway = Running::start(&["serve", "--config", &config]);
+    let listening = gateway.until("listening").pop().unwrap();
+    let admin = listening.split("admin=").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert_eq!(run(&["health", "--url", &format!("http://{admin}")]).0, Some(0));
+    gateway.signal("TERM");
+    gateway.until("stopped");
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = Running::start(&["demo", "--port", "0"]);
+    let printed = demo.until("Ctrl-C ends it");
+    let command = |start: &str| -> Vec<String> {
+        printed
+            .iter()
+            .map(|line| line.trim())
+            .filter(|line| line.starts_with(start))
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut script = command("TOKEN=");
+    assert_eq!(script.len(), 1, "{printed:#?}");
+    for (index, curl) in command("curl ").into_iter().enumerate() {
+        script.push(format!("{curl} > answer{index}"));
+    }
+    let Output { status, stderr, .. } = shell(&script.join("\n"), directory.path());
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    let events: Vec<serde_json::Value> = serde_json::from_str(&read("answer0")).unwrap();
+    for cluster in ["local-cluster", "alpha", "beta"] {
+        assert!(events.iter().any(|event| event["cluster"] == cluster), "an event of {cluster}");
+    }
+    let of_alpha: Vec<serde_json::Value> = serde_json::from_str(&read("answer1")).unwrap();
+    assert!(!of_alpha.is_empty());
+    assert!(of_alpha.iter().all(|event| event["entity"]["metadata"]["namespace"] == "default@alpha"));
+    assert!(read("answer2").contains("fedgate-complete: true"));
+
+    demo.signal("INT");
+    demo.until("stopped");
+    assert_eq!(demo.exit_code(), Some(0));
+}
+
+#[test]
+fn the_readmes_shell_blocks_are_shell() {
+    let blocks = readme();
+    assert!(blocks.len() > 5);
+    for block in blocks {
+        let checked = Command::new("bash").args(["-n", "-c", &block]).output().unwrap();
+        assert!(checked.status.success(), "{block}\n{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn the_readmes_key_pair_is_one_that_the_gateway_takes() {
+    let block = readme().into_iter().find(|block| block.contains("openssl ecparam")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let made = shell(&block, directory.path());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let keys = fedgate::auth::KeyFiles::load(&[directory.path().join("jwt_public.pem")]).unwrap();
+    fedgate::auth::SigningKey::load(&directory.path().join("jwt_private.pem"), &keys).unwrap();
+}
+
+#[test]
+fn the_readmes_fedgate_commands_are_understood() {
+    let blocks = readme();
+    let lines = blocks.iter().flat_map(|block| block.lines());
+    let commands: Vec<Vec<&str>> = lines
+        .filter_map(|line| {
+            line.strip_prefix("fedgate ").or_else(|| line.strip_prefix("cargo run --release -- "))
+        })
+        .map(|args| args.split_whitespace().collect())
+        .collect();
+    assert!(commands.len() >= 2);
+    for mut args in commands {
+        args.push("--help");
+        assert_eq!(run(&args).0, Some(0), "{args:?}");
+    }
+}
