@@ -3,7 +3,7 @@
 use fedgate::types::{Backend, Cluster, Snapshot, Source, TlsFiles};
 
 /// `local-cluster` and `count - 1` others, `cluster-001` and on, each with one plain HTTP backend.
-pub fn snapshot(count: usize) -> Snapshot {
+pub(crate) fn snapshot(count: usize) -> Snapshot {
     Snapshot::new((0..count).map(|number| {
         let name = match number {
             0 => "local-cluster".to_owned(),

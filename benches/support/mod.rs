@@ -36,7 +36,7 @@ use tokio::{io::DuplexStream, sync::watch};
 use tower::ServiceExt;
 
 /// One connection to the gateway, or straight to a peer, with the request that it repeats.
-pub struct Client {
+pub(crate) struct Client {
     sender: SendRequest<Empty<Bytes>>,
     request: Request<Empty<Bytes>>,
     // A closed channel would tell the gateway nothing, but its other end must outlive it.
@@ -51,7 +51,7 @@ struct Peers(Bytes);
 
 impl Client {
     /// A client of a gateway in front of `members` clusters whose backends answer `body` to everything.
-    pub async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
+    pub(crate) async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
         let clusters = clusters::snapshot(members);
         let upstream = Manager::new(upstream::Config::default(), Arc::new(Peers(body)));
         upstream.apply(&clusters);
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// A client of such a backend itself, with nothing in between: what the harness costs by itself.
-    pub async fn of_peer(body: Bytes) -> Self {
+    pub(crate) async fn of_peer(body: Bytes) -> Self {
         let (near, far) = duplex();
         Peers(body).serve(far);
         Self::over(near, "/", "none").await
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// One request and its whole answer: the head's fields and the body's length.
-    pub async fn get(&mut self) -> (HeaderMap, u64) {
+    pub(crate) async fn get(&mut self) -> (HeaderMap, u64) {
         self.sender.ready().await.expect("the connection is kept");
         let response = self.sender.send_request(self.request.clone()).await.expect("there is an answer");
         assert_eq!(response.status(), 200);
@@ -135,7 +135,7 @@ impl Connect for Peers {
 }
 
 /// An event of about 2.5 kB, as Sensu spells it.
-pub fn event(number: usize) -> String {
+pub(crate) fn event(number: usize) -> String {
     let output = "disk usage of /var/lib is at 71 %, threshold 80 %\\n".repeat(16);
     let history = (0..12).map(|n| format!(r#"{{"status":0,"executed":{}}}"#, NOW + n));
     let history: Vec<String> = history.collect();
@@ -163,13 +163,13 @@ pub fn event(number: usize) -> String {
 }
 
 /// One event whose check has an output of `bytes` bytes.
-pub fn large_event(bytes: usize) -> Bytes {
+pub(crate) fn large_event(bytes: usize) -> Bytes {
     let output = format!(r#""output":"{}"#, "0123456789abcde ".repeat(bytes / 16));
     event(1).replacen(r#""output":""#, &output, 1).into()
 }
 
 /// A list of events.
-pub fn list(items: usize) -> Bytes {
+pub(crate) fn list(items: usize) -> Bytes {
     let items: Vec<String> = (0..items).map(event).collect();
     format!("[{}]", items.join(",")).into()
 }
