@@ -136,7 +136,7 @@ impl Connect for Peers {
 
 /// An event of about 2.5 kB, as Sensu spells it.
 pub(crate) fn event(number: usize) -> String {
-    let output = "disk usage of /var/lib is at 71 %, threshold 80 %\\n".repeat(16);
+    let output = "disk usage of /var/lib is at 71 %, threshold 80 %\\n".repeat(20);
     let history = (0..12).map(|n| format!(r#"{{"status":0,"executed":{}}}"#, NOW + n));
     let history: Vec<String> = history.collect();
     format!(
