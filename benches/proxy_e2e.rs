@@ -5,9 +5,9 @@
 //! gets. No sockets, no TLS, no kernel: what they cost comes on top.
 //!
 //! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared and noisy: compilers ran beside it (load average
-//! about 6) and left this process some 45 % of a core, so that these wall times are about twice what an idle
-//! machine would show; compare them only with each other. `--warm-up-time 1 --measurement-time 3`, thin LTO and 8
-//! codegen units in place of the profile's own. Medians:
+//! about 6). In a profile taken just after, this process had about half a core, so take these wall times for
+//! twice those of an idle machine or so, and compare them only with each other. `--warm-up-time 1
+//! --measurement-time 3`, thin LTO and 8 codegen units in place of the profile's own. Medians:
 //!
 //! | what | time | MiB/s |
 //! |---|---|---|

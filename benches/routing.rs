@@ -15,7 +15,8 @@
 //! | `list_of_all_namespaces` | 1.9 | 7.8 |
 //! | `refused_traversal` | 0.72 | 0.74 |
 //!
-//! The load fell during the run, so the rows do not compare exactly: the two lists of all clusters do the same work.
+//! Rows do not compare exactly, since the load changed during the run: a second, shorter one gave about half of
+//! these times for the first four rows.
 
 use std::hint::black_box;
 
