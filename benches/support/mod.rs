@@ -1,0 +1,211 @@
+//! The gateway between a client and scripted peers, all in memory and on one thread.
+//!
+//! ```text
+//!  Client ─ HTTP/1.1 ─ duplex ─ stack ─ HTTP/1.1 ─ duplex ─ Peers (one fixed body)
+//! ```
+
+mod clusters;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use fedgate::{
+    app::{Gateway, Settings, stack},
+    auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
+    config, fanout,
+    listener::Phase,
+    routing::Scope,
+    types::{Backend, Cluster},
+    upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
+    wire::Body,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{io::DuplexStream, sync::watch};
+use tower::ServiceExt;
+
+/// One connection to the gateway, or straight to a peer, with the request that it repeats.
+pub(crate) struct Client {
+    sender: SendRequest<Empty<Bytes>>,
+    request: Request<Empty<Bytes>>,
+    // A closed channel would tell the gateway nothing, but its other end must outlive it.
+    _phase: Option<watch::Sender<Phase>>,
+}
+
+/// Backends that answer every request with the same body, its length declared.
+#[derive(Clone)]
+struct Peers(Bytes);
+
+// === impl Client ===
+
+impl Client {
+    /// A client of a gateway in front of `members` clusters whose backends answer `body` to everything.
+    pub(crate) async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
+        let clusters = clusters::snapshot(members);
+        let upstream = Manager::new(upstream::Config::default(), Arc::new(Peers(body)));
+        upstream.apply(&clusters);
+        let (phase, phase_seen) = watch::channel(Phase::Running);
+        let root = config::Root::default();
+        let fan_outs = fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes);
+        let clusters = Arc::new(ArcSwap::from_pointee(clusters));
+        let gateway = Gateway::new(Arc::new(settings(&root)), clusters, upstream, fan_outs, phase_seen);
+        let (authenticator, token) = authenticator();
+        let service = stack(gateway, authenticator, &[])
+            .map_request(|request: Request<Incoming>| request.map(Body::from));
+
+        let (near, far) = duplex();
+        // As the listener sets it up.
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(60))
+            .max_headers(root.limits.headers)
+            .max_buf_size(root.limits.head_bytes)
+            .serve_connection(TokioIo::new(far), TowerToHyperService::new(service));
+        tokio::spawn(served);
+        Self { _phase: Some(phase), ..Self::over(near, target, &token).await }
+    }
+
+    /// A client of such a backend itself, with nothing in between: what the harness costs by itself.
+    pub(crate) async fn of_peer(body: Bytes) -> Self {
+        let (near, far) = duplex();
+        Peers(body).serve(far);
+        Self::over(near, "/", "none").await
+    }
+
+    async fn over(io: DuplexStream, target: &str, token: &str) -> Self {
+        let (sender, connection) = handshake(TokioIo::new(io)).await.expect("the peer is there");
+        tokio::spawn(connection);
+        let request = Request::get(target)
+            .header(header::HOST, "gateway.example.com")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, "bench/1.0")
+            .body(Empty::new())
+            .expect("the request is well formed");
+        Self { sender, request, _phase: None }
+    }
+
+    /// One request and its whole answer: the head's fields and the body's length.
+    pub(crate) async fn get(&mut self) -> (HeaderMap, u64) {
+        self.sender.ready().await.expect("the connection is kept");
+        let response = self.sender.send_request(self.request.clone()).await.expect("there is an answer");
+        assert_eq!(response.status(), 200);
+        let (head, mut body) = response.into_parts();
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.expect("the body is whole");
+            read += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        (head.headers, read)
+    }
+}
+
+// === impl Peers ===
+
+impl Peers {
+    fn serve(&self, io: DuplexStream) {
+        let body = self.0.clone();
+        let answer = service_fn(move |_: Request<Incoming>| {
+            let mut response = Response::new(Full::new(body.clone()));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            std::future::ready(Ok::<_, std::convert::Infallible>(response))
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(io), answer));
+    }
+}
+
+impl Connect for Peers {
+    fn connect(&self, _: &Cluster, _: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
+        let (near, far) = duplex();
+        self.serve(far);
+        Box::pin(std::future::ready(Ok(Box::new(near) as BoxIo)))
+    }
+}
+
+/// An event of about 2.5 kB, as Sensu spells it.
+pub(crate) fn event(number: usize) -> String {
+    let output = "disk usage of /var/lib is at 71 %, threshold 80 %\\n".repeat(20);
+    let history = (0..12).map(|n| format!(r#"{{"status":0,"executed":{}}}"#, NOW + n));
+    let history: Vec<String> = history.collect();
+    format!(
+        concat!(
+            r#"{{"entity":{{"entity_class":"agent","system":{{"hostname":"web-{n}","os":"linux","#,
+            r#""platform":"debian","platform_version":"12.5","network":{{"interfaces":[{{"name":"lo","#,
+            r#""addresses":["127.0.0.1/8","::1/128"]}},{{"name":"eth0","mac":"02:00:00:00:00:01","#,
+            r#""addresses":["192.0.2.10/24"]}}]}},"arch":"amd64"}},"subscriptions":["linux","web"],"#,
+            r#""last_seen":{now},"deregister":true,"metadata":{{"name":"web-{n}","namespace":"default","#,
+            r#""labels":{{"region":"eu-central-1","tier":"1"}}}},"sensu_agent_version":"6.12.0"}},"#,
+            r#""check":{{"command":"check-disk-usage -w 80 -c 90","handlers":["slack"],"interval":60,"#,
+            r#""publish":true,"subscriptions":["linux"],"duration":0.013,"executed":{now},"#,
+            r#""history":[{history}],"issued":{now},"output":"{output}","state":"passing","status":0,"#,
+            r#""total_state_change":0,"last_ok":{now},"occurrences":12,"metadata":{{"name":"disk-usage","#,
+            r#""namespace":"default","labels":{{"team":"platform"}},"annotations":{{"runbook":"#,
+            r#""https://wiki.example.com/disk"}}}}}},"metadata":{{"namespace":"default"}},"#,
+            r#""id":"3a5948f3-6ffd-4ea2-a41e-334f4a72ca2f","sequence":{n},"timestamp":{now}}}"#,
+        ),
+        n = number,
+        now = NOW,
+        history = history.join(","),
+        output = output,
+    )
+}
+
+/// One event whose check has an output of `bytes` bytes.
+pub(crate) fn large_event(bytes: usize) -> Bytes {
+    let output = format!(r#""output":"{}"#, "0123456789abcde ".repeat(bytes / 16));
+    event(1).replacen(r#""output":""#, &output, 1).into()
+}
+
+/// A list of events.
+pub(crate) fn list(items: usize) -> Bytes {
+    let items: Vec<String> = (0..items).map(event).collect();
+    format!("[{}]", items.join(",")).into()
+}
+
+/// A stream in memory; each direction holds about what a socket's buffer does.
+fn duplex() -> (DuplexStream, DuplexStream) {
+    tokio::io::duplex(256 * 1024)
+}
+
+/// What the defaults of the configuration come to.
+fn settings(root: &config::Root) -> Settings {
+    Settings {
+        default_scope: Scope::All,
+        fan_out: fanout::Config {
+            member_timeout: root.fan_out.member_timeout,
+            timeout: root.fan_out.timeout,
+            buffer_bytes: root.fan_out.buffer_bytes,
+            read_ahead_bytes: root.fan_out.read_ahead_bytes,
+            max_member_bytes: root.fan_out.max_member_bytes,
+        },
+        max_members: root.fan_out.max_members,
+        max_request_body: root.limits.request_body_bytes,
+        max_headers: root.limits.headers,
+        trusted_proxies: Vec::new(),
+    }
+}
+
+/// An authenticator and a token that it accepts for a day, on the system's clock.
+fn authenticator() -> (Arc<Authenticator>, String) {
+    let signing = SigningKey::generate(Curve::P256).expect("the random source works");
+    let keys = Keys::new(vec![signing.public_key().clone()]);
+    let groups: Vec<String> = (0..10).map(|number| format!("team-{number}")).collect();
+    let now = auth::Clock::unix_seconds(&SystemClock);
+    let claims = MintClaims { exp: now + 24 * 60 * 60, sub: "jane.doe", groups: &groups };
+    let token = signing.mint(&claims).expect("plain claims can be signed");
+    (Arc::new(Authenticator::new(&auth::Config::default(), keys)), token)
+}
+
+const NOW: i64 = 1_700_000_000;
