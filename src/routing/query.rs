@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::RouteError;
@@ -26,17 +28,17 @@ impl ListQuery {
     pub(super) fn parse(query: Option<&str>) -> Result<Self, RouteError> {
         let mut parsed = Self::default();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match key {
+            let (key, value) = split(pair);
+            match &*key {
                 "clusters" => parsed.add_clusters(value)?,
                 "partial" => {
-                    parsed.strict = match value {
+                    parsed.strict = match &*decoded(value) {
                         "true" => false,
                         "false" => true,
                         _ => return Err(RouteError::Partial),
                     }
                 }
-                "limit" => check_limit(value)?,
+                "limit" => check_limit(&decoded(value))?,
                 "continue" => {}
                 _ => {
                     if !parsed.rest.is_empty() {
@@ -69,9 +71,21 @@ impl ListQuery {
 
 /// A negative limit makes Sensu drop the connection when the list is empty, which would look like an outage.
 pub(super) fn refuse_negative_limit(query: Option<&str>) -> Result<(), RouteError> {
-    let negative =
-        |pair: &str| pair.starts_with("limit=-") || pair.to_ascii_lowercase().starts_with("limit=%2d");
+    let negative = |pair: &str| {
+        let (key, value) = split(pair);
+        key == "limit" && decoded(value).starts_with('-')
+    };
     if query.unwrap_or_default().split('&').any(negative) { Err(RouteError::Limit) } else { Ok(()) }
+}
+
+/// Key and value of a pair. The key is decoded as the clusters decode it: `%6cimit` is `limit` to them.
+pub(super) fn split(pair: &str) -> (Cow<'_, str>, &str) {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (decoded(key), value)
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 fn check_limit(value: &str) -> Result<(), RouteError> {

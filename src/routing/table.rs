@@ -84,6 +84,7 @@ fn raw(request: &Request<'_>, cluster: &str) -> Result<Route, RouteError> {
     let name = request.registered(name.as_str())?;
     let prefix = format!("/c/{cluster}");
     let path = &request.path[prefix.len()..];
+    query::refuse_negative_limit(request.query)?;
     if path == "/api/core/v2/tessen/metrics" {
         return Err(RouteError::NotFound);
     }
@@ -214,7 +215,7 @@ fn list(
 impl ListQuery {
     /// Whether `clusters=` is there at all.
     fn parse_selection(query: Option<&str>) -> Result<bool, RouteError> {
-        let asks = |pair: &str| pair == "clusters" || pair.starts_with("clusters=");
+        let asks = |pair: &str| query::split(pair).0 == "clusters";
         if query.unwrap_or_default().split('&').any(asks) {
             return Ok(Self::parse(query)?.select.is_some());
         }
