@@ -59,7 +59,8 @@ impl Client {
         let root = config::Root::default();
         let fan_outs = fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes);
         let clusters = Arc::new(ArcSwap::from_pointee(clusters));
-        let gateway = Gateway::new(Arc::new(settings(&root)), clusters, upstream, fan_outs, phase_seen);
+        let gateway =
+            Gateway::new(Arc::new(settings(&root)), clusters, upstream, fan_outs, Arc::default(), phase_seen);
         let (authenticator, token) = authenticator();
         let service = stack(gateway, authenticator, &[])
             .map_request(|request: Request<Incoming>| request.map(Body::from));

@@ -1,0 +1,10 @@
+//! The gateway from end to end, in memory: requests go into the real service stack, which speaks HTTP over in-memory
+//! streams to simulated clusters.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod refusals;
+mod rewriting;
+mod routing;
+mod support;

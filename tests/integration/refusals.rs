@@ -1,0 +1,209 @@
+//! What is refused before anything is forwarded.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fedgate::wire::Body;
+use http::Method;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{World, check, chunked, plain};
+
+const DISK: &str = "/api/core/v2/namespaces/default/checks/disk";
+
+#[tokio::test]
+async fn every_spelling_of_a_traversal_is_400() {
+    let world = World::new();
+    for path in [
+        "/api/core/v2/namespaces/../users",
+        "/api/core/v2/namespaces/..%2Fusers%2Fadmin",
+        "/api/core/v2/namespaces/%2e%2e/users",
+        "/api/core/v2/namespaces/%2E./users",
+        "/api/core/v2/namespaces/.%2e%2fusers",
+        "/api/core/v2/namespaces/default/checks/.",
+        "/api/core/v2/namespaces/default/checks/..%2f..%2fx",
+        "/api/core/v2/namespaces/default/checks/a%2Fb",
+        "/api/core/v2/namespaces/default/assets/a%2F..%2Fb",
+        "/api/core/v2/namespaces/default/assets/a%2F%2Fb",
+        "/api/core/v2/namespaces//checks",
+        "//api/core/v2/users",
+        "/api/core/v2/namespaces/default%00/checks",
+        "/api/core/v2/namespaces/default/checks/%zz",
+        "/api/core/v2/namespaces/..@alpha/checks",
+        "/api/core/v2/namespaces/%2e%2e%40alpha/checks",
+        "/c/alpha/api/core/v2/namespaces/..%2Fusers",
+        "/c/../api/core/v2/users",
+        "/c/alpha/../beta/api/core/v2/users",
+    ] {
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let answer = world.call(method, path, "").await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!(1)), "{path}");
+        }
+    }
+    world.nothing_was_forwarded("traversal");
+    assert_eq!(world.get("/api/core/v2/namespaces/default/assets/sensu%2Fcheck").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413_whether_its_length_is_told_or_not() {
+    let world = World::new();
+    let large = Bytes::from(vec![b'x'; 512_001]);
+    for target in [DISK, "/c/alpha/api/core/v2/namespaces/default/checks/disk", "/graphql"] {
+        let declared = world.call(Method::PUT, target, large.clone()).await;
+        assert_eq!((declared.status.as_u16(), declared.header("connection")), (413, "close"), "{target}");
+        let mut request = world.request(Method::PUT, target, "");
+        let chunk: &'static str = Box::leak("x".repeat(100_000).into_boxed_str());
+        *request.body_mut() = chunked([chunk; 6]);
+        let streamed = world.send(request).await;
+        assert_eq!(streamed.status, 413, "{target}");
+        assert_eq!(streamed.json()["code"], 1);
+    }
+    world.nothing_was_forwarded("too large");
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_is_forwarded_whole() {
+    let world = World::new();
+    let body = Bytes::from(vec![b' '; 512_000]);
+    world.call(Method::PUT, "/c/alpha/api/core/v2/namespaces/default/checks/disk", body).await;
+    assert_eq!(world.alpha.requests()[0].body.len(), 512_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_is_408() {
+    let world = World::new();
+    let mut request = world.request(Method::PUT, DISK, "");
+    let (first, rest) = (http_body::Frame::data(Bytes::from_static(b"{")), futures::stream::pending());
+    let frames =
+        futures::StreamExt::chain(futures::stream::iter([Ok::<_, fedgate::error::BoxError>(first)]), rest);
+    *request.body_mut() = Body::boxed(http_body_util::StreamBody::new(frames));
+    let begun = Instant::now();
+    let answer = world.send(request).await;
+    assert_eq!((answer.status.as_u16(), answer.header("connection")), (408, "close"));
+    assert!(begun.elapsed() <= Duration::from_secs(11), "{:?}", begun.elapsed());
+    world.nothing_was_forwarded("slow");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_forwarded() {
+    let world = World::new();
+    let mut request = world.request(Method::PUT, DISK, "");
+    let frames = [
+        Ok(http_body::Frame::data(Bytes::from_static(b"{"))),
+        Err::<_, fedgate::error::BoxError>("reset".into()),
+    ];
+    *request.body_mut() = Body::boxed(http_body_util::StreamBody::new(futures::stream::iter(frames)));
+    assert_eq!(world.send(request).await.status, 400);
+    world.nothing_was_forwarded("broken body");
+}
+
+#[tokio::test]
+async fn trace_and_connect_are_405() {
+    let world = World::new();
+    for method in [Method::TRACE, Method::CONNECT] {
+        for target in [DISK, "/c/alpha/api/core/v2/users"] {
+            assert_eq!(world.call(method.clone(), target, "").await.status, 405);
+        }
+    }
+    world.nothing_was_forwarded("methods");
+}
+
+#[tokio::test]
+async fn requests_must_name_one_good_host() {
+    let world = World::new();
+    for hosts in [&[][..], &["a", "b"], &["a", "a"], &["u@a"], &["a/b"], &["a b"], &[""]] {
+        let mut request = world.request(Method::GET, DISK, "");
+        request.headers_mut().remove("host");
+        for host in hosts {
+            request.headers_mut().append("host", host.parse().unwrap());
+        }
+        assert_eq!(world.send(request).await.status, 400, "{hosts:?}");
+    }
+    world.nothing_was_forwarded("hosts");
+}
+
+#[tokio::test]
+async fn names_that_alias_through_underscores_are_400() {
+    let world = World::new();
+    for name in ["x_forwarded_for", "content_length", "x_request_id", "fedgate_partial", "transfer_encoding"]
+    {
+        let mut request = world.request(Method::GET, DISK, "");
+        request.headers_mut().insert(name, "1".parse().unwrap());
+        assert_eq!(world.send(request).await.status, 400, "{name}");
+    }
+    world.nothing_was_forwarded("aliases");
+}
+
+#[tokio::test]
+async fn too_many_headers_are_431() {
+    let world = World::new();
+    let mut request = world.request(Method::GET, DISK, "");
+    for n in 0..100 {
+        request.headers_mut().append("x-many", n.into());
+    }
+    assert_eq!(world.send(request).await.status, 431);
+    world.nothing_was_forwarded("headers");
+}
+
+#[tokio::test]
+async fn limits_must_be_integers_of_zero_or_more() {
+    let world = World::new();
+    for limit in ["-1", "%2D1", "x", "", "1.5", "99999999999999999999999"] {
+        let answer = world.get(&format!("/api/core/v2/checks?limit={limit}")).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!(1)), "{limit}");
+    }
+    assert_eq!(world.get("/api/core/v2/users?limit=-1").await.status, 400);
+    assert_eq!(world.get("/api/core/v2/users?limit=%2d1").await.status, 400);
+    world.nothing_was_forwarded("limits");
+}
+
+#[tokio::test]
+async fn a_negative_limit_is_refused_on_every_path_and_in_every_spelling() {
+    let world = World::new();
+    for target in [
+        "/api/core/v2/checks?%6cimit=-1",
+        "/api/core/v2/users?%6Cimit=-1",
+        "/c/alpha/api/core/v2/checks?limit=-1",
+    ] {
+        assert_eq!(world.get(target).await.status, 400, "{target}");
+    }
+    world.nothing_was_forwarded("limits");
+}
+
+#[tokio::test]
+async fn metrics_are_not_on_the_main_listener() {
+    let world = World::new();
+    for target in ["/metrics", "/api/core/v2/tessen/metrics", "/c/alpha/api/core/v2/tessen/metrics"] {
+        for method in [Method::GET, Method::POST] {
+            let answer = world.call(method, target, "[]").await;
+            answer.is(404, r#"{"message":"not found","code":2}"#);
+        }
+    }
+    world.nothing_was_forwarded("metrics");
+}
+
+#[tokio::test]
+async fn bad_selections_are_400() {
+    let world = World::new();
+    for query in
+        ["clusters=", "clusters=a:b", "clusters=alpha,,beta", "clusters=%ff", "partial=no", "partial="]
+    {
+        assert_eq!(world.get(&format!("/api/core/v2/checks?{query}")).await.status, 400, "{query}");
+    }
+    world.nothing_was_forwarded("selections");
+}
+
+#[tokio::test]
+async fn malformed_json_is_sensus_to_refuse() {
+    let world = World::new();
+    let own = world.direct(&world.local, DISK).await;
+    assert_eq!(own.status, 404);
+    for body in ["{", "[]", "null", "{\"metadata\":1}"] {
+        let answer = world.call(Method::PUT, DISK, body).await;
+        assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{body}: {answer:?}");
+        assert_ne!(answer.status, 502, "{body}: {answer:?}");
+    }
+    let unnamed = plain(Method::PUT, DISK, check("default", "disk").to_string());
+    assert_eq!(world.send(unnamed).await.status, 401);
+}
