@@ -118,10 +118,33 @@ async fn the_refusal_of_an_api_key_is_passed_on() {
     let world = World::new();
     ask(&world, CHECKS, "Key 00000000-0000-0000-0000-000000000000").await.is(401, INVALID);
     assert!(world.alpha.requests().is_empty() && world.beta.requests().is_empty());
-    // To the cluster that is addressed alone, an API key of that cluster belongs.
     ask(&world, "/c/alpha/api/core/v2/namespaces/default/checks", "Key k").await.is(401, INVALID);
-    ask(&world, "/api/core/v2/namespaces/default@alpha/checks", "Key k").await.is(401, INVALID);
-    assert_eq!((world.local.requests().len(), world.alpha.requests().len()), (1, 2));
+    assert_eq!((world.local.requests().len(), world.alpha.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_api_key_of_the_local_cluster_is_not_shown_to_one_that_a_namespace_or_selection_names() {
+    let world = World::new();
+    for target in [
+        "/api/core/v2/namespaces/default@alpha/checks",
+        "/api/core/v2/namespaces/default@alpha/checks/cpu",
+        "/api/core/v2/checks?clusters=alpha,beta",
+    ] {
+        assert_eq!(ask(&world, target, "Key k").await.status, StatusCode::UNAUTHORIZED, "{target}");
+    }
+    world.nothing_was_forwarded("an API key");
+}
+
+#[tokio::test]
+async fn a_remote_clusters_refusal_of_a_verified_token_is_not_the_gateways_own() {
+    let world = World::new();
+    let token = format!("Bearer {}", world.token("admin", &["cluster-admins"]));
+    world.alpha.faults().set_status(Some(401));
+    for target in
+        ["/api/core/v2/namespaces/default@alpha/checks", "/api/core/v2/namespaces/default@alpha/checks/x"]
+    {
+        assert_eq!(ask(&world, target, &token).await.status, StatusCode::BAD_GATEWAY, "{target}");
+    }
 }
 
 #[tokio::test]

@@ -207,3 +207,32 @@ async fn malformed_json_is_sensus_to_refuse() {
     let unnamed = plain(Method::PUT, DISK, check("default", "disk").to_string());
     assert_eq!(world.send(unnamed).await.status, 401);
 }
+
+#[tokio::test]
+async fn an_asset_cannot_climb_out_of_its_namespace_by_the_name_in_its_body() {
+    let world = World::new();
+    for (target, namespace) in [
+        ("/api/core/v2/namespaces/default/assets", "default"),
+        ("/api/core/v2/namespaces/default@alpha/assets", "default@alpha"),
+        ("/c/alpha/api/core/v2/namespaces/default/assets", "default"),
+    ] {
+        for name in ["../other/evil", "a/../b", "a//b"] {
+            let body = format!(r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}"}}}}"#);
+            let answer = world.call(Method::POST, target, body).await;
+            assert_eq!(answer.status, http::StatusCode::BAD_REQUEST, "{target} {name}");
+        }
+    }
+    world.nothing_was_forwarded("an asset's name");
+}
+
+#[tokio::test]
+async fn a_key_that_only_some_parsers_read_hides_no_name() {
+    let world = World::new();
+    let target = "/c/alpha/api/core/v2/namespaces/default/entities/mine";
+    for start in [r#"{"\ud800":1,"#, r#"{"\udfff":{},"#] {
+        let body = format!(r#"{start}"metadata":{{"name":"other","namespace":"default"}}}}"#);
+        let answer = world.call(Method::PUT, target, body).await;
+        assert_eq!(answer.status, http::StatusCode::BAD_REQUEST, "{start}");
+    }
+    world.nothing_was_forwarded("an entity's name");
+}
