@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod auth;
+mod fanout;
+mod faults;
 mod refusals;
 mod rewriting;
 mod routing;

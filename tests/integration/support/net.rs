@@ -24,6 +24,8 @@ pub(crate) enum Line {
     BadCertificate,
     /// They open, and something else answers every request with these bytes, then closes.
     Scripted(String),
+    /// As `Scripted`, but what follows never comes.
+    Stalls(String),
 }
 
 /// Connects in memory.
@@ -61,7 +63,8 @@ impl Net {
                 let sensu = self.sensus.iter().find(|sensu| sensu.name() == name).unwrap().clone();
                 tokio::spawn(async move { sensu.serve_connection(theirs).await });
             }
-            Line::Scripted(answer) => drop(tokio::spawn(play(theirs, answer))),
+            Line::Scripted(answer) => drop(tokio::spawn(play(theirs, answer, false))),
+            Line::Stalls(answer) => drop(tokio::spawn(play(theirs, answer, true))),
         }
         Ok(Box::new(ours))
     }
@@ -74,8 +77,8 @@ impl Connect for Net {
     }
 }
 
-/// Reads a request's head, answers, and closes.
-async fn play(mut io: DuplexStream, answer: String) {
+/// Reads a request's head and answers; then closes, or stays.
+async fn play(mut io: DuplexStream, answer: String, stays: bool) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match io.read_u8().await {
@@ -85,4 +88,7 @@ async fn play(mut io: DuplexStream, answer: String) {
     }
     // The gateway may have hung up, which is what some tests are about.
     drop(io.write_all(answer.as_bytes()).await);
+    if stays {
+        std::future::pending().await
+    }
 }
