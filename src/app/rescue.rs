@@ -13,7 +13,9 @@ use super::{body::BodyError, dispatch::CredentialError, guard::GuardError};
 use crate::{
     auth::AuthError,
     error::{BoxError, Classify, ErrorKind, Reply},
-    fanout, routing,
+    fanout,
+    rewrite::ScanError,
+    routing,
     telemetry::RequestId,
     upstream,
     wire::{self, Body},
@@ -97,6 +99,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<CredentialError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
         .or_else(|| as_classified::<upstream::Error>(error))
+        .or_else(|| as_classified::<ScanError>(error))
 }
 
 fn log(kind: ErrorKind, error: &(dyn std::error::Error + 'static), id: Option<&RequestId>) {

@@ -319,13 +319,16 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
 #[tokio::test]
 async fn fan_outs_beyond_the_bound_are_503_until_one_ends() {
     let world = World::with(Setup { fan_outs: 1, ..Setup::default() });
-    let first = world.open(world.request(Method::GET, CHECKS, "")).await;
+    world.alpha.faults().set_hang(true);
+    let mut first = Box::pin(world.open(world.request(Method::GET, CHECKS, "")));
+    assert!(futures::FutureExt::now_or_never(&mut first).is_none());
     let answer = world.get(CHECKS).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
     assert_eq!(answer.json()["code"], 0);
     // Anything that is no list goes on.
     assert_eq!(world.get("/api/core/v2/users").await.status, StatusCode::OK);
     drop(first);
+    world.alpha.faults().set_hang(false);
     assert_eq!(world.get(CHECKS).await.status, StatusCode::OK);
 }
 
@@ -345,7 +348,7 @@ async fn a_member_over_its_bound_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_single_item_whose_body_breaks_is_cut() {
+async fn a_single_item_whose_body_breaks_is_502_and_a_long_one_is_cut() {
     let world = World::new();
     world.put_check(&world.alpha, "disk").await;
     world.alpha.faults().set_truncate(Some(40));
@@ -353,9 +356,14 @@ async fn a_single_item_whose_body_breaks_is_cut() {
         "/api/core/v2/namespaces/default@alpha/checks/disk",
         "/c/alpha/api/core/v2/namespaces/default/checks/disk",
     ] {
-        let response = world.open(world.request(Method::GET, target, "")).await;
-        assert!(response.into_body().collect().await.is_err(), "{target}");
+        assert_eq!(world.get(target).await.status, StatusCode::BAD_GATEWAY, "{target}");
     }
+    world.alpha.faults().set_body(Some(vec![b'x'; 300_000].into()));
+    world.alpha.faults().set_truncate(Some(200_000));
+    let raw = "/c/alpha/api/core/v2/namespaces/default/checks/disk";
+    let response = world.open(world.request(Method::GET, raw, "")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err());
 }
 
 #[tokio::test]
