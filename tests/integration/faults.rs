@@ -358,8 +358,9 @@ async fn a_single_item_whose_body_breaks_is_502_and_a_long_one_is_cut() {
     ] {
         assert_eq!(world.get(target).await.status, StatusCode::BAD_GATEWAY, "{target}");
     }
-    world.alpha.faults().set_body(Some(vec![b'x'; 300_000].into()));
-    world.alpha.faults().set_truncate(Some(200_000));
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 300000\r\n\r\n";
+    let world = World::new();
+    world.net.set("alpha", Line::Scripted(format!("{head}{}", "x".repeat(200_000))));
     let raw = "/c/alpha/api/core/v2/namespaces/default/checks/disk";
     let response = world.open(world.request(Method::GET, raw, "")).await;
     assert_eq!(response.status(), StatusCode::OK);
