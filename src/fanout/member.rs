@@ -6,6 +6,7 @@ use futures::{
     future::{Aborted, BoxFuture, abortable},
 };
 use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use super::{Abort, Failure};
@@ -292,9 +293,14 @@ impl Slot {
         }
     }
 
-    pub(super) fn take(&mut self, event: Event) {
+    pub(super) fn take(&mut self, event: Event, hold_back: usize) {
         match event {
-            Event::Opened(reader) => self.reader = Some(reader),
+            Event::Opened(reader) => {
+                // The label and the suffix make it a little longer than declared; growing once is enough.
+                let declared = usize::try_from(reader.body.size_hint().lower()).unwrap_or(usize::MAX);
+                self.held.reserve(declared.min(hold_back));
+                self.reader = Some(reader);
+            }
             Event::Chunk(reader, bytes) => {
                 self.reader = Some(reader);
                 self.keep(bytes);

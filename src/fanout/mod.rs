@@ -173,7 +173,7 @@ impl Merge {
             return;
         }
         let before = slot.buffered();
-        slot.take(event);
+        slot.take(event, self.limits.hold_back);
         let after = slot.buffered();
         if after >= before {
             self.ticket.add(after - before);

@@ -239,6 +239,9 @@ fn writes(method: &Method) -> bool {
 /// The path with its namespace segment un-qualified; `segment` must be a slice of `path`'s text.
 fn replace_segment(path: &str, segment: &str) -> String {
     let plain = unqualified(segment);
+    if plain.len() == segment.len() {
+        return path.to_owned();
+    }
     match path.find(&format!("/namespaces/{segment}")) {
         Some(at) => {
             let start = at + "/namespaces/".len();
