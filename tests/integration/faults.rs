@@ -16,7 +16,7 @@ fn list(cluster: &str, bytes: usize) -> String {
     let item = |n| {
         format!(r#"{{"metadata":{{"name":"{cluster}-{n}","namespace":"default"}},"pad":"{pad}","n":{n}.0}}"#)
     };
-    let items: Vec<String> = (0..bytes / 1050 + 1).map(item).collect();
+    let items: Vec<String> = (0..=bytes / 1050).map(item).collect();
     format!("[{}]", items.join(","))
 }
 
@@ -256,8 +256,7 @@ async fn a_member_that_breaks_off_after_the_head_cuts_the_answer() {
 async fn a_body_that_turns_bad_after_the_head_cuts_the_answer() {
     let good = list("alpha", 3 << 20);
     let cut_short = &good[..good.len() - 1];
-    for bad in
-        [format!("{cut_short},]"), format!("{cut_short}"), format!("{good}x"), format!("{cut_short},1]")]
+    for bad in [format!("{cut_short},]"), cut_short.to_owned(), format!("{good}x"), format!("{cut_short},1]")]
     {
         let world = World::new();
         world.alpha.faults().set_body(Some(bad.into()));

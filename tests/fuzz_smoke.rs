@@ -1,0 +1,106 @@
+//! Every fuzz entry over some thousand inputs, the same in every run: no search, only a proof that the entries work
+//! and that the obvious holds.
+
+use fastrand::Rng;
+use fedgate::{auth, rewrite, routing};
+
+/// An input is a seed that was changed in a few places, or random.
+const SEED: u64 = 6_120;
+
+const ROUNDS: usize = 4_000;
+
+const TARGETS: &[&str] = &[
+    "/api/core/v2/namespaces/default@alpha/checks/disk?limit=1&continue=abc",
+    "/api/core/v2/namespaces/default%40alpha/assets/a%2Fb",
+    "/api/core/v2/namespaces/ops@local-cluster",
+    "/c/alpha/api/core/v2/namespaces/default/entities/x?a=b",
+    "/c/~/auth/token",
+    "/api/core/v2/users?%6cimit=-1&clusters=*",
+    "/api/enterprise/federation/v1/clusters",
+    "/api/core/v2/namespaces/..%2f..%2f/%2e%2e//",
+];
+
+const JSON: &[&str] = &[
+    r#"[{"metadata":{"name":"a","namespace":"default","labels":{"namespace":"x"}},"n":1.0e3},{"a":[]}]"#,
+    r#"{"cluster":"alpha","metadata":{"namespace":"default@alpha","name":"a"},"spec":{"metadata":{"namespace":"b"}}}"#,
+    r#"{"entity":{"metadata":{"namespace":"default@alpha"}},"check":{"Metadata":{"NAMESPACE":"x@alpha"}}}"#,
+    r#"[ {"name":"ops@alpha"} , {"name":"\u0061\ud83d\ude00"} ]"#,
+    r#"{"name":"ops@alpha","spec":{"name":"ops@alpha"},"metadata":{"name":"ops@alpha"}}"#,
+    "null",
+];
+
+const AUTHORIZATION: &[&str] = &[
+    "Bearer eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjF9.c2ln",
+    "Key 83abef1e-e7d7-4beb-91fc-79ad90084d5b",
+    "Basic YTpi",
+];
+
+const CLAIMS: &[&str] = &[
+    r#"{"exp":1700000300,"sub":"admin","groups":["a","b"],"iss":"https://gw","nbf":1,"iat":1.5}"#,
+    r#"{"exp":17000003000000000000,"sub":null,"groups":null,"provider":{"provider_id":"basic"}}"#,
+];
+
+const KEYS: &[&str] = &[
+    "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n",
+    "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
+];
+
+/// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
+fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
+    println!("{name}: seed {SEED}, {ROUNDS} inputs");
+    let mut random = Rng::with_seed(SEED);
+    for round in 0..ROUNDS {
+        let mut input = if round % 8 == 0 { noise(&mut random) } else { mutated(&mut random, seeds) };
+        if prefixed {
+            input.insert(0, random.u8(..));
+        }
+        entry(&input);
+    }
+}
+
+fn noise(random: &mut Rng) -> Vec<u8> {
+    let length = random.usize(..200);
+    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+}
+
+fn mutated(random: &mut Rng, seeds: &[&str]) -> Vec<u8> {
+    const INTERESTING: &[u8] = b"{}[]\",:\\@%/.?&=0129-eE+ \n\x00\x1f\x7f\x80\xff";
+    let mut input = seeds[random.usize(..seeds.len())].as_bytes().to_vec();
+    for _ in 0..random.usize(..5) {
+        let at = random.usize(..=input.len());
+        match random.u8(..5) {
+            0 => input.insert(at, INTERESTING[random.usize(..INTERESTING.len())]),
+            1 if at < input.len() => input[at] = INTERESTING[random.usize(..INTERESTING.len())],
+            2 if at < input.len() => drop(input.remove(at)),
+            3 => input.truncate(at),
+            _ => {
+                let other = seeds[random.usize(..seeds.len())].as_bytes();
+                let tail = &other[random.usize(..=other.len())..];
+                input.splice(at..at, tail.iter().copied());
+            }
+        }
+    }
+    input
+}
+
+#[test]
+fn routing_is_total_and_stable() {
+    run("route_is_total_and_stable", TARGETS, false, routing::fuzzing::route_is_total_and_stable);
+}
+
+#[test]
+fn rewriting_holds_its_properties() {
+    run("fuzz_rewriter", JSON, true, rewrite::fuzzing::fuzz_rewriter);
+    run("fuzz_validate", JSON, false, rewrite::fuzzing::fuzz_validate);
+    run("fuzz_unqualify", JSON, false, rewrite::fuzzing::fuzz_unqualify);
+}
+
+#[test]
+fn credentials_and_keys_never_panic() {
+    run("authorization", AUTHORIZATION, false, auth::fuzzing::authorization);
+    run("token", AUTHORIZATION, false, |data| {
+        auth::fuzzing::token(data.strip_prefix(b"Bearer ").unwrap_or(data));
+    });
+    run("claims", CLAIMS, false, auth::fuzzing::claims);
+    run("key_file", KEYS, false, auth::fuzzing::key_file);
+}
