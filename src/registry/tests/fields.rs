@@ -153,6 +153,7 @@ fn a_cluster_is_echoed_as_sent() {
     body["spec"]["insecure"] = json!(false);
     let checked = parse(Kind::Cluster, &body).unwrap();
     assert_eq!(String::from_utf8(checked.to_json()).unwrap(), body.to_string());
+    assert_eq!(Checked::parse(Kind::Cluster, None, &checked.to_json()), Ok(checked.clone()));
     assert_eq!(
         parse(Kind::Cluster, &cluster()).unwrap().resource.spec,
         *cluster()["spec"].as_object().unwrap()
@@ -167,6 +168,7 @@ fn a_replicator_shows_its_defaults_and_keeps_its_url() {
     let mut body = replicator();
     body["spec"]["url"] = json!("http://b:2379, http://a:2379");
     let checked = parse(Kind::EtcdReplicator, &body).unwrap();
+    assert_eq!(Checked::parse(Kind::EtcdReplicator, None, &checked.to_json()), Ok(checked.clone()));
     let expected = json!({
         "url": "http://b:2379, http://a:2379", "resource": "ClusterRole", "insecure": false, "api_version": "core/v2",
         "replication_interval_seconds": 30,
