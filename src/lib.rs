@@ -37,12 +37,14 @@
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`] |
 //! | 1 | [`telemetry`] |
-//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`] |
+//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`] |
+//! | 4 | [`api`] |
 //! | 5 | [`config`], [`sim`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -50,6 +52,7 @@ pub mod config;
 pub mod error;
 pub mod fanout;
 pub mod listener;
+pub mod registry;
 pub mod rewrite;
 pub mod routing;
 pub mod sim;

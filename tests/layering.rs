@@ -20,7 +20,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rewrite", &["types", "error", "wire", "telemetry"]),
     ("upstream", &["types", "error", "wire", "telemetry"]),
     ("listener", &["types", "error", "wire", "telemetry"]),
+    ("registry", &["types", "error", "wire", "telemetry"]),
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
+    ("api", &["types", "error", "wire", "telemetry", "registry"]),
     ("config", &["types"]),
     ("sim", &["types"]),
     (
@@ -36,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "upstream",
             "listener",
             "fanout",
+            "registry",
+            "api",
             "config",
         ],
     ),

@@ -1,0 +1,132 @@
+use http::StatusCode;
+
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    registry::{StoreError, resource::FieldError},
+    types::Kind,
+};
+
+/// Why a `federation/v1` request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No such path under `federation/v1`.
+    #[error("no such path")]
+    NoRoute,
+    /// No credential.
+    #[error("no credential")]
+    Unauthenticated,
+    /// An API key, which only the cluster that issued it can judge.
+    #[error("an API key in place of a token")]
+    ApiKey,
+    /// The caller's rules do not grant the verb. Usual cause: not a cluster admin.
+    #[error("the caller may not do that")]
+    Forbidden,
+    /// Nothing of that name.
+    #[error("{} {name} is not registered", kind.noun())]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// POST of a name that is taken.
+    #[error("{} {name} exists already", kind.noun())]
+    Exists {
+        /// What was to be created.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// A write to a cluster that the configuration file sets.
+    #[error("cluster {name} comes from the configuration")]
+    Configured {
+        /// Its name.
+        name: String,
+        /// Whether it is the local cluster.
+        local: bool,
+    },
+    /// A field of the body is wrong.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
+    #[error("the query parameter {0} is not valid")]
+    Page(&'static str),
+    /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
+    #[error("If-Match and If-None-Match take * or quoted entity tags")]
+    Condition,
+    /// `If-Match` or `If-None-Match` does not hold. Usual cause: somebody else wrote in between.
+    #[error("the precondition does not hold")]
+    Precondition,
+    /// The body is larger than [`MAX_BODY`](super::MAX_BODY).
+    #[error("the body is larger than {} bytes", super::MAX_BODY)]
+    TooLarge,
+    /// What is stored cannot be read. Usual cause: a newer gateway on the same store.
+    #[error("the stored resource cannot be read")]
+    Unreadable,
+    /// The process is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    pub(super) fn not_found(kind: Kind, name: &str) -> Self {
+        Self::NotFound { kind, name: name.chars().take(MAX_ECHO).collect() }
+    }
+}
+
+impl Classify for ApiError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Unreadable => ErrorKind::Internal,
+            Self::Stopping => ErrorKind::Overload,
+            _ => ErrorKind::Client,
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        match self {
+            Self::NoRoute => Reply::router(StatusCode::NOT_FOUND, 2, "not found"),
+            Self::Unauthenticated => Reply::middleware(StatusCode::UNAUTHORIZED, 5, "unauthenticated"),
+            Self::ApiKey => Reply::middleware(
+                StatusCode::UNAUTHORIZED,
+                5,
+                "an API key is known only to the cluster that issued it: log in and use a token",
+            ),
+            Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
+            Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
+            Self::Exists { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
+            Self::Configured { name, local } => {
+                let key = if *local { "local-cluster" } else { "clusters" };
+                let message = format!(
+                    "cluster {name} comes from the gateway's configuration file: change it there, under {key}"
+                );
+                Reply::router(StatusCode::CONFLICT, 3, message)
+            }
+            Self::Field(_) | Self::Page(_) | Self::Condition => {
+                Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
+            }
+            Self::Precondition => Reply::router(
+                StatusCode::PRECONDITION_FAILED,
+                7,
+                "the resource is not the one that If-Match or If-None-Match asks for: read it again and repeat the change",
+            ),
+            Self::TooLarge => Reply::router(StatusCode::PAYLOAD_TOO_LARGE, 1, self.to_string()),
+            Self::Unreadable => Reply::router(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                0,
+                "the stored resource cannot be read by this version of the gateway",
+            ),
+            Self::Stopping => Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string()),
+            Self::Store(error) => error.reply(),
+        }
+    }
+}
+
+/// Most characters of a client's text in an error.
+const MAX_ECHO: usize = 253;

@@ -1,0 +1,258 @@
+//! The `federation/v1` API: clusters and replicators as resources that are listed, read, written and deleted.
+//!
+//! Sensu's wrapped JSON, status codes and error spelling. Over Sensu it adds paging, strong `ETag`s with `If-Match`
+//! and `If-None-Match` on writes, and errors that name the field. No HTTP server in here: a request comes in as its
+//! parts, and its answer goes out as a value.
+
+mod authorize;
+mod conditions;
+mod error;
+mod page;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use tokio::{sync::watch, time};
+
+pub use authorize::{AdminGroups, Authorizer, Verb};
+use conditions::etag;
+pub use error::ApiError;
+use page::Page;
+
+use crate::{
+    registry::{Entry, Health, Item, Registry, Store, StoreError, key_of, resource},
+    types::{Caller, Kind, Principal},
+    wire::{self, Body, header::SENSU_CONTINUE},
+};
+
+/// Says whether a certificate file can be read on the gateway. May block.
+pub type ReadableFile = fn(&Path) -> io::Result<()>;
+
+/// Answers requests for `federation/v1`. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    store: Arc<dyn Store>,
+    registry: watch::Receiver<Arc<Registry>>,
+    authorizer: Arc<dyn Authorizer>,
+    readable: ReadableFile,
+}
+
+/// What a path asks for.
+struct Target {
+    kind: Kind,
+    /// Decoded; `None` is the collection.
+    name: Option<String>,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// `registry` must follow `store`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: watch::Receiver<Arc<Registry>>,
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Self {
+        Self { store, registry, authorizer, readable: opens }
+    }
+
+    /// Asks something else than the disk whether certificate files can be read.
+    #[must_use]
+    pub fn with_files(self, readable: ReadableFile) -> Self {
+        Self { readable, ..self }
+    }
+
+    /// Answers one request. `path` is what follows `/api/enterprise/federation/v1/`, still encoded.
+    ///
+    /// A write is answered once this gateway's data plane knows of it, or after a moment without. Dropping the future
+    /// does not undo a write that has begun.
+    pub async fn handle(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+        caller: &Caller,
+    ) -> Result<Response<Body>, ApiError> {
+        let target = Target::parse(path)?;
+        let principal = match caller {
+            Caller::Token(principal) => principal,
+            Caller::ApiKey => return Err(ApiError::ApiKey),
+            Caller::Anonymous => return Err(ApiError::Unauthenticated),
+        };
+        match (method, target.name.as_deref()) {
+            (&Method::GET | &Method::HEAD, None) => self.list(target.kind, query).await,
+            (&Method::GET | &Method::HEAD, Some(name)) => self.get(target.kind, name).await,
+            (&Method::POST, None) if target.kind == Kind::EtcdReplicator => {
+                self.create(target.kind, body, principal).await
+            }
+            (&Method::PUT, Some(name)) => self.put(target.kind, name, headers, body, principal).await,
+            (&Method::DELETE, Some(name)) => self.delete(target.kind, name, headers, principal).await,
+            _ => Ok(target.method_not_allowed()),
+        }
+    }
+
+    async fn list(&self, kind: Kind, query: Option<&str>) -> Result<Response<Body>, ApiError> {
+        let page = Page::parse(query)?;
+        let view = self.view();
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        if kind == Kind::Cluster {
+            let configured = view.config_resources();
+            found.extend(configured.map(|item| (item.metadata.name.clone(), resource::to_json(&item))));
+        }
+        let is_hidden = |name: &str| kind == Kind::Cluster && view.from_config(name).is_some();
+        for entry in self.entries(&view, kind).await {
+            // What this version cannot read would break the list for everybody; the view has logged it.
+            let Ok(Item { checked, entry }) = Item::parse(entry) else { continue };
+            let name = checked.resource.metadata.name;
+            if !is_hidden(&name) {
+                found.push((name, entry.value.to_vec()));
+            }
+        }
+        found.sort();
+        let (items, next) = page.cut(found);
+        let mut response = wire::json(StatusCode::OK, join(&items));
+        if let Some(next) = next {
+            response.headers_mut().insert(SENSU_CONTINUE, next);
+        }
+        Ok(response)
+    }
+
+    async fn get(&self, kind: Kind, name: &str) -> Result<Response<Body>, ApiError> {
+        let view = self.view();
+        let (tag, json) = match view.from_config(name).filter(|_| kind == Kind::Cluster) {
+            Some(local) if local.name.is_local() => return Err(ApiError::not_found(kind, name)),
+            Some(cluster) => {
+                let json = resource::to_json(&resource::of_config(cluster));
+                (conditions::etag_of(0, &json), json)
+            }
+            None => {
+                let entry = self.entry(&view, kind, name).await;
+                let entry = entry.ok_or_else(|| ApiError::not_found(kind, name))?;
+                let item = Item::parse(entry).map_err(|_| ApiError::Unreadable)?;
+                (etag(&item.entry), item.entry.value.to_vec())
+            }
+        };
+        let mut response = wire::json(StatusCode::OK, json);
+        response.headers_mut().insert(header::ETAG, tag);
+        Ok(response)
+    }
+
+    fn view(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry.borrow())
+    }
+
+    /// From the store, so that a write made through another gateway a moment ago is seen; from the view when the
+    /// store is down.
+    async fn entry(&self, view: &Registry, kind: Kind, name: &str) -> Option<Entry> {
+        let last_seen = || view.get(kind, name).map(|item| item.entry.clone());
+        if matches!(view.health(), Health::Down { .. }) {
+            return last_seen();
+        }
+        match time::timeout(READ_TIMEOUT, self.store.get(&key_of(kind, name))).await {
+            Ok(Ok(entry)) => entry,
+            Ok(Err(_)) | Err(_) => last_seen(),
+        }
+    }
+
+    async fn entries(&self, view: &Registry, kind: Kind) -> Vec<Entry> {
+        let last_seen = || view.list(kind).map(|item| item.entry.clone()).collect();
+        if matches!(view.health(), Health::Down { .. }) {
+            return last_seen();
+        }
+        match time::timeout(READ_TIMEOUT, self.store.list(&key_of(kind, ""))).await {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(_)) | Err(_) => last_seen(),
+        }
+    }
+
+    fn authorize(&self, who: &Principal, verb: Verb, kind: Kind, name: &str) -> Result<(), ApiError> {
+        if self.authorizer.allows(who, verb, kind.collection(), name) {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden)
+        }
+    }
+
+    /// Waits until the data plane has a write, so that the client's next request is routed by it.
+    async fn wait_for(&self, revision: u64) {
+        let mut registry = self.registry.clone();
+        let seen = registry.wait_for(|view| view.revision() >= revision);
+        if time::timeout(VIEW_TIMEOUT, seen).await.is_err() {
+            tracing::warn!(revision, "a change was stored but has not come back from the store's watch yet");
+        }
+    }
+
+    /// A store that hangs is a store that is down.
+    async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_| StoreError::Unavailable("no answer in time".into());
+        time::timeout(WRITE_TIMEOUT, write).await.map_err(late)?
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn parse(path: &str) -> Result<Self, ApiError> {
+        let (collection, name) = match path.trim_start_matches('/').split_once('/') {
+            None => (path.trim_start_matches('/'), None),
+            Some((collection, name)) => (collection, Some(name).filter(|name| !name.is_empty())),
+        };
+        let kind = Kind::of_collection(collection).ok_or(ApiError::NoRoute)?;
+        let name = match name {
+            None => None,
+            Some(name) if name.contains('/') => return Err(ApiError::NoRoute),
+            Some(name) => {
+                Some(percent_decode_str(name).decode_utf8().map_err(|_| ApiError::NoRoute)?.into_owned())
+            }
+        };
+        Ok(Self { kind, name })
+    }
+
+    /// Sensu's 405: no body.
+    fn method_not_allowed(&self) -> Response<Body> {
+        let allowed = match (&self.name, self.kind) {
+            (Some(_), _) => "GET, HEAD, PUT, DELETE",
+            (None, Kind::EtcdReplicator) => "GET, HEAD, POST",
+            (None, Kind::Cluster) => "GET, HEAD",
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        response
+    }
+}
+
+fn opens(path: &Path) -> io::Result<()> {
+    // Asked first: opening a pipe would wait for somebody to write into it.
+    if !path.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    std::fs::File::open(path).map(drop)
+}
+
+fn join(items: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut list = vec![b'['];
+    for (index, (_, json)) in items.iter().enumerate() {
+        if index > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(json);
+    }
+    list.push(b']');
+    list
+}
+
+/// Largest body of a write, in bytes: Sensu's own limit.
+pub const MAX_BODY: usize = 512_000;
+/// After this the last view is as good as an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an acknowledged write may wait for the watch.
+const VIEW_TIMEOUT: Duration = Duration::from_secs(2);

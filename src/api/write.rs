@@ -1,0 +1,172 @@
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{
+    Api, ApiError, MAX_BODY, Verb,
+    conditions::{Conditions, etag},
+};
+use crate::{
+    registry::{
+        Entry, Item, Precondition, StoreError, key_of,
+        resource::{Checked, FieldError},
+    },
+    types::{Kind, Principal},
+    wire::{self, Body},
+};
+
+// === impl Api ===
+
+impl Api {
+    pub(super) async fn create(
+        &self,
+        kind: Kind,
+        body: &[u8],
+        who: &Principal,
+    ) -> Result<Response<Body>, ApiError> {
+        // A POST has no name in its path; Sensu's rules see none either.
+        self.authorize(who, Verb::Create, kind, "")?;
+        let checked = self.read(kind, None, body, who).await?;
+        let name = &checked.resource.metadata.name;
+        let value = Bytes::from(checked.to_json());
+        let key = key_of(kind, name);
+        match self.within(self.store.put(&key, value.clone(), Precondition::Absent)).await {
+            Ok(version) => Ok(self.written(&checked, Entry { key: key.into(), value, version }).await),
+            Err(StoreError::Conflict) => Err(ApiError::Exists { kind, name: name.clone() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn put(
+        &self,
+        kind: Kind,
+        name: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        who: &Principal,
+    ) -> Result<Response<Body>, ApiError> {
+        self.authorize(who, Verb::Update, kind, name)?;
+        self.refuse_configured(kind, name)?;
+        let checked = self.read(kind, Some(name), body, who).await?;
+        let conditions = Conditions::parse(headers)?;
+        let value = Bytes::from(checked.to_json());
+        let key = key_of(kind, name);
+        for _ in 0..ATTEMPTS {
+            let current = self.within(self.store.get(&key)).await?;
+            conditions.check(current.as_ref())?;
+            let expected = match current {
+                None => Precondition::Absent,
+                // Writing what is there already would only wake everybody up.
+                Some(current) if current.value == value => return Ok(created(&current)),
+                Some(current) => {
+                    let version = current.version;
+                    // What cannot be read can be overwritten: there is no other way to repair it.
+                    if let Ok(old) = Item::parse(current) {
+                        checked.may_replace(&old.checked)?;
+                    }
+                    Precondition::Version(version)
+                }
+            };
+            match self.within(self.store.put(&key, value.clone(), expected)).await {
+                Ok(version) => {
+                    return Ok(self.written(&checked, Entry { key: key.into(), value, version }).await);
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ApiError::Store(StoreError::Conflict))
+    }
+
+    pub(super) async fn delete(
+        &self,
+        kind: Kind,
+        name: &str,
+        headers: &HeaderMap,
+        who: &Principal,
+    ) -> Result<Response<Body>, ApiError> {
+        self.authorize(who, Verb::Delete, kind, name)?;
+        self.refuse_configured(kind, name)?;
+        let conditions = Conditions::parse(headers)?;
+        let key = key_of(kind, name);
+        for _ in 0..ATTEMPTS {
+            let current = self.within(self.store.get(&key)).await?;
+            conditions.check(current.as_ref())?;
+            let Some(current) = current else { return Err(ApiError::not_found(kind, name)) };
+            match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {
+                Ok(revision) => {
+                    self.wait_for(revision.unwrap_or_default()).await;
+                    tracing::info!(user = %who.subject, kind = kind.noun(), name, "deleted");
+                    return Ok(wire::json(StatusCode::NO_CONTENT, ""));
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ApiError::Store(StoreError::Conflict))
+    }
+
+    fn refuse_configured(&self, kind: Kind, name: &str) -> Result<(), ApiError> {
+        match self.view().from_config(name) {
+            Some(cluster) if kind == Kind::Cluster => {
+                Err(ApiError::Configured { name: name.to_owned(), local: cluster.name.is_local() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        kind: Kind,
+        name: Option<&str>,
+        body: &[u8],
+        who: &Principal,
+    ) -> Result<Checked, ApiError> {
+        if body.len() > MAX_BODY {
+            return Err(ApiError::TooLarge);
+        }
+        let mut checked = Checked::parse(kind, name, body)?;
+        checked.resource.metadata.created_by.clone_from(&who.subject);
+        let readable = self.readable;
+        let files: Vec<_> = checked.spec.files().map(|(field, path)| (field, path.to_owned())).collect();
+        if files.is_empty() {
+            return Ok(checked);
+        }
+        let unreadable = tokio::task::spawn_blocking(move || {
+            files.into_iter().find_map(|(field, path)| Some((field, readable(&path).err()?)))
+        });
+        match unreadable.await {
+            Ok(None) => Ok(checked),
+            Ok(Some((field, error))) => {
+                let what = format!("cannot be read on the gateway: {}", error.kind());
+                Err(FieldError { field: field.to_owned(), what }.into())
+            }
+            Err(_) => Err(ApiError::Stopping),
+        }
+    }
+
+    async fn written(&self, checked: &Checked, entry: Entry) -> Response<Body> {
+        self.wait_for(entry.version).await;
+        let resource = &checked.resource;
+        let (kind, name) = (resource.kind.noun(), &resource.metadata.name);
+        tracing::info!(user = %resource.metadata.created_by, kind, name, version = entry.version, "written");
+        if checked.spec.backends().iter().any(|backend| !backend.tls) {
+            tracing::warn!(
+                kind,
+                name,
+                "is reached over plain http: whoever can listen on the way reads the tokens"
+            );
+        }
+        created(&entry)
+    }
+}
+
+/// Sensu's answer to every write: 201 without a body, whether it was there before or not.
+fn created(entry: &Entry) -> Response<Body> {
+    let mut response = wire::json(StatusCode::CREATED, "");
+    let tag: HeaderValue = etag(entry);
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+}
+
+/// How often a write is tried against others that write the same resource.
+const ATTEMPTS: usize = 8;

@@ -1,0 +1,37 @@
+//! What is registered: clusters and replicators, where they are kept, and what everybody else sees of them.
+//!
+//! ```text
+//!  api ──put, delete──► Store (embedded file | memory)
+//!                         │ watch: everything once, then each change; everything again after a gap
+//!                         ▼
+//!                      Reflector ◄── clusters of the configuration file (they win, and cannot be changed by API)
+//!                         │
+//!          ┌──────────────┴───────────────┐
+//!          ▼                              ▼
+//!    Arc<Snapshot>: data plane      Arc<Registry>: API, replication, status
+//! ```
+//!
+//! A store gives every write a version that only grows. A write is acknowledged when it is durable, and names what it
+//! expects to find, so that of two editors one learns of the other. While a store is down the last view stays, and
+//! says so.
+
+mod embedded;
+mod error;
+mod memory;
+mod reflector;
+pub mod resource;
+mod secret;
+mod store;
+mod table;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use embedded::EmbeddedStore;
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use reflector::{Reflector, Views, reflector};
+pub use secret::Secret;
+pub use store::{Entry, Event, Events, Precondition, Store, key_of};
+pub use view::{Health, Item, Registry};

@@ -1,0 +1,136 @@
+use std::{sync::Arc, time::SystemTime};
+
+use futures::StreamExt;
+use tokio::sync::watch;
+
+use super::{Entry, Event, Health, Item, Registry, Store};
+use crate::types::{Kind, Snapshot};
+
+/// What the reflector publishes. Cheap to clone; reading it never waits.
+#[derive(Clone, Debug)]
+pub struct Views {
+    /// The clusters for the data plane. Changes only when a cluster does.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Everything registered, with versions, and how current it is.
+    pub registry: watch::Receiver<Arc<Registry>>,
+}
+
+/// Follows a store and the configuration, and publishes what both amount to.
+pub struct Reflector {
+    config: watch::Receiver<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    registry: watch::Sender<Arc<Registry>>,
+}
+
+/// A reflector and its views, which show the configuration until the store has been read.
+///
+/// `config` holds the local cluster and those of the configuration file; a reload sends it anew.
+pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
+    let configured = Arc::clone(&config.borrow());
+    let (registry, registry_view) = watch::channel(Arc::new(Registry::new(Arc::clone(&configured))));
+    let (snapshot, snapshot_view) = watch::channel(configured);
+    let views = Views { snapshot: snapshot_view, registry: registry_view };
+    (Reflector { config, snapshot, registry }, views)
+}
+
+// === impl Reflector ===
+
+impl Reflector {
+    /// Runs until the store is gone. Cancel-safe: the views stay as they are.
+    pub async fn run(mut self, store: Arc<dyn Store>) {
+        let mut events = store.watch();
+        // The watch must not keep alive what it waits for the end of.
+        drop(store);
+        let mut reloads = true;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.change(|registry| registry.apply(event)),
+                    None => return,
+                },
+                changed = self.config.changed(), if reloads => {
+                    reloads = changed.is_ok();
+                    let config = Arc::clone(&self.config.borrow_and_update());
+                    self.change(|registry| registry.config = config);
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Registry)) {
+        let mut registry = Registry::clone(&self.registry.borrow());
+        change(&mut registry);
+        let snapshot = registry.snapshot();
+        self.snapshot.send_if_modified(|current| {
+            let changed = **current != snapshot;
+            if changed {
+                *current = Arc::new(snapshot);
+            }
+            changed
+        });
+        // After the snapshot: who sees a revision here can rely on its clusters being routed to.
+        self.registry.send_replace(Arc::new(registry));
+    }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Reset { entries, revision } => {
+                self.items.clear();
+                self.unreadable.clear();
+                for entry in entries {
+                    self.put(entry);
+                }
+                self.revision = revision;
+                self.health = Health::Following;
+            }
+            Event::Put(entry) => {
+                self.revision = entry.version;
+                self.put(entry);
+            }
+            Event::Deleted { key, revision } => {
+                self.revision = revision;
+                self.items.remove(&key);
+                self.unreadable.remove(&key);
+            }
+            Event::Down(reason) => {
+                if !matches!(self.health, Health::Down { .. }) {
+                    tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
+                    self.health = Health::Down { since: SystemTime::now(), reason };
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let key = Arc::clone(&entry.key);
+        let is_resource =
+            key.split_once('/').is_some_and(|(collection, _)| Kind::of_collection(collection).is_some());
+        if !is_resource {
+            return;
+        }
+        match Item::parse(entry) {
+            Ok(item) => {
+                self.warn_if_hidden(&item);
+                self.unreadable.remove(&key);
+                self.items.insert(key, Arc::new(item));
+            }
+            Err(reason) => {
+                // What it said before no longer holds either.
+                tracing::warn!(%key, %reason, "a registered resource cannot be read and is left out");
+                self.items.remove(&key);
+                self.unreadable.insert(key, reason);
+            }
+        }
+    }
+
+    fn warn_if_hidden(&self, item: &Item) {
+        let resource = &item.checked.resource;
+        if resource.kind == Kind::Cluster && self.from_config(&resource.metadata.name).is_some() {
+            tracing::warn!(cluster = %resource.metadata.name, "registered, but the configuration's cluster is used");
+        }
+    }
+}

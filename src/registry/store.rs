@@ -1,0 +1,91 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use super::StoreError;
+use crate::types::Kind;
+
+/// One key of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `<collection>/<name>`.
+    pub key: Arc<str>,
+    /// Wrapped JSON for resources.
+    pub value: Bytes,
+    /// The store's revision when it was last written.
+    pub version: u64,
+}
+
+/// What a write expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Anything or nothing.
+    Any,
+    /// Nothing.
+    Absent,
+    /// This version of the entry.
+    Version(u64),
+}
+
+/// What a watch tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Everything, as of a revision: the first event, and again whenever changes may have been missed.
+    Reset {
+        /// Every entry, in the order of keys.
+        entries: Vec<Entry>,
+        /// The store's revision.
+        revision: u64,
+    },
+    /// An entry was written.
+    Put(Entry),
+    /// An entry was deleted.
+    Deleted {
+        /// Its key.
+        key: Arc<str>,
+        /// The store's revision after it.
+        revision: u64,
+    },
+    /// The store is not available, for this reason. A `Reset` ends it.
+    Down(Arc<str>),
+}
+
+/// The events of a watch; ends only with the store.
+pub type Events = BoxStream<'static, Event>;
+
+/// A small, durable map with versions that can be watched.
+///
+/// Every write of a store raises its revision, which is also the version of what it wrote. A write that returned
+/// `Ok` is durable; one whose future was dropped, or that returned [`StoreError::Unavailable`], may have happened.
+pub trait Store: Send + Sync + 'static {
+    /// The entry of a key.
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
+
+    /// All entries whose key begins so, in the order of keys.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>>;
+
+    /// Writes a value and returns its version.
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        expected: Precondition,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Deletes an entry and returns the revision; `None` when there was nothing, which [`Precondition::Version`]
+    /// calls a conflict.
+    fn delete<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Precondition,
+    ) -> BoxFuture<'a, Result<Option<u64>, StoreError>>;
+
+    /// Follows the whole store from now on.
+    fn watch(&self) -> Events;
+}
+
+/// The key of a resource.
+pub fn key_of(kind: Kind, name: &str) -> String {
+    format!("{}/{name}", kind.collection())
+}

@@ -1,0 +1,115 @@
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use super::{
+    Entry,
+    resource::{self, Checked},
+};
+use crate::types::{Cluster, Kind, Resource, Snapshot, Source};
+
+/// A registered resource and its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The resource.
+    pub checked: Checked,
+    /// As stored; its version makes the `ETag`.
+    pub entry: Entry,
+}
+
+/// Everything registered at one moment. Never changed in place.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    pub(super) config: Arc<Snapshot>,
+    pub(super) items: BTreeMap<Arc<str>, Arc<Item>>,
+    pub(super) unreadable: BTreeMap<Arc<str>, String>,
+    pub(super) revision: u64,
+    pub(super) health: Health,
+}
+
+/// How current a [`Registry`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The store has not been read yet.
+    Starting,
+    /// Changes arrive as they are made.
+    Following,
+    /// The store is not available: this is the last that was seen.
+    Down {
+        /// When it was noticed.
+        since: SystemTime,
+        /// What the store said; for the log and for administrators.
+        reason: Arc<str>,
+    },
+}
+
+// === impl Item ===
+
+impl Item {
+    /// Reads what is stored. The error says what cannot be read.
+    pub fn parse(entry: Entry) -> Result<Self, String> {
+        let (collection, name) = entry.key.split_once('/').unwrap_or_default();
+        let kind = Kind::of_collection(collection).ok_or("no collection of this version")?;
+        let checked = Checked::parse(kind, Some(name), &entry.value).map_err(|e| e.to_string())?;
+        Ok(Self { checked, entry })
+    }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    pub(super) fn new(config: Arc<Snapshot>) -> Self {
+        Self {
+            config,
+            items: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            revision: 0,
+            health: Health::Starting,
+        }
+    }
+
+    /// The registered resource of that name. A cluster of the configuration file is none.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Item>> {
+        self.items.get(super::key_of(kind, name).as_str())
+    }
+
+    /// All registered resources of a kind by name, also those hidden by a cluster of the configuration file.
+    pub fn list(&self, kind: Kind) -> impl Iterator<Item = &Arc<Item>> {
+        self.items.values().filter(move |item| item.checked.resource.kind == kind)
+    }
+
+    /// The local cluster and the clusters of the configuration file.
+    pub fn config(&self) -> &Arc<Snapshot> {
+        &self.config
+    }
+
+    /// The cluster of that name which the configuration sets, the local one included.
+    pub fn from_config(&self, name: &str) -> Option<&Arc<Cluster>> {
+        self.config.get(name)
+    }
+
+    /// The clusters of the configuration file in the form of registered ones.
+    pub fn config_resources(&self) -> impl Iterator<Item = Resource> {
+        let listed = self.config.iter().filter(|cluster| cluster.source == Source::Config);
+        listed.map(|cluster| resource::of_config(cluster))
+    }
+
+    /// Keys of what is stored but cannot be read, and why. Usual cause: a newer gateway on the same store.
+    pub fn unreadable(&self) -> &BTreeMap<Arc<str>, String> {
+        &self.unreadable
+    }
+
+    /// The store's revision that this shows.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How current this is.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The clusters for the data plane; those of the configuration win.
+    pub fn snapshot(&self) -> Snapshot {
+        let registered = self.list(Kind::Cluster).filter_map(|item| item.checked.cluster());
+        Snapshot::new(self.config.iter().map(|cluster| Cluster::clone(cluster)).chain(registered))
+    }
+}
