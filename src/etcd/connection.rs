@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -39,24 +42,31 @@ pub(super) struct Connection {
 struct Inner {
     grpc: Grpc<Http2>,
     endpoint: Backend,
-    fault: TlsFault,
+    /// Over TLS only.
+    witness: Option<Arc<Witness>>,
     task: AbortHandle,
 }
 
-/// What rustls said when the connection broke. TLS 1.3 refuses a client certificate only after the handshake, and
-/// h2 keeps nothing of an I/O error but its text.
-type TlsFault = Arc<OnceLock<String>>;
+/// What was seen on a TLS stream. TLS 1.3 refuses a client certificate only after the handshake, h2 keeps nothing of
+/// an I/O error but its text, and the alert may be lost when the peer closes at once.
+#[derive(Default)]
+struct Witness {
+    /// What rustls said when the stream broke.
+    fault: OnceLock<String>,
+    /// Whether the peer said anything after the handshake.
+    heard: AtomicBool,
+}
 
 /// hyper's sender as tonic wants it.
 #[derive(Clone)]
 struct Http2(SendRequest<Body>);
 
 pin_project! {
-    /// A TLS stream that remembers why it broke.
+    /// A TLS stream with a witness.
     struct Witnessed<T> {
         #[pin]
         io: T,
-        fault: TlsFault,
+        witness: Arc<Witness>,
     }
 }
 
@@ -124,11 +134,10 @@ impl Connection {
     /// What a failed call means here.
     pub(super) fn failure(&self, status: &Status) -> Error {
         let error = Error::from_status(self.endpoint(), status);
-        match (&error, self.inner.fault.get()) {
-            (Error::Disconnected { .. }, Some(reason)) => {
-                Error::Tls { endpoint: self.endpoint().clone(), reason: reason.clone() }
-            }
-            _ => error,
+        let Error::Disconnected { endpoint, .. } = &error else { return error };
+        match self.inner.witness.as_ref().and_then(|witness| witness.refusal()) {
+            Some(reason) => Error::Tls { endpoint: endpoint.clone(), reason },
+            None => error,
         }
     }
 
@@ -148,10 +157,9 @@ impl Drop for Inner {
 
 async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> {
     let unreachable = |source| Error::Unreachable { endpoint: endpoint.clone(), source };
-    let fault = TlsFault::default();
     if !endpoint.tls {
         let tcp = connect(endpoint).await.map_err(unreachable)?;
-        return handshake(config, endpoint, fault, tcp).await;
+        return handshake(config, endpoint, None, tcp).await;
     }
     let files = config.tls.clone();
     let built = spawn_blocking(move || tls::client_config(&files)).await;
@@ -161,7 +169,8 @@ async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> 
     let tcp = connect(endpoint).await.map_err(unreachable)?;
     let stream = TlsConnector::from(Arc::new(client)).connect(name, tcp).await;
     let io = stream.map_err(|error| refused(error.to_string()))?;
-    handshake(config, endpoint, fault.clone(), Witnessed { io, fault }).await
+    let witness = Arc::new(Witness::default());
+    handshake(config, endpoint, Some(witness.clone()), Witnessed { io, witness }).await
 }
 
 async fn connect(endpoint: &Backend) -> io::Result<TcpStream> {
@@ -174,7 +183,7 @@ async fn connect(endpoint: &Backend) -> io::Result<TcpStream> {
 async fn handshake<T>(
     config: &Config,
     endpoint: &Backend,
-    fault: TlsFault,
+    witness: Option<Arc<Witness>>,
     io: T,
 ) -> Result<Connection, Error>
 where
@@ -197,7 +206,7 @@ where
     let task = tokio::spawn(connection.map(drop)).abort_handle();
     let origin: Uri = endpoint.to_string().parse().expect("an endpoint is scheme, host and port");
     let grpc = Grpc::with_origin(Http2(sender), origin).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Ok(Connection { inner: Arc::new(Inner { grpc, endpoint: endpoint.clone(), fault, task }) })
+    Ok(Connection { inner: Arc::new(Inner { grpc, endpoint: endpoint.clone(), witness, task }) })
 }
 
 // === impl Http2 ===
@@ -216,16 +225,25 @@ impl tower::Service<Request<Body>> for Http2 {
     }
 }
 
-// === impl Witnessed ===
+// === impl Witness ===
 
-impl<T> Witnessed<T> {
-    fn note<R>(fault: &TlsFault, result: &Poll<io::Result<R>>) {
-        let Poll::Ready(Err(error)) = result else { return };
+impl Witness {
+    /// Why the peer refuses TLS with this side, if that is how the connection ended.
+    fn refusal(&self) -> Option<String> {
+        let silent = || !self.heard.load(Ordering::Relaxed);
+        let guess =
+            || "closed right after the handshake, as for a client certificate that is not taken".to_owned();
+        self.fault.get().cloned().or_else(|| silent().then(guess))
+    }
+
+    fn note(&self, error: &io::Error) {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            fault.get_or_init(|| error.to_string());
+            self.fault.get_or_init(|| error.to_string());
         }
     }
 }
+
+// === impl Witnessed ===
 
 impl<T: AsyncRead> AsyncRead for Witnessed<T> {
     fn poll_read(
@@ -234,18 +252,21 @@ impl<T: AsyncRead> AsyncRead for Witnessed<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.project();
+        let before = buffer.filled().len();
         let result = this.io.poll_read(cx, buffer);
-        Self::note(this.fault, &result);
-        result
+        if buffer.filled().len() > before {
+            this.witness.heard.store(true, Ordering::Relaxed);
+        }
+        result.map_err(|error| {
+            this.witness.note(&error);
+            error
+        })
     }
 }
 
 impl<T: AsyncWrite> AsyncWrite for Witnessed<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        let result = this.io.poll_write(cx, bytes);
-        Self::note(this.fault, &result);
-        result
+        self.project().io.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
