@@ -67,18 +67,19 @@ impl Client {
         self.call("/etcdserverpb.KV/Range", request, Retry::Again).await
     }
 
-    /// Writes a key. After [`Error::Timeout`] or [`Error::Disconnected`] it may be written or not.
+    /// Writes a key. Whether it is written is unknown after [`Error::Timeout`], [`Error::Disconnected`] and
+    /// [`Error::Unavailable`], as with every call that changes something: none of them is repeated here.
     pub async fn put(&self, request: PutRequest) -> Result<PutResponse, Error> {
         self.call("/etcdserverpb.KV/Put", request, Retry::Never).await
     }
 
-    /// Deletes keys. After [`Error::Timeout`] or [`Error::Disconnected`] they may be deleted or not.
+    /// Deletes keys.
     pub async fn delete_range(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Error> {
         self.call("/etcdserverpb.KV/DeleteRange", request, Retry::Never).await
     }
 
     /// Does several things at once, if conditions hold. etcd takes 128 operations and 1.5 MiB unless configured
-    /// otherwise. After [`Error::Timeout`] or [`Error::Disconnected`] it may be done or not.
+    /// otherwise.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
         self.call("/etcdserverpb.KV/Txn", request, Retry::Never).await
     }
@@ -108,7 +109,7 @@ impl Client {
 
     /// Renews a lease once. [`Error::LeaseNotFound`]: it has ended.
     pub async fn lease_keep_alive(&self, id: i64) -> Result<Lease, Error> {
-        let deadline = Instant::now() + self.config.request_timeout;
+        let deadline = self.deadline();
         let mut attempts = self.config.endpoints.len();
         loop {
             let error = match self.keep_alive_once(id, deadline).await {
@@ -132,7 +133,7 @@ impl Client {
 
     /// Opens a watch on a connection of its own, within the request timeout. The connection ends with the stream.
     pub async fn watch(&self, request: WatchCreateRequest) -> Result<WatchStream, Error> {
-        let deadline = Instant::now() + self.config.request_timeout;
+        let deadline = self.deadline();
         let connection = self.dial(deadline).await?;
         self.open_watch(&connection, request, deadline).await
     }
@@ -174,7 +175,7 @@ impl Client {
         connection: &Connection,
         request: RangeRequest,
     ) -> Result<RangeResponse, Error> {
-        let deadline = Instant::now() + self.config.request_timeout;
+        let deadline = self.deadline();
         let answer = self.ask(connection, "/etcdserverpb.KV/Range", request, deadline).await;
         if answer.as_ref().is_err_and(Error::is_endpoint_fault) {
             self.leave_endpoint(connection);
@@ -209,7 +210,7 @@ impl Client {
                 Err(error) => error,
             };
             if error.is_endpoint_fault() {
-                self.discard(&connection).await;
+                self.discard(&connection);
                 if retry == Retry::Again && attempts > 0 && Instant::now() < deadline {
                     attempts -= 1;
                     continue;
@@ -249,7 +250,7 @@ impl Client {
         };
         let answer = timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(timed_out(&connection)));
         if answer.as_ref().is_err_and(Error::is_endpoint_fault) {
-            self.discard(&connection).await;
+            self.discard(&connection);
         }
         answer
     }
@@ -258,18 +259,15 @@ impl Client {
         let index = self.endpoint.load(Ordering::Relaxed) % self.config.endpoints.len();
         let waiting = || Error::Timeout { endpoint: self.config.endpoints[index].clone() };
         let mut slot = timeout_at(deadline, self.connection.lock()).await.map_err(|_| waiting())?;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+        if let Some(connection) = slot.as_ref().filter(|connection| connection.is_usable()) {
             return Ok(connection.clone());
         }
         Ok(slot.insert(self.dial(deadline).await?).clone())
     }
 
-    async fn discard(&self, connection: &Connection) {
+    fn discard(&self, connection: &Connection) {
+        connection.leave();
         self.leave_endpoint(connection);
-        let mut slot = self.connection.lock().await;
-        if slot.as_ref().is_some_and(|current| current.is(connection)) {
-            *slot = None;
-        }
     }
 
     fn leave(&self, index: usize) {

@@ -45,6 +45,8 @@ struct Inner {
     /// Over TLS only.
     witness: Option<Arc<Witness>>,
     task: AbortHandle,
+    /// No new call shall use it.
+    left: AtomicBool,
 }
 
 /// What was seen on a TLS stream. TLS 1.3 refuses a client certificate only after the handshake, h2 keeps nothing of
@@ -84,14 +86,14 @@ impl Connection {
         &self.inner.endpoint
     }
 
-    /// Whether both are the same connection.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
+    /// Whether calls may be made.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.inner.left.load(Ordering::Relaxed) && !self.inner.task.is_finished()
     }
 
-    /// Whether no call can be made any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.inner.task.is_finished()
+    /// Keeps new calls away. Those under way go on.
+    pub(super) fn leave(&self) {
+        self.inner.left.store(true, Ordering::Relaxed);
     }
 
     /// One question, one answer. `limit` is told to etcd too, so that it gives up when this side does.
@@ -206,7 +208,15 @@ where
     let task = tokio::spawn(connection.map(drop)).abort_handle();
     let origin: Uri = endpoint.to_string().parse().expect("an endpoint is scheme, host and port");
     let grpc = Grpc::with_origin(Http2(sender), origin).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Ok(Connection { inner: Arc::new(Inner { grpc, endpoint: endpoint.clone(), witness, task }) })
+    Ok(Connection {
+        inner: Arc::new(Inner {
+            grpc,
+            endpoint: endpoint.clone(),
+            witness,
+            task,
+            left: AtomicBool::new(false),
+        }),
+    })
 }
 
 // === impl Http2 ===

@@ -54,6 +54,7 @@ pub enum Error {
         source: Option<BoxError>,
     },
     /// The member answers but cannot serve: no leader (a majority of the members is down), starting, or stopping.
+    /// Whether a write was done is unknown.
     #[error("etcd endpoint {endpoint} cannot serve now: {reason}")]
     Unavailable {
         /// The endpoint.

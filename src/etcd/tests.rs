@@ -1,5 +1,7 @@
 //! The mirror against scripted answers, under paused time; and what texts of etcd's mean.
 
+#![expect(clippy::unnecessary_wraps, reason = "answers of a script are results")]
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

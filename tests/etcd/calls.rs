@@ -2,7 +2,7 @@ use std::{net::TcpListener, time::Duration};
 
 use fedgate::{
     etcd::{
-        Client, Config, Error,
+        Client, Config, Error, Event, Mirror,
         proto::{
             Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
             TxnRequest, WatchCreateRequest,
@@ -156,6 +156,20 @@ async fn a_store_without_space_says_so() {
     let large = PutRequest::new("/n", vec![0; 2 << 20]);
     let error = etcd.client().put(large).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_client_without_rights_is_told_so() {
+    let etcd = Etcd::start().await;
+    etcd.ctl(&["user", "add", "root:password"]);
+    etcd.ctl(&["auth", "enable"]);
+    let client = etcd.client();
+    let denied = |error: &Error| matches!(error, Error::Denied { .. });
+    assert!(client.put(PutRequest::new("/d", "value")).await.is_err_and(|error| denied(&error)));
+    assert!(client.range(RangeRequest::key("/d")).await.is_err_and(|error| denied(&error)));
+    assert!(client.watch(WatchCreateRequest::prefix(b"/d", 0)).await.is_err_and(|error| denied(&error)));
+    let event = Mirror::new(client, "/d").next().await;
+    assert!(matches!(&event, Event::Interrupted { error, .. } if denied(error)), "{event:?}");
 }
 
 #[tokio::test]

@@ -88,6 +88,18 @@ impl Etcd {
         assert!(sent.unwrap().success());
     }
 
+    /// Runs `etcdctl`, which must succeed.
+    pub(crate) fn ctl(&self, args: &[&str]) {
+        let endpoint = self.endpoint().to_string();
+        let done = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &endpoint])
+            .args(args)
+            .output()
+            .unwrap_or_else(|error| panic!("etcdctl (package etcd-client, older Debian: etcd): {error}"));
+        assert!(done.status.success(), "{done:?}");
+    }
+
     /// Whether it answers; false when it ended before.
     async fn answers(&mut self) -> bool {
         let client = self.client();
