@@ -36,7 +36,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`] |
-//! | 1 | [`telemetry`] |
+//! | 1 | [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`] |
 //! | 4 | [`api`] |
@@ -50,6 +50,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod etcd;
 pub mod fanout;
 pub mod listener;
 pub mod registry;

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("error", &[]),
     ("wire", &["types", "error"]),
+    ("etcd", &["types", "error", "wire"]),
     ("telemetry", &["types", "error", "wire"]),
     ("auth", &["types", "error", "wire", "telemetry"]),
     ("routing", &["types", "error", "wire", "telemetry"]),

@@ -1,0 +1,132 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Client, Error, Event, WatchStream,
+    connection::Connection,
+    machine::{Command, Input, Machine},
+    proto::{RangeRequest, WatchCreateRequest, prefix_range},
+};
+
+/// A prefix of the keys, told as a load and the changes after it, for ever.
+///
+/// The watch opens before the load, and the load is not pinned to a revision: a compaction during either does no
+/// harm. Each connection that is lost is made anew and the watch goes on where it was; if what was missed is
+/// compacted away, or the store is another one, a new load follows, whose end also tells what was deleted meanwhile.
+///
+/// Nothing runs by itself but the connection: what is not asked for with [`next`](Self::next) waits at etcd.
+pub struct Mirror {
+    engine: Engine<Live>,
+}
+
+/// Does what the machine commands.
+pub(super) trait Source: Send {
+    /// Carries out a command. When cancelled, the same command comes again.
+    fn perform(&mut self, command: Command) -> impl Future<Output = Result<Input, Error>> + Send;
+}
+
+/// The machine and what it commands.
+pub(super) struct Engine<S> {
+    machine: Machine,
+    source: S,
+    told: VecDeque<Event>,
+}
+
+/// A connection to a real etcd.
+struct Live {
+    client: Arc<Client>,
+    prefix: Vec<u8>,
+    connection: Option<Connection>,
+    watch: Option<WatchStream>,
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// Mirrors every key that begins with `prefix`. End it in `/`: `dev` is also the beginning of `dev2`.
+    pub fn new(client: Arc<Client>, prefix: impl Into<Vec<u8>>) -> Self {
+        let prefix = prefix.into();
+        let source = Live { client, prefix: prefix.clone(), connection: None, watch: None };
+        Self { engine: Engine::new(prefix, source, fastrand::Rng::new()) }
+    }
+
+    /// The next event. Waits for it as long as it takes; may be cancelled without loss.
+    pub async fn next(&mut self) -> Event {
+        self.engine.next().await
+    }
+}
+
+// === impl Engine ===
+
+impl<S: Source> Engine<S> {
+    pub(super) fn new(prefix: Vec<u8>, source: S, random: fastrand::Rng) -> Self {
+        Self { machine: Machine::new(prefix, Instant::now(), random), source, told: VecDeque::new() }
+    }
+
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return event;
+            }
+            let input = self.source.perform(self.machine.command()).await;
+            self.machine.step(input, Instant::now(), &mut self.told);
+        }
+    }
+}
+
+// === impl Live ===
+
+impl Source for Live {
+    async fn perform(&mut self, command: Command) -> Result<Input, Error> {
+        match command {
+            Command::Connect { at } => {
+                self.watch = None;
+                self.connection = None;
+                sleep_until(at).await;
+                self.connect().await
+            }
+            Command::Open { from } => self.open(from).await,
+            Command::Page { key, limit } => {
+                let (_, range_end) = prefix_range(&self.prefix);
+                let request = RangeRequest { key, range_end, limit, ..RangeRequest::default() };
+                self.client.range(request).await.map(Input::Page)
+            }
+            Command::Receive => self.receive().await,
+        }
+    }
+}
+
+impl Live {
+    /// The revision is asked for on the watch's own connection: no member is ahead of the one that watches.
+    async fn connect(&mut self) -> Result<Input, Error> {
+        let connection = self.client.dial(self.client.deadline()).await?;
+        let request = RangeRequest { count_only: true, ..RangeRequest::prefix(&self.prefix) };
+        let answer = self.client.range_on(&connection, request).await?;
+        self.connection = Some(connection);
+        let header = answer.header.ok_or_else(|| protocol("an answer without header"))?;
+        Ok(Input::Connected(header))
+    }
+
+    async fn open(&mut self, from: i64) -> Result<Input, Error> {
+        let connection = self.connection.as_ref().ok_or_else(|| protocol("no connection to watch on"))?;
+        let request = WatchCreateRequest::prefix(&self.prefix, from);
+        self.watch = Some(self.client.open_watch(connection, request, self.client.deadline()).await?);
+        Ok(Input::Opened)
+    }
+
+    async fn receive(&mut self) -> Result<Input, Error> {
+        let watch = self.watch.as_mut().ok_or_else(|| protocol("no watch to receive from"))?;
+        let message = watch.message().await;
+        if let (Err(error), Some(connection)) = (&message, &self.connection)
+            && error.is_endpoint_fault()
+        {
+            self.client.leave_endpoint(connection);
+        }
+        message.map(Input::Message)
+    }
+}
+
+fn protocol(reason: &str) -> Error {
+    Error::Protocol { reason: reason.to_owned() }
+}
