@@ -1,6 +1,6 @@
 //! The composition root: everything is built once, here, and wired together.
 //!
-//! The life of a request, outermost first ([`stack`] is the same list as code):
+//! The life of a request, outermost first ([`stack()`] is the same list as code):
 //!
 //! ```text
 //! listener   accept, TLS, HTTP/1.1 or HTTP/2                    one worker thread, never left

@@ -47,7 +47,7 @@ pub fn fuzz_validate(data: &[u8]) {
     assert!(accepted || parsed.is_err());
 }
 
-/// Checks that what was qualified un-qualifies to the same bytes, and that nothing that [`unqualify`] returns is
+/// Checks that what was qualified un-qualifies to the same bytes, and that nothing that [`unqualify()`] returns is
 /// qualified.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! Byte-exact edits of JSON: labels and qualified namespaces going out, plain namespaces going in.
 //!
 //! Nothing here builds a JSON tree. [`Rewriter`] streams a response body through and inserts a few bytes;
-//! [`unqualify`] cuts a few bytes out of a request body. All other bytes survive as they were: number
+//! [`unqualify()`] cuts a few bytes out of a request body. All other bytes survive as they were: number
 //! spelling, key order, unknown keys, white space.
 //!
 //! What is checked where:
@@ -10,7 +10,7 @@
 //!   between the items of a list, the end of the value, depth. It does not look at what stands between two
 //!   brackets inside an item. That is enough to know that a merged list is as well formed as its members.
 //! * [`validate_list`] checks the whole grammar of RFC 8259 for a body that is already complete.
-//! * [`unqualify`] reads like Sensu's own decoder (Go), only more leniently, so that the two never disagree
+//! * [`unqualify()`] reads like Sensu's own decoder (Go), only more leniently, so that the two never disagree
 //!   about which namespace a body names.
 
 use http::StatusCode;
