@@ -89,6 +89,6 @@ async fn play(mut io: DuplexStream, answer: String, stays: bool) {
     // The gateway may have hung up, which is what some tests are about.
     drop(io.write_all(answer.as_bytes()).await);
     if stays {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
