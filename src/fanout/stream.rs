@@ -106,7 +106,7 @@ impl Drop for Stream {
 
 /// Sends the members in order, and reads ahead of the client as far as the bounds allow.
 async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
-    let mut writer = Writer { opened: false, items: false, in_member: false };
+    let mut writer = Writer { opened: false, in_member: false };
     let mut current = 0;
     let mut client_deadline = Instant::now() + CLIENT_TIMEOUT;
     while current < merge.slots.len() {
@@ -163,20 +163,18 @@ impl Merge {
 /// Where the output stands between brackets and commas.
 struct Writer {
     opened: bool,
-    items: bool,
     in_member: bool,
 }
 
 impl Writer {
     fn write(&mut self, permit: mpsc::Permit<'_, Message>, bytes: Bytes) {
-        let lead: &[u8] = match (self.opened, self.in_member, self.items) {
-            (false, ..) => b"[",
-            (true, false, true) => b",",
-            _ => b"",
+        let lead: &[u8] = match (self.opened, self.in_member) {
+            (false, _) => b"[",
+            (true, false) => b",",
+            (true, true) => b"",
         };
         self.opened = true;
         self.in_member = true;
-        self.items = true;
         if lead.is_empty() {
             permit.send(Message::Bytes(bytes));
             return;
