@@ -35,7 +35,7 @@
 //!
 //! | Layer | Modules |
 //! |---|---|
-//! | 0 | [`types`], [`error`], [`wire`] |
+//! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`] |
@@ -49,6 +49,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod corev2;
 pub mod error;
 pub mod etcd;
 pub mod fanout;

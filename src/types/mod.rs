@@ -4,8 +4,10 @@ mod cluster;
 mod name;
 mod principal;
 mod resource;
+mod status;
 
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
+pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};

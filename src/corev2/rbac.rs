@@ -1,0 +1,167 @@
+use std::collections::HashMap;
+
+use prost::Message;
+use serde::{Deserialize, Deserializer};
+
+/// Name and namespace of a resource, and what users noted on it.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct ObjectMeta {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    /// Its namespace; empty for what is cluster-wide.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    pub namespace: String,
+    /// Labels.
+    #[prost(map = "string, string", tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    pub labels: HashMap<String, String>,
+    /// Annotations.
+    #[prost(map = "string, string", tag = "4")]
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: HashMap<String, String>,
+    /// Who made it.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "or_default")]
+    pub created_by: String,
+}
+
+/// What a role allows. There are no rules that forbid.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct Rule {
+    /// `get`, `list`, `create`, `update`, `delete` or `*`.
+    #[prost(string, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub verbs: Vec<String>,
+    /// Resource names of paths, such as `checks`, or `*`.
+    #[prost(string, repeated, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    pub resources: Vec<String>,
+    /// Names of single resources; empty is all of them. `*` has no meaning here.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    pub resource_names: Vec<String>,
+}
+
+/// Rules for every namespace and for what is cluster-wide.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct ClusterRole {
+    /// The rules.
+    #[prost(message, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub rules: Vec<Rule>,
+    /// Its name.
+    #[prost(message, optional, tag = "3")]
+    pub metadata: Option<ObjectMeta>,
+}
+
+/// Rules for one namespace.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct Role {
+    /// The rules.
+    #[prost(message, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub rules: Vec<Rule>,
+    /// Its name and namespace.
+    #[prost(message, optional, tag = "4")]
+    pub metadata: Option<ObjectMeta>,
+}
+
+/// Who is meant by a binding.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct Subject {
+    /// `User` or `Group`.
+    #[prost(string, tag = "1")]
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    pub kind: String,
+    /// The user's or group's name; case counts.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+}
+
+/// The role that a binding gives.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct RoleRef {
+    /// `ClusterRole` or `Role`.
+    #[prost(string, tag = "1")]
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    pub kind: String,
+    /// The role's name.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+}
+
+/// Gives subjects a role everywhere.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct ClusterRoleBinding {
+    /// Who.
+    #[prost(message, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub subjects: Vec<Subject>,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub role_ref: Option<RoleRef>,
+    /// Its name.
+    #[prost(message, optional, tag = "4")]
+    pub metadata: Option<ObjectMeta>,
+}
+
+/// Gives subjects a role in one namespace.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct RoleBinding {
+    /// Who.
+    #[prost(message, repeated, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub subjects: Vec<Subject>,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub role_ref: Option<RoleRef>,
+    /// Its name and namespace.
+    #[prost(message, optional, tag = "5")]
+    pub metadata: Option<ObjectMeta>,
+}
+
+/// A namespace.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+}
+
+/// A user, as far as the gateway needs to know: never the password.
+#[derive(Clone, PartialEq, Eq, Message, Deserialize)]
+#[serde(default)]
+pub struct User {
+    /// The name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub username: String,
+    /// Groups.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(deserialize_with = "or_default")]
+    pub groups: Vec<String>,
+    /// Whether the user may log in no more.
+    #[prost(bool, tag = "4")]
+    #[serde(deserialize_with = "or_default")]
+    pub disabled: bool,
+}
+
+/// Go reads `null` as nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}

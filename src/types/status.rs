@@ -1,0 +1,79 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{Backend, ClusterName};
+
+/// How a backend is, as its last health checks found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// Not asked yet.
+    Unknown,
+    /// Answers.
+    Up,
+    /// Does not.
+    Down,
+}
+
+/// One backend's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendHealth {
+    /// Which.
+    pub backend: Backend,
+    /// How it is.
+    pub state: BackendState,
+    /// Since when.
+    pub since: SystemTime,
+    /// Why it is down, or what the last check failed with.
+    pub error: Option<Arc<str>>,
+    /// How long the last good check took.
+    pub latency: Option<Duration>,
+}
+
+/// One cluster's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterHealth {
+    /// Which.
+    pub name: ClusterName,
+    /// Sensu's version, once a backend has said it.
+    pub version: Option<Arc<str>>,
+    /// Its backends in their order.
+    pub backends: Vec<BackendHealth>,
+}
+
+/// What a replicator is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicatorState {
+    /// Comparing everything.
+    Syncing,
+    /// Copying each change as it is made.
+    Following,
+    /// Waiting to try again after an error.
+    Retrying,
+    /// Not running here: another gateway does it, or replication is off.
+    Stopped,
+    /// Its definition cannot work as it is.
+    Rejected,
+}
+
+/// One replicator's condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicatorStatus {
+    /// Which.
+    pub name: Arc<str>,
+    /// What it is doing.
+    pub state: ReplicatorState,
+    /// Since when.
+    pub since: SystemTime,
+    /// The last error that still matters.
+    pub error: Option<Arc<str>>,
+    /// How many keys of the destination it owns.
+    pub keys: u64,
+    /// Age of the oldest change that has not been copied; `None` while that is not known.
+    pub lag: Option<Duration>,
+    /// When the destination was last known to equal the source.
+    pub last_sync: Option<SystemTime>,
+    /// Whether this gateway is the one that writes.
+    pub leader: bool,
+}
