@@ -5,19 +5,19 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header};
-use tokio::sync::watch;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tower::Service;
 
 use super::{
+    Federation, Readiness,
     body::{self, Budget},
     forward::{self, Target},
 };
 use crate::{
+    api,
     config::Cidr,
     error::{BoxError, Classify, ErrorKind, Reply},
     fanout::{self, Candidate, Failure, Query},
-    listener::Phase,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
@@ -45,12 +45,20 @@ pub struct Settings {
 /// The innermost service: routes a request and has it answered. One per worker; cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    settings: Arc<Settings>,
-    clusters: Arc<ArcSwap<Snapshot>>,
-    upstream: Manager,
-    fan_outs: Arc<fanout::Shared>,
-    bodies: Arc<Budget>,
-    phase: watch::Receiver<Phase>,
+    /// What it obeys.
+    pub settings: Arc<Settings>,
+    /// The set of clusters that `upstream` has applied last.
+    pub clusters: Arc<ArcSwap<Snapshot>>,
+    /// This worker's connections.
+    pub upstream: Manager,
+    /// What all fan-outs share.
+    pub fan_outs: Arc<fanout::Shared>,
+    /// What all request bodies share.
+    pub bodies: Arc<Budget>,
+    /// Answers `/readyz`.
+    pub readiness: Readiness,
+    /// Answers `federation/v1`.
+    pub federation: Federation,
 }
 
 /// Credentials that are good, but not for the cluster that was asked.
@@ -89,22 +97,6 @@ impl Classify for CredentialError {
 // === impl Gateway ===
 
 impl Gateway {
-    /// `clusters` must be the set that `upstream` has applied last.
-    pub fn new(
-        settings: Arc<Settings>,
-        clusters: Arc<ArcSwap<Snapshot>>,
-        upstream: Manager,
-        fan_outs: Arc<fanout::Shared>,
-        bodies: Arc<Budget>,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
-        Self { settings, clusters, upstream, fan_outs, bodies, phase }
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     async fn dispatch(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
         let note: AccessNote = request.extensions_mut().remove().unwrap_or_default();
@@ -123,9 +115,13 @@ impl Gateway {
         let clusters = self.clusters.load_full();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         match route(request.method(), target, &clusters, self.settings.default_scope)? {
+            Route::Gateway(Endpoint::Federation) => {
+                info.route = "federation";
+                self.federation(request, caller).await
+            }
             Route::Gateway(endpoint) => {
                 info.route = "gateway";
-                self.endpoint(endpoint, request.method())
+                Ok(self.endpoint(endpoint, request.method()))
             }
             Route::Forward(forward) => {
                 info.route = if forward.prefix.is_some() { "raw" } else { "forward" };
@@ -153,18 +149,25 @@ impl Gateway {
         }
     }
 
-    fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Result<Response<Body>, BoxError> {
-        let phase = *self.phase.borrow();
-        match endpoint {
-            Endpoint::Federation => Err(RouteError::NotFound.into()),
-            _ if !matches!(*method, Method::GET | Method::HEAD) => {
-                let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
-                response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-                Ok(response)
-            }
-            Endpoint::Ready if phase >= Phase::Announcing => Ok(not_ready()),
-            Endpoint::Ready | Endpoint::Live => Ok(wire::text(StatusCode::OK, "ok\n")),
+    fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+            response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
+        match self.readiness.check() {
+            Err(reason) if endpoint == Endpoint::Ready => wire::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            _ => wire::text(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    async fn federation(&self, request: Request<Body>, caller: &Caller) -> Result<Response<Body>, BoxError> {
+        let (parts, incoming) = request.into_parts();
+        let (bytes, _held) = body::read(incoming, api::MAX_BODY, &self.bodies).await?;
+        let path = parts.uri.path().strip_prefix(FEDERATION_V1).unwrap_or_default().to_owned();
+        let query = parts.uri.query().map(ToOwned::to_owned);
+        let Parts { method, headers, .. } = parts;
+        Ok(self.federation.answer(method, path, query, headers, bytes, caller.clone()).await?)
     }
 
     async fn forward(
@@ -259,14 +262,12 @@ impl Service<Request<Body>> for Gateway {
     }
 }
 
-/// The 503 of a gateway that is about to stop.
-pub(super) fn not_ready() -> Response<Body> {
-    wire::text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
-}
-
 fn subject(caller: &Caller) -> Option<String> {
     match caller {
         Caller::Token(principal) => Some(principal.subject.clone()),
         Caller::Anonymous | Caller::ApiKey => None,
     }
 }
+
+/// Where the gateway's own resources live.
+const FEDERATION_V1: &str = "/api/enterprise/federation/v1/";

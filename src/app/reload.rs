@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::build::{WATCH_INTERVAL, warn_insecure};
+use super::build::WATCH_INTERVAL;
 use crate::{
     auth::{Authenticator, KeyFiles},
     config::{self, LogLevel, Root},
@@ -40,7 +40,10 @@ pub(super) struct Reloader {
     authenticator: Arc<Authenticator>,
     tls: Option<ServerTls>,
     tls_configs: Arc<TlsConfigs>,
-    clusters: watch::Sender<Arc<Snapshot>>,
+    /// The clusters of the configuration, for the registry.
+    configured: watch::Sender<Arc<Snapshot>>,
+    /// All clusters, for their files.
+    registered: watch::Receiver<Arc<Snapshot>>,
     /// Counts changes of the clusters' certificates.
     certificates: watch::Sender<u64>,
     logs: LogHandle,
@@ -62,11 +65,12 @@ impl Reloader {
         authenticator: Arc<Authenticator>,
         tls: Option<ServerTls>,
         tls_configs: Arc<TlsConfigs>,
-        clusters: watch::Sender<Arc<Snapshot>>,
+        configured: watch::Sender<Arc<Snapshot>>,
+        registered: watch::Receiver<Arc<Snapshot>>,
         certificates: watch::Sender<u64>,
         logs: LogHandle,
     ) -> Self {
-        Self { current, source, authenticator, tls, tls_configs, clusters, certificates, logs }
+        Self { current, source, authenticator, tls, tls_configs, configured, registered, certificates, logs }
     }
 
     /// Runs for ever.
@@ -81,12 +85,12 @@ impl Reloader {
                 _ = ticks.tick() => false,
             };
             let now = self.stamps();
-            if asked || now != seen {
-                // Stamped before reading: a change in between is seen at the next tick.
-                seen = now;
-                if self.reload() {
-                    seen = self.stamps();
-                }
+            // A file that nobody needed before is read by whoever needs it now.
+            let changed = now.iter().any(|(path, stamp)| seen.get(path).is_some_and(|old| old != stamp));
+            // Stamped before reading: a change in between is seen at the next tick.
+            seen = now;
+            if (asked || changed) && self.reload() {
+                seen = self.stamps();
             }
         }
     }
@@ -132,15 +136,11 @@ impl Reloader {
         }
         self.authenticator.reload(keys);
         let snapshot = Arc::new(snapshot);
-        self.clusters.send_if_modified(|current| {
+        self.configured.send_if_modified(|current| {
             let changed = *current != snapshot;
-            if changed {
-                warn_insecure(&snapshot);
-                *current = Arc::clone(&snapshot);
-            }
+            *current = snapshot;
             changed
         });
-        self.tls_configs.forget_unused(&snapshot);
         self.logs.set_level(log_level(root.log.level));
         if needs_restart(&self.current, root) {
             tracing::warn!(
@@ -150,9 +150,9 @@ impl Reloader {
         Ok(())
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> BTreeMap<PathBuf, Stamp> {
         let root = &self.current;
-        let clusters = root.snapshot();
+        let clusters = Arc::clone(&self.registered.borrow());
         let of_clusters = clusters.iter().flat_map(|cluster| {
             let tls = &cluster.tls;
             [&tls.trusted_ca_file, &tls.cert_file, &tls.key_file].map(Clone::clone)
@@ -164,7 +164,10 @@ impl Reloader {
             .chain(root.listen.cert_file.iter().cloned())
             .chain(root.listen.key_file.iter().cloned())
             .chain(of_clusters.flatten())
-            .map(|path| stamp(&path))
+            .map(|path| {
+                let stamp = stamp(&path);
+                (path, stamp)
+            })
             .collect()
     }
 }

@@ -11,6 +11,7 @@ use tower::{Layer, Service};
 
 use super::{body::BodyError, dispatch::CredentialError, guard::GuardError};
 use crate::{
+    api::ApiError,
     auth::AuthError,
     error::{BoxError, Classify, ErrorKind, Reply},
     fanout,
@@ -97,6 +98,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<routing::RouteError>(error))
         .or_else(|| as_classified::<BodyError>(error))
         .or_else(|| as_classified::<CredentialError>(error))
+        .or_else(|| as_classified::<ApiError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
         .or_else(|| as_classified::<upstream::Error>(error))
         .or_else(|| as_classified::<ScanError>(error))

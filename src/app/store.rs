@@ -1,0 +1,24 @@
+use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+
+use super::BuildError;
+use crate::{
+    config::Root,
+    registry::{EmbeddedStore, Store},
+};
+
+/// The store that the configuration names. Blocks on the disk; an etcd is not asked yet.
+pub(super) fn open(root: &Root) -> Result<Arc<dyn Store>, BuildError> {
+    let path = &root.store.embedded.path;
+    make_parent(path).map_err(|source| BuildError::StoreDirectory { path: path.clone(), source })?;
+    Ok(Arc::new(EmbeddedStore::open(path)?))
+}
+
+/// For its owner only: what is registered names hosts and certificate files.
+fn make_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)
+        }
+        _ => Ok(()),
+    }
+}
