@@ -61,7 +61,10 @@ impl EmbeddedStore {
         let database = open().map_err(failed)?;
         let (entries, revision) = match load(&database).map_err(failed)? {
             Loaded::Content(entries, revision) => (entries, revision),
-            Loaded::Newer(found) => return Err(StoreError::Schema { path: path.to_owned(), found }),
+            Loaded::Newer(found) => {
+                let registry = path.display().to_string();
+                return Err(StoreError::Schema { registry, found: found.to_string() });
+            }
         };
         let table = Table::new(entries, revision);
         let writer =
@@ -83,7 +86,7 @@ impl EmbeddedStore {
         let requests = self.requests.as_ref().ok_or_else(gone)?;
         let request = Request { key: key.to_owned(), change, expected, done };
         requests.send(request).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        answer.await.map_err(|_| StoreError::Unknown("the thread that writes it has ended".into()))?
     }
 }
 
@@ -161,7 +164,7 @@ impl Writer {
                 tracing::error!(path = %self.path.display(), %error, "the registry cannot be written");
                 self.database = None;
                 self.table.down(&error.to_string());
-                Err(StoreError::Unavailable(error))
+                Err(StoreError::Unknown(error))
             }
         }
     }
