@@ -1,5 +1,5 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -190,17 +190,47 @@ enum Loaded {
 }
 
 fn open_file(path: &Path) -> Result<Database, BoxError> {
+    if !path.exists() {
+        create_file(path)?;
+    }
+    database_in(options().open(path)?)
+}
+
+/// Makes the file beside its place and moves it there when it is complete: a gateway killed meanwhile leaves nothing
+/// that cannot be opened.
+fn create_file(path: &Path) -> Result<(), BoxError> {
+    use std::os::unix::fs::MetadataExt;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let draft = path.with_file_name(name);
+    let file = options().create(true).open(&draft)?;
+    // Of two gateways that start at once, one makes it.
+    file.try_lock().map_err(|_| "another gateway is creating it at this moment")?;
+    let is_ours = draft.metadata().is_ok_and(|found| found.ino() == file.metadata().map_or(0, |f| f.ino()));
+    if !is_ours {
+        // The other one has moved it already.
+        return Ok(());
+    }
+    if path.exists() {
+        return Ok(fs::remove_file(&draft)?);
+    }
+    file.set_len(0)?;
+    drop(database_in(file.try_clone()?)?);
+    fs::rename(&draft, path)?;
+    Ok(sync_directory(path)?)
+}
+
+fn options() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
-    let is_new = !path.exists();
     let mut options = OpenOptions::new();
     // It holds the secret that signs continue tokens.
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let database =
-        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
-    if is_new {
-        sync_directory(path)?;
-    }
-    Ok(database)
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn database_in(file: File) -> Result<Database, BoxError> {
+    let backend = FileBackend::new(file)?;
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
 /// Without this a power failure could lose a new file, and every write in it.

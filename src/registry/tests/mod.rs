@@ -1,6 +1,7 @@
 mod crash;
 mod failing;
 mod fields;
+mod follow;
 mod reflect;
 mod stores;
 mod suite;

@@ -76,6 +76,32 @@ async fn a_file_is_its_owners_and_opened_once() {
 }
 
 #[test]
+fn a_file_that_was_half_made_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    std::fs::write(directory.path().join("registry.redb.new"), vec![0; 10_000]).unwrap();
+    drop(EmbeddedStore::open(&path).unwrap());
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["registry.redb"]);
+}
+
+#[test]
+fn of_gateways_that_start_at_once_one_has_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let path = directory.path().join(format!("{round}.redb"));
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| EmbeddedStore::open(&path))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(opened.iter().filter(|opened| opened.is_ok()).count() <= 1);
+        drop(opened);
+        EmbeddedStore::open(&path).unwrap();
+    }
+}
+
+#[test]
 fn what_is_no_registry_is_not_opened_and_not_touched() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(EmbeddedStore::open(directory.path()), Err(StoreError::Open { .. })));
