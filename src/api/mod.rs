@@ -189,9 +189,15 @@ impl Api {
         }
     }
 
-    /// A store that hangs is a store that is down.
-    async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// The entry that a write is about. A store that hangs is a store that is down.
+    async fn current(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let late = |_| StoreError::Unavailable("no answer in time".into());
+        time::timeout(WRITE_TIMEOUT, self.store.get(key)).await.map_err(late)?
+    }
+
+    /// A write that hangs may be done later.
+    async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_| StoreError::Unknown("no answer in time".into());
         time::timeout(WRITE_TIMEOUT, write).await.map_err(late)?
     }
 }

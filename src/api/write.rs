@@ -51,7 +51,7 @@ impl Api {
         let value = Bytes::from(checked.to_json());
         let key = key_of(kind, name);
         for _ in 0..ATTEMPTS {
-            let current = self.within(self.store.get(&key)).await?;
+            let current = self.current(&key).await?;
             conditions.check(current.as_ref())?;
             let expected = match current {
                 None => Precondition::Absent,
@@ -89,7 +89,7 @@ impl Api {
         let conditions = Conditions::parse(headers)?;
         let key = key_of(kind, name);
         for _ in 0..ATTEMPTS {
-            let current = self.within(self.store.get(&key)).await?;
+            let current = self.current(&key).await?;
             conditions.check(current.as_ref())?;
             let Some(current) = current else { return Err(ApiError::not_found(kind, name)) };
             match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {

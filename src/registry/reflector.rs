@@ -85,22 +85,29 @@ impl Registry {
                     self.put(entry);
                 }
                 self.revision = revision;
+                if matches!(self.health, Health::Down { .. }) {
+                    tracing::info!(revision, "the registry's store is back");
+                }
                 self.health = Health::Following;
             }
             Event::Put(entry) => {
-                self.revision = entry.version;
+                // A watch that resumes may tell old news.
+                self.revision = self.revision.max(entry.version);
                 self.put(entry);
             }
             Event::Deleted { key, revision } => {
-                self.revision = revision;
+                self.revision = self.revision.max(revision);
                 self.items.remove(&key);
                 self.unreadable.remove(&key);
             }
             Event::Down(reason) => {
-                if !matches!(self.health, Health::Down { .. }) {
-                    tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
-                    self.health = Health::Down { since: SystemTime::now(), reason };
-                }
+                let since = match &self.health {
+                    Health::Down { reason: known, .. } if *known == reason => return,
+                    Health::Down { since, .. } => *since,
+                    Health::Starting | Health::Following => SystemTime::now(),
+                };
+                tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
+                self.health = Health::Down { since, reason };
             }
         }
     }
