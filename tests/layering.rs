@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "upstream",
             "listener",
             "fanout",
+            "etcd",
             "registry",
             "api",
             "config",

@@ -25,7 +25,7 @@ use crate::{
     api::{AdminGroups, Api},
     auth::{self, Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    fanout,
+    etcd, fanout,
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, Reflector, Store, StoreError, Views},
     routing::Scope,
@@ -76,6 +76,9 @@ pub enum BuildError {
     /// The registry's file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An etcd's client cannot be made.
+    #[error(transparent)]
+    Etcd(#[from] etcd::Error),
     /// The registry's directory cannot be made.
     #[error("cannot make the directory of the registry {}: {source}: make it, or set store.embedded.path", path.display())]
     StoreDirectory {

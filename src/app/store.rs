@@ -3,11 +3,17 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use super::BuildError;
 use crate::{
     config::Root,
-    registry::{EmbeddedStore, Store},
+    etcd,
+    registry::{EmbeddedStore, EtcdStore, Store},
 };
 
 /// The store that the configuration names. Blocks on the disk; an etcd is not asked yet.
 pub(super) fn open(root: &Root) -> Result<Arc<dyn Store>, BuildError> {
+    let shared = &root.store.etcd;
+    if !shared.endpoints.is_empty() {
+        let client = etcd::Client::new(etcd::Config::new(shared.endpoints.clone(), shared.tls()))?;
+        return Ok(Arc::new(EtcdStore::new(Arc::new(client), &shared.prefix)));
+    }
     let path = &root.store.embedded.path;
     make_parent(path).map_err(|source| BuildError::StoreDirectory { path: path.clone(), source })?;
     Ok(Arc::new(EmbeddedStore::open(path)?))

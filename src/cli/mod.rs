@@ -97,6 +97,7 @@ impl From<BuildError> for Failure {
             | BuildError::ServerTls(_)
             | BuildError::ClusterTls { .. }
             | BuildError::Store(_)
+            | BuildError::Etcd(_)
             | BuildError::StoreDirectory { .. } => CONFIG,
             BuildError::Bind(_) => UNAVAILABLE,
             BuildError::System(_) | BuildError::NoWorkers => 1,
