@@ -26,13 +26,13 @@ struct Pages {
 
 /// Why a poll brought no rules.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Local(LocalError),
     TooLarge,
 }
 
 /// What the last poll that succeeded had read, to be compared with the next one.
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 // === impl Feeder ===
 
@@ -69,7 +69,7 @@ impl Feeder {
 }
 
 /// The rules, unless they are those that were seen before.
-async fn poll(
+pub(super) async fn poll(
     manager: &Manager,
     minter: &Minter,
     seen: Option<Digest>,

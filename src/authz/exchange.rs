@@ -136,6 +136,11 @@ impl KeyExchange {
         let token = self.known.minter.bearer(&who.subject, &who.groups);
         token.map_err(|error| LocalError::Mint(Arc::new(error)).into())
     }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.flights.len()
+    }
 }
 
 impl fmt::Debug for KeyExchange {
