@@ -87,8 +87,12 @@ pub(super) async fn poll(
         // The list is in the order of the keys, which it does not tell.
         table.put(What::Binding, format!("{index:08}").as_bytes(), item);
         index += 1;
+        !table.is_too_large()
     })?;
-    roles.each(&mut |item| put_role(&mut table, item))?;
+    roles.each(&mut |item| {
+        put_role(&mut table, item);
+        !table.is_too_large()
+    })?;
     Ok(Some((digest, table.rules())))
 }
 
@@ -167,8 +171,8 @@ impl Pages {
         token.map(|token| Some(token.to_owned())).ok_or(Failure::Local(LocalError::Malformed("list")))
     }
 
-    /// Calls `with` with each object.
-    fn each(&self, with: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+    /// Calls `with` with each object, until it says that this is too much.
+    fn each(&self, with: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Failure> {
         let malformed = || Failure::Local(LocalError::Malformed("list"));
         for body in &self.bodies {
             let items: Option<Vec<&RawValue>> = serde_json::from_slice(body).map_err(|_| malformed())?;
@@ -178,7 +182,9 @@ impl Pages {
                 if item.first() != Some(&b'{') {
                     return Err(malformed());
                 }
-                with(item);
+                if !with(item) {
+                    return Err(Failure::TooLarge);
+                }
             }
         }
         Ok(())

@@ -39,10 +39,10 @@ pub enum AuthzError {
     },
     /// More rules than the gateway holds. Usual cause: a script that makes roles without end.
     #[error(
-        "the local cluster's ClusterRoles and ClusterRoleBindings are larger than {limit} bytes, so nobody is let in: delete some"
+        "the local cluster's ClusterRoles and ClusterRoleBindings take more than {limit} bytes, so nobody is let in: delete some"
     )]
     TooLarge {
-        /// The limit, in bytes of stored values.
+        /// The limit, in bytes.
         limit: usize,
     },
 }

@@ -207,9 +207,7 @@ impl Known {
         collection: &'static str,
         name: &str,
     ) -> Result<T, ExchangeError> {
-        // Dots stay meaningless by being encoded; `is_one_segment` has refused `.` and `..`, encoded or not.
-        let target = format!("/api/core/v2/{collection}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
-        let answer = local::get(manager, &self.minter, &target, MAX_RESOURCE).await?;
+        let answer = local::get(manager, &self.minter, &target(collection, name), MAX_RESOURCE).await?;
         match answer.status {
             StatusCode::OK => serde_json::from_slice(&answer.body)
                 .map_err(|_| LocalError::Malformed("API key or user").into()),
@@ -238,7 +236,7 @@ impl Classify for ExchangeError {
 }
 
 /// The key in a header, if the local cluster can have one of that name.
-fn key_of(authorization: &HeaderValue) -> Option<&str> {
+pub(super) fn key_of(authorization: &HeaderValue) -> Option<&str> {
     let key = authorization.as_bytes().strip_prefix(b"Key ")?;
     // An HTTP/1 parser has dropped trailing white space; over HTTP/2 it can still be here.
     let key = std::str::from_utf8(key.trim_ascii_end()).ok()?;
@@ -250,6 +248,11 @@ fn key_of(authorization: &HeaderValue) -> Option<&str> {
 fn is_one_segment(name: &str) -> bool {
     let is_plain = |c: char| c != '/' && !c.is_control();
     !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != ".." && name.chars().all(is_plain)
+}
+
+/// The path of a resource. The name has passed [`is_one_segment`].
+pub(super) fn target(collection: &str, name: &str) -> String {
+    format!("/api/core/v2/{collection}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
 /// Bytes that an entry takes, roughly.

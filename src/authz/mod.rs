@@ -16,6 +16,8 @@ mod error;
 mod etcd_source;
 mod exchange;
 mod flights;
+#[doc(hidden)]
+pub mod fuzzing;
 mod local;
 mod mint;
 mod rbac;

@@ -18,7 +18,7 @@ pub struct Rbac {
 /// [`follow_api`](Self::follow_api). etcd is the better source where both can be had: changes come at once, and none
 /// of the cluster's faults is in the way.
 ///
-/// Drop it where there is no source.
+/// Where there is no source, drop it: the groups of the configuration decide for good.
 pub struct Feeder {
     rbac: Arc<Rbac>,
     /// Whether the log says that the source is lost.
@@ -34,7 +34,7 @@ impl Rbac {
         tracing::info!(
             authorization = Mode::AdminGroups.as_str(),
             groups = ?admin_groups,
-            "writes to federation/v1 are for these groups, until the local cluster's RBAC rules have been read"
+            "writes to federation/v1 are for these groups while no RBAC rules of the local cluster have been read"
         );
         let rbac = Arc::new(Self { rules: ArcSwapOption::empty(), fallback: AdminGroups(admin_groups) });
         let feeder = Feeder { rbac: Arc::clone(&rbac), is_lost: false };

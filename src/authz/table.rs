@@ -14,7 +14,7 @@ pub(super) struct Table {
     bindings: BTreeMap<Box<[u8]>, Held<Reference>>,
     /// By key, by which they are looked up.
     roles: BTreeMap<Box<[u8]>, Held<Arc<[Rule]>>>,
-    /// Of all keys and stored values.
+    /// Of all keys and stored values, and what holding them takes.
     bytes: usize,
 }
 
@@ -46,7 +46,7 @@ struct Reference {
 impl Table {
     /// Reads a stored value and keeps what of it matters. `key` is what follows the directory.
     pub(super) fn put(&mut self, what: What, key: &[u8], value: &[u8]) {
-        let bytes = key.len() + value.len();
+        let bytes = key.len() + value.len() + ENTRY_BYTES;
         match what {
             What::Role => self.put_role(key, Held { bytes, value: role(value) }),
             What::Binding => {
@@ -59,7 +59,7 @@ impl Table {
 
     /// Keeps in mind that nobody can tell what this role allows.
     pub(super) fn spoil_role(&mut self, key: &[u8]) {
-        self.put_role(key, Held { bytes: key.len(), value: None });
+        self.put_role(key, Held { bytes: key.len() + ENTRY_BYTES, value: None });
     }
 
     pub(super) fn has_role(&self, key: &[u8]) -> bool {
@@ -139,6 +139,9 @@ fn reference(value: &[u8]) -> Option<Reference> {
     })
 }
 
-/// Most bytes of stored keys and values: some 30,000 roles of the usual size. What is made of them takes at most some
-/// 30 times as much, when a value consists of empty strings.
+/// Without it, a million empty values would be nothing.
+const ENTRY_BYTES: usize = 128;
+
+/// Most bytes: some 20,000 roles of the usual size. What is made of them takes at most some 30 times as much, when
+/// values consist of empty strings.
 pub(super) const MAX_BYTES: usize = 8 << 20;

@@ -46,6 +46,9 @@ fn from_json<T: DeserializeOwned>(value: &[u8]) -> serde_json::Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -80,6 +83,28 @@ mod tests {
         let json = br#"{"subjects":[{"type":"Group","name":"system:users"}],
             "role_ref":{"type":"ClusterRole","name":"system:user"},"metadata":{"name":"system:user","labels":null}}"#;
         assert_eq!(decode::<ClusterRoleBinding>(json, "ClusterRoleBinding").unwrap(), read);
+    }
+
+    proptest! {
+        #[test]
+        fn the_case_of_keys_changes_nothing(upper in any::<[bool; 64]>(), texts in vec(".{0,3}", 4)) {
+            let mut upper = upper.into_iter();
+            let mut key = |name: &str| -> String {
+                let case = |c: char| if upper.next() == Some(true) { c.to_ascii_uppercase() } else { c };
+                name.chars().map(case).collect()
+            };
+            let rule = json!({key("verbs"): [texts[0]], key("resources"): [texts[1]], key("resource_names"): [texts[2]]});
+            let role = json!({key("rules"): [rule], key("metadata"): {key("name"): texts[3]}});
+            let texts = texts.into_iter().map(|text| vec![text]).collect::<Vec<_>>();
+            let rules = vec![Rule {
+                verbs: texts[0].clone(),
+                resources: texts[1].clone(),
+                resource_names: texts[2].clone(),
+            }];
+            let metadata = Some(ObjectMeta { name: texts[3][0].clone(), ..ObjectMeta::default() });
+            let read = decode::<ClusterRole>(role.to_string().as_bytes(), "ClusterRole");
+            prop_assert_eq!(read, Ok(ClusterRole { rules, metadata }));
+        }
     }
 
     #[test]

@@ -20,9 +20,9 @@ use crate::{
 const ADMIN: (&str, &[&str]) = ("admin", &["cluster-admins"]);
 
 /// A gateway's authorizer that follows a simulated cluster. Stops on drop.
-struct Rig {
-    local: Local,
-    rbac: Arc<Rbac>,
+pub(super) struct Rig {
+    pub(super) local: Local,
+    pub(super) rbac: Arc<Rbac>,
     following: AbortHandle,
 }
 
@@ -33,7 +33,7 @@ impl Rig {
         Self { local, rbac, following }
     }
 
-    async fn following() -> Self {
+    pub(super) async fn following() -> Self {
         let rig = Self::new(Local::new());
         until(|| rig.rbac.mode() == Mode::Rbac).await;
         rig
@@ -46,7 +46,7 @@ impl Rig {
         assert!(status.is_success(), "{path}: {status}");
     }
 
-    fn grant(&self, name: &str, subject: &Value, rules: &Value) {
+    pub(super) fn grant(&self, name: &str, subject: &Value, rules: &Value) {
         self.put("clusterroles", &json!({"rules": rules, "metadata": {"name": name}}));
         let role = json!({"type": "ClusterRole", "name": name});
         self.put(
@@ -55,7 +55,7 @@ impl Rig {
         );
     }
 
-    fn may(&self, user: &str, groups: &[&str]) -> Result<bool, AuthzError> {
+    pub(super) fn may(&self, user: &str, groups: &[&str]) -> Result<bool, AuthzError> {
         may(&*self.rbac, user, groups)
     }
 }
@@ -71,7 +71,7 @@ fn follow(mut feeder: Feeder, manager: Manager, minter: Minter) -> AbortHandle {
 }
 
 /// Waits until something holds; how long it took.
-async fn until(holds: impl Fn() -> bool) -> Duration {
+pub(super) async fn until(holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(120), "it never held");

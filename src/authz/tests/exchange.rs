@@ -160,6 +160,39 @@ async fn a_revoked_key_and_changed_groups_count_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lifetime_of_zero_asks_each_time() {
+    let (local, _) = rig();
+    let exchange = Exchange::new(local.minter.clone(), Duration::ZERO).worker(local.manager.clone());
+    for asked in [2, 4] {
+        exchange.resolve(&header(KEY)).await.unwrap();
+        assert_eq!(local.asked().len(), asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_share_what_is_known() {
+    let (local, _) = rig();
+    let exchange = Exchange::new(local.minter.clone(), TTL);
+    for _ in 0..2 {
+        exchange.worker(local.manager.clone()).resolve(&header(KEY)).await.unwrap();
+    }
+    assert_eq!(local.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guesses_drive_no_good_key_out() {
+    let (local, exchange) = rig();
+    exchange.resolve(&header(KEY)).await.unwrap();
+    for guess in 0..200 {
+        refused(&exchange, &format!("guess-{guess}")).await;
+        refused(&exchange, &format!("guess-{guess}")).await;
+    }
+    local.sensu.faults().clear_requests();
+    exchange.resolve(&header(KEY)).await.unwrap();
+    assert!(local.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_come_together_ask_once() {
     let (local, exchange) = rig();
     local.sensu.faults().set_delay(Some(Duration::from_millis(100)));

@@ -1,4 +1,5 @@
 mod api_source;
+mod callers;
 mod copy;
 mod exchange;
 mod rules;

@@ -1,15 +1,19 @@
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::Value;
 
 use super::{binding, role, rule, who};
 use crate::{
     authz::{
         AdminGroups, Authorizer, AuthzError, Rules, Verb,
+        etcd_source::{Copy, Step},
         table::{MAX_BYTES, Table, What},
     },
     corev2::{self, ClusterRole, ClusterRoleBinding},
     error::{Classify, Dialect, ErrorKind},
+    etcd::{Event, proto::KeyValue},
     types::Principal,
 };
 
@@ -175,6 +179,33 @@ fn the_key_leads_to_a_role_and_the_value_says_whom_a_binding_names() {
     let copied = rules(&[("b", stored.to_vec())], &[("another", grants.to_vec())]);
     let dangling = copied.decide(&ann, Verb::Update, "clusters", "alpha").unwrap_err();
     assert!(dangling.to_string().starts_with("ClusterRoleBinding elsewhere refers to"), "{dangling}");
+}
+
+#[test]
+fn a_recorded_store_is_read_as_its_cluster_reads_it() {
+    let samples: Value =
+        serde_json::from_str(include_str!("../../../tests/data/sensu-6.12/etcd.json")).unwrap();
+    let mut copy = Copy::default();
+    copy.step(Event::Reset);
+    for sample in samples["samples"].as_array().unwrap() {
+        let (Some(key), Some(value)) = (sample["key"].as_str(), sample["value_base64"].as_str()) else {
+            continue;
+        };
+        let value = STANDARD.decode(value).unwrap();
+        copy.step(Event::Item(KeyValue { key: key.into(), value, ..KeyValue::default() }));
+    }
+    let Step::Publish(rules) = copy.step(Event::ResetDone { revision: 1 }) else { panic!("no rules") };
+    let update = |who: &Principal| rules.decide(who, Verb::Update, "clusters", "alpha");
+    assert_eq!(update(&who("admin", &["cluster-admins", "system:users"])), Ok(true));
+    // Auditors only read, deployers have no clusters.
+    for caller in [
+        who("fix-bob", &[]),
+        who("x", &["fix-ops"]),
+        who("x", &["fix-devs", "system:users"]),
+        who("cluster-admins", &["admin"]),
+    ] {
+        assert_eq!(update(&caller), Ok(false), "{caller:?}");
+    }
 }
 
 #[test]
