@@ -88,10 +88,9 @@ impl Copy {
             }
             Event::ResetDone { .. } => return self.publish(),
             Event::Progress { .. } if self.has_changed => return self.publish(),
-            Event::Progress { .. } => {}
             Event::Resumed { .. } => return Step::Found,
-            // etcd is there, and a load follows.
-            Event::Interrupted { error: Error::Compacted { .. }, .. } => {}
+            // Of a compaction: etcd is there, and a load follows.
+            Event::Progress { .. } | Event::Interrupted { error: Error::Compacted { .. }, .. } => {}
             Event::Interrupted { error, .. } => return Step::Lost(error),
         }
         Step::Wait

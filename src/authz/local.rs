@@ -43,7 +43,7 @@ pub enum LocalError {
         "the local cluster lets the gateway read no RBAC and no users: its group cluster-admins needs the ClusterRole cluster-admin, as sensu-backend init makes it"
     )]
     Forbidden,
-    /// Another status. 500 with a text about authorization: a ClusterRoleBinding of that cluster is broken.
+    /// Another status. 500 with a text about authorization: a `ClusterRoleBinding` of that cluster is broken.
     #[error("the local cluster answered {0}")]
     Status(StatusCode),
     /// The answer is not what Sensu answers there. Usual cause: `local-cluster.api-urls` leads elsewhere.

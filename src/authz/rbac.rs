@@ -77,10 +77,10 @@ impl Feeder {
         let earlier_fault = earlier.as_ref().and_then(|rules| rules.fault());
         match fault {
             Some(fault) if earlier_fault != Some(&fault) => {
-                tracing::error!(%fault, "nobody may write to federation/v1, nor do anything in the local cluster");
+                tracing::error!(%fault, "nobody may write to federation/v1");
             }
             None if earlier_fault.is_some() => {
-                tracing::info!("the local cluster's RBAC rules can be read again")
+                tracing::info!("writes to federation/v1 are decided by the local cluster's RBAC rules again");
             }
             _ => {}
         }

@@ -5,13 +5,13 @@ use crate::{corev2, types::Principal};
 
 /// All rules for cluster-wide resources at one moment. Never changed in place.
 ///
-/// As in Sensu: ClusterRoleBindings in the order of their keys, each one that names the caller gives its role's
-/// rules, and the first rule that allows ends it. No rule forbids. RoleBindings do not count, since these resources
+/// As in Sensu: `ClusterRoleBindings` in the order of their keys, each one that names the caller gives its role's
+/// rules, and the first rule that allows ends it. No rule forbids. `RoleBindings` do not count, since these resources
 /// have no namespace.
 #[derive(Debug)]
 pub struct Rules(Result<Vec<Binding>, AuthzError>);
 
-/// A ClusterRoleBinding with the rules of its role.
+/// A `ClusterRoleBinding` with the rules of its role.
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     pub(super) subjects: Arc<[Subject]>,

@@ -59,13 +59,13 @@ impl Rig {
             resources: vec![(*resource).into()],
             resource_names: if name.is_empty() { Vec::new() } else { vec![(*name).into()] },
         };
-        let role = ClusterRole { rules: rules.iter().map(rule).collect(), metadata: metadata.clone() };
+        let granted = ClusterRole { rules: rules.iter().map(rule).collect(), metadata: metadata.clone() };
         let binding = ClusterRoleBinding {
             subjects: vec![Subject { kind: kind.into(), name: subject.into() }],
             role_ref: Some(RoleRef { kind: "ClusterRole".into(), name: name.into() }),
             metadata,
         };
-        self.put(format!("{ROLES}{name}"), role.encode_to_vec()).await;
+        self.put(format!("{ROLES}{name}"), granted.encode_to_vec()).await;
         self.put(format!("{BINDINGS}{name}"), binding.encode_to_vec()).await;
     }
 

@@ -1,4 +1,9 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -217,6 +222,52 @@ async fn it_asks_with_a_short_lived_token_of_its_own() {
         let claims = super::exchange::claims(&request.headers["authorization"]);
         assert_eq!((&claims["sub"], &claims["groups"]), (&json!("fedgate"), &json!(["cluster-admins"])));
     }
+}
+
+/// What was logged, one line an entry.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_logged_once_and_no_secret_is() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let lines = || -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let ours = text.lines().filter(|line| line.contains("fedgate::authz"));
+        ours.map(ToOwned::to_owned).collect()
+    };
+    let rig = Rig::following().await;
+    let said = lines();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("admin-groups") && said[1].contains("rbac"), "{said:?}");
+    for fault in [Some(500), None] {
+        rig.local.sensu.faults().set_status(fault);
+        sleep(Duration::from_secs(300)).await;
+        let said = lines();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(!said[0].contains("eyJ"), "{said:?}");
+    }
+    rig.local.sensu.apply(&Method::DELETE, "/api/core/v2/clusterroles/view", &json!(null));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(lines(), [""; 0], "changed rules are no change of the mode");
 }
 
 /// A peer that answers each path from a table.

@@ -17,6 +17,8 @@ use crate::{
     types::Principal,
 };
 
+type Texts<'a> = &'a [&'a str];
+
 const GARBAGE: &[u8] = b"\xff\xff";
 
 fn rules(bindings: &[(&str, Vec<u8>)], roles: &[(&str, Vec<u8>)]) -> Rules {
@@ -41,7 +43,7 @@ fn with_rule(verbs: &[&str], resources: &[&str], names: &[&str], verb: Verb, nam
 fn a_rule_allows_by_verb_resource_and_name() {
     use Verb::{Create, Delete, Update};
     let all: &[&str] = &["*"];
-    let cases: &[(&[&str], &[&str], &[&str], Verb, &str, bool)] = &[
+    let cases: &[(Texts, Texts, Texts, Verb, &str, bool)] = &[
         (all, all, &[], Delete, "alpha", true),
         (&["update"], &["clusters"], &[], Update, "alpha", true),
         (&["update"], &["clusters"], &[], Delete, "alpha", false),
@@ -151,7 +153,7 @@ fn what_cannot_be_read_stops_those_whom_it_may_concern() {
         assert!(matches!(decided, Err(AuthzError::UnreadableBinding { .. })), "{decided:?}");
     }
     // Nobody refers to it.
-    let unused = rules(&[admin.clone()], &[admin_role(), ("other", GARBAGE.to_vec())]);
+    let unused = rules(std::slice::from_ref(&admin), &[admin_role(), ("other", GARBAGE.to_vec())]);
     assert_eq!(decide(&unused, &["cluster-admins"]), Ok(true));
     let used = rules(&[admin], &[("admin", GARBAGE.to_vec())]);
     assert!(matches!(decide(&used, &["cluster-admins"]), Err(AuthzError::UnreadableRole { .. })));
@@ -326,15 +328,12 @@ proptest! {
         for (is_role, key, value) in writes {
             let what = if is_role { What::Role } else { What::Binding };
             let side = if is_role { &mut store.roles } else { &mut store.bindings };
-            match value {
-                Some(value) => {
-                    table.put(what, key.as_bytes(), &value);
-                    side.insert(key.to_owned(), value);
-                }
-                None => {
-                    table.delete(what, key.as_bytes());
-                    side.remove(key);
-                }
+            if let Some(value) = value {
+                table.put(what, key.as_bytes(), &value);
+                side.insert(key.to_owned(), value);
+            } else {
+                table.delete(what, key.as_bytes());
+                side.remove(key);
             }
         }
         let caller = who(user, &groups);
