@@ -24,7 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("listener", &["types", "error", "wire", "telemetry"]),
     ("registry", &["types", "error", "wire", "telemetry", "etcd"]),
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
-    ("api", &["types", "error", "wire", "telemetry", "registry"]),
+    ("authz", &["types", "error", "wire", "telemetry", "corev2", "etcd", "auth", "upstream"]),
+    ("api", &["types", "error", "wire", "telemetry", "registry", "authz"]),
     ("config", &["types"]),
     ("sim", &["types"]),
     (
@@ -42,6 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "fanout",
             "etcd",
             "registry",
+            "etcd",
+            "authz",
             "api",
             "config",
         ],
