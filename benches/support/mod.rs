@@ -11,9 +11,10 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    api::{AdminGroups, Api},
+    api::Api,
     app::{Federation, Gateway, Readiness, Routed, Settings, stack},
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
+    authz::AdminGroups,
     config, fanout,
     listener::Phase,
     registry::{self, MemoryStore},
@@ -74,6 +75,7 @@ impl Client {
             bodies: Arc::default(),
             readiness: Readiness::new(phase_seen, views.registry),
             federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
+            exchange: None,
         };
         let (authenticator, token) = authenticator();
         let service = stack(gateway, authenticator, &[])

@@ -16,13 +16,14 @@ use tokio::{
 use super::{
     Federation, Readiness, Routed, Settings,
     admin::Admin,
+    authority::Authority,
     clusters,
     reload::{self, Reloader},
     store,
     worker::{self, Shared},
 };
 use crate::{
-    api::{AdminGroups, Api},
+    api::Api,
     auth::{self, Authenticator, KeyError, KeyFiles},
     config::{self, Root},
     etcd, fanout,
@@ -31,7 +32,7 @@ use crate::{
     routing::Scope,
     telemetry::LogHandle,
     types::Snapshot,
-    upstream::{self, Connector, TlsConfigs},
+    upstream::{self, Connector, Manager, TlsConfigs},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -43,6 +44,7 @@ pub struct Server {
     shutdown: config::Shutdown,
     reloader: Reloader,
     registry: Registration,
+    authority: Authority,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
@@ -105,6 +107,8 @@ impl Server {
     /// down at start. Must be called on the control plane's runtime.
     pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
+        let local_etcd = store::local_etcd(root)?;
+        let authority = Authority::build(root, &keys, local_etcd)?;
         let authenticator = Arc::new(Authenticator::new(&auth_config(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
@@ -128,8 +132,7 @@ impl Server {
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
-        let authorizer = Arc::new(AdminGroups(root.auth.admin_groups.clone()));
-        let api = Api::new(Arc::clone(&store), registry.clone(), authorizer);
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let routed = Routed::new(registered.clone(), applied_seen);
         let (certificates, certificates_seen) = watch::channel(0);
         let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
@@ -146,21 +149,23 @@ impl Server {
             allowed_origins: root.cors.allowed_origins.clone().into(),
             readiness: Readiness::new(phase_seen.clone(), registry),
             federation: Federation::new(Handle::current(), api, routed),
+            exchange: authority.exchange.clone(),
             clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
         };
-        let reloader = Reloader::new(
-            root.clone(),
+        let reloader = Reloader {
+            current: root.clone(),
             source,
             authenticator,
             tls,
-            Arc::clone(&tls_configs),
+            tls_configs: Arc::clone(&tls_configs),
             configured,
-            registered.clone(),
+            registered: registered.clone(),
             certificates,
+            minter: authority.minter.clone(),
             logs,
-        );
+        };
         let registry = Registration { store, reflector, registered, tls: tls_configs, published };
         Ok(Self {
             shared,
@@ -170,6 +175,7 @@ impl Server {
             shutdown: root.shutdown.clone(),
             reloader,
             registry,
+            authority,
             applied,
         })
     }
@@ -182,9 +188,10 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader, registry, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, reloader, registry, authority, applied } = self;
         let mut tasks = JoinSet::new();
         registry.spawn(&mut tasks);
+        authority.spawn(control_connections(&shared, &mut tasks), &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -234,6 +241,15 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     if tokio::time::timeout(shutdown.drain, workers.recv()).await.is_err() {
         tracing::warn!(after = ?shutdown.drain, "requests were still in work and are cut");
     }
+}
+
+/// The control plane's own connections to the clusters.
+fn control_connections(shared: &Shared, tasks: &mut JoinSet<()>) -> Manager {
+    let manager = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+    let mut clusters = shared.clusters.clone();
+    manager.apply(&clusters.borrow_and_update());
+    tasks.spawn(clusters::follow(manager.clone(), clusters, shared.certificates.clone(), drop));
+    manager
 }
 
 fn serve_admin(

@@ -16,9 +16,11 @@
 //! ```
 
 mod admin;
+mod authority;
 mod body;
 mod build;
 mod clusters;
+mod credentials;
 mod dispatch;
 mod federation;
 mod forward;

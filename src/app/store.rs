@@ -19,6 +19,16 @@ pub(super) fn open(root: &Root) -> Result<Arc<dyn Store>, BuildError> {
     Ok(Arc::new(EmbeddedStore::open(path)?))
 }
 
+/// A client of the local cluster's etcd, when the configuration gives access to it.
+pub(super) fn local_etcd(root: &Root) -> Result<Option<Arc<etcd::Client>>, BuildError> {
+    let source = &root.replication.source;
+    if source.endpoints.is_empty() {
+        return Ok(None);
+    }
+    let client = etcd::Client::new(etcd::Config::new(source.endpoints.clone(), source.tls()))?;
+    Ok(Some(Arc::new(client)))
+}
+
 /// For its owner only: what is registered names hosts and certificate files.
 fn make_parent(path: &Path) -> io::Result<()> {
     match path.parent() {

@@ -9,9 +9,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Budget, Federation, Gateway, Readiness, Settings, stack};
+use super::{Budget, Federation, Gateway, Readiness, Settings, clusters, stack};
 use crate::{
     auth::Authenticator,
+    authz::Exchange,
     fanout,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) readiness: Readiness,
     pub(super) federation: Federation,
+    pub(super) exchange: Option<Exchange>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) certificates: watch::Receiver<u64>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -69,33 +71,20 @@ fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, 
     let first = Arc::clone(&updates.borrow_and_update());
     upstream.apply(&first);
     applied.send_replace(Arc::clone(&first));
-    let clusters = Arc::new(ArcSwap::new(first));
+    let routed = Arc::new(ArcSwap::new(first));
     let gateway = Gateway {
         settings: Arc::clone(&shared.settings),
-        clusters: Arc::clone(&clusters),
+        clusters: Arc::clone(&routed),
         upstream: upstream.clone(),
         fan_outs: Arc::clone(&shared.fan_outs),
         bodies: Arc::clone(&shared.bodies),
         readiness: shared.readiness.clone(),
         federation: shared.federation.clone(),
+        exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
     };
-    let mut certificates = shared.certificates.clone();
-    let following = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                Ok(()) = updates.changed() => {
-                    let snapshot = Arc::clone(&updates.borrow_and_update());
-                    // Connections first: what routing names must be reachable.
-                    upstream.apply(&snapshot);
-                    clusters.store(Arc::clone(&snapshot));
-                    applied.send_replace(snapshot);
-                }
-                // A connection in constant use would outlive the certificate that it was opened with.
-                Ok(()) = certificates.changed() => upstream.renew(),
-                // The control plane is gone.
-                else => return,
-            }
-        }
+    let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
+        routed.store(Arc::clone(&snapshot));
+        applied.send_replace(snapshot);
     });
-    (gateway, following)
+    (gateway, tokio::spawn(following))
 }

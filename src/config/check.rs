@@ -50,7 +50,10 @@ fn auth(root: &Root) -> Verdict {
              [/etc/sensu/certs/jwt_public.pem]",
         );
     }
-    Ok(())
+    match root.auth.admin_groups.iter().position(String::is_empty) {
+        Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
+        None => Ok(()),
+    }
 }
 
 fn clusters(root: &Root) -> Verdict {

@@ -127,3 +127,116 @@ async fn a_gateway_is_not_ready_before_it_has_read_its_registry() {
     world.ready().await;
     world.send(plain(Method::GET, "/readyz", "")).await.is(200, "ok\n");
 }
+
+/// A gateway with the private key, whose local cluster has an administrator's and a viewer's API key.
+async fn with_api_keys() -> (Running, Sensu, [String; 2]) {
+    let server = Running::with(json!({"private-key": true})).await;
+    let alpha = register(&server, "alpha").await;
+    let mut keys = Vec::new();
+    for (user, group) in [("root", "cluster-admins"), ("eve", "viewers")] {
+        let body = json!({"username": user, "password": "P@ssw0rd!", "groups": [group]});
+        let status = server.sensu.apply(&Method::PUT, &format!("/api/core/v2/users/{user}"), &body);
+        assert!(status.is_success(), "{status}");
+        let body = json!({"username": user}).to_string();
+        let grant = request_of(&server.token, Method::POST, "/api/core/v2/apikeys", body);
+        let (status, headers, body) = server.send(grant).await;
+        assert_eq!(status, 201, "{body:?}");
+        let location = headers["location"].to_str().unwrap();
+        keys.push(location.rsplit('/').next().unwrap().to_owned());
+    }
+    for sensu in [&server.sensu, &alpha] {
+        let binding = json!({
+            "metadata": {"name": "viewers"}, "role_ref": {"type": "ClusterRole", "name": "view"},
+            "subjects": [{"type": "Group", "name": "viewers"}]
+        });
+        let status = sensu.apply(&Method::PUT, "/api/core/v2/clusterrolebindings/viewers", &binding);
+        assert!(status.is_success(), "{status}");
+    }
+    (server, alpha, keys.try_into().unwrap())
+}
+
+fn with_key(
+    key: &str,
+    method: Method,
+    target: &str,
+    body: &Value,
+) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    let mut request =
+        request_of("", method, target, if body.is_null() { String::new() } else { body.to_string() });
+    request.headers_mut().insert("authorization", format!("Key {key}").parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn an_api_key_of_the_local_cluster_works_in_every_cluster_when_it_can_be_exchanged() {
+    let (server, alpha, [_, viewer]) = with_api_keys().await;
+    let null = Value::Null;
+    let list = server.send(with_key(&viewer, Method::GET, "/api/core/v2/namespaces", &null)).await;
+    assert_eq!((list.0, &list.1["fedgate-complete"]), (200, &"true".parse().unwrap()), "{list:?}");
+    let one = "/api/core/v2/namespaces/default@alpha/checks";
+    assert_eq!(server.send(with_key(&viewer, Method::GET, one, &null)).await.0, 200);
+    let check =
+        json!({"metadata": {"name": "x", "namespace": "default@alpha"}, "interval": 60, "command": "x"});
+    let refused = server.send(with_key(&viewer, Method::PUT, &format!("{one}/x"), &check)).await;
+    assert_eq!(refused.0, 403, "{refused:?}");
+    let keys_seen = alpha.requests().iter().any(|request| {
+        request.headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Key "))
+    });
+    assert!(!keys_seen, "a remote cluster was shown the key");
+    let unknown = "8c5ee6f7-5d2b-4a5e-9d3f-0d1a8cf2a003";
+    let refused = server.send(with_key(unknown, Method::GET, one, &null)).await;
+    assert_eq!((refused.0, &refused.2[..]), (401, &br#"{"Code":5,"Message":"invalid credentials"}"#[..]));
+}
+
+#[tokio::test]
+async fn an_administrators_api_key_may_register_clusters_and_a_viewers_may_list_them() {
+    let (server, _alpha, [admin, viewer]) = with_api_keys().await;
+    let beta = format!("{CLUSTERS}/beta");
+    let body = resource("beta", "http://127.0.0.1:1");
+    assert_eq!(server.send(with_key(&viewer, Method::GET, CLUSTERS, &Value::Null)).await.0, 200);
+    assert_eq!(server.send(with_key(&viewer, Method::PUT, &beta, &body)).await.0, 403);
+    assert_eq!(server.send(with_key(&admin, Method::PUT, &beta, &body)).await.0, 201);
+    let plain = Running::start().await;
+    let refused = plain.send(with_key(&admin, Method::GET, CLUSTERS, &Value::Null)).await;
+    assert_eq!(refused.0, 401, "without the private key no API key can be judged: {refused:?}");
+}
+
+#[tokio::test]
+async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
+    let server = Running::with(json!({"private-key": true})).await;
+    let operator = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
+    let alpha = format!("{CLUSTERS}/alpha");
+    let put = |server: &Running| {
+        let request =
+            request_of(&operator, Method::PUT, &alpha, resource("alpha", "http://127.0.0.1:1").to_string());
+        let address = server.main;
+        async move { read(h1(address).await.send_request(request).await.unwrap()).await.0 }
+    };
+    assert_eq!(put(&server).await, 403);
+    let role = json!({
+        "metadata": {"name": "federators"},
+        "rules": [{"verbs": ["update"], "resources": ["clusters"], "resource_names": ["alpha"]}]
+    });
+    let binding = json!({
+        "metadata": {"name": "olga"}, "role_ref": {"type": "ClusterRole", "name": "federators"},
+        "subjects": [{"type": "User", "name": "olga"}]
+    });
+    let role_path = "/api/core/v2/clusterroles/federators";
+    assert!(server.sensu.apply(&Method::PUT, role_path, &role).is_success());
+    assert!(server.sensu.apply(&Method::PUT, "/api/core/v2/clusterrolebindings/olga", &binding).is_success());
+    let begun = std::time::Instant::now();
+    while put(&server).await != 201 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the new binding does not count");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Only the verb and the name that the role has.
+    let delete = request_of(&operator, Method::DELETE, &alpha, "");
+    assert_eq!(server.send(delete).await.0, 403);
+    let other = request_of(
+        &operator,
+        Method::PUT,
+        &format!("{CLUSTERS}/beta"),
+        resource("beta", "http://127.0.0.1:1").to_string(),
+    );
+    assert_eq!(server.send(other).await.0, 403);
+}

@@ -11,9 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    api::{AdminGroups, Api},
+    api::Api,
     app::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
     auth::{self, Authenticator, KeyFiles},
+    authz::AdminGroups,
     error::BoxError,
     fanout,
     listener::Phase,
@@ -121,6 +122,7 @@ impl World {
             bodies: Arc::default(),
             readiness,
             federation,
+            exchange: None,
         };
         let stack = stack(gateway, Arc::clone(&authenticator), &[]);
         Self { local, alpha, beta, net, keys, authenticator, fan_outs, phase, registry, stack }
