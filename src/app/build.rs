@@ -23,8 +23,8 @@ use crate::{
     listener::{self, BindError, Listener, Phase, ServerTls},
     routing::Scope,
     telemetry::LogHandle,
-    types::Snapshot,
-    upstream::{self, Connector, TlsConfigs},
+    types::{ClusterHealth, Snapshot},
+    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -35,6 +35,8 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
     reloader: Reloader,
+    prober: Prober,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 }
 
 /// Why a gateway could not be built. Each is a line that says what to do.
@@ -90,13 +92,22 @@ impl Server {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let (clusters, clusters_seen) = watch::channel(snapshot);
         let (certificates, certificates_seen) = watch::channel(0);
-        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let connect: Arc<dyn Connect> =
+            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let signals = Arc::new(Signals::new());
+        let (prober, health) = Prober::new(
+            health_config(&root.upstream.health),
+            Arc::clone(&connect),
+            clusters_seen.clone(),
+            Arc::clone(&signals),
+        );
         let shared = Shared {
             settings: Arc::new(settings(root)),
             listener: listener_config(root),
             tls: tls.clone(),
             upstream: upstream_config(root),
             connect,
+            signals,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Arc::default(),
@@ -116,7 +127,8 @@ impl Server {
             certificates,
             logs,
         );
-        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), reloader })
+        let shutdown = root.shutdown.clone();
+        Ok(Self { shared, sockets, admin, phase, shutdown, reloader, prober, health })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -127,7 +139,7 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader } = self;
+        let Self { shared, sockets, admin, phase, shutdown, reloader, prober, health } = self;
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, socket) in sockets.into_iter().enumerate() {
             let shared = shared.clone();
@@ -141,8 +153,9 @@ impl Server {
         }
         drop(finished);
 
-        let admin_task = tokio::spawn(serve_admin(admin, &shared)?);
+        let admin_task = tokio::spawn(serve_admin(admin, &shared, health)?);
         let reload_task = tokio::spawn(reloader.run());
+        let health_task = tokio::spawn(prober.run());
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -152,6 +165,7 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
+        health_task.abort();
         reload_task.abort();
         admin_task.abort();
         Ok(())
@@ -173,6 +187,7 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
@@ -180,6 +195,7 @@ fn serve_admin(
         authenticator: Arc::clone(&shared.authenticator),
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),
+        health,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
@@ -228,6 +244,15 @@ fn upstream_config(root: &Root) -> upstream::Config {
         max_idle_connections: from.max_idle_connections,
         retries: from.retries as usize,
         ..upstream::Config::default()
+    }
+}
+
+fn health_config(from: &config::Health) -> upstream::HealthConfig {
+    upstream::HealthConfig {
+        interval: from.interval,
+        timeout: from.timeout,
+        unhealthy_after: from.unhealthy_after,
+        healthy_after: from.healthy_after,
     }
 }
 
