@@ -26,8 +26,8 @@
 //! # How it runs
 //!
 //! One worker thread per core, each with a current-thread runtime, its own listening socket, service stack and upstream
-//! pools: a request never changes threads. The control plane (signals, reload, admin listener) has a runtime of its own
-//! on the main thread. Between them are only immutable snapshots and atomics.
+//! pools: a request never changes threads. The control plane (signals, reload, health checks, admin listener) has a
+//! runtime of its own on the main thread. Between them are only immutable snapshots and atomics.
 //!
 //! # Layers
 //!

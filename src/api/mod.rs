@@ -7,6 +7,7 @@
 mod conditions;
 mod error;
 mod page;
+mod status;
 mod write;
 
 #[cfg(test)]
@@ -21,11 +22,12 @@ use tokio::{sync::watch, time};
 use conditions::etag;
 pub use error::ApiError;
 use page::Page;
+use status::Viewer;
 
 use crate::{
     authz::{Authorizer, Verb},
     registry::{Entry, Health, Item, Registry, Store, StoreError, key_of, resource},
-    types::{Caller, Kind, Principal},
+    types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
@@ -39,6 +41,8 @@ pub struct Api {
     registry: watch::Receiver<Arc<Registry>>,
     authorizer: Arc<dyn Authorizer>,
     readable: ReadableFile,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
 }
 
 /// What a path asks for.
@@ -53,13 +57,25 @@ struct Target {
 // === impl Api ===
 
 impl Api {
-    /// `registry` must follow `store`.
+    /// `registry` must follow `store`. Knows nothing yet of how clusters and replicators are.
     pub fn new(
         store: Arc<dyn Store>,
         registry: watch::Receiver<Arc<Registry>>,
         authorizer: Arc<dyn Authorizer>,
     ) -> Self {
-        Self { store, registry, authorizer, readable: opens }
+        // Their last value stays readable.
+        let (health, replicators) = (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
+        Self { store, registry, authorizer, readable: opens, health, replicators }
+    }
+
+    /// Tells `status` how clusters and replicators are.
+    #[must_use]
+    pub fn with_status(
+        self,
+        health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+        replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
+    ) -> Self {
+        Self { health, replicators, ..self }
     }
 
     /// Asks something else than the disk whether certificate files can be read.
@@ -81,12 +97,16 @@ impl Api {
         body: &[u8],
         caller: &Caller,
     ) -> Result<Response<Body>, ApiError> {
-        let target = Target::parse(path)?;
         let principal = match caller {
-            Caller::Token(principal) => principal,
-            Caller::ApiKey => return Err(ApiError::ApiKey),
-            Caller::Anonymous => return Err(ApiError::Unauthenticated),
+            Caller::Token(principal) => Ok(principal),
+            Caller::ApiKey => Err(ApiError::ApiKey),
+            Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
+        if path.trim_matches('/') == STATUS {
+            return Ok(self.status(method, principal?));
+        }
+        let target = Target::parse(path)?;
+        let principal = principal?;
         match (method, target.name.as_deref()) {
             (&Method::GET | &Method::HEAD, None) => self.list(target.kind, query).await,
             (&Method::GET | &Method::HEAD, Some(name)) => self.get(target.kind, name).await,
@@ -102,8 +122,22 @@ impl Api {
                 self.authorize(principal, Verb::Delete, &target)?;
                 self.delete(target.kind, name, headers, principal).await
             }
-            _ => Ok(target.method_not_allowed()),
+            _ => Ok(method_not_allowed(target.allowed())),
         }
+    }
+
+    fn status(&self, method: &Method, who: &Principal) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return method_not_allowed("GET, HEAD");
+        }
+        let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
+        wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
+    }
+
+    /// Errors are for those who could do something about them.
+    fn viewer(&self, who: &Principal) -> Viewer {
+        let decided = self.authorizer.decide(who, Verb::Update, Kind::Cluster.collection(), "");
+        Viewer { detailed: decided.unwrap_or(false), authorization: self.authorizer.mode().as_str() }
     }
 
     async fn list(&self, kind: Kind, query: Option<&str>) -> Result<Response<Body>, ApiError> {
@@ -231,18 +265,21 @@ impl Target {
         Ok(Self { kind, name, encoded_name })
     }
 
-    /// Sensu's 405: no body.
-    fn method_not_allowed(&self) -> Response<Body> {
-        let allowed = match (&self.name, self.kind) {
+    fn allowed(&self) -> &'static str {
+        match (&self.name, self.kind) {
             (Some(_), _) => "GET, HEAD, PUT, DELETE",
             (None, Kind::EtcdReplicator) => "GET, HEAD, POST",
             (None, Kind::Cluster) => "GET, HEAD",
-        };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-        response
+        }
     }
+}
+
+/// Sensu's 405: no body.
+fn method_not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 fn opens(path: &Path) -> io::Result<()> {
@@ -264,6 +301,9 @@ fn join(items: &[(String, Vec<u8>)]) -> Vec<u8> {
     list.push(b']');
     list
 }
+
+/// The path of the status, in place of a collection.
+const STATUS: &str = "status";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;

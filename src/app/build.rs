@@ -14,25 +14,24 @@ use tokio::{
 };
 
 use super::{
-    Federation, Readiness, Routed, Settings,
+    Federation, Readiness, Routed,
     admin::Admin,
     authority::Authority,
-    clusters,
+    control::Control,
     reload::{self, Reloader},
-    store,
+    settings, store,
     worker::{self, Shared},
 };
 use crate::{
     api::Api,
-    auth::{self, Authenticator, KeyError, KeyFiles},
+    auth::{Authenticator, KeyError, KeyFiles},
     config::{self, Root},
     etcd, fanout,
     listener::{self, BindError, Listener, Phase, ServerTls},
-    registry::{self, Reflector, Store, StoreError, Views},
-    routing::Scope,
+    registry::{self, StoreError, Views},
     telemetry::LogHandle,
-    types::Snapshot,
-    upstream::{self, Connector, Manager, TlsConfigs},
+    types::{ClusterHealth, Snapshot},
+    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -42,20 +41,10 @@ pub struct Server {
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
-    reloader: Reloader,
-    registry: Registration,
-    authority: Authority,
+    control: Control,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
-}
-
-/// From the store to what is published.
-struct Registration {
-    store: Arc<dyn Store>,
-    reflector: Reflector,
-    registered: watch::Receiver<Arc<Snapshot>>,
-    tls: Arc<TlsConfigs>,
-    published: watch::Sender<Arc<Snapshot>>,
 }
 
 /// Why a gateway could not be built. Each is a line that says what to do.
@@ -109,7 +98,7 @@ impl Server {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let local_etcd = store::local_etcd(root)?;
         let authority = Authority::build(root, &keys, local_etcd)?;
-        let authenticator = Arc::new(Authenticator::new(&auth_config(root), keys));
+        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = Arc::new(TlsConfigs::new());
@@ -132,16 +121,28 @@ impl Server {
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
-        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let routed = Routed::new(registered.clone(), applied_seen);
         let (certificates, certificates_seen) = watch::channel(0);
-        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let connect: Arc<dyn Connect> =
+            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let signals = Arc::new(Signals::new());
+        let (prober, health) = Prober::new(
+            settings::health(root),
+            Arc::clone(&connect),
+            published_seen.clone(),
+            Arc::clone(&signals),
+        );
+        // Nothing replicates yet.
+        let (_, replicators) = watch::channel(Arc::default());
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
+            .with_status(health.clone(), replicators);
         let shared = Shared {
-            settings: Arc::new(settings(root)),
-            listener: listener_config(root),
+            settings: Arc::new(settings::gateway(root)),
+            listener: settings::listener(root),
             tls: tls.clone(),
-            upstream: upstream_config(root),
+            upstream: settings::upstream(root),
             connect,
+            signals,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Arc::default(),
@@ -166,18 +167,17 @@ impl Server {
             minter: authority.minter.clone(),
             logs,
         };
-        let registry = Registration { store, reflector, registered, tls: tls_configs, published };
-        Ok(Self {
-            shared,
-            sockets,
-            admin,
-            phase,
-            shutdown: root.shutdown.clone(),
-            reloader,
-            registry,
+        let control = Control {
+            store,
+            reflector,
+            registered,
+            tls: tls_configs,
+            published,
             authority,
-            applied,
-        })
+            prober,
+            reloader,
+        };
+        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), control, health, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -188,10 +188,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader, registry, authority, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, health, applied } = self;
         let mut tasks = JoinSet::new();
-        registry.spawn(&mut tasks);
-        authority.spawn(control_connections(&shared, &mut tasks), &mut tasks);
+        control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -205,8 +204,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared)?);
-        tasks.spawn(reloader.run());
+        tasks.spawn(serve_admin(admin, &shared, health)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -222,15 +220,6 @@ impl Server {
     }
 }
 
-// === impl Registration ===
-
-impl Registration {
-    fn spawn(self, tasks: &mut JoinSet<()>) {
-        tasks.spawn(self.reflector.run(self.store));
-        tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
-    }
-}
-
 /// `/readyz` says no, later no new connections, at last nothing.
 async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, workers: &mut mpsc::Receiver<()>) {
     tracing::info!("stopping: no longer ready");
@@ -243,18 +232,10 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     }
 }
 
-/// The control plane's own connections to the clusters.
-fn control_connections(shared: &Shared, tasks: &mut JoinSet<()>) -> Manager {
-    let manager = Manager::new(shared.upstream, Arc::clone(&shared.connect));
-    let mut clusters = shared.clusters.clone();
-    manager.apply(&clusters.borrow_and_update());
-    tasks.spawn(clusters::follow(manager.clone(), clusters, shared.certificates.clone(), drop));
-    manager
-}
-
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
@@ -262,6 +243,7 @@ fn serve_admin(
         authenticator: Arc::clone(&shared.authenticator),
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),
+        health,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
@@ -281,56 +263,6 @@ pub(super) fn warn_insecure(snapshot: &Snapshot) {
         if cluster.backends.iter().any(|backend| !backend.tls) {
             tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
         }
-    }
-}
-
-fn auth_config(root: &Root) -> auth::Config {
-    auth::Config {
-        jwt_public_key_files: root.auth.jwt_public_key_files.clone(),
-        token_cache_entries: root.auth.token_cache.entries,
-    }
-}
-
-fn listener_config(root: &Root) -> listener::Config {
-    listener::Config {
-        streams: root.limits.streams,
-        headers: root.limits.headers,
-        head_bytes: root.limits.head_bytes,
-        head_timeout: root.limits.head_timeout,
-    }
-}
-
-fn upstream_config(root: &Root) -> upstream::Config {
-    let from = &root.upstream;
-    upstream::Config {
-        connect_timeout: from.connect_timeout,
-        head_timeout: from.head_timeout,
-        idle_body_timeout: from.idle_body_timeout,
-        idle_connection_timeout: from.idle_connection_timeout,
-        max_idle_connections: from.max_idle_connections,
-        retries: from.retries as usize,
-        ..upstream::Config::default()
-    }
-}
-
-fn settings(root: &Root) -> Settings {
-    let fan_out = &root.fan_out;
-    Settings {
-        default_scope: match fan_out.default_scope {
-            config::Scope::All => Scope::All,
-            config::Scope::Local => Scope::Local,
-        },
-        fan_out: fanout::Config {
-            member_timeout: fan_out.member_timeout,
-            timeout: fan_out.timeout,
-            buffer_bytes: fan_out.buffer_bytes,
-            read_ahead_bytes: fan_out.read_ahead_bytes,
-            max_member_bytes: fan_out.max_member_bytes,
-        },
-        max_members: fan_out.max_members,
-        max_request_body: root.limits.request_body_bytes,
-        max_headers: root.limits.headers,
-        trusted_proxies: root.listen.trusted_proxies.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     fanout,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
-    upstream::{self, Connect, Manager},
+    upstream::{self, Connect, Manager, Signals},
     wire::Body,
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,
+    pub(super) signals: Arc<Signals>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) bodies: Arc<Budget>,
@@ -66,7 +67,8 @@ pub(super) fn run(
 
 /// The innermost service, and the task that keeps its clusters up to date.
 fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, tokio::task::JoinHandle<()>) {
-    let upstream = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
+    let upstream = Manager::with_signals(shared.upstream, connect, signals);
     let mut updates = shared.clusters.clone();
     let first = Arc::clone(&updates.borrow_and_update());
     upstream.apply(&first);

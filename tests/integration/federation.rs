@@ -6,7 +6,7 @@ use fedgate::sim::Sensu;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Running, World, claims, h1, now, plain, read, request_of, simulated};
+use crate::support::{Running, World, asked, claims, h1, now, plain, read, request_of, simulated};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 
@@ -58,9 +58,7 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
     alpha.faults().set_delay(Some(Duration::from_millis(300)));
     let mut slow = h1(server.main).await;
     let in_flight = tokio::spawn(slow.send_request(server.request("/c/alpha/api/core/v2/namespaces")));
-    while alpha.requests().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    asked(&alpha).await;
     server.call(Method::DELETE, &format!("{CLUSTERS}/alpha"), &Value::Null, 204).await;
     for _ in 0..8 {
         let gone = server.call(Method::GET, "/c/alpha/version", &Value::Null, 404).await;
@@ -239,4 +237,39 @@ async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
         resource("beta", "http://127.0.0.1:1").to_string(),
     );
     assert_eq!(server.send(other).await.0, 403);
+}
+
+#[tokio::test]
+async fn the_status_tells_which_cluster_is_ill_and_why_to_those_who_may_know() {
+    let server = Running::start().await;
+    register(&server, "alpha").await;
+    let beta = resource("beta", "http://127.0.0.1:1");
+    server.call(Method::PUT, &format!("{CLUSTERS}/beta"), &beta, 201).await;
+    let target = "/api/enterprise/federation/v1/status";
+    let status = loop {
+        let status = server.call(Method::GET, target, &Value::Null, 200).await;
+        let status: Value = serde_json::from_slice(&status).unwrap();
+        if status["complete"] == true {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let seen: Vec<_> = status["clusters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (&c["name"], &c["source"], &c["state"]))
+        .collect();
+    let wanted = json!([["local-cluster", "local", "up"], ["alpha", "api", "up"], ["beta", "api", "down"]]);
+    assert_eq!(json!(seen), wanted);
+    assert_eq!(status["clusters"][1]["version"], "6.12.0");
+    assert!(status["clusters"][2]["error"].as_str().unwrap().starts_with("unreachable"), "{status}");
+    assert_eq!((&status["authorization"], &status["replicators"]), (&json!("admin-groups"), &json!([])));
+    let viewer = server.keys.mint(&claims("viewer", &["viewers"], now() + 60));
+    let (_, _, status) = server.send(request_of(&viewer, Method::GET, target, "")).await;
+    let status: Value = serde_json::from_slice(&status).unwrap();
+    assert_eq!(
+        (&status["clusters"][2]["state"], &status["clusters"][2]["error"]),
+        (&json!("down"), &Value::Null)
+    );
 }

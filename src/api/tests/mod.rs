@@ -1,5 +1,6 @@
 mod clients;
 mod requests;
+mod status;
 
 use std::{io, path::Path, sync::Arc};
 

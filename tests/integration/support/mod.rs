@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub(crate) use net::{Line, Net};
-pub(crate) use server::{Running, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";

@@ -126,6 +126,13 @@ pub(crate) async fn cluster(name: &str, keys: &Arc<SharedKeys>) -> (Sensu, Socke
     (sensu, address)
 }
 
+/// Returns once the cluster has a client's request; health checks are none.
+pub(crate) async fn asked(sensu: &Sensu) {
+    while sensu.requests().iter().all(|request| request.path_and_query == "/version") {
+        tokio::task::yield_now().await;
+    }
+}
+
 pub(crate) fn logs() -> LogHandle {
     telemetry::init(telemetry::Format::Text, tracing::level_filters::LevelFilter::ERROR)
 }
