@@ -151,6 +151,24 @@ async fn two_gateways_see_each_others_writes_and_conflicts() {
 }
 
 #[tokio::test]
+async fn gateways_share_one_secret_and_replace_a_lost_one() {
+    let etcd = Etcd::start().await;
+    let gateways = [Gateway::on(&etcd), Gateway::on(&etcd), Gateway::on(&etcd)];
+    let secret = |gateway: &Gateway| gateway.views.registry.borrow().secret().cloned();
+    for gateway in &gateways {
+        gateway.until(|view| view.secret().is_some()).await;
+    }
+    let made = secret(&gateways[0]);
+    assert!(gateways.iter().all(|gateway| secret(gateway) == made));
+    etcd.client().delete_range(DeleteRangeRequest::prefix(b"/fedgate/")).await.unwrap();
+    for gateway in &gateways {
+        gateway.until(|view| view.secret() != made.as_ref()).await;
+        gateway.until(|view| view.secret().is_some()).await;
+    }
+    assert!(gateways.iter().all(|gateway| secret(gateway) == secret(&gateways[0])));
+}
+
+#[tokio::test]
 async fn a_killed_etcd_leaves_the_last_view_and_is_followed_again() {
     let mut etcd = Etcd::start().await;
     let (one, two) = (Gateway::on(&etcd), Gateway::on(&etcd));
