@@ -25,7 +25,7 @@ pub use error::ApiError;
 use page::Page;
 
 use crate::{
-    registry::{Entry, Health, Item, Registry, Store, StoreError, key_of, resource},
+    registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
     types::{Caller, Kind, Principal},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
@@ -116,7 +116,11 @@ impl Api {
             }
         }
         found.sort();
-        let (items, next) = page.cut(found);
+        let (items, next) = if page.needs_secret(found.len()) {
+            page.cut(kind, &self.secret().await?, found)?
+        } else {
+            (found, None)
+        };
         let mut response = wire::json(StatusCode::OK, join(&items));
         if let Some(next) = next {
             response.headers_mut().insert(SENSU_CONTINUE, next);
@@ -142,6 +146,18 @@ impl Api {
         let mut response = wire::json(StatusCode::OK, json);
         response.headers_mut().insert(header::ETAG, tag);
         Ok(response)
+    }
+
+    /// What seals continue tokens. A new store has it in a moment, one that is down at start when it is back.
+    async fn secret(&self) -> Result<Secret, ApiError> {
+        let mut registry = self.registry.clone();
+        let settled =
+            registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
+        let secret = match time::timeout(VIEW_TIMEOUT, settled).await {
+            Ok(Ok(view)) => view.secret().cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        secret.ok_or(ApiError::NoSecret)
     }
 
     fn view(&self) -> Arc<Registry> {
