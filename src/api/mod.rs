@@ -116,12 +116,11 @@ impl Api {
             }
         }
         found.sort();
-        let (items, next) = if page.needs_secret(found.len()) {
-            page.cut(kind, &self.secret().await?, found)?
-        } else {
-            (found, None)
-        };
-        let mut response = wire::json(StatusCode::OK, join(&items));
+        let mut next = None;
+        if page.needs_secret(found.len()) {
+            next = page.cut(kind, &self.secret().await?, &mut found)?;
+        }
+        let mut response = wire::json(StatusCode::OK, join(&found));
         if let Some(next) = next {
             response.headers_mut().insert(SENSU_CONTINUE, next);
         }

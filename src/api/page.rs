@@ -41,24 +41,23 @@ impl Page {
         self.token.is_some() || self.limit.is_some_and(|limit| limit < items)
     }
 
-    /// This page of a sorted list, and the token for the next one.
+    /// Leaves this page of a sorted list, and makes the token for the next one.
     pub(super) fn cut<T>(
         &self,
         kind: Kind,
         secret: &Secret,
-        mut items: Vec<(String, T)>,
-    ) -> Result<(Vec<(String, T)>, Option<HeaderValue>), ApiError> {
+        items: &mut Vec<(String, T)>,
+    ) -> Result<Option<HeaderValue>, ApiError> {
         let context = context(kind);
         if let Some(token) = &self.token {
             let after = token::open(secret.as_bytes(), context.as_bytes(), token);
             let after = after.ok_or(ApiError::Page("continue"))?;
             items.retain(|(name, _)| *name.as_bytes() > *after);
         }
-        let Some(limit) = self.limit.filter(|limit| *limit < items.len()) else { return Ok((items, None)) };
+        let Some(limit) = self.limit.filter(|limit| *limit < items.len()) else { return Ok(None) };
         items.truncate(limit);
-        let next =
-            items.last().map(|(name, _)| token::seal(secret.as_bytes(), context.as_bytes(), name.as_bytes()));
-        Ok((items, next.and_then(|token| HeaderValue::try_from(token).ok())))
+        let seal = |name: &str| token::seal(secret.as_bytes(), context.as_bytes(), name.as_bytes());
+        Ok(items.last().and_then(|(name, _)| HeaderValue::try_from(seal(name)).ok()))
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 mod body;
 mod cluster;
 mod connect;
-mod danger;
 mod error;
 mod manager;
 mod pool;
@@ -23,7 +22,9 @@ pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
 pub use error::{Error, Phase};
 pub use manager::Manager;
-pub use tls::{Reload, TlsConfigs, TlsError};
+pub use tls::{Reload, TlsConfigs};
+
+pub use crate::tls::TlsError;
 
 /// How the connections of one worker behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
