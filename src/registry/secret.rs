@@ -17,8 +17,10 @@ pub struct Secret([u8; 32]);
 /// Makes the secret of a store that has none, beside whoever asks for it.
 pub(super) struct Maker {
     store: Weak<dyn Store>,
-    /// An attempt, and the pause after it.
-    attempt: Option<BoxFuture<'static, ()>>,
+    /// An attempt, and the pause after it; its failure in words.
+    attempt: Option<BoxFuture<'static, Option<String>>>,
+    /// The failure that was logged last.
+    logged: Option<String>,
 }
 
 // === impl Secret ===
@@ -71,7 +73,7 @@ impl fmt::Debug for Secret {
 
 impl Maker {
     pub(super) fn new(store: &Arc<dyn Store>) -> Self {
-        Self { store: Arc::downgrade(store), attempt: None }
+        Self { store: Arc::downgrade(store), attempt: None, logged: None }
     }
 
     /// Begins an attempt, unless one is under way or was a moment ago.
@@ -79,13 +81,13 @@ impl Maker {
         let store = self.store.clone();
         self.attempt.get_or_insert_with(|| {
             async move {
-                // Not held any longer: the store is closed when its owners are done.
-                if let Some(store) = store.upgrade()
-                    && let Err(error) = Secret::get_or_create(&*store).await
-                {
-                    tracing::warn!(%error, "the secret for continue tokens cannot be made yet: paging has to wait");
-                }
+                let failure = match store.upgrade() {
+                    Some(store) => Secret::get_or_create(&*store).await.err(),
+                    None => None,
+                };
+                // The store is not held meanwhile: it is closed when its owners are done.
                 sleep(PAUSE).await;
+                failure.map(|error| error.to_string())
             }
             .boxed()
         });
@@ -93,11 +95,16 @@ impl Maker {
 
     /// Carries on with an attempt until another one may begin; without one, for ever. May be cancelled without loss.
     pub(super) async fn run(&mut self) {
-        match &mut self.attempt {
+        let failure = match &mut self.attempt {
             Some(attempt) => attempt.await,
             None => std::future::pending().await,
-        }
+        };
         self.attempt = None;
+        // A gateway that may not write would fill the log.
+        if let Some(error) = failure.as_ref().filter(|_| failure != self.logged) {
+            tracing::warn!(%error, "the secret for continue tokens cannot be made yet: paging has to wait");
+        }
+        self.logged = failure;
     }
 }
 

@@ -134,10 +134,12 @@ suite! {
 async fn two_gateways_see_each_others_writes_and_conflicts() {
     let etcd = Etcd::start().await;
     let (one, two) = (Gateway::on(&etcd), Gateway::on(&etcd));
-    let version = one.register("alpha").await;
-    let written = Instant::now();
+    two.until(|view| view.secret().is_some()).await;
+    let begun = Instant::now();
+    let version = one.store.put(&key("alpha"), json("alpha"), Precondition::Absent).await.unwrap();
     two.until(|view| view.revision() >= version).await;
-    println!("seen by the other after {:?}", written.elapsed());
+    println!("written and seen by the other after {:?}", begun.elapsed());
+    one.until(|view| view.revision() >= version).await;
     assert_eq!(two.names(), ["alpha"]);
 
     let newer = two.store.put(&key("alpha"), json("alpha"), Precondition::Version(version)).await.unwrap();
