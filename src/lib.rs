@@ -38,7 +38,7 @@
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`fanout`] |
+//! | 3 | [`fanout`], [`authz`] |
 //! | 4 | [`api`] |
 //! | 5 | [`config`], [`sim`] |
 //! | 6 | [`app`] |
@@ -51,6 +51,7 @@ extern crate self as fedgate;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod authz;
 pub mod cli;
 pub mod config;
 pub mod corev2;

@@ -98,6 +98,7 @@ fn configuration(directory: &Path, extra: &str) -> String {
     let text = format!(
         "auth: {{ jwt-public-key-files: [{dir}/jwt.pem] }}\n\
          local-cluster: {{ api-urls: [\"http://127.0.0.1:1\"] }}\n\
+         store: {{ embedded: {{ path: {dir}/registry.redb }} }}\n\
          admin: {{ address: 127.0.0.1:0 }}\n{extra}",
         dir = directory.display()
     );

@@ -1,6 +1,7 @@
 use http::StatusCode;
 
 use crate::{
+    authz::AuthzError,
     error::{Classify, ErrorKind, Reply},
     registry::{StoreError, resource::FieldError},
     types::Kind,
@@ -21,6 +22,9 @@ pub enum ApiError {
     /// The caller's rules do not grant the verb. Usual cause: not a cluster admin.
     #[error("the caller may not do that")]
     Forbidden,
+    /// The caller's rules cannot tell.
+    #[error(transparent)]
+    Authorization(#[from] AuthzError),
     /// Nothing of that name.
     #[error("{} {name} is not registered", kind.noun())]
     NotFound {
@@ -85,6 +89,7 @@ impl ApiError {
 impl Classify for ApiError {
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Overload,
@@ -102,6 +107,7 @@ impl Classify for ApiError {
                 "an API key is known only to the cluster that issued it: log in and use a token",
             ),
             Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
+            Self::Authorization(error) => error.reply(),
             Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
             Self::Exists { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
             Self::Configured { name, local } => {

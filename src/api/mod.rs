@@ -4,7 +4,6 @@
 //! and `If-None-Match` on writes, and errors that name the field. No HTTP server in here: a request comes in as its
 //! parts, and its answer goes out as a value.
 
-mod authorize;
 mod conditions;
 mod error;
 mod page;
@@ -19,12 +18,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time};
 
-pub use authorize::{AdminGroups, Authorizer, Verb};
 use conditions::etag;
 pub use error::ApiError;
 use page::Page;
 
 use crate::{
+    authz::{Authorizer, Verb},
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
     types::{Caller, Kind, Principal},
     wire::{self, Body, header::SENSU_CONTINUE},
@@ -47,6 +46,8 @@ struct Target {
     kind: Kind,
     /// Decoded; `None` is the collection.
     name: Option<String>,
+    /// As the path has it, which is how Sensu's rules see a name; empty for the collection.
+    encoded_name: String,
 }
 
 // === impl Api ===
@@ -90,10 +91,17 @@ impl Api {
             (&Method::GET | &Method::HEAD, None) => self.list(target.kind, query).await,
             (&Method::GET | &Method::HEAD, Some(name)) => self.get(target.kind, name).await,
             (&Method::POST, None) if target.kind == Kind::EtcdReplicator => {
+                self.authorize(principal, Verb::Create, &target)?;
                 self.create(target.kind, body, principal).await
             }
-            (&Method::PUT, Some(name)) => self.put(target.kind, name, headers, body, principal).await,
-            (&Method::DELETE, Some(name)) => self.delete(target.kind, name, headers, principal).await,
+            (&Method::PUT, Some(name)) => {
+                self.authorize(principal, Verb::Update, &target)?;
+                self.put(target.kind, name, headers, body, principal).await
+            }
+            (&Method::DELETE, Some(name)) => {
+                self.authorize(principal, Verb::Delete, &target)?;
+                self.delete(target.kind, name, headers, principal).await
+            }
             _ => Ok(target.method_not_allowed()),
         }
     }
@@ -187,8 +195,9 @@ impl Api {
         }
     }
 
-    fn authorize(&self, who: &Principal, verb: Verb, kind: Kind, name: &str) -> Result<(), ApiError> {
-        if self.authorizer.allows(who, verb, kind.collection(), name) {
+    fn authorize(&self, who: &Principal, verb: Verb, target: &Target) -> Result<(), ApiError> {
+        let resource = target.kind.collection();
+        if self.authorizer.decide(who, verb, resource, &target.encoded_name)? {
             Ok(())
         } else {
             Err(ApiError::Forbidden)
@@ -226,6 +235,7 @@ impl Target {
             Some((collection, name)) => (collection, Some(name).filter(|name| !name.is_empty())),
         };
         let kind = Kind::of_collection(collection).ok_or(ApiError::NoRoute)?;
+        let encoded_name = name.unwrap_or_default().to_owned();
         let name = match name {
             None => None,
             Some(name) if name.contains('/') => return Err(ApiError::NoRoute),
@@ -233,7 +243,7 @@ impl Target {
                 Some(percent_decode_str(name).decode_utf8().map_err(|_| ApiError::NoRoute)?.into_owned())
             }
         };
-        Ok(Self { kind, name })
+        Ok(Self { kind, name, encoded_name })
     }
 
     /// Sensu's 405: no body.

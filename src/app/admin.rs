@@ -10,11 +10,10 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::{Service, service_fn};
 
-use super::dispatch::not_ready;
+use super::Readiness;
 use crate::{
     auth::Authenticator,
     fanout,
-    listener::Phase,
     types::Snapshot,
     wire::{self, Body},
 };
@@ -22,7 +21,7 @@ use crate::{
 /// What the admin listener reports about.
 #[derive(Clone)]
 pub(super) struct Admin {
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) readiness: Readiness,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
@@ -52,8 +51,11 @@ impl Admin {
             return wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
         match path {
-            "/readyz" if *self.phase.borrow() >= Phase::Announcing => not_ready(),
-            "/livez" | "/readyz" => wire::text(StatusCode::OK, "ok\n"),
+            "/livez" => wire::text(StatusCode::OK, "ok\n"),
+            "/readyz" => match self.readiness.check() {
+                Ok(()) => wire::text(StatusCode::OK, "ok\n"),
+                Err(reason) => wire::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
             "/metrics" => wire::text(StatusCode::OK, self.metrics()),
             _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
         }

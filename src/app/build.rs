@@ -1,5 +1,6 @@
 use std::{
     net::{SocketAddr, TcpListener as StdTcpListener},
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
@@ -7,24 +8,31 @@ use std::{
 
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
 };
 
 use super::{
-    Settings,
+    Federation, Readiness, Routed, Settings,
     admin::Admin,
+    authority::Authority,
+    clusters,
     reload::{self, Reloader},
+    store,
     worker::{self, Shared},
 };
 use crate::{
+    api::Api,
     auth::{self, Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    fanout,
+    etcd, fanout,
     listener::{self, BindError, Listener, Phase, ServerTls},
+    registry::{self, Reflector, Store, StoreError, Views},
     routing::Scope,
     telemetry::LogHandle,
     types::Snapshot,
-    upstream::{self, Connector, TlsConfigs},
+    upstream::{self, Connector, Manager, TlsConfigs},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -35,6 +43,19 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
     reloader: Reloader,
+    registry: Registration,
+    authority: Authority,
+    /// What each worker routes by.
+    applied: Vec<watch::Sender<Arc<Snapshot>>>,
+}
+
+/// From the store to what is published.
+struct Registration {
+    store: Arc<dyn Store>,
+    reflector: Reflector,
+    registered: watch::Receiver<Arc<Snapshot>>,
+    tls: Arc<TlsConfigs>,
+    published: watch::Sender<Arc<Snapshot>>,
 }
 
 /// Why a gateway could not be built. Each is a line that says what to do.
@@ -54,6 +75,20 @@ pub enum BuildError {
         /// What is wrong with its files.
         error: Arc<upstream::TlsError>,
     },
+    /// The registry's file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An etcd's client cannot be made.
+    #[error(transparent)]
+    Etcd(#[from] etcd::Error),
+    /// The registry's directory cannot be made.
+    #[error("cannot make the directory of the registry {}: {source}: make it, or set store.embedded.path", path.display())]
+    StoreDirectory {
+        /// The file that was to lie in it.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A port is taken or forbidden.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -68,9 +103,12 @@ pub enum BuildError {
 // === impl Server ===
 
 impl Server {
-    /// Loads keys and certificates and binds the sockets. Connects to nothing: clusters may be down at start.
+    /// Loads keys and certificates, opens the registry and binds the sockets. Connects to nothing: clusters may be
+    /// down at start. Must be called on the control plane's runtime.
     pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
+        let local_etcd = store::local_etcd(root)?;
+        let authority = Authority::build(root, &keys, local_etcd)?;
         let authenticator = Arc::new(Authenticator::new(&auth_config(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
@@ -88,7 +126,14 @@ impl Server {
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let (clusters, clusters_seen) = watch::channel(snapshot);
+        let store = store::open(root)?;
+        let (configured, configured_seen) = watch::channel(snapshot);
+        let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
+        let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
+        let (applied, applied_seen): (Vec<_>, Vec<_>) =
+            sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
+        let routed = Routed::new(registered.clone(), applied_seen);
         let (certificates, certificates_seen) = watch::channel(0);
         let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
         let shared = Shared {
@@ -102,21 +147,37 @@ impl Server {
             bodies: Arc::default(),
             connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
             allowed_origins: root.cors.allowed_origins.clone().into(),
-            clusters: clusters_seen,
+            readiness: Readiness::new(phase_seen.clone(), registry),
+            federation: Federation::new(Handle::current(), api, routed),
+            exchange: authority.exchange.clone(),
+            clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
         };
-        let reloader = Reloader::new(
-            root.clone(),
+        let reloader = Reloader {
+            current: root.clone(),
             source,
             authenticator,
             tls,
-            tls_configs,
-            clusters,
+            tls_configs: Arc::clone(&tls_configs),
+            configured,
+            registered: registered.clone(),
             certificates,
+            minter: authority.minter.clone(),
             logs,
-        );
-        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), reloader })
+        };
+        let registry = Registration { store, reflector, registered, tls: tls_configs, published };
+        Ok(Self {
+            shared,
+            sockets,
+            admin,
+            phase,
+            shutdown: root.shutdown.clone(),
+            reloader,
+            registry,
+            authority,
+            applied,
+        })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -127,13 +188,16 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader } = self;
+        let Self { shared, sockets, admin, phase, shutdown, reloader, registry, authority, applied } = self;
+        let mut tasks = JoinSet::new();
+        registry.spawn(&mut tasks);
+        authority.spawn(control_connections(&shared, &mut tasks), &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
-        for (index, socket) in sockets.into_iter().enumerate() {
+        for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
             let finished = finished.clone();
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Err(error) = worker::run(shared, socket) {
+                if let Err(error) = worker::run(shared, socket, applied) {
                     tracing::error!(%error, "a worker could not start");
                 }
                 drop(finished);
@@ -141,8 +205,8 @@ impl Server {
         }
         drop(finished);
 
-        let admin_task = tokio::spawn(serve_admin(admin, &shared)?);
-        let reload_task = tokio::spawn(reloader.run());
+        tasks.spawn(serve_admin(admin, &shared)?);
+        tasks.spawn(reloader.run());
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -152,9 +216,18 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
-        reload_task.abort();
-        admin_task.abort();
+        // With it, all tasks of the control plane end.
+        drop(tasks);
         Ok(())
+    }
+}
+
+// === impl Registration ===
+
+impl Registration {
+    fn spawn(self, tasks: &mut JoinSet<()>) {
+        tasks.spawn(self.reflector.run(self.store));
+        tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
     }
 }
 
@@ -170,13 +243,22 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     }
 }
 
+/// The control plane's own connections to the clusters.
+fn control_connections(shared: &Shared, tasks: &mut JoinSet<()>) -> Manager {
+    let manager = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+    let mut clusters = shared.clusters.clone();
+    manager.apply(&clusters.borrow_and_update());
+    tasks.spawn(clusters::follow(manager.clone(), clusters, shared.certificates.clone(), drop));
+    manager
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
-        phase: shared.phase.clone(),
+        readiness: shared.readiness.clone(),
         authenticator: Arc::clone(&shared.authenticator),
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),

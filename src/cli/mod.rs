@@ -93,7 +93,12 @@ impl From<ConfigError> for Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let code = match &error {
-            BuildError::Key(_) | BuildError::ServerTls(_) | BuildError::ClusterTls { .. } => CONFIG,
+            BuildError::Key(_)
+            | BuildError::ServerTls(_)
+            | BuildError::ClusterTls { .. }
+            | BuildError::Store(_)
+            | BuildError::Etcd(_)
+            | BuildError::StoreDirectory { .. } => CONFIG,
             BuildError::Bind(_) => UNAVAILABLE,
             BuildError::System(_) | BuildError::NoWorkers => 1,
         };

@@ -7,7 +7,7 @@ use crate::types::Backend;
 
 /// Refuses the first value that cannot work.
 pub(super) fn check(root: &Root, document: &Node) -> Result<(), ConfigError> {
-    let rules = [auth, clusters, listeners, durations, counts, cors];
+    let rules = [auth, clusters, stores, listeners, durations, counts, cors];
     rules.iter().try_for_each(|rule| rule(root)).map_err(|Broken { key, what }| {
         let place = document.place_of(&key).clone();
         ConfigError::Value { place, key, what }
@@ -50,7 +50,10 @@ fn auth(root: &Root) -> Verdict {
              [/etc/sensu/certs/jwt_public.pem]",
         );
     }
-    Ok(())
+    match root.auth.admin_groups.iter().position(String::is_empty) {
+        Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
+        None => Ok(()),
+    }
 }
 
 fn clusters(root: &Root) -> Verdict {
@@ -78,6 +81,25 @@ fn clusters(root: &Root) -> Verdict {
     Ok(())
 }
 
+fn stores(root: &Root) -> Verdict {
+    let (embedded, etcd, source) = (&root.store.embedded, &root.store.etcd, &root.replication.source);
+    both("store.etcd", etcd.cert_file.as_ref(), etcd.key_file.as_ref())?;
+    both("replication.source", source.cert_file.as_ref(), source.key_file.as_ref())?;
+    distinct("store.etcd.endpoints", &etcd.endpoints)?;
+    distinct("replication.source.endpoints", &source.endpoints)?;
+    if etcd.endpoints.is_empty() && embedded.path.file_name().is_none() {
+        return broken("store.embedded.path", "must name a file, such as /var/lib/fedgate/registry.redb");
+    }
+    let plain = |c: char| c.is_ascii_graphic();
+    if !etcd.prefix.starts_with('/') || !etcd.prefix.ends_with('/') || !etcd.prefix.chars().all(plain) {
+        return broken("store.etcd.prefix", "must begin and end with /, such as /fedgate/");
+    }
+    if etcd.prefix == "/" || etcd.prefix.starts_with("/sensu.io/") {
+        return broken("store.etcd.prefix", "must leave Sensu's own keys alone: use /fedgate/");
+    }
+    Ok(())
+}
+
 fn durations(root: &Root) -> Verdict {
     let (fan_out, upstream) = (&root.fan_out, &root.upstream);
     for (key, value) in [
@@ -88,6 +110,7 @@ fn durations(root: &Root) -> Verdict {
         ("upstream.idle-body-timeout", upstream.idle_body_timeout),
         ("upstream.idle-connection-timeout", upstream.idle_connection_timeout),
         ("limits.head-timeout", root.limits.head_timeout),
+        ("auth.api-key-ttl", root.auth.api_key_ttl),
     ] {
         if value.is_zero() {
             return broken(key, "must be more than zero");
@@ -157,8 +180,12 @@ fn urls(section: &str, urls: &[Backend]) -> Verdict {
              [\"https://sensu.example.com:8080\"]",
         );
     }
+    distinct(&key, urls)
+}
+
+fn distinct(key: &str, urls: &[Backend]) -> Verdict {
     if urls.len() > MAX_URLS {
-        return broken(&key, &format!("must have at most {MAX_URLS} URLs"));
+        return broken(key, &format!("must have at most {MAX_URLS} URLs"));
     }
     let mut seen = HashSet::new();
     match urls.iter().position(|url| !seen.insert(url)) {

@@ -12,6 +12,7 @@ mod check;
 mod cidr;
 mod env;
 mod error;
+mod etcd;
 mod keys;
 mod load;
 mod node;
@@ -21,6 +22,7 @@ mod units;
 
 pub use cidr::{Cidr, CidrError};
 pub use error::{ConfigError, Place};
+pub use etcd::{EmbeddedStore, EtcdSource, EtcdStore, Replication, Store};
 pub use keys::known_keys;
 pub use load::{load, parse};
 pub use root::{

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr,
+    Cidr, Replication, Store,
     units::{address, duration, size, text, texts},
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source, TlsFiles};
@@ -22,6 +22,10 @@ pub struct Root {
     pub local_cluster: LocalCluster,
     /// The remote clusters.
     pub clusters: Vec<StaticCluster>,
+    /// Where registered clusters and replicators are kept.
+    pub store: Store,
+    /// Copies of RBAC resources from the local cluster to others.
+    pub replication: Replication,
     /// How lists are gathered from several clusters.
     pub fan_out: FanOut,
     /// Connections to the clusters.
@@ -66,11 +70,19 @@ pub struct Admin {
 }
 
 /// `auth`: how requests are authenticated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Auth {
     /// Public keys of the clusters' token pair, in PEM. At least one; several while keys are rotated.
     pub jwt_public_key_files: Vec<PathBuf>,
+    /// Private key of the pair, in PEM. With it, API keys work in every cluster, and the local cluster's RBAC can be
+    /// read through its API.
+    pub jwt_private_key_file: Option<PathBuf>,
+    /// Groups whose members may register clusters and replicators while the local cluster's RBAC cannot be read.
+    pub admin_groups: Vec<String>,
+    /// How long an API key's user and groups are remembered.
+    #[serde(with = "duration")]
+    pub api_key_ttl: Duration,
     /// Remembered verified tokens.
     pub token_cache: TokenCache,
 }
@@ -315,6 +327,20 @@ impl Default for Listen {
 impl Default for Admin {
     fn default() -> Self {
         Self { address: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 9180)) }
+    }
+}
+
+// === impl Auth ===
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            jwt_public_key_files: Vec::new(),
+            jwt_private_key_file: None,
+            admin_groups: vec!["cluster-admins".to_owned()],
+            api_key_ttl: Duration::from_secs(60),
+            token_cache: TokenCache::default(),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod authz;
 mod calls;
+mod gateways;
 mod mirror;
 mod proxy;
 mod server;

@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{AdminGroups, Api};
+use super::Api;
 use crate::{
+    authz::AdminGroups,
     error::{Classify, Reply},
     registry::{EmbeddedStore, MemoryStore, Store, Views, reflector},
     types::{Caller, Cluster, Principal, Snapshot, Source, TlsFiles},
