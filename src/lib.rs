@@ -36,7 +36,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`etcd`], [`telemetry`] |
+//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`] |
 //! | 4 | [`api`] |
@@ -64,6 +64,7 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
+pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod wire;

@@ -2,7 +2,7 @@
 //! and that the obvious holds.
 
 use fastrand::Rng;
-use fedgate::{auth, authz, rewrite, routing};
+use fedgate::{auth, authz, rewrite, routing, wire};
 
 /// An input is a seed that was changed in a few places, or random.
 const SEED: u64 = 6_120;
@@ -51,6 +51,9 @@ const KEYS: &[&str] = &[
     "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n",
     "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
 ];
+
+const PAGING: &[&str] =
+    &["AUGThSfMvOMDR4vqfoSXzO0p7CiMpjU2C3JV4Oyjf2KiYWxwaGE", "YWxwaGEA", "alpha/default/disk"];
 
 /// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
 fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
@@ -111,6 +114,11 @@ fn credentials_and_keys_never_panic() {
     run("claims", CLAIMS, false, auth::fuzzing::claims);
     run("api_key", AUTHORIZATION, false, authz::fuzzing::api_key);
     run("key_file", KEYS, false, auth::fuzzing::key_file);
+}
+
+#[test]
+fn tokens_for_paging_cannot_be_made_up() {
+    run("tokens", PAGING, false, wire::fuzzing::tokens);
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub enum ApiError {
     /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
     Page(&'static str),
+    /// The secret that seals `continue` is not known. Usual cause: the store was down when the gateway started.
+    #[error("the secret for continue tokens is not known yet")]
+    NoSecret,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -88,7 +91,7 @@ impl Classify for ApiError {
         match self {
             Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::Unreadable => ErrorKind::Internal,
+            Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Overload,
             _ => ErrorKind::Client,
         }
@@ -117,6 +120,14 @@ impl Classify for ApiError {
             Self::Field(_) | Self::Page(_) | Self::Condition => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
+            Self::NoSecret => Reply {
+                retry_after: Some(RETRY_AFTER),
+                ..Reply::router(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    0,
+                    "the gateway's registry is not available, so that lists cannot be paged: try again later, or without limit and continue",
+                )
+            },
             Self::Precondition => Reply::router(
                 StatusCode::PRECONDITION_FAILED,
                 7,
@@ -134,5 +145,7 @@ impl Classify for ApiError {
     }
 }
 
+/// Seconds after which a client may try again.
+const RETRY_AFTER: u32 = 5;
 /// Most characters of a client's text in an error.
 const MAX_ECHO: usize = 253;

@@ -26,7 +26,7 @@ use status::Viewer;
 
 use crate::{
     authz::{Authorizer, Verb},
-    registry::{Entry, Health, Item, Registry, Store, StoreError, key_of, resource},
+    registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
     types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
@@ -158,8 +158,11 @@ impl Api {
             }
         }
         found.sort();
-        let (items, next) = page.cut(found);
-        let mut response = wire::json(StatusCode::OK, join(&items));
+        let mut next = None;
+        if page.needs_secret(found.len()) {
+            next = page.cut(kind, &self.secret().await?, &mut found)?;
+        }
+        let mut response = wire::json(StatusCode::OK, join(&found));
         if let Some(next) = next {
             response.headers_mut().insert(SENSU_CONTINUE, next);
         }
@@ -184,6 +187,18 @@ impl Api {
         let mut response = wire::json(StatusCode::OK, json);
         response.headers_mut().insert(header::ETAG, tag);
         Ok(response)
+    }
+
+    /// What seals continue tokens. A new store has it in a moment, one that is down at start when it is back.
+    async fn secret(&self) -> Result<Secret, ApiError> {
+        let mut registry = self.registry.clone();
+        let settled =
+            registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
+        let secret = match time::timeout(VIEW_TIMEOUT, settled).await {
+            Ok(Ok(view)) => view.secret().cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        secret.ok_or(ApiError::NoSecret)
     }
 
     fn view(&self) -> Arc<Registry> {

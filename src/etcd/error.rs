@@ -1,9 +1,9 @@
 use http::StatusCode;
 use tonic::{Code, Status};
 
-use super::tls::TlsError;
 use crate::{
     error::{BoxError, Classify, ErrorKind, Reply},
+    tls::TlsError,
     types::Backend,
 };
 

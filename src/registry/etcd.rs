@@ -308,7 +308,7 @@ impl Schema {
         if value == SCHEMA.as_bytes() {
             return Self::Known;
         }
-        Self::Foreign(value.escape_ascii().to_string().chars().take(MAX_SCHEMA_CHARS).collect())
+        Self::Foreign(value[..value.len().min(MAX_SCHEMA_BYTES)].escape_ascii().to_string())
     }
 
     /// What an answer about its key says.
@@ -347,7 +347,7 @@ fn not_written(error: Error) -> StoreError {
 
 const SCHEMA: &str = "1";
 /// Of somebody else's schema, to be shown.
-const MAX_SCHEMA_CHARS: usize = 40;
+const MAX_SCHEMA_BYTES: usize = 20;
 /// How often a write is tried against somebody who deletes the schema.
 const ATTEMPTS: usize = 3;
 /// Keys of one page of a list.

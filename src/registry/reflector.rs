@@ -3,7 +3,10 @@ use std::{sync::Arc, time::SystemTime};
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::{Entry, Event, Health, Item, Registry, Store};
+use super::{
+    Entry, Event, Health, Item, Registry, Secret, Store,
+    secret::{self, Maker},
+};
 use crate::types::{Kind, Snapshot};
 
 /// What the reflector publishes. Cheap to clone; reading it never waits.
@@ -36,14 +39,20 @@ pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
 // === impl Reflector ===
 
 impl Reflector {
-    /// Runs until the store is gone. Cancel-safe: the views stay as they are.
+    /// Runs until the store is gone, which somebody else must hold, and gives it its [`Secret`] when it has none.
+    /// Cancel-safe: the views stay as they are.
     pub async fn run(mut self, store: Arc<dyn Store>) {
         let mut events = store.watch();
+        let mut maker = Maker::new(&store);
         // The watch must not keep alive what it waits for the end of.
         drop(store);
         let mut reloads = true;
         loop {
+            if self.registry.borrow().lacks_secret() {
+                maker.begin();
+            }
             tokio::select! {
+                () = maker.run() => {}
                 event = events.next() => match event {
                     Some(event) => self.change(|registry| registry.apply(event)),
                     None => return,
@@ -76,9 +85,15 @@ impl Reflector {
 // === impl Registry ===
 
 impl Registry {
+    /// Whether the store is there, and has none.
+    fn lacks_secret(&self) -> bool {
+        self.secret.is_none() && self.health == Health::Following
+    }
+
     fn apply(&mut self, event: Event) {
         match event {
             Event::Reset { entries, revision } => {
+                self.secret = None;
                 self.items.clear();
                 self.unreadable.clear();
                 for entry in entries {
@@ -99,6 +114,9 @@ impl Registry {
                 self.revision = self.revision.max(revision);
                 self.items.remove(&key);
                 self.unreadable.remove(&key);
+                if &*key == secret::KEY {
+                    self.secret = None;
+                }
             }
             Event::Down(reason) => {
                 let since = match &self.health {
@@ -114,6 +132,10 @@ impl Registry {
 
     fn put(&mut self, entry: Entry) {
         let key = Arc::clone(&entry.key);
+        if &*key == secret::KEY {
+            self.secret = Secret::parse(&entry);
+            return;
+        }
         let is_resource =
             key.split_once('/').is_some_and(|(collection, _)| Kind::of_collection(collection).is_some());
         if !is_resource {

@@ -16,7 +16,6 @@ mod body;
 mod breaker;
 mod cluster;
 mod connect;
-mod danger;
 mod error;
 mod health;
 mod manager;
@@ -34,7 +33,9 @@ pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober};
 pub use manager::Manager;
 pub use signal::Signals;
-pub use tls::{Reload, TlsConfigs, TlsError};
+pub use tls::{Reload, TlsConfigs};
+
+pub use crate::tls::TlsError;
 
 /// How the connections of one worker behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -134,10 +134,12 @@ suite! {
 async fn two_gateways_see_each_others_writes_and_conflicts() {
     let etcd = Etcd::start().await;
     let (one, two) = (Gateway::on(&etcd), Gateway::on(&etcd));
-    let version = one.register("alpha").await;
-    let written = Instant::now();
+    two.until(|view| view.secret().is_some()).await;
+    let begun = Instant::now();
+    let version = one.store.put(&key("alpha"), json("alpha"), Precondition::Absent).await.unwrap();
     two.until(|view| view.revision() >= version).await;
-    println!("seen by the other after {:?}", written.elapsed());
+    println!("written and seen by the other after {:?}", begun.elapsed());
+    one.until(|view| view.revision() >= version).await;
     assert_eq!(two.names(), ["alpha"]);
 
     let newer = two.store.put(&key("alpha"), json("alpha"), Precondition::Version(version)).await.unwrap();
@@ -148,6 +150,24 @@ async fn two_gateways_see_each_others_writes_and_conflicts() {
     let deleted = one.store.delete(&key("alpha"), Precondition::Version(newer)).await.unwrap().unwrap();
     two.until(|view| view.revision() >= deleted).await;
     assert!(two.names().is_empty());
+}
+
+#[tokio::test]
+async fn gateways_share_one_secret_and_replace_a_lost_one() {
+    let etcd = Etcd::start().await;
+    let gateways = [Gateway::on(&etcd), Gateway::on(&etcd), Gateway::on(&etcd)];
+    let secret = |gateway: &Gateway| gateway.views.registry.borrow().secret().cloned();
+    for gateway in &gateways {
+        gateway.until(|view| view.secret().is_some()).await;
+    }
+    let made = secret(&gateways[0]);
+    assert!(gateways.iter().all(|gateway| secret(gateway) == made));
+    etcd.client().delete_range(DeleteRangeRequest::prefix(b"/fedgate/")).await.unwrap();
+    for gateway in &gateways {
+        gateway.until(|view| view.secret() != made.as_ref()).await;
+        gateway.until(|view| view.secret().is_some()).await;
+    }
+    assert!(gateways.iter().all(|gateway| secret(gateway) == secret(&gateways[0])));
 }
 
 #[tokio::test]

@@ -87,6 +87,12 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
+    /// Of a list's items.
+    fn names(&self) -> Vec<String> {
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
+        self.json().as_array().unwrap().iter().map(name).collect()
+    }
+
     fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }

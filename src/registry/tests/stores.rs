@@ -4,7 +4,10 @@ use super::{
     json,
     suite::{self, next},
 };
-use crate::registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError};
+use crate::{
+    error::Classify as _,
+    registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError},
+};
 
 /// Both stores, each empty.
 fn both() -> (tempfile::TempDir, [Arc<dyn Store>; 2]) {
@@ -73,6 +76,17 @@ async fn a_file_is_its_owners_and_opened_once() {
     drop(store);
     let store = EmbeddedStore::open(&path).unwrap();
     assert_eq!(store.get("clusters/a").await.unwrap().unwrap().version, version);
+}
+
+#[test]
+fn only_a_lost_answer_leaves_a_client_in_doubt() {
+    for (error, in_doubt) in
+        [(StoreError::Unknown("lost".into()), true), (StoreError::Unavailable("down".into()), false)]
+    {
+        let reply = error.reply();
+        assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(5)));
+        assert_eq!(reply.message.contains("may or may not have happened"), in_doubt);
+    }
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What every store does, whatever it keeps its entries in. Each function wants an empty store. Also compiled into the
 //! tests against a real etcd, hence `fedgate` in place of `crate`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{sync::Arc, time::Duration};
 
 use fedgate::registry::{Event, Events, Precondition, Secret, Store, StoreError};
