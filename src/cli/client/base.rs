@@ -77,7 +77,16 @@ mod tests {
         assert_eq!(base("http://[::1]:8080").host(), "[::1]:8080");
         assert_eq!(base("http://a/").prefix, "");
         assert_eq!(base("http://a/x/y").cluster(), None);
-        for bad in ["", "gw:8080", "ftp://a", "https://", "https://u:p@a", "https://a/?x", "https://a/../b", "https://a/b c"] {
+        for bad in [
+            "",
+            "gw:8080",
+            "ftp://a",
+            "https://",
+            "https://u:p@a",
+            "https://a/?x",
+            "https://a/../b",
+            "https://a/b c",
+        ] {
             assert!(bad.parse::<Base>().is_err(), "{bad}");
         }
     }

@@ -48,11 +48,6 @@ impl Document {
         Ok(document)
     }
 
-    /// Reads what the API answered, wrapped or bare.
-    pub(super) fn of_answer(kind: &'static Kind, value: Value, namespace: &str) -> Result<Self, String> {
-        Self::parse(wrapped(kind, value), namespace)
-    }
-
     /// Path of the resource in the API.
     pub(super) fn path(&self) -> String {
         self.kind.item_path(&self.namespace, &self.names)

@@ -329,7 +329,7 @@ mod tests {
             ("[]".into(), "f.yaml is empty: it holds no resource"),
             (
                 format!("{A}---\n{B}---\n\n# again\n{A}"),
-                "f.yaml, document 3, line 14: Cluster \"a\" is already in f.yaml, document 1",
+                "f.yaml, document 3, line 15: Cluster \"a\" is already in f.yaml, document 1",
             ),
             (
                 format!("{A}---\nmetadata:\n\tname: b\n"),

@@ -66,7 +66,9 @@ pub(super) enum SavedError {
 }
 
 /// Held while the tokens are renewed; others wait.
-pub(super) struct Lock(#[expect(dead_code, reason = "closing the file ends the lock")] Option<File>);
+pub(super) struct Lock(
+    #[cfg_attr(not(test), expect(dead_code, reason = "closing the file ends the lock"))] Option<File>,
+);
 
 // === impl SavedFiles ===
 
