@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// One of each kind that can be made from a file.
-const ONE_OF_EACH: &str = r##"
+const ONE_OF_EACH: &str = r#"
 {"type":"Namespace","api_version":"core/v2","metadata":{},"spec":{"name":"web"}}
 {"type":"ClusterRole","api_version":"core/v2","metadata":{"name":"reader"},"spec":{"rules":[{"verbs":["get"],"resources":["checks"],"resource_names":null}]}}
 {"type":"ClusterRoleBinding","api_version":"core/v2","metadata":{"name":"readers"},"spec":{"role_ref":{"type":"ClusterRole","name":"reader"},"subjects":[{"type":"Group","name":"g"}]}}
@@ -24,7 +24,7 @@ const ONE_OF_EACH: &str = r##"
 {"type":"RoleBinding","api_version":"core/v2","metadata":{"name":"rb","namespace":"web"},"spec":{"role_ref":{"type":"Role","name":"r"},"subjects":[{"type":"User","name":"admin"}]}}
 {"type":"Silenced","api_version":"core/v2","metadata":{"namespace":"web"},"spec":{"subscription":"linux","check":"cpu","reason":"work","expire":60}}
 {"type":"TessenConfig","api_version":"core/v2","metadata":{},"spec":{"opt_out":true}}
-"##;
+"#;
 
 #[test]
 fn every_kind_is_put_where_sensuctl_puts_it() {
@@ -216,7 +216,8 @@ fn a_dump_of_all_leaves_out_what_it_cannot_have_and_says_so() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     let notes: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(notes.len(), 4, "{notes:#?}");
-    assert!(notes[0].starts_with("fedgate: left out: clusters (not found"), "{notes:#?}");
+    assert!(notes[0].starts_with("fedgate: left out: clusters (http://127.0.0.1:"), "{notes:#?}");
+    assert!(notes[0].ends_with("has no federation/v1: is it a fedgate?)"), "{notes:#?}");
     assert!(notes[1].starts_with("fedgate: left out: clusterroles (unauthorized"), "{notes:#?}");
     assert!(!done.stdout.contains("type: User"));
     // Named, it is an error.

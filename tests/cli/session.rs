@@ -168,6 +168,9 @@ fn a_password_or_a_key_needs_no_saved_login() {
     user.set("SENSU_API_KEY", "k-2");
     user.ok(&["list", "namespace", "--url", url]);
     assert_eq!(server.take_asked()[0].header("authorization"), "Key k-2");
+    server.always("/api", 401, &[], r#"{"Code":5,"Message":"invalid credentials"}"#);
+    let line = user.fails(&["list", "namespace", "--url", url], 77);
+    assert_eq!(line, "invalid credentials: give another --api-key, or --user");
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Create {
 impl Delete {
     /// Deletes one resource, or those of the files in their order.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let Some(word) = &self.kind else { return self.from_files().await };
+        let Some(word) = &self.kind else { return self.run_files().await };
         let kind = kind_named(word)?;
         check_names(kind, &self.names)?;
         let settings = self.connection.settings()?;
@@ -91,7 +91,7 @@ impl Delete {
         put(&format!("deleted {title}\n"))
     }
 
-    async fn from_files(&self) -> Result<(), Failure> {
+    async fn run_files(&self) -> Result<(), Failure> {
         let settings = self.connection.settings()?;
         let found = load(&self.files, &settings.namespace)?;
         let gateway = Gateway::open(settings).await?;

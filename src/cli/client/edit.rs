@@ -12,8 +12,9 @@ use clap::Args;
 use http::{Method, StatusCode, header};
 
 use super::{
+    answer::Answer,
     document::{Document, wrapped},
-    http::{Answer, Gateway},
+    http::Gateway,
     kind::Kind,
     list::{check_names, kind_named, titled},
     options::Connection,

@@ -6,8 +6,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{
+    answer::Answer,
     columns::Origin,
-    http::{Answer, Gateway},
+    http::Gateway,
     kind::{KINDS, Kind, Scope},
     missing::Missing,
     options::{Connection, Format, Output},
@@ -254,7 +255,14 @@ async fn pages(
     let path = kind.list_path((!selection.all_namespaces).then_some(namespace));
     let mut token: Option<String> = None;
     loop {
-        let answer = gateway.get(&format!("{path}{}", selection.query(token.as_deref()))).await?;
+        let answer = gateway.get(&format!("{path}{}", selection.query(token.as_deref()))).await;
+        let answer = answer.map_err(|failure| {
+            if kind.is_federation() && failure.is_not_found() {
+                let line = format!("{} has no {}: is it a fedgate?", gateway.base(), kind.api_version);
+                return Failure { line, ..failure };
+            }
+            failure
+        })?;
         missing.note(&answer);
         take(items(&answer)?)?;
         let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);

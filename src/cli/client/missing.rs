@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt};
 
-use super::{http::Answer, text::harmless};
+use super::{answer::Answer, text::harmless};
 use crate::wire::header::{FEDGATE_CLUSTERS, FEDGATE_COMPLETE};
 
 /// The clusters that an answer lacks, and why.

@@ -11,6 +11,7 @@
 //! What is sent and shown is that of sensuctl, so that both can be used side by side on the same login. What Sensu
 //! does not have comes on top: clusters in tables, qualified namespaces, answers that lack a part, `federation/v1`.
 
+mod answer;
 mod base;
 mod columns;
 mod create;

@@ -19,7 +19,9 @@ pub(super) fn password(user: &str, file: Option<&Path>) -> Result<String, Failur
     if let Some(file) = file {
         let text = fs::read_to_string(file)
             .map_err(|error| Failure::new(CONFIG, format!("cannot read {}: {error}", file.display())))?;
-        return Ok(text.lines().next().unwrap_or_default().to_owned());
+        let password = text.lines().next().filter(|line| !line.is_empty());
+        let empty = || Failure::new(CONFIG, format!("{} has no password in its first line", file.display()));
+        return password.map(str::to_owned).ok_or_else(empty);
     }
     match std::env::var("FEDGATE_PASSWORD") {
         Ok(password) if !password.is_empty() => Ok(password),

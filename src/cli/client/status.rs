@@ -32,9 +32,12 @@ impl Status {
         let settings = self.connection.settings()?;
         let format = self.output.format.unwrap_or(settings.format);
         let gateway = Gateway::open(settings).await?;
-        let answer = gateway.get(PATH).await.map_err(|failure| match failure.is_not_found() {
-            true => Failure::new(1, format!("{} has no federation status: is it a fedgate?", gateway.base())),
-            false => failure,
+        let answer = gateway.get(PATH).await.map_err(|failure| {
+            if failure.is_not_found() {
+                let line = format!("{} has no federation status: is it a fedgate?", gateway.base());
+                return Failure::new(1, line);
+            }
+            failure
         })?;
         let status = answer.json()?;
         match format {

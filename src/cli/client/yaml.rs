@@ -71,6 +71,8 @@ fn explain(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -112,7 +114,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for n in 1..12 {
             let before = format!("*a{}", n - 1);
-            text.push_str(&format!("a{n}: &a{n} [{}]\n", vec![before; 9].join(", ")));
+            writeln!(text, "a{n}: &a{n} [{}]", vec![before; 9].join(", ")).unwrap();
         }
         for text in [text, "- ".repeat(100_000)] {
             let error = read(&text).unwrap_err().what;

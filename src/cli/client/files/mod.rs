@@ -13,6 +13,9 @@ use super::{
     yaml::{self, YamlError},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Where a resource was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -281,91 +284,3 @@ impl From<FileError> for Stop {
 
 /// Largest file, in bytes.
 const MAX_FILE: u64 = 256 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load_text(text: &str) -> Result<Vec<String>, String> {
-        let mut reader = Reader { namespace: "default", found: Vec::new(), seen: HashMap::new() };
-        reader.file("f.yaml", text).map_err(|error| error.to_string())?;
-        Ok(reader.found.iter().map(ToString::to_string).collect())
-    }
-
-    const A: &str = "type: Cluster\napi_version: federation/v1\nmetadata:\n  name: a\nspec: {}\n";
-    const B: &str = "type: Cluster\napi_version: federation/v1\nmetadata:\n  name: b\nspec: {}\n";
-
-    #[test]
-    fn documents_are_found_however_they_are_put_together() {
-        let json = |name: &str| {
-            format!(
-                r#"{{"type":"Cluster","api_version":"federation/v1","metadata":{{"name":"{name}"}},"spec":{{}}}}"#
-            )
-        };
-        let (a, b) = (json("a"), json("b"));
-        for text in [
-            format!("{A}---\n{B}"),
-            format!("---\n{A}---\n{B}---\n"),
-            format!("# comment\n\n---\n# another\n{A}--- # b\n{B}...\n"),
-            format!("%YAML 1.2\n---\n{A}...\n---\n{B}"),
-            format!("\u{feff}{A}\r\n---\r\n{B}"),
-            format!("{a}{b}"),
-            format!("{a}\n{b}\n"),
-            format!("[{a},\n{b}]"),
-            format!("[{a}]\n[{b}]"),
-            format!("{a}\n---\n{b}"),
-            format!("- {a}\n- {b}\n"),
-        ] {
-            let expected = [r#"f.yaml, document 1 (Cluster "a")"#, r#"f.yaml, document 2 (Cluster "b")"#];
-            assert_eq!(load_text(&text).unwrap_or_else(|e| panic!("{text}\n{e}")), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn errors_name_file_document_and_line() {
-        for (text, error) in [
-            (String::new(), "f.yaml is empty: it holds no resource"),
-            ("# only\n---\n".into(), "f.yaml is empty: it holds no resource"),
-            ("[]".into(), "f.yaml is empty: it holds no resource"),
-            (
-                format!("{A}---\n{B}---\n\n# again\n{A}"),
-                "f.yaml, document 3, line 15: Cluster \"a\" is already in f.yaml, document 1",
-            ),
-            (
-                format!("{A}---\nmetadata:\n\tname: b\n"),
-                "f.yaml, document 2, line 8: is indented with a tab: YAML takes only spaces",
-            ),
-            (format!("{A}---\nspec: {{}}\n"), "f.yaml, document 2, line 7: has no type"),
-            (
-                format!("{A}---\njust text\n"),
-                "f.yaml, document 2, line 7: is not a resource: {type, api_version, metadata, spec} is expected",
-            ),
-            (
-                "[{\"type\":\"Asset\",\"metadata\":{\"name\":\"x\"},\"spec\":{}},\n\n {\"spec\":{}}]".into(),
-                "f.yaml, document 2, line 3: has no type",
-            ),
-            ("{\"type\":\n  oops}".into(), "f.yaml, document 1, line 2: is not valid JSON: expected value"),
-            (
-                "{\"type\": \"Asset\"".into(),
-                "f.yaml, document 1, line 1: is not valid JSON: EOF while parsing an object",
-            ),
-        ] {
-            assert_eq!(load_text(&text).unwrap_err(), error, "{text}");
-        }
-    }
-
-    #[test]
-    fn markers_inside_of_text_do_not_split() {
-        let text =
-            "type: HookConfig\nmetadata: {name: h}\nspec:\n  command: |\n    ---\n    x\n  other: '---'\n";
-        assert_eq!(load_text(text).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn missing_files_and_directories_are_said() {
-        let error = load(&["/nowhere/x.yaml".into()], "default").unwrap_err().to_string();
-        assert!(error.starts_with("cannot read /nowhere/x.yaml: No such file"), "{error}");
-        let error = load(&["/".into()], "default").unwrap_err().to_string();
-        assert!(error.starts_with("cannot read /: Is a directory"), "{error}");
-    }
-}
