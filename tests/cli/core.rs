@@ -112,7 +112,7 @@ fn without_clocks(json: &str) -> Vec<Value> {
 fn namespaces_are_where_the_user_says() {
     let server = Server::start();
     let mut user = User::of(&server);
-    server.always("/api/", 200, &[], "[]");
+    server.always("/api/", 200, &[("fedgate-complete", "true")], "[]");
     let list = |user: &User, args: &[&str]| {
         user.ok(&[&["list"], args].concat());
         server.take_lines().pop().unwrap().trim_start_matches("GET ").to_owned()
@@ -137,6 +137,8 @@ fn namespaces_are_where_the_user_says() {
         list(&user, &["cluster", "--chunk-size", "2"]),
         "/api/enterprise/federation/v1/clusters?limit=2"
     );
+    let both = ["list", "check", "--clusters", "alpha", "--namespace", "default@beta"];
+    assert_eq!(user.fails(&both, 64), "--clusters and the namespace both name a cluster: give one of them");
     user.set("SENSU_NAMESPACE", "web");
     assert_eq!(list(&user, &["handler"]), "/api/core/v2/namespaces/web/handlers");
     let qualified = "type: CheckConfig\nmetadata: {name: a, namespace: default@alpha}\nspec: {}\n---\n\

@@ -156,6 +156,27 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 }
 
 #[test]
+fn a_server_that_overlooks_the_clusters_asked_for_is_found_out() {
+    let (_server, user) = with_checks(&[]);
+    let line = user.fails(&["list", "check", "--clusters", "beta"], 1);
+    assert!(line.ends_with("does not know --clusters: is it a fedgate?"), "{line}");
+}
+
+#[test]
+fn what_is_begun_is_finished_though_nobody_reads_the_report() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let asset = |n: u32| format!("type: Asset\nmetadata: {{name: n{n}}}\nspec: {{}}\n");
+    let text = (0..20).map(asset).collect::<Vec<_>>().join("---\n");
+    let file = user.write("many.yaml", &text);
+    server.always("/api", 201, &[], "");
+    let mut child = user.spawn(&["create", "-f", &file]);
+    drop(child.stdout.take());
+    assert_eq!(crate::user::wait(child).code, Some(0));
+    assert_eq!(server.take_lines().len(), 20);
+}
+
+#[test]
 fn status_tells_the_ill_and_ends_with_3() {
     let server = Server::start();
     let user = User::of(&server);

@@ -10,7 +10,7 @@ use super::{
     http::Gateway,
     list::{check_names, kind_named, titled},
     options::Connection,
-    print::put,
+    print::report,
 };
 use crate::cli::{CONFIG, Failure, USAGE};
 
@@ -68,7 +68,7 @@ impl Create {
             let body = placed.document.body();
             let done = async { gateway.send(Method::PUT, &path, Some(&body), None).await?.success() };
             done.await.map_err(|failure| stopped(failure, placed, "applied", applied, total))?;
-            put(&format!("applied {}\n", placed.document))?;
+            report(&format!("applied {}\n", placed.document));
         }
         Ok(())
     }
@@ -88,7 +88,8 @@ impl Delete {
         let title = titled(kind, &self.names);
         let done = async { gateway.send(Method::DELETE, &path, None, None).await?.success() };
         done.await.map_err(|failure| failure.about(&title))?;
-        put(&format!("deleted {title}\n"))
+        report(&format!("deleted {title}\n"));
+        Ok(())
     }
 
     async fn run_files(&self) -> Result<(), Failure> {
@@ -99,7 +100,7 @@ impl Delete {
             let path = placed.document.path();
             let done = async { gateway.send(Method::DELETE, &path, None, None).await?.success() };
             done.await.map_err(|failure| stopped(failure, placed, "deleted", deleted, found.len()))?;
-            put(&format!("deleted {}\n", placed.document))?;
+            report(&format!("deleted {}\n", placed.document));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use http::{Method, StatusCode, header};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     answer::Answer,
@@ -181,6 +182,8 @@ impl Session<'_> {
         let environment = environment();
         let set = |name: &str| environment.get(name).filter(|command| !command.trim().is_empty());
         let command = set("EDITOR").or_else(|| set("VISUAL")).map_or("vi", String::as_str);
+        // Ctrl-C in the editor is for the editor.
+        let _interrupts = signal(SignalKind::interrupt());
         let mut words = command.split_whitespace();
         let program = words.next().unwrap_or("vi");
         let status = Command::new(program).args(words).arg(&self.file.path).status();

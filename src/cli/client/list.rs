@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{Failure, INCOMPLETE, REFUSED, USAGE},
     types::{ClusterName, LOCAL_CLUSTER},
-    wire::header::SENSU_CONTINUE,
+    wire::header::{FEDGATE_COMPLETE, SENSU_CONTINUE},
 };
 
 /// `fedgate list`.
@@ -252,7 +252,13 @@ async fn pages(
     missing: &mut Missing,
     take: &mut dyn FnMut(Vec<Value>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let path = kind.list_path((!selection.all_namespaces).then_some(namespace));
+    let namespace = (!selection.all_namespaces).then_some(namespace);
+    let is_qualified = kind.is_namespaced() && namespace.is_some_and(|namespace| namespace.contains('@'));
+    if is_qualified && !selection.clusters.is_empty() {
+        let line = "--clusters and the namespace both name a cluster: give one of them";
+        return Err(Failure::new(USAGE, line));
+    }
+    let path = kind.list_path(namespace);
     let mut token: Option<String> = None;
     loop {
         let answer = gateway.get(&format!("{path}{}", selection.query(token.as_deref()))).await;
@@ -263,6 +269,10 @@ async fn pages(
             }
             failure
         })?;
+        if !selection.clusters.is_empty() && answer.header(&FEDGATE_COMPLETE).is_none() {
+            let line = format!("{} does not know --clusters: is it a fedgate?", gateway.base());
+            return Err(Failure::new(1, line));
+        }
         missing.note(&answer);
         take(items(&answer)?)?;
         let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);

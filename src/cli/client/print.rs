@@ -128,6 +128,11 @@ pub(super) fn pretty(value: &Value) -> String {
     harmless_json(&text).into_owned()
 }
 
+/// Reports what has been done. Nobody who reads it is no reason to stop.
+pub(super) fn report(text: &str) {
+    let _ = put(text);
+}
+
 /// Writes to the standard output. A reader who has seen enough, such as `head`, ends the command without a word.
 pub(super) fn put(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
