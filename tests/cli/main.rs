@@ -9,4 +9,5 @@ mod files;
 mod output;
 mod server;
 mod session;
+mod tls;
 mod user;
