@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use super::Gateway;
 use crate::{
     authz::ExchangeError,
-    error::{Classify, ErrorKind, Reply},
+    error::{BoxError, Classify, ErrorKind, Reply},
     fanout::{Candidate, Failure, Member},
     types::{Caller, ClusterName, Principal},
     upstream::ClusterClient,
@@ -86,6 +86,24 @@ impl Gateway {
     ) -> Result<Option<HeaderValue>, ExchangeError> {
         let user = self.user_of_key(headers).await?;
         self.exchange.as_ref().zip(user).map(|(exchange, user)| exchange.token_for(&user)).transpose()
+    }
+
+    /// The same for the remote members of a list. As long as the local cluster is one too, it says what it thinks of the
+    /// key, and the others are left out.
+    pub(super) async fn token_for_list(
+        &self,
+        members: &[ClusterName],
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, BoxError> {
+        if members.iter().all(ClusterName::is_local) {
+            return Ok(None);
+        }
+        let only_remote = !members.iter().any(ClusterName::is_local);
+        match self.token_for_key(headers).await {
+            Err(error) if only_remote => Err(error.into()),
+            Ok(None) if only_remote => Err(CredentialError::ApiKeyElsewhere.into()),
+            token => Ok(token.ok().flatten()),
+        }
     }
 
     /// Whom a fan-out asks, and how. `token` replaces an API key at remote clusters.

@@ -193,17 +193,7 @@ impl Gateway {
         let (parts, _) = request.into_parts();
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let api_key = matches!(caller, Caller::ApiKey);
-        let only_remote = !route.members.iter().any(ClusterName::is_local);
-        let token = match api_key && route.members.iter().any(|member| !member.is_local()) {
-            true => self.token_for_key(&parts.headers).await,
-            false => Ok(None),
-        };
-        let token = match token {
-            // Nobody else can answer; otherwise the local cluster says what it thinks of the key.
-            Err(error) if only_remote => return Err(error.into()),
-            Ok(None) if api_key && only_remote => return Err(CredentialError::ApiKeyElsewhere.into()),
-            token => token.ok().flatten(),
-        };
+        let token = if api_key { self.token_for_list(&route.members, &parts.headers).await? } else { None };
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
         let query = Query {

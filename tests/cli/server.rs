@@ -9,7 +9,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use fedgate::{
-    api::{AdminGroups, Api},
+    api::Api,
+    authz::AdminGroups,
     error::Classify,
     registry::{MemoryStore, Store, reflector},
     sim::{Options, Sensu},

@@ -128,7 +128,7 @@ impl Site {
 
 impl Gateway {
     fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fedgate"))
+        let child = Command::new(env!("CARGO_BIN_EXE_fedgate"))
             .args(["serve", "--config"])
             .arg(config)
             .env_clear()
@@ -136,7 +136,8 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut gateway = Self { child, address: String::new() };
+        let log = BufReader::new(gateway.child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         // Read to its end: a full pipe would stop the process.
         std::thread::spawn(move || {
@@ -150,8 +151,9 @@ impl Gateway {
             let Ok(line) = lines.recv_timeout(PATIENCE) else { break };
             if line.contains("listening") {
                 let log: Value = serde_json::from_str(&line).unwrap();
-                let address = log["main"].as_str().or(log["fields"]["main"].as_str()).unwrap().to_owned();
-                return Self { child, address };
+                let address = log["main"].as_str().or(log["fields"]["main"].as_str()).unwrap();
+                gateway.address.push_str(address);
+                return gateway;
             }
             said.push(line);
         }
