@@ -131,9 +131,8 @@ pub(super) fn visible(store: &Store, user: &User) -> Result<Visible, String> {
 ///
 /// As [`allows`].
 pub(super) fn sees(store: &Store, user: &User, namespace: &str) -> Result<bool, String> {
-    let shows = |rule: &Object| {
-        revealed(rule).is_some_and(|shown| shown.is_empty() || shown.contains(&namespace))
-    };
+    let shows =
+        |rule: &Object| revealed(rule).is_some_and(|shown| shown.is_empty() || shown.contains(&namespace));
     Ok(visit(store, user, CLUSTER_ROLE_BINDINGS, shows)?
         || visit(store, user, &format!("{ROLE_BINDINGS}{namespace}/"), gets)?)
 }

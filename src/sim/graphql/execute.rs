@@ -25,8 +25,7 @@ pub(super) fn execute(
         Action::Mutation => "Mutation",
         Action::Query | Action::Subscription => "Query",
     };
-    let mut execution =
-        Execution { session, document, variables, errors: Vec::new(), path: Vec::new() };
+    let mut execution = Execution { session, document, variables, errors: Vec::new(), path: Vec::new() };
     let root = Node::made(ty, Vec::new());
     let data = execution.object(&root, &[&operation.selections]).unwrap_or_default();
     (data, execution.errors)
@@ -59,7 +58,7 @@ impl Execution<'_, '_> {
         let mut entries = Vec::with_capacity(fields.len());
         for (key, merged) in fields {
             // Without validation, fields that do not exist are left out.
-            let Some(field) = SCHEMA.field(ty, &merged[0].name) else { continue };
+            let Some(field) = ty.field(&merged[0].name) else { continue };
             self.path.push(key.into());
             let value = self.field(node, field, &merged);
             self.path.pop();

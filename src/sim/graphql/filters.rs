@@ -18,7 +18,11 @@ enum Filter {
 
 /// Type, key of the filter, filter.
 const FILTERS: &[(&str, &str, Filter)] = &[
-    ("CheckConfig", "published", Filter::Flag(|check| check.object().get("publish") == Some(&Value::Bool(true)))),
+    (
+        "CheckConfig",
+        "published",
+        Filter::Flag(|check| check.object().get("publish") == Some(&Value::Bool(true))),
+    ),
     ("CheckConfig", "subscription", Filter::Text(subscribes)),
     ("Entity", "class", Filter::Text(|entity, value| entity.text(&["entity_class"]) == value)),
     ("Entity", "subscription", Filter::Text(subscribes)),
@@ -28,7 +32,9 @@ const FILTERS: &[(&str, &str, Filter)] = &[
     (
         "Event",
         "silenced",
-        Filter::Flag(|event| event.part("check").is_some_and(|c| go::strings(c, "silenced").next().is_some())),
+        Filter::Flag(|event| {
+            event.part("check").is_some_and(|c| go::strings(c, "silenced").next().is_some())
+        }),
     ),
     ("EventFilter", "action", Filter::Text(|filter, value| filter.text(&["action"]) == value)),
     ("Handler", "type", Filter::Text(|handler, value| handler.text(&["type"]) == value)),

@@ -237,10 +237,11 @@ fn leaf(ty: &Type, value: &Value) -> Value {
         ("Uint", value) => {
             whole(value).filter(|n| u32::try_from(*n).is_ok()).map_or(Value::Null, Value::from)
         }
-        ("Float", Value::Number(_)) => value.clone(),
+        ("Float", Value::Number(_)) | ("Boolean", Value::Bool(_)) => value.clone(),
         ("Float", Value::Bool(value)) => f64::from(u8::from(*value)).into(),
-        ("Float", value) => value.as_str().and_then(|t| t.parse::<f64>().ok()).map_or(Value::Null, Value::from),
-        ("Boolean", Value::Bool(_)) => value.clone(),
+        ("Float", value) => {
+            value.as_str().and_then(|t| t.parse::<f64>().ok()).map_or(Value::Null, Value::from)
+        }
         ("Boolean", Value::Number(number)) => (number.as_f64() != Some(0.0)).into(),
         ("Boolean", value) => (!matches!(value.as_str(), Some("" | "false"))).into(),
         ("DateTime", Value::String(text)) if dates::parse(text).is_some() => value.clone(),

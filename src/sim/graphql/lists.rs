@@ -33,12 +33,7 @@ pub(super) const FIELDS: &[Row] = &[
     ("Namespace", "entities", entities),
 ];
 
-fn by_name(
-    s: &mut Session<'_>,
-    node: &Node,
-    args: &Values,
-    record: &'static Record,
-) -> Result<Out, String> {
+fn by_name(s: &mut Session<'_>, node: &Node, args: &Values, record: &'static Record) -> Result<Out, String> {
     let mut nodes = s.load(record, node.name())?.to_vec();
     filters::keep(&mut nodes, record.ty, args)?;
     filters::sort_by_name(&mut nodes, text(args, &["orderBy"]) == "NAME");

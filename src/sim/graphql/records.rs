@@ -119,7 +119,9 @@ pub(super) fn wrapped(node: &Node) -> Value {
     };
     let mut spec: Map<String, Value> = serde_json::from_str(&encoded).unwrap_or_default();
     if node.ty == "CoreV3EntityState" {
-        spec.retain(|key, _| matches!(key.as_str(), "metadata" | "system" | "last_seen" | "sensu_agent_version"));
+        spec.retain(|key, _| {
+            matches!(key.as_str(), "metadata" | "system" | "last_seen" | "sensu_agent_version")
+        });
     }
     let metadata = spec.remove("metadata").unwrap_or_else(|| json!({}));
     let (version, kind) = by_type(node.ty).map_or(("core/v2", "Check"), |record| record.api);

@@ -25,7 +25,7 @@ pub(super) const FIELDS: &[Row] = &[
         named(s, node, &records::HANDLERS, "output_metric_handlers")
     }),
     ("CheckConfig", "runtimeAssets", |s, node, _| named(s, node, &records::ASSETS, "runtime_assets")),
-    ("CheckConfig", "isSilenced", |s, node, _| any(check_silences(s, node)?)),
+    ("CheckConfig", "isSilenced", |s, node, _| any(&check_silences(s, node)?)),
     ("CheckConfig", "silences", |s, node, _| check_silences(s, node).map(Out::nodes)),
     ("Check", "nodeId", |_, node, _| Ok(Out::Value(records::check_id(node)))),
     ("Check", "checkHooks", |_, node, _| Ok(hook_lists(node))),
@@ -47,13 +47,11 @@ pub(super) const FIELDS: &[Row] = &[
     ("Entity", "status", |s, node, _| entity_status(s, node)),
     ("Entity", "events", entity_events),
     ("Entity", "related", entity_related),
-    ("Entity", "isSilenced", |s, node, _| any(entity_silences(s, node)?)),
+    ("Entity", "isSilenced", |s, node, _| any(&entity_silences(s, node)?)),
     ("Entity", "silences", |s, node, _| entity_silences(s, node).map(Out::nodes)),
     ("Process", "created", |_, _, _| Ok(Out::Value(0.into()))),
     ("Process", "memoryPercent", |_, _, _| Ok(Out::Value(0.into()))),
-    ("Event", "namespace", |_, node, _| {
-        Ok(Out::text(node.text(&["entity", "metadata", "namespace"])))
-    }),
+    ("Event", "namespace", |_, node, _| Ok(Out::text(node.text(&["entity", "metadata", "namespace"])))),
     ("Event", "isIncident", |_, node, _| Ok(Out::Value((status(node) != 0).into()))),
     ("Event", "isNewIncident", |_, node, _| {
         // Sensu looks at the oldest entry of the history.
@@ -66,7 +64,7 @@ pub(super) const FIELDS: &[Row] = &[
         Ok(Out::Value((status(node) == 0 && before.is_some_and(|b| b != 0)).into()))
     }),
     ("Event", "wasSilenced", |_, node, _| Ok(Out::Value(node.part("check").is_some_and(is_marked).into()))),
-    ("Event", "isSilenced", |s, node, _| any(event_silences(s, node)?)),
+    ("Event", "isSilenced", |s, node, _| any(&event_silences(s, node)?)),
     ("Event", "silences", |s, node, _| event_silences(s, node).map(Out::nodes)),
     ("EventFilter", "action", |_, node, _| Ok(Out::text(&node.text(&["action"]).to_uppercase()))),
     ("EventFilter", "runtimeAssets", |s, node, _| named(s, node, &records::ASSETS, "runtime_assets")),
@@ -98,7 +96,7 @@ pub(super) const FIELDS: &[Row] = &[
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a resolver's result")]
-fn any(silences: Vec<Node>) -> Result<Out, String> {
+fn any(silences: &[Node]) -> Result<Out, String> {
     Ok(Out::Value((!silences.is_empty()).into()))
 }
 
@@ -121,7 +119,8 @@ fn output<'a>(text: &'a str, args: &Values) -> &'a str {
     let mut text = text;
     let length = |key: &str| usize::try_from(number(args, key)).ok().filter(|n| *n > 0);
     if let Some(first) = length("first") {
-        text = &text[..text.floor_char_boundary(first)];
+        let end = (0..=first.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        text = &text[..end.unwrap_or_default()];
     }
     if let Some(last) = length("last") {
         let start = (text.len().saturating_sub(last)..=text.len()).find(|at| text.is_char_boundary(*at));

@@ -60,8 +60,7 @@ pub(super) struct Directive {
 /// The schema of Sensu 6.12.
 pub(super) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::read(include_str!("schema.txt")));
 
-static IF: LazyLock<Input> =
-    LazyLock::new(|| Input { name: "if", ty: Ref::read("Boolean!"), default: None });
+static IF: LazyLock<Input> = LazyLock::new(|| Input { name: "if", ty: Ref::read("Boolean!"), default: None });
 static REASON: LazyLock<Input> = LazyLock::new(|| Input {
     name: "reason",
     ty: Ref::read("String"),
@@ -133,6 +132,20 @@ impl Type {
     pub(super) fn is_input(&self) -> bool {
         matches!(self.kind, Kind::Scalar | Kind::Enum | Kind::Input)
     }
+
+    /// Its field of that name, also one that is in no list.
+    pub(super) fn field(&self, name: &str) -> Option<&Field> {
+        match name {
+            "__typename" if self.is_composite() => Some(&META.typename),
+            "__schema" if self.name == "Query" => Some(&META.schema),
+            "__type" if self.name == "Query" => Some(&META.ty),
+            _ => self.fields.get(name),
+        }
+    }
+
+    fn empty(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, interfaces: Vec::new(), fields: BTreeMap::new(), values: Vec::new() }
+    }
 }
 
 // === impl Schema ===
@@ -146,19 +159,9 @@ impl Schema {
         self.types.get(name)
     }
 
-    /// A field of a type, and the fields that every query has.
-    pub(super) fn field<'a>(&self, ty: &'a Type, name: &str) -> Option<&'a Field> {
-        match name {
-            "__typename" if ty.is_composite() => Some(&META.typename),
-            "__schema" if ty.name == "Query" => Some(&META.schema),
-            "__type" if ty.name == "Query" => Some(&META.ty),
-            _ => ty.fields.get(name),
-        }
-    }
-
     /// Whether an object type is the named type or implements it.
     pub(super) fn is_a(&self, object: &str, name: &str) -> bool {
-        object == name || self.get(object).is_some_and(|ty| ty.interfaces.iter().any(|i| *i == name))
+        object == name || self.get(object).is_some_and(|ty| ty.interfaces.contains(&name))
     }
 
     /// The object types that a composite type stands for.
@@ -209,8 +212,7 @@ fn read_fields(fields: &mut BTreeMap<&'static str, Field>, line: &'static str) {
     let mut words = line.split(' ');
     let ty = Ref::read(words.next().unwrap_or_default());
     for word in words {
-        let (head, arguments) =
-            word.strip_suffix(')').and_then(|w| w.split_once('(')).unwrap_or((word, ""));
+        let (head, arguments) = word.strip_suffix(')').and_then(|w| w.split_once('(')).unwrap_or((word, ""));
         let (name, default) =
             head.split_once('=').map_or((head, None), |(name, default)| (name, Some(default)));
         let input = Input { name: name.trim_start_matches('-'), ty: ty.clone(), default };
@@ -223,12 +225,6 @@ fn read_argument(text: &'static str) -> Input {
     let (name, rest) = text.split_once(':').unwrap_or((text, ""));
     let (ty, default) = rest.split_once('=').map_or((rest, None), |(ty, default)| (ty, Some(default)));
     Input { name, ty: Ref::read(ty), default }
-}
-
-impl Type {
-    fn empty(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, interfaces: Vec::new(), fields: BTreeMap::new(), values: Vec::new() }
-    }
 }
 
 /// The fields that are not in any type's list.
@@ -268,7 +264,13 @@ mod tests {
             }
             for field in ty.fields.values() {
                 for input in field.arguments.iter().chain([&field.input]) {
-                    assert!(SCHEMA.get(input.ty.name()).is_some(), "{}.{}: {}", ty.name, input.name, input.ty);
+                    assert!(
+                        SCHEMA.get(input.ty.name()).is_some(),
+                        "{}.{}: {}",
+                        ty.name,
+                        input.name,
+                        input.ty
+                    );
                 }
             }
         }

@@ -193,8 +193,8 @@ impl<'a> Session<'a> {
     pub(super) fn namespaces(&self) -> Result<Vec<Node>, String> {
         let Some(user) = self.user() else { return Ok(Vec::new()) };
         let all = self.store().objects("/sensu.io/namespaces/")?;
-        let visible = rbac::visible(self.store(), user)
-            .map_err(|text| format!("error listing namespaces: {text}"))?;
+        let visible =
+            rbac::visible(self.store(), user).map_err(|text| format!("error listing namespaces: {text}"))?;
         let node = |object: &crate::sim::json::Object| Node::new("Namespace", object.clone());
         Ok(match visible {
             Visible::All => all.into_iter().map(node).collect(),

@@ -39,7 +39,8 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
         return Err("reference to field must take the form :group/:version/:resource/:field/:name".into());
     };
     let field = parts.next().unwrap_or_default();
-    let source = SOURCES.iter().find(|(known, ..)| *known == name).filter(|_| (group, version) == ("core", "v2"));
+    let source =
+        SOURCES.iter().find(|(known, ..)| *known == name).filter(|_| (group, version) == ("core", "v2"));
     let Some((_, record, fields)) = source else {
         return Err(format!("no mapping found for '{group}/{version}/{name}'"));
     };
@@ -48,9 +49,10 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
     }
     let nodes = session.load(record, if record.ty == "User" { "" } else { text(args, &["namespace"]) })?;
     if let Some(statement) = strings(args, "filters").next() {
-        return Err(match statement.contains(':') {
-            true => "no filter could be matched with the given statement".into(),
-            false => "filters must have the format KEY:VAL".into(),
+        return Err(if statement.contains(':') {
+            "no filter could be matched with the given statement".into()
+        } else {
+            "filters must have the format KEY:VAL".into()
         });
     }
     let wanted = text(args, &["q"]).to_lowercase();
@@ -94,9 +96,7 @@ fn values(node: &Node, field: &str) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text.clone()],
         Some(Value::Number(number)) => vec![number.to_string()],
-        Some(Value::Array(items)) => {
-            items.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
-        }
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
         _ => Vec::new(),
     }
 }

@@ -403,7 +403,7 @@ fn next_token(text: &str, from: usize) -> Option<(usize, &str)> {
         let rest = text.get(start..)?;
         let skipped = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r', '\u{feff}']).len();
         start += skipped;
-        match text[start..].as_bytes().first()? {
+        match text.as_bytes().get(start)? {
             b'#' => start += text[start..].find('\n').unwrap_or(text.len() - start),
             b',' if from == start || skipped > 0 => return Some((start, &text[start..=start])),
             _ => break,
@@ -437,7 +437,9 @@ mod tests {
             "Syntax Error GraphQL request (1:2) Expected Name, found EOF\n\n1: {\n    ^\n"
         );
         let two = message("query {\n  a(b: null)\n}");
-        assert!(two.starts_with("Syntax Error GraphQL request (2:8) Unexpected Name \"null\"\n\n1: query {\n2:"));
+        assert!(
+            two.starts_with("Syntax Error GraphQL request (2:8) Unexpected Name \"null\"\n\n1: query {\n2:")
+        );
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Checker<'_> {
     }
 
     fn field(&mut self, parent: Option<&'static Type>, field: &Field) {
-        let known = parent.and_then(|ty| SCHEMA.field(ty, &field.name));
+        let known = parent.and_then(|ty| ty.field(&field.name));
         if let (Some(parent), None) = (parent, known) {
             let text = format!("Cannot query field \"{}\" on type \"{}\".", field.name, parent.name);
             let hint = suggestion(parent, &field.name);
@@ -213,8 +213,11 @@ impl std::fmt::Display for Owner<'_> {
 /// Where a field that a type does not have may be found: on its implementations, or under another name.
 fn suggestion(parent: &Type, name: &str) -> String {
     if parent.kind == Kind::Interface {
-        let owners: Vec<_> =
-            SCHEMA.possible(parent.name).filter(|ty| ty.fields.contains_key(name)).map(|ty| ty.name).collect();
+        let owners: Vec<_> = SCHEMA
+            .possible(parent.name)
+            .filter(|ty| ty.fields.contains_key(name))
+            .map(|ty| ty.name)
+            .collect();
         if !owners.is_empty() {
             // The names are their own nearest ones: all of them are listed.
             let list = match owners.as_slice() {

@@ -144,7 +144,8 @@ fn cycles<'a>(
                         let places = trail[start + 1..].iter().map(|(_, at)| *at).chain([*at]);
                         errors.push(GraphqlError::new(text, places));
                     }
-                } else if let Some(fragment) = find(document, name).filter(|_| !done.contains(name.as_str())) {
+                } else if let Some(fragment) = find(document, name).filter(|_| !done.contains(name.as_str()))
+                {
                     trail.push((name, *at));
                     cycles(document, &fragment.selections, trail, done, errors);
                     trail.pop();

@@ -80,7 +80,7 @@ fn conflict<'a>(
         let mut below = Level::new();
         for (parent, field) in fields {
             *budget = budget.checked_sub(1 + field.selections.len())?;
-            let ty = parent.and_then(|ty| SCHEMA.field(ty, &field.name)).and_then(|f| type_of(&f.input.ty));
+            let ty = parent.and_then(|ty| ty.field(&field.name)).and_then(|f| type_of(&f.input.ty));
             gather(document, ty, &field.selections, &mut below, &mut BTreeSet::new());
         }
         if let Some((inner, reason, mut places)) = conflict(document, &below, budget) {
@@ -93,21 +93,24 @@ fn conflict<'a>(
 
 /// Why two fields cannot both be the value of a key.
 fn difference((parent_a, a): &Selected<'_>, (parent_b, b): &Selected<'_>) -> Option<String> {
-    let is_object = |ty: &Option<&Type>| ty.is_some_and(|ty| ty.kind == Kind::Object);
-    let name = |ty: &Option<&'static Type>| ty.map(|ty| ty.name);
+    let object = |ty: Option<&'static Type>| ty.filter(|ty| ty.kind == Kind::Object).map(|ty| ty.name);
     // Of two object types, one applies at most.
-    let apart = is_object(parent_a) && is_object(parent_b) && name(parent_a) != name(parent_b);
+    let apart = match (object(*parent_a), object(*parent_b)) {
+        (Some(a), Some(b)) => a != b,
+        _ => false,
+    };
     if !apart && a.name != b.name {
         return Some(format!("{} and {} are different fields", a.name, b.name));
     }
-    let same = a.arguments.len() == b.arguments.len() && a.arguments.iter().all(|arg| b.arguments.contains(arg));
+    let same =
+        a.arguments.len() == b.arguments.len() && a.arguments.iter().all(|arg| b.arguments.contains(arg));
     if !apart && !same {
         return Some("they have differing arguments".into());
     }
-    let ty = |parent: &Option<&'static Type>, field: &Field| -> Option<&'static Ref> {
-        parent.and_then(|ty| SCHEMA.field(ty, &field.name)).map(|field| &field.input.ty)
+    let ty = |parent: Option<&'static Type>, field: &Field| -> Option<&'static Ref> {
+        parent.and_then(|ty| ty.field(&field.name)).map(|field| &field.input.ty)
     };
-    let (a, b) = (ty(parent_a, a)?, ty(parent_b, b)?);
+    let (a, b) = (ty(*parent_a, a)?, ty(*parent_b, b)?);
     differ(a, b).then(|| format!("they return conflicting types {a} and {b}"))
 }
 

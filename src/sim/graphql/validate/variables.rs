@@ -56,7 +56,9 @@ fn check_definitions(operation: &Operation, errors: &mut Vec<GraphqlError>) {
         let problems = problems_of_literal(default, ty);
         if !problems.is_empty() {
             let problems = problems.join("\n");
-            fail(format!("Variable \"${name}\" of type \"{ty}\" has invalid default value: {default}.\n{problems}"));
+            fail(format!(
+                "Variable \"${name}\" of type \"{ty}\" has invalid default value: {default}.\n{problems}"
+            ));
         }
     }
 }
@@ -74,8 +76,7 @@ fn check_uses(operation: &Operation, uses: &[Use<'_>], errors: &mut Vec<GraphqlE
         let Some(expected) = used.expected else { continue };
         // A default makes up for a missing `!`.
         let required = variable.default.is_some() && !variable.ty.is_non_null();
-        let effective =
-            if required { &Ref::NonNull(Box::new(variable.ty.clone())) } else { &variable.ty };
+        let effective = if required { &Ref::NonNull(Box::new(variable.ty.clone())) } else { &variable.ty };
         if SCHEMA.get(variable.ty.name()).is_some() && !fits(effective, expected) {
             let text = format!(
                 "Variable \"${}\" of type \"{}\" used in position expecting type \"{expected}\".",
@@ -87,7 +88,9 @@ fn check_uses(operation: &Operation, uses: &[Use<'_>], errors: &mut Vec<GraphqlE
     for variable in &operation.variables {
         if !uses.iter().any(|used| used.name == variable.name) {
             let text = match &operation.name {
-                Some(name) => format!("Variable \"${}\" is never used in operation \"{name}\".", variable.name),
+                Some(name) => {
+                    format!("Variable \"${}\" is never used in operation \"{name}\".", variable.name)
+                }
                 None => format!("Variable \"${}\" is never used.", variable.name),
             };
             errors.push(GraphqlError::new(text, [variable.at]));
@@ -98,10 +101,11 @@ fn check_uses(operation: &Operation, uses: &[Use<'_>], errors: &mut Vec<GraphqlE
 /// Whether a value of one type can stand where the other is expected.
 fn fits(ty: &Ref, expected: &Ref) -> bool {
     match (ty, expected) {
-        (Ref::NonNull(ty), Ref::NonNull(expected)) => fits(ty, expected),
+        (Ref::NonNull(ty), Ref::NonNull(expected)) | (Ref::List(ty), Ref::List(expected)) => {
+            fits(ty, expected)
+        }
         (_, Ref::NonNull(_)) => false,
         (Ref::NonNull(ty), expected) => fits(ty, expected),
-        (Ref::List(ty), Ref::List(expected)) => fits(ty, expected),
         (ty, expected) => ty == expected,
     }
 }
@@ -119,7 +123,7 @@ impl<'a> Finder<'a> {
         for selection in selections {
             match selection {
                 Selection::Field(field) => {
-                    let known = parent.and_then(|ty| SCHEMA.field(ty, &field.name));
+                    let known = parent.and_then(|ty| ty.field(&field.name));
                     let declared = known.map(|known| known.arguments.as_slice()).unwrap_or_default();
                     self.arguments(declared, &field.arguments, field.at);
                     self.directives(&field.directives);
@@ -166,7 +170,9 @@ impl<'a> Finder<'a> {
                     Ref::List(inner) => Some(&**inner),
                     _ => None,
                 });
-                items.iter().for_each(|item| self.literal(item, inner, at));
+                for item in items {
+                    self.literal(item, inner, at);
+                }
             }
             Literal::Object(fields) => {
                 let ty = expected.and_then(type_of).filter(|ty| ty.kind == Kind::Input);
