@@ -49,6 +49,10 @@ struct Nulled;
 
 impl Execution<'_, '_> {
     fn object(&mut self, node: &Node, selections: &[&[Selection]]) -> Result<Value, Nulled> {
+        if self.path.len() > LONGEST_PATH {
+            // Without validation, a fragment can lead through fields to itself.
+            return Ok(Value::Null);
+        }
         let document = self.document;
         let mut fields = Vec::new();
         for selection in selections {
@@ -91,11 +95,16 @@ impl Execution<'_, '_> {
     fn complete(&mut self, out: Out, ty: &Ref, place: &Place<'_>) -> Result<Value, Nulled> {
         let Ref::NonNull(inner) = ty else { return self.complete_nullable(out, ty, false, place) };
         let value = self.complete_nullable(out, inner, true, place)?;
-        if value.is_null() && inner.name() != "JSON" {
-            let text = format!("Cannot return null for non-nullable field {}.{}.", place.owner, place.name);
-            return Err(self.fail(text, place));
+        if !value.is_null() || inner.name() == "JSON" {
+            return Ok(value);
         }
-        Ok(value)
+        Err(self.fail(
+            match &**inner {
+                Ref::Named(ty) if COERCED.contains(&ty.as_str()) => uncoerced(place.name),
+                _ => format!("Cannot return null for non-nullable field {}.{}.", place.owner, place.name),
+            },
+            place,
+        ))
     }
 
     fn complete_nullable(
@@ -106,6 +115,10 @@ impl Execution<'_, '_> {
         place: &Place<'_>,
     ) -> Result<Value, Nulled> {
         match (ty, out) {
+            (_, Out::Flawed(out, message)) => {
+                self.fail(message, place);
+                self.complete_nullable(*out, ty, required, place)
+            }
             (Ref::List(inner), Out::List(items)) => self.list(items, inner, place),
             (Ref::List(inner), Out::Value(Value::Array(items))) => {
                 self.list(items.into_iter().map(Out::Value), inner, place)
@@ -120,10 +133,15 @@ impl Execution<'_, '_> {
             }
             (_, out) => match SCHEMA.get(ty.name()) {
                 Some(ty) if ty.is_composite() => self.composite(out, ty, place),
-                Some(ty) => Ok(match out {
-                    Out::Value(value) => leaf(ty, value, required),
-                    Out::Node(_) | Out::List(_) => Value::Null,
-                }),
+                Some(ty) => {
+                    let Out::Value(value) = out else { return Ok(Value::Null) };
+                    let value = leaf(ty, value, required);
+                    if value.is_null() && !required && ty.name == "Int" {
+                        self.fail(uncoerced(place.name), place);
+                        return Ok(0.into());
+                    }
+                    Ok(value)
+                }
                 None => Ok(Value::Null),
             },
         }
@@ -152,7 +170,7 @@ impl Execution<'_, '_> {
         let node = match out {
             Out::Node(node) => node,
             Out::Value(Value::Object(object)) => Node { ty: ty.name, data: Data::Object(Rc::new(object)) },
-            Out::Value(_) | Out::List(_) => return Ok(Value::Null),
+            Out::Value(_) | Out::List(_) | Out::Flawed(..) => return Ok(Value::Null),
         };
         if !SCHEMA.is_a(node.ty, ty.name) {
             let text =
@@ -177,6 +195,16 @@ struct Place<'a> {
     merged: &'a [&'a Field],
     owner: &'static str,
     name: &'static str,
+}
+
+/// Further than any valid query leads, lists included.
+const LONGEST_PATH: usize = 100;
+
+/// The scalars for which a missing value, or one out of range, has an error of its own.
+const COERCED: [&str; 4] = ["Boolean", "Float", "Int", "String"];
+
+fn uncoerced(field: &str) -> String {
+    format!("unable to coerce value for field '{field}'")
 }
 
 /// Gathers the fields that apply to a type, those of one response key together.

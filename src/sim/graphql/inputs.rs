@@ -113,9 +113,9 @@ fn default_of(input: &Input) -> Value {
 /// Scalars and enumerations as literals: only their own notation counts.
 fn leaf_from_literal(ty: &Type, literal: &Literal) -> Value {
     match (ty.name, literal) {
-        ("Int", Literal::Int(number)) if i32::try_from(*number).is_ok() => (*number).into(),
         ("Uint", Literal::Int(number)) if u32::try_from(*number).is_ok() => (*number).into(),
-        ("Float" | "JSON", Literal::Int(number)) => (*number).into(),
+        // The library takes integers of the machine's size here.
+        ("Int" | "Float" | "JSON", Literal::Int(number)) => (*number).into(),
         ("Float" | "JSON", Literal::Float(number)) => (*number).into(),
         ("ID", Literal::Int(number)) => number.to_string().into(),
         ("ID" | "String" | "JSON", Literal::String(text)) => text.as_str().into(),
@@ -231,8 +231,9 @@ fn coerce(value: &Value, ty: &Ref) -> Value {
 fn leaf(ty: &Type, value: &Value) -> Value {
     match (ty.name, value) {
         ("JSON", value) => value.clone(),
-        (_, Value::Null | Value::Array(_) | Value::Object(_)) => Value::Null,
+        (_, Value::Null) => Value::Null,
         ("String" | "ID", value) => go_text(value).into(),
+        (_, Value::Array(_) | Value::Object(_)) => Value::Null,
         ("Int", value) => whole(value).filter(|n| i32::try_from(*n).is_ok()).map_or(Value::Null, Value::from),
         ("Uint", value) => {
             whole(value).filter(|n| u32::try_from(*n).is_ok()).map_or(Value::Null, Value::from)
@@ -269,7 +270,18 @@ fn go_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => go_number(number),
-        other => other.to_string(),
+        Value::Null => "<nil>".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(go_text).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> =
+                map.iter().map(|(key, value)| format!("{key}:{}", go_text(value))).collect();
+            entries.sort_unstable();
+            format!("map[{}]", entries.join(" "))
+        }
     }
 }
 

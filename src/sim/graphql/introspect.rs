@@ -154,7 +154,11 @@ fn reason(name: &str, deprecated: bool) -> Out {
 }
 
 fn input(input: &Input) -> Node {
-    let default = input.default.map_or(Value::Null, |literal| json!(literal));
+    // Sensu writes the defaults of lists and enumerations as if they were strings.
+    let default = input.default.map_or(Value::Null, |literal| match literal.as_bytes() {
+        [b'[' | b'A'..=b'Z', ..] => format!("\"{literal}\"").into(),
+        _ => json!(literal),
+    });
     let fields = vec![
         ("name", Out::text(input.name)),
         ("type", Out::Node(reference(&input.ty))),

@@ -44,6 +44,9 @@ pub(in crate::sim) struct GraphqlError {
     path: Option<Vec<Value>>,
 }
 
+/// Fragments are followed by recursion.
+const MOST_FRAGMENTS: usize = 500;
+
 /// What one operation answers: its data, and its errors.
 type Answer = (Value, Vec<GraphqlError>);
 
@@ -73,15 +76,13 @@ impl Sensu {
             now: self.0.clock.now(),
         };
         let mut session = Session::new(context, user.is_some());
-        let mut answers: Vec<Value> = operations
-            .into_iter()
-            .map(|operation| {
-                let (data, errors) = answer(&mut session, operation);
-                let errors: Vec<_> = errors.iter().map(GraphqlError::to_json).collect();
-                let errors = if errors.is_empty() { Value::Null } else { errors.into() };
-                json!({"auth": user.is_some(), "data": data, "errors": errors})
-            })
-            .collect();
+        let mut answers = Vec::with_capacity(operations.len());
+        for operation in operations {
+            let (data, errors) = answer(&mut session, operation)?;
+            let errors: Vec<_> = errors.iter().map(GraphqlError::to_json).collect();
+            let errors = if errors.is_empty() { Value::Null } else { errors.into() };
+            answers.push(json!({"auth": user.is_some(), "data": data, "errors": errors}));
+        }
         let answer = match body {
             Value::Object(_) => answers.pop().unwrap_or_default(),
             _ => Value::Array(answers),
@@ -93,17 +94,24 @@ impl Sensu {
 }
 
 /// Parses, validates and executes one operation.
-fn answer(session: &mut Session<'_>, operation: &Map<String, Value>) -> Answer {
-    let refused = |errors| (Value::Null, errors);
+fn answer(session: &mut Session<'_>, operation: &Map<String, Value>) -> Result<Answer, Failure> {
+    let refused = |errors| Ok((Value::Null, errors));
     let text = operation.get("query").and_then(Value::as_str).unwrap_or_default();
     let document = match syntax::parse(text) {
         Ok(document) => document,
         Err(error) => return refused(vec![error]),
     };
+    if document.fragments.len() > MOST_FRAGMENTS {
+        let text = format!("more than {MOST_FRAGMENTS} fragments are not imitated");
+        return refused(vec![GraphqlError::new(text, [])]);
+    }
     if let Some(error) = validate::depth(&document) {
         return refused(vec![error]);
     }
     if operation.get("skip_validation") != Some(&Value::Bool(true)) {
+        if validate::is_endless(&document) {
+            return Err(Failure::Crash);
+        }
         let errors = validate::check(&document);
         if !errors.is_empty() {
             return refused(errors);
@@ -123,7 +131,7 @@ fn answer(session: &mut Session<'_>, operation: &Map<String, Value>) -> Answer {
     }
     let given = operation.get("variables").and_then(Value::as_object);
     match inputs::variables(chosen, given) {
-        Ok(variables) => execute::execute(session, &document, chosen, &variables),
+        Ok(variables) => Ok(execute::execute(session, &document, chosen, &variables)),
         Err(error) => refused(vec![error]),
     }
 }

@@ -13,6 +13,8 @@ pub(super) enum Out {
     Value(Value),
     Node(Node),
     List(Vec<Out>),
+    /// A value that comes with an error; only where null is allowed.
+    Flawed(Box<Out>, String),
 }
 
 /// An object with its type.

@@ -99,19 +99,23 @@ pub(super) fn id_of(node: &Node) -> Option<Id> {
     Some(Id::of_event(namespace, entity, check))
 }
 
-/// An object as it is written to a file for `sensuctl create`: `toJSON` and `wrappedNode`.
+/// An object as it is written to a file for `sensuctl create`: `toJSON` and `wrappedNode`. Secrets in the labels of
+/// an entity are only hidden where it is part of an event, and the hash of a password not at all.
 pub(super) fn wrapped(node: &Node) -> Value {
-    let shown = match node.ty {
-        "Entity" | "CoreV3EntityConfig" | "CoreV3EntityState" => entities::redacted(node.object()),
+    let mut shown = node.object().clone();
+    match node.ty {
         "Event" => {
-            let mut event = node.object().clone();
             if let Some(entity) = node.part("entity") {
-                event.insert("entity".into(), entities::redacted(entity).into());
+                shown.insert("entity".into(), entities::redacted(entity).into());
             }
-            event
         }
-        _ => node.object().clone(),
-    };
+        "User" => {
+            for secret in ["password", "password_hash"] {
+                shown.insert(secret.into(), "$2a$10$".into());
+            }
+        }
+        _ => {}
+    }
     let encoded = match node.ty {
         "Check" => kinds::EVENT_CHECK.encode(&shown),
         "CoreV3EntityConfig" => kinds::ENTITY_CONFIG.encode(&shown),
@@ -123,7 +127,7 @@ pub(super) fn wrapped(node: &Node) -> Value {
             matches!(key.as_str(), "metadata" | "system" | "last_seen" | "sensu_agent_version")
         });
     }
-    let metadata = spec.remove("metadata").unwrap_or_else(|| json!({}));
+    let metadata = spec.remove("metadata").unwrap_or_else(|| json!({"name": node.name()}));
     let (version, kind) = by_type(node.ty).map_or(("core/v2", "Check"), |record| record.api);
     let mut spec = Value::Object(spec);
     spec.sort_all_objects();

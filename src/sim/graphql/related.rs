@@ -66,6 +66,7 @@ pub(super) const FIELDS: &[Row] = &[
     ("Event", "wasSilenced", |_, node, _| Ok(Out::Value(node.part("check").is_some_and(is_marked).into()))),
     ("Event", "isSilenced", |s, node, _| any(&event_silences(s, node)?)),
     ("Event", "silences", |s, node, _| event_silences(s, node).map(Out::nodes)),
+    ("Event", "silenced", |_, _, _| Err("unable to coerce value for field 'silenced'".into())),
     ("EventFilter", "action", |_, node, _| Ok(Out::text(&node.text(&["action"]).to_uppercase()))),
     ("EventFilter", "runtimeAssets", |s, node, _| named(s, node, &records::ASSETS, "runtime_assets")),
     ("Handler", "mutator", |s, node, _| {

@@ -24,15 +24,17 @@ pub(super) const FIELDS: &[Row] = &[
     ("Query", "check", |session, _, args| fetch(session, &records::CHECKS, args)),
     ("Query", "eventFilter", |session, _, args| fetch(session, &records::FILTERS, args)),
     ("Query", "handler", |session, _, args| fetch(session, &records::HANDLERS, args)),
-    ("Query", "suggest", |session, _, args| suggest::suggest(session, args)),
+    ("Query", "suggest", |session, _, args| Ok(suggest::suggest(session, args))),
     ("Query", "node", |session, _, args| session.node(text(args, &["id"])).map(Out::from)),
     ("Query", "wrappedNode", |session, _, args| {
         let node = session.node(text(args, &["id"]))?;
+        // Objects of core/v3 are not of the type that Sensu can wrap here.
+        let node = node.filter(|node| !node.ty.starts_with("CoreV3"));
         Ok(node.map_or(Out::NULL, |node| Out::Value(records::wrapped(&node))))
     }),
     ("Query", "responder", |session, _, _| {
         let name = format!("{}-backend-1", session.context.inner.name);
-        Ok(Out::Value(json!({"meta": {"name": name, "namespace": ""}})))
+        Ok(Out::Value(json!({"meta": {"name": name, "namespace": "", "created_by": ""}})))
     }),
     ("Query", "health", |_, _, _| Ok(Out::Value(json!({})))),
     ("Query", "versions", |_, _, _| {

@@ -120,7 +120,13 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Node>, Refusal> {
         self.authorize("get", record.rbac, namespace, name)?;
         if name.is_empty() {
-            return Err(Refusal::Other("resource is invalid: must specify name".into()));
+            // The kinds with a store of their own look; the others find nothing.
+            return match record.ty {
+                "CheckConfig" | "Entity" => {
+                    Err(Refusal::Other("resource is invalid: must specify name".into()))
+                }
+                _ => Ok(None),
+            };
         }
         let key = generic::key(record.store, Some(namespace), name);
         match self.store().get(&key) {
@@ -217,6 +223,7 @@ impl<'a> Session<'a> {
                 let (entity, check) = id.event_names()?;
                 self.event(&id.namespace, &entity, &check).or_else(Refusal::or_nothing)
             }
+            "CheckConfig" if id.name.is_empty() => Ok(None),
             _ => self.fetch(record, &id.namespace, &id.name),
         }
     }

@@ -31,8 +31,17 @@ const SOURCES: &[(&str, &Record, &[&str])] = &[
     ("user", &records::USERS, &["username", "groups"]),
 ];
 
-/// `Query.suggest`.
-pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, String> {
+/// `Query.suggest`: an error comes with an empty list.
+pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Out {
+    let (found, error) = match find(session, args) {
+        Ok(found) => (found, None),
+        Err(text) => (Vec::new(), Some(text)),
+    };
+    let out = Out::Value(json!({"values": found}));
+    error.map_or(out.clone(), |text| Out::Flawed(Box::new(out), text))
+}
+
+fn find(session: &mut Session<'_>, args: &Values) -> Result<Vec<String>, String> {
     let reference = text(args, &["ref"]);
     let mut parts = reference.splitn(4, '/');
     let (Some(group), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
@@ -47,7 +56,7 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
     if !is_field(record, fields, field) {
         return Err(format!("could not find field for '{field}'"));
     }
-    let nodes = session.load(record, if record.ty == "User" { "" } else { text(args, &["namespace"]) })?;
+    let nodes = session.load(record, text(args, &["namespace"]))?;
     if let Some(statement) = strings(args, "filters").next() {
         return Err(if statement.contains(':') {
             "no filter could be matched with the given statement".into()
@@ -70,8 +79,7 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
         _ => {}
     }
     found.truncate(usize::try_from(number(args, "limit")).unwrap_or_default());
-    let found: Vec<String> = found.into_iter().map(|(value, _)| value).collect();
-    Ok(Out::Value(json!({"values": found})))
+    Ok(found.into_iter().map(|(value, _)| value).collect())
 }
 
 fn is_field(record: &Record, fields: &[&str], field: &str) -> bool {

@@ -57,8 +57,19 @@ pub(super) struct Fragment {
 #[derive(Debug)]
 pub(super) enum Selection {
     Field(Field),
-    Spread { name: String, directives: Vec<Directive>, at: At },
-    Inline { on: Option<String>, directives: Vec<Directive>, selections: Vec<Selection>, at: At },
+    /// `at` is where the dots are, `name_at` where the name is.
+    Spread {
+        name: String,
+        directives: Vec<Directive>,
+        at: At,
+        name_at: At,
+    },
+    Inline {
+        on: Option<String>,
+        directives: Vec<Directive>,
+        selections: Vec<Selection>,
+        at: At,
+    },
 }
 
 #[derive(Debug)]
@@ -69,6 +80,8 @@ pub(super) struct Field {
     pub(super) directives: Vec<Directive>,
     pub(super) selections: Vec<Selection>,
     pub(super) at: At,
+    /// Where the selections begin.
+    pub(super) selections_at: At,
 }
 
 #[derive(Debug)]
@@ -120,8 +133,20 @@ pub(super) fn parse_literal(text: &str) -> Option<Literal> {
 // === impl Document ===
 
 impl Document {
-    /// Where an argument of a field or directive stands, and where its value; the parser does not tell.
-    pub(super) fn argument_at(&self, owner: At, name: &str) -> (At, At) {
+    /// Where the token stands that comes `count` tokens after another one.
+    pub(super) fn token_at(&self, from: At, count: usize) -> At {
+        self.tokens(from).nth(count).map_or(from, |(start, _)| position_of(&self.text, start))
+    }
+
+    /// Where the type of a variable stands, and where its default.
+    pub(super) fn variable_parts_at(&self, variable: At) -> (At, At) {
+        let equals = self.tokens(variable).position(|(_, token)| token == "=");
+        (self.token_at(variable, 3), equals.map_or(variable, |count| self.token_at(variable, count + 1)))
+    }
+
+    /// Where an argument of a field or directive stands, and where its value; the parser does not tell. Of several
+    /// arguments with the name, it is the one after `skipped` others.
+    pub(super) fn argument_at(&self, owner: At, name: &str, mut skipped: usize) -> (At, At) {
         let mut depth = 0_usize;
         let mut tokens = self.tokens(owner);
         while let Some((start, token)) = tokens.next() {
@@ -129,8 +154,11 @@ impl Document {
                 "(" | "{" | "[" => depth += 1,
                 ")" | "}" | "]" => depth = depth.saturating_sub(1),
                 _ if token == name && depth == 1 && tokens.next().is_some_and(|(_, t)| t == ":") => {
-                    let value = tokens.next().map_or(owner, |(start, _)| position_of(&self.text, start));
-                    return (position_of(&self.text, start), value);
+                    if skipped == 0 {
+                        let value = tokens.next().map_or(owner, |(start, _)| position_of(&self.text, start));
+                        return (position_of(&self.text, start), value);
+                    }
+                    skipped -= 1;
                 }
                 _ => {}
             }
@@ -248,6 +276,7 @@ impl Reader<'_> {
                 name: field.name,
                 arguments: self.arguments(field.arguments)?,
                 directives: self.directives(field.directives)?,
+                selections_at: at(field.selection_set.span.0),
                 selections: self.selections(field.selection_set)?,
                 at: at(field.position),
             }),
@@ -255,6 +284,7 @@ impl Reader<'_> {
                 name: spread.fragment_name,
                 directives: self.directives(spread.directives)?,
                 at: self.at_dots(spread.position),
+                name_at: at(spread.position),
             },
             query::Selection::InlineFragment(inline) => Selection::Inline {
                 on: inline.type_condition.map(|TypeCondition::On(on)| on),
@@ -344,16 +374,49 @@ fn from_parser(text: &str, message: &str) -> GraphqlError {
         // Deeper than any query that Sensu answers.
         return GraphqlError::new("Max depth exceeded", [at]);
     }
-    let found = offset_of(text, at).and_then(|offset| next_token(text, offset));
-    let found = found.map_or_else(|| "EOF".to_owned(), |(_, token)| describe(token));
-    let expected = message.lines().find_map(|line| line.strip_prefix("Expected ")).unwrap_or_default();
-    let problem = match expected {
-        "" => format!("Unexpected {found}"),
-        list if list.contains("Name") => format!("Expected Name, found {found}"),
-        list if list.contains(" or ") || list.contains(',') => format!("Unexpected {found}"),
-        one => format!("Expected {one}, found {found}"),
-    };
+    let (at, problem) = problem_at(text, at, message);
     syntax_error(text, at, &problem)
+}
+
+/// What Sensu says about a place that the parser stumbled over: it depends on what stands before.
+fn problem_at(text: &str, at: At, message: &str) -> (At, String) {
+    let offset = offset_of(text, at).unwrap_or(text.len());
+    let found = next_token(text, offset).map(|(_, token)| token);
+    let (mut before, mut from) = (Vec::new(), 0);
+    while let Some((start, token)) = next_token(text, from).filter(|(start, _)| *start < offset) {
+        before.push((start, token));
+        from = start + token.len();
+    }
+    let last = |count: usize| before.len().checked_sub(count).map_or("", |index| before[index].1);
+    let count = |sign: &str| before.iter().filter(|(_, token)| *token == sign).count();
+    let in_parentheses = count("(") > count(")");
+    let token = found.map_or_else(|| "EOF".to_owned(), describe);
+    let expected = message.lines().find_map(|line| line.strip_prefix("Expected ")).unwrap_or_default();
+    let problem = match (found, last(1)) {
+        (Some(string), _) if string.starts_with('"') && !string[1..].ends_with('"') => {
+            let end = text[offset..].find('\n').map_or(text.len(), |length| offset + length);
+            return (position_of(text, end), "Unterminated string.".into());
+        }
+        (Some(sign), _)
+            if !sign.starts_with(|c: char| c.is_ascii_alphanumeric() || "!$():=@[]{}|.&-_\"".contains(c)) =>
+        {
+            format!("Unexpected character \"{sign}\".")
+        }
+        (Some("}"), "{") => {
+            return (position_of(text, before[before.len() - 1].0), "Unexpected empty IN {}".into());
+        }
+        (_, "..." | "query" | "mutation" | "subscription") => format!("Expected {{, found {token}"),
+        (_, ":" | "=" | "[") if in_parentheses => format!("Unexpected {token}"),
+        (Some("("), _) if last(2) == "..." => format!("Expected Name, found {token}"),
+        _ => match expected {
+            "" => format!("Unexpected {token}"),
+            "on" => format!("Expected \"on\", found {token}"),
+            list if list.contains("Name") => format!("Expected Name, found {token}"),
+            list if list.contains(" or ") || list.contains(',') => format!("Unexpected {token}"),
+            one => format!("Expected {one}, found {token}"),
+        },
+    };
+    (at, problem)
 }
 
 fn describe(token: &str) -> String {

@@ -20,12 +20,14 @@ pub(super) fn check(document: &Document, errors: &mut Vec<GraphqlError>) {
         };
         checker.directives(&operation.directives, location);
         for variable in &operation.variables {
-            checker.known_type(variable.ty.name(), variable.at);
+            let at = document.variable_parts_at(variable.at).0;
+            checker.known_type(variable.ty.name(), at);
         }
         checker.selections(root, &operation.selections);
     }
     for fragment in &document.fragments {
-        let ty = checker.condition(&fragment.on, Some(&fragment.name), fragment.at);
+        let at = document.token_at(fragment.at, 3);
+        let ty = checker.condition(&fragment.on, Some(&fragment.name), at);
         checker.selections(ty, &fragment.selections);
     }
 }
@@ -43,23 +45,25 @@ impl Checker<'_> {
     }
 
     fn selections(&mut self, parent: Option<&'static Type>, selections: &[Selection]) {
+        // Below what has no fields, nothing is known.
+        let parent = parent.filter(|ty| ty.is_composite());
         for selection in selections {
             match selection {
                 Selection::Field(field) => self.field(parent, field),
                 Selection::Inline { on, directives, selections, at } => {
                     self.directives(directives, "INLINE_FRAGMENT");
                     let ty = match on {
-                        Some(on) => self.condition(on, None, *at),
+                        Some(on) => self.condition(on, None, self.document.token_at(*at, 2)),
                         None => parent,
                     };
                     self.spreadable(parent, ty, None, *at);
                     self.selections(ty, selections);
                 }
-                Selection::Spread { name, directives, at } => {
+                Selection::Spread { name, directives, at, name_at } => {
                     self.directives(directives, "FRAGMENT_SPREAD");
                     match find(self.document, name) {
                         Some(fragment) => self.spreadable(parent, SCHEMA.get(&fragment.on), Some(name), *at),
-                        None => self.fail(format!("Unknown fragment \"{name}\"."), *at),
+                        None => self.fail(format!("Unknown fragment \"{name}\"."), *name_at),
                     }
                 }
             }
@@ -82,13 +86,13 @@ impl Checker<'_> {
             });
             let composite = ty.is_some_and(Type::is_composite);
             let wrong = match (composite, field.selections.is_empty()) {
-                (true, true) => "must have a sub selection",
-                (false, false) => "must not have a sub selection",
-                _ => "",
+                (true, true) => Some(("must have a sub selection", field.at)),
+                (false, false) => Some(("must not have a sub selection", field.selections_at)),
+                _ => None,
             };
-            if !wrong.is_empty() {
+            if let Some((wrong, at)) = wrong {
                 let text = format!("Field \"{}\" of type \"{}\" {wrong}.", field.name, known.input.ty);
-                self.fail(text, field.at);
+                self.fail(text, at);
             }
         }
         self.selections(ty, &field.selections);
@@ -117,9 +121,12 @@ impl Checker<'_> {
         owner: impl Fn(&'static str) -> Owner<'b>,
     ) {
         for (index, (name, literal)) in given.iter().enumerate() {
-            let (place, value_place) = self.document.argument_at(at, name);
-            if given[..index].iter().any(|(other, _)| other == name) {
-                self.fail(format!("There can be only one argument named \"{name}\"."), place);
+            let earlier = given[..index].iter().filter(|(other, _)| other == name).count();
+            let (place, value_place) = self.document.argument_at(at, name, earlier);
+            if earlier > 0 {
+                let first = self.document.argument_at(at, name, 0).0;
+                let text = format!("There can be only one argument named \"{name}\".");
+                self.errors.push(GraphqlError::new(text, [first, place]));
             }
             let Some(input) = declared.iter().find(|input| input.name == name) else {
                 let hint = did_you_mean(name, declared.iter().map(|input| input.name));
@@ -170,9 +177,6 @@ impl Checker<'_> {
         at: At,
     ) {
         let (Some(parent), Some(ty)) = (parent, ty) else { return };
-        if !parent.is_composite() || !ty.is_composite() {
-            return;
-        }
         if !SCHEMA.possible(parent.name).any(|object| SCHEMA.is_a(object.name, ty.name)) {
             let name = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
             let text = format!(

@@ -61,34 +61,37 @@ pub(super) fn check(document: &Document) -> Vec<GraphqlError> {
 fn check_names(document: &Document, errors: &mut Vec<GraphqlError>) {
     let mut seen: Vec<(&str, At)> = Vec::new();
     for operation in &document.operations {
-        match &operation.name {
-            Some(name) => match seen.iter().find(|(known, _)| known == name) {
-                Some((_, first)) => {
-                    let text = format!("There can only be one operation named \"{name}\".");
-                    errors.push(GraphqlError::new(text, [*first, operation.at]));
-                }
-                None => seen.push((name, operation.at)),
-            },
-            None if document.operations.len() > 1 => {
-                let text = "This anonymous operation must be the only defined operation.";
-                errors.push(GraphqlError::new(text, [operation.at]));
+        // Those without a name have one name, too.
+        let (name, at) = match &operation.name {
+            Some(name) => (name.as_str(), document.token_at(operation.at, 1)),
+            None => ("", operation.at),
+        };
+        match seen.iter().find(|(known, _)| *known == name) {
+            Some((_, first)) => {
+                let text = format!("There can only be one operation named \"{name}\".");
+                errors.push(GraphqlError::new(text, [*first, at]));
             }
-            None => {}
+            None => seen.push((name, at)),
+        }
+        if name.is_empty() && document.operations.len() > 1 {
+            let text = "This anonymous operation must be the only defined operation.";
+            errors.push(GraphqlError::new(text, [at]));
         }
     }
     let mut seen: Vec<(&str, At)> = Vec::new();
     for fragment in &document.fragments {
+        let at = document.token_at(fragment.at, 1);
         match seen.iter().find(|(known, _)| *known == fragment.name) {
             Some((_, first)) => {
                 let text = format!("There can only be one fragment named \"{}\".", fragment.name);
-                errors.push(GraphqlError::new(text, [*first, fragment.at]));
+                errors.push(GraphqlError::new(text, [*first, at]));
             }
-            None => seen.push((&fragment.name, fragment.at)),
+            None => seen.push((&fragment.name, at)),
         }
     }
 }
 
-/// Fragments must be used, and not within themselves.
+/// Fragments must be used.
 fn check_fragments(document: &Document, errors: &mut Vec<GraphqlError>) {
     let mut used = BTreeSet::new();
     for operation in &document.operations {
@@ -98,12 +101,16 @@ fn check_fragments(document: &Document, errors: &mut Vec<GraphqlError>) {
         let text = format!("Fragment \"{}\" is never used.", fragment.name);
         errors.push(GraphqlError::new(text, [fragment.at]));
     }
-    let mut done = BTreeSet::new();
-    for fragment in &document.fragments {
-        let mut trail = vec![(fragment.name.as_str(), fragment.at)];
-        cycles(document, &fragment.selections, &mut trail, &mut done, errors);
-        done.insert(fragment.name.as_str());
-    }
+}
+
+/// Whether a fragment leads to itself. The validation of a real backend does not come back from that: it uses up its
+/// stack, and the process ends.
+pub(super) fn is_endless(document: &Document) -> bool {
+    document.fragments.iter().any(|fragment| {
+        let mut used = BTreeSet::new();
+        reach(document, &fragment.selections, &mut used);
+        used.contains(fragment.name.as_str())
+    })
 }
 
 /// The fragments that selections lead to.
@@ -117,39 +124,6 @@ fn reach<'a>(document: &'a Document, selections: &'a [Selection], used: &mut BTr
                     && let Some(fragment) = find(document, name)
                 {
                     reach(document, &fragment.selections, used);
-                }
-            }
-        }
-    }
-}
-
-fn cycles<'a>(
-    document: &'a Document,
-    selections: &'a [Selection],
-    trail: &mut Vec<(&'a str, At)>,
-    done: &mut BTreeSet<&'a str>,
-    errors: &mut Vec<GraphqlError>,
-) {
-    for selection in selections {
-        match selection {
-            Selection::Field(field) => cycles(document, &field.selections, trail, done, errors),
-            Selection::Inline { selections, .. } => cycles(document, selections, trail, done, errors),
-            Selection::Spread { name, at, .. } => {
-                if let Some(start) = trail.iter().position(|(known, _)| known == name) {
-                    if done.insert(name) {
-                        let via: Vec<&str> = trail[start + 1..].iter().map(|(name, _)| *name).collect();
-                        let via =
-                            if via.is_empty() { String::new() } else { format!(" via {}", via.join(", ")) };
-                        let text = format!("Cannot spread fragment \"{name}\" within itself{via}.");
-                        let places = trail[start + 1..].iter().map(|(_, at)| *at).chain([*at]);
-                        errors.push(GraphqlError::new(text, places));
-                    }
-                } else if let Some(fragment) = find(document, name).filter(|_| !done.contains(name.as_str()))
-                {
-                    trail.push((name, *at));
-                    cycles(document, &fragment.selections, trail, done, errors);
-                    trail.pop();
-                    done.insert(name);
                 }
             }
         }

@@ -17,6 +17,14 @@ type Selected<'a> = (Option<&'static Type>, &'a Field);
 /// The fields of one level, by response key.
 type Level<'a> = BTreeMap<&'a str, Vec<Selected<'a>>>;
 
+/// Two fields that conflict: their key, why, and where each is with the fields below that lead there.
+struct Conflict<'a> {
+    key: &'a str,
+    reason: String,
+    first: Vec<At>,
+    second: Vec<At>,
+}
+
 /// Reports the first conflict of each operation. How much is compared is bounded: a document that is more entangled
 /// than that passes.
 pub(super) fn check(document: &Document, errors: &mut Vec<GraphqlError>) {
@@ -25,14 +33,12 @@ pub(super) fn check(document: &Document, errors: &mut Vec<GraphqlError>) {
             Action::Mutation => SCHEMA.get("Mutation"),
             _ => SCHEMA.get("Query"),
         };
-        let mut level = Level::new();
-        gather(document, root, &operation.selections, &mut level, &mut BTreeSet::new());
-        let mut budget = LARGEST_WORK;
-        if let Some((key, reason, places)) = conflict(document, &level, &mut budget) {
+        let mut finder = Finder { document, budget: LARGEST_WORK };
+        if let Some(Conflict { key, reason, first, second }) = finder.within(root, &operation.selections) {
             let text = format!(
                 "Fields \"{key}\" conflict because {reason}. Use different aliases on the fields to fetch both if this was intentional."
             );
-            errors.push(GraphqlError::new(text, places));
+            errors.push(GraphqlError::new(text, first.into_iter().chain(second)));
         }
     }
 }
@@ -63,32 +69,68 @@ fn gather<'a>(
     }
 }
 
-/// The first key whose fields conflict: why, and where they are.
-fn conflict<'a>(
+struct Finder<'a> {
     document: &'a Document,
-    level: &Level<'a>,
-    budget: &mut usize,
-) -> Option<(&'a str, String, Vec<At>)> {
-    for (key, fields) in level {
-        let (first, rest) = fields.split_first()?;
-        for other in rest {
-            *budget = budget.checked_sub(1)?;
-            if let Some(reason) = difference(first, other) {
-                return Some((key, reason, vec![first.1.at, other.1.at]));
+    budget: usize,
+}
+
+// === impl Finder ===
+
+impl<'a> Finder<'a> {
+    fn level(&self, parent: Option<&'static Type>, selections: &'a [Selection]) -> Level<'a> {
+        let mut level = Level::new();
+        gather(self.document, parent, selections, &mut level, &mut BTreeSet::new());
+        level
+    }
+
+    /// A conflict among the fields of one selection, or within one of them.
+    fn within(&mut self, parent: Option<&'static Type>, selections: &'a [Selection]) -> Option<Conflict<'a>> {
+        let level = self.level(parent, selections);
+        for (key, fields) in &level {
+            for (index, first) in fields.iter().enumerate() {
+                for second in &fields[index + 1..] {
+                    if let Some(conflict) = self.between(key, *first, *second) {
+                        return Some(conflict);
+                    }
+                }
             }
         }
-        let mut below = Level::new();
-        for (parent, field) in fields {
-            *budget = budget.checked_sub(1 + field.selections.len())?;
-            let ty = parent.and_then(|ty| ty.field(&field.name)).and_then(|f| type_of(&f.input.ty));
-            gather(document, ty, &field.selections, &mut below, &mut BTreeSet::new());
-        }
-        if let Some((inner, reason, mut places)) = conflict(document, &below, budget) {
-            places.splice(0..0, [first.1.at]);
-            return Some((key, format!("subfields \"{inner}\" conflict because {reason}"), places));
-        }
+        level.values().flatten().find_map(|selected| {
+            self.budget = self.budget.checked_sub(1)?;
+            self.within(below(selected), &selected.1.selections)
+        })
     }
-    None
+
+    /// A conflict of two fields with one key, or of two below them.
+    fn between(&mut self, key: &'a str, a: Selected<'a>, b: Selected<'a>) -> Option<Conflict<'a>> {
+        self.budget = self.budget.checked_sub(1)?;
+        if let Some(reason) = difference(&a, &b) {
+            return Some(Conflict { key, reason, first: vec![a.1.at], second: vec![b.1.at] });
+        }
+        let level = self.level(below(&a), &a.1.selections);
+        let other = self.level(below(&b), &b.1.selections);
+        for (inner, fields) in &level {
+            for first in fields {
+                for second in other.get(inner).into_iter().flatten() {
+                    if let Some(conflict) = self.between(inner, *first, *second) {
+                        let Conflict { key: inner, reason, first, second } = conflict;
+                        return Some(Conflict {
+                            key,
+                            reason: format!("subfields \"{inner}\" conflict because {reason}"),
+                            first: [vec![a.1.at], first].concat(),
+                            second: [vec![b.1.at], second].concat(),
+                        });
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The type that the selections of a field are made on.
+fn below((parent, field): &Selected<'_>) -> Option<&'static Type> {
+    parent.and_then(|ty| ty.field(&field.name)).and_then(|field| type_of(&field.input.ty))
 }
 
 /// Why two fields cannot both be the value of a key.

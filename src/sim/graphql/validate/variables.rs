@@ -29,36 +29,36 @@ pub(super) fn check(document: &Document, errors: &mut Vec<GraphqlError>) {
             _ => SCHEMA.get("Query"),
         };
         finder.selections(root, &operation.selections);
-        check_definitions(operation, errors);
+        check_definitions(document, operation, errors);
         check_uses(operation, &finder.uses, errors);
     }
 }
 
-fn check_definitions(operation: &Operation, errors: &mut Vec<GraphqlError>) {
+fn check_definitions(document: &Document, operation: &Operation, errors: &mut Vec<GraphqlError>) {
     for (index, variable) in operation.variables.iter().enumerate() {
         let Variable { name, ty, default, at } = variable;
-        let mut fail = |text: String| errors.push(GraphqlError::new(text, [*at]));
-        if operation.variables[..index].iter().any(|other| other.name == *name) {
-            fail(format!("There can only be one variable named \"{name}\"."));
+        let (type_at, default_at) = document.variable_parts_at(*at);
+        if let Some(first) = operation.variables[..index].iter().find(|other| other.name == *name) {
+            let text = format!("There can only be one variable named \"{name}\".");
+            let places = [first.at, *at].map(|at| document.token_at(at, 1));
+            errors.push(GraphqlError::new(text, places));
         }
-        match SCHEMA.get(ty.name()) {
-            Some(known) if !known.is_input() => {
-                fail(format!("Variable \"${name}\" cannot be non-input type \"{ty}\"."));
-            }
-            _ => {}
+        if SCHEMA.get(ty.name()).is_some_and(|known| !known.is_input()) {
+            let text = format!("Variable \"${name}\" cannot be non-input type \"{ty}\".");
+            errors.push(GraphqlError::new(text, [type_at]));
         }
         let Some(default) = default else { continue };
         if let Ref::NonNull(inner) = ty {
-            fail(format!(
+            let text = format!(
                 "Variable \"${name}\" of type \"{ty}\" is required and will not use the default value. Perhaps you meant to use type \"{inner}\"."
-            ));
+            );
+            errors.push(GraphqlError::new(text, [default_at]));
         }
         let problems = problems_of_literal(default, ty);
         if !problems.is_empty() {
             let problems = problems.join("\n");
-            fail(format!(
-                "Variable \"${name}\" of type \"{ty}\" has invalid default value: {default}.\n{problems}"
-            ));
+            let text = format!("Variable \"${name}\" has invalid default value: {default}.\n{problems}");
+            errors.push(GraphqlError::new(text, [default_at]));
         }
     }
 }
