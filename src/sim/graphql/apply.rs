@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     inputs::Values,
-    mutations::{code_of, standard_error},
+    mutations::{check_silence, code_of, standard_error},
     out::{Node, Out},
     records,
     session::{Refusal, Session},
@@ -12,7 +12,7 @@ use super::{
 use crate::sim::{
     entities, generic,
     json::{self as go, Object, Reader, text},
-    kinds,
+    kinds, namespaces, silenced,
 };
 
 /// What a failed attempt puts into the payload's errors: code and message.
@@ -40,28 +40,40 @@ fn refused(refusal: Refusal) -> (&'static str, String) {
 fn put(s: &mut Session<'_>, raw: &str, upsert: bool) -> Attempt {
     let wrapped = go::parse(raw.as_bytes(), Reader::Stream).map_err(internal)?;
     let (record, mut object) = read(&wrapped).map_err(internal)?;
-    let name = text(&object, &["metadata", "name"]).to_owned();
-    let namespace = text(&object, &["metadata", "namespace"]).to_owned();
+    let node = Node::new(record.ty, object.clone());
+    let (name, namespace) = (node.name(), node.namespace());
     let verb = if upsert { "update" } else { "create" };
-    s.authorize(verb, record.rbac, &namespace, &name).map_err(refused)?;
-    validate(record, &mut object).map_err(|e| internal(format!("resource is invalid: {e}")))?;
+    s.authorize(verb, record.rbac, namespace, name).map_err(refused)?;
+    validate(record, &mut object).map_err(internal)?;
     if !namespace.is_empty() {
-        s.context.require_namespace(&namespace).map_err(|failure| refused(failure.into()))?;
+        s.context.require_namespace(namespace).map_err(|failure| refused(failure.into()))?;
     }
-    let key = generic::key(record.store, Some(&namespace), &name);
+    let key = generic::key(record.store, Some(namespace), name);
     if !upsert && s.store().contains(&key) {
-        return Err(("ERR_ALREADY_EXISTS", format!("could not create the key {key}")));
+        let shown = if record.ty == "Entity" { key.replace("entity_configs", "entities") } else { key };
+        return Err(("ERR_ALREADY_EXISTS", format!("could not create the key {shown}")));
     }
-    go::set_meta(&mut object, "created_by", &s.user_name());
-    s.store_mut().put(&key, object.clone());
-    Ok(Node::new(record.ty, object))
+    let user = s.user_name();
+    go::set_meta(&mut object, "created_by", &user);
+    match record.ty {
+        "Namespace" => namespaces::create(s.store_mut(), name, &user),
+        "Silenced" => {
+            let now = s.now();
+            silenced::complete(&mut object, &user, now).map_err(|failure| refused(failure.into()))?;
+            s.store_mut().put(&key, object);
+        }
+        _ => s.store_mut().put(&key, object),
+    }
+    Ok(node)
 }
 
 /// The kind and the object of a wrapped document.
 fn read(wrapped: &Value) -> Result<(&'static records::Record, Object), String> {
     let Value::Object(document) = wrapped else {
         let word = go::type_word(wrapped);
-        return Err(format!("json: cannot unmarshal {word} into Go value of type types.rawWrapper"));
+        return Err(format!(
+            "error parsing data as wrapped-json: json: cannot unmarshal {word} into Go value of type types.rawWrapper"
+        ));
     };
     let version = Some(text(document, &["api_version"])).filter(|v| !v.is_empty()).unwrap_or("core/v2");
     if !matches!(version, "core/v2" | "core/v3") {
@@ -69,18 +81,22 @@ fn read(wrapped: &Value) -> Result<(&'static records::Record, Object), String> {
     }
     let record = records::by_api(version, text(document, &["type"]));
     let record = record.ok_or("error parsing spec: api not found")?;
-    let failed = |e: String| format!("error parsing spec: {e}");
-    let mut object = record.shape().decode(document.get("spec").unwrap_or(&Value::Null)).map_err(failed)?;
-    let given = document.get("metadata").unwrap_or(&Value::Null);
-    let metadata = kinds::META.decode(given).map_err(failed)?;
-    object.insert("metadata".into(), metadata.into());
+    let spec = document.get("spec").ok_or("no spec provided")?;
+    let mut object = record.shape().decode(spec)?;
+    if object.contains_key("metadata") {
+        let given = document.get("metadata").unwrap_or(&Value::Null);
+        object.insert("metadata".into(), kinds::META.decode(given)?.into());
+    }
     Ok((record, object))
 }
 
 fn validate(record: &records::Record, object: &mut Object) -> Result<(), String> {
     match kinds::by_route(record.rbac) {
         Some(kind) => (kind.validate)(object),
-        None if record.ty == "Entity" => entities::validate(object),
+        None if matches!(record.ty, "Entity" | "CoreV3EntityConfig") => entities::validate(object),
+        None if record.ty == "Silenced" => check_silence(object),
+        None if record.ty == "Namespace" => kinds::name(text(object, &["name"])),
+        None if record.ty == "User" => kinds::username(text(object, &["username"])),
         None => Err(format!("putting a wrapped {} is not imitated", record.api.1)),
     }
 }

@@ -115,9 +115,9 @@ impl Execution<'_, '_> {
         place: &Place<'_>,
     ) -> Result<Value, Nulled> {
         match (ty, out) {
-            (_, Out::Flawed(out, message)) => {
+            (_, Out::Flawed(value, message)) => {
                 self.fail(message, place);
-                self.complete_nullable(*out, ty, required, place)
+                Ok(value)
             }
             (Ref::List(inner), Out::List(items)) => self.list(items, inner, place),
             (Ref::List(inner), Out::Value(Value::Array(items))) => {

@@ -98,22 +98,27 @@ fn store_check(s: &mut Session<'_>, mut check: Object, ty: &'static str, input: 
 
 /// Copies what a check's inputs name; Sensu has no field for `assets`.
 fn copy_properties(check: &mut Object, input: &Object) -> Result<(), String> {
-    const PROPERTIES: [(&str, &str); 7] = [
-        ("command", "command"),
-        ("interval", "interval"),
-        ("lowFlapThreshold", "low_flap_threshold"),
-        ("highFlapThreshold", "high_flap_threshold"),
-        ("subscriptions", "subscriptions"),
-        ("handlers", "handlers"),
-        ("publish", "publish"),
+    const PROPERTIES: [(&str, &str, &str); 7] = [
+        ("command", "command", "Command"),
+        ("interval", "interval", "Interval"),
+        ("lowFlapThreshold", "low_flap_threshold", "LowFlapThreshold"),
+        ("highFlapThreshold", "high_flap_threshold", "HighFlapThreshold"),
+        ("subscriptions", "subscriptions", "Subscriptions"),
+        ("handlers", "handlers", "Handlers"),
+        ("publish", "publish", "Publish"),
     ];
     let Some(given) = input.get("props").and_then(Value::as_object) else { return Ok(()) };
-    for (name, field) in PROPERTIES {
+    for (name, field, go_name) in PROPERTIES {
         let Some(value) = given.get(name) else { continue };
         if value.as_i64().is_some_and(|number| number < 0) {
-            return Err(format!("1 error(s) decoding:\n\n* cannot parse '{name}', {value} overflows uint"));
+            return Err(format!(
+                "1 error(s) decoding:\n\n* cannot parse '{go_name}', {value} overflows uint"
+            ));
         }
-        check.insert(field.to_owned(), value.clone());
+        // An empty list changes nothing.
+        if value.as_array().is_none_or(|items| !items.is_empty()) {
+            check.insert(field.to_owned(), value.clone());
+        }
     }
     Ok(())
 }
@@ -124,8 +129,12 @@ fn execute_check(s: &mut Session<'_>, input: &Object) -> Resolved {
     let asked = s.authorize("create", "checks", &id.namespace, &id.name);
     let found = asked.and_then(|()| {
         let key = generic::key("checks", Some(&id.namespace), &id.name);
-        let missing = || Refusal::Other("error: code = 2 desc = not found".into());
-        s.store().object(&key).map(drop).ok_or_else(missing)
+        let problem = match s.store().contains(&key) {
+            _ if id.name.is_empty() => "code = 0 desc = resource is invalid: must specify name",
+            false => "code = 2 desc = not found",
+            true => return Ok(()),
+        };
+        Err(Refusal::Other(format!("error: {problem}")))
     });
     let errors = found.err().map(|refusal| {
         let code = code_of(&refusal);
@@ -198,7 +207,7 @@ fn delete(s: &mut Session<'_>, input: &Object, record: &'static Record) -> Resol
         return Err(format!("given ID must be {article}"));
     }
     s.authorize("delete", record.rbac, &id.namespace, &id.name).map_err(Refusal::text)?;
-    if id.name.is_empty() {
+    if id.name.is_empty() && matches!(record.ty, "CheckConfig" | "Entity") {
         return Err("resource is invalid: must specify name".into());
     }
     let key = generic::key(record.store, Some(&id.namespace), &id.name);
@@ -221,17 +230,15 @@ fn create_silence(s: &mut Session<'_>, input: &Object) -> Resolved {
     let mut silence = read_silence(input, s.now());
     check_silence(&silence).map_err(failed)?;
     let until = go::int(&silence, "expire_at");
-    let problem = silenced::complete(&mut silence, &s.user_name(), s.now()).err();
+    // What it gets without an end; one that is set comes afterwards.
+    silenced::complete(&mut silence, &s.user_name(), s.now())
+        .map_err(|failure| Refusal::from(failure).text())?;
     let name = text(&silence, &["metadata", "name"]).to_owned();
     s.authorize("update", "silenced", &namespace, &name).map_err(Refusal::text)?;
-    if let Some(failure) = problem {
-        return Err(failed(Refusal::from(failure).text()));
+    if until - s.now() > silenced::LONGEST_SECONDS {
+        return Err(failed(silenced::TOO_LONG.into()));
     }
     if until > 0 {
-        // As long as the longest is the default, it is what an unlimited one has just been given.
-        if until - s.now() > silenced::LONGEST_SECONDS {
-            return Err(failed(silenced::TOO_LONG.into()));
-        }
         silence.insert("expire_at".into(), until.into());
     }
     let known = s.context.require_namespace(&namespace);
@@ -241,7 +248,8 @@ fn create_silence(s: &mut Session<'_>, input: &Object) -> Resolved {
     Ok(payload("CreateSilencePayload", input, "silence", Out::Node(Node::new("Silenced", silence))))
 }
 
-/// The silence that an input describes; times that are over do not count.
+/// The silence that an input describes; times that are over do not count. Sensu takes the seconds of `expire` for a
+/// time, which has long been over.
 fn read_silence(input: &Object, now: i64) -> Object {
     let mut silence = kinds::SILENCED.zero();
     go::set_meta(&mut silence, "namespace", text(input, &["namespace"]));
@@ -250,18 +258,20 @@ fn read_silence(input: &Object, now: i64) -> Object {
     }
     let Some(given) = input.get("props").and_then(Value::as_object) else { return silence };
     let time = |key: &str| dates::parse(text(given, &[key])).filter(|time| *time > now).unwrap_or_default();
-    let until = time("expireAt");
-    let expire = if until > 0 { 0 } else { go::int(given, "expire").max(0) };
+    let until = match time("expireAt") {
+        0 => go::int(given, "expire").max(0),
+        until => until,
+    };
     let on_resolve = given.get("expireOnResolve").cloned().unwrap_or_default();
     silence.insert("reason".into(), text(given, &["reason"]).into());
     silence.insert("begin".into(), time("begin").into());
-    silence.insert("expire".into(), expire.into());
     silence.insert("expire_at".into(), until.into());
     silence.insert("expire_on_resolve".into(), on_resolve);
     silence
 }
 
-fn check_silence(silence: &Object) -> Result<(), String> {
+/// Sensu's rules for a silence.
+pub(super) fn check_silence(silence: &Object) -> Result<(), String> {
     let (subscription, check) = (text(silence, &["subscription"]), text(silence, &["check"]));
     if matches!((subscription, check), ("", "") | ("*", "*")) {
         return Err("must provide check or subscription".into());

@@ -13,8 +13,8 @@ pub(super) enum Out {
     Value(Value),
     Node(Node),
     List(Vec<Out>),
-    /// A value that comes with an error; only where null is allowed.
-    Flawed(Box<Out>, String),
+    /// A value that comes with an error; it is answered as it is, whatever was selected.
+    Flawed(Value, String),
 }
 
 /// An object with its type.

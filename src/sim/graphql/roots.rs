@@ -24,7 +24,7 @@ pub(super) const FIELDS: &[Row] = &[
     ("Query", "check", |session, _, args| fetch(session, &records::CHECKS, args)),
     ("Query", "eventFilter", |session, _, args| fetch(session, &records::FILTERS, args)),
     ("Query", "handler", |session, _, args| fetch(session, &records::HANDLERS, args)),
-    ("Query", "suggest", |session, _, args| Ok(suggest::suggest(session, args))),
+    ("Query", "suggest", |session, _, args| suggest::suggest(session, args)),
     ("Query", "node", |session, _, args| session.node(text(args, &["id"])).map(Out::from)),
     ("Query", "wrappedNode", |session, _, args| {
         let node = session.node(text(args, &["id"]))?;

@@ -32,16 +32,22 @@ const SOURCES: &[(&str, &Record, &[&str])] = &[
 ];
 
 /// `Query.suggest`: an error comes with an empty list.
-pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Out {
-    let (found, error) = match find(session, args) {
+pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, String> {
+    let limit = number(args, "limit");
+    let limit =
+        usize::try_from(limit).map_err(|_| format!("runtime error: slice bounds out of range [:{limit}]"))?;
+    let (found, error) = match find(session, args, limit) {
         Ok(found) => (found, None),
         Err(text) => (Vec::new(), Some(text)),
     };
-    let out = Out::Value(json!({"values": found}));
-    error.map_or(out.clone(), |text| Out::Flawed(Box::new(out), text))
+    let value = json!({"values": found});
+    Ok(match error {
+        Some(text) => Out::Flawed(value, text),
+        None => Out::Value(value),
+    })
 }
 
-fn find(session: &mut Session<'_>, args: &Values) -> Result<Vec<String>, String> {
+fn find(session: &mut Session<'_>, args: &Values, limit: usize) -> Result<Vec<String>, String> {
     let reference = text(args, &["ref"]);
     let mut parts = reference.splitn(4, '/');
     let (Some(group), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
@@ -78,7 +84,7 @@ fn find(session: &mut Session<'_>, args: &Values) -> Result<Vec<String>, String>
         "ALPHA_ASC" => found.reverse(),
         _ => {}
     }
-    found.truncate(usize::try_from(number(args, "limit")).unwrap_or_default());
+    found.truncate(limit);
     Ok(found.into_iter().map(|(value, _)| value).collect())
 }
 

@@ -387,12 +387,12 @@ fn problem_at(text: &str, at: At, message: &str) -> (At, String) {
         before.push((start, token));
         from = start + token.len();
     }
-    let last = |count: usize| before.len().checked_sub(count).map_or("", |index| before[index].1);
+    let previous = |count: usize| before.len().checked_sub(count).map_or("", |index| before[index].1);
     let count = |sign: &str| before.iter().filter(|(_, token)| *token == sign).count();
     let in_parentheses = count("(") > count(")");
     let token = found.map_or_else(|| "EOF".to_owned(), describe);
     let expected = message.lines().find_map(|line| line.strip_prefix("Expected ")).unwrap_or_default();
-    let problem = match (found, last(1)) {
+    let problem = match (found, previous(1)) {
         (Some(string), _) if string.starts_with('"') && !string[1..].ends_with('"') => {
             let end = text[offset..].find('\n').map_or(text.len(), |length| offset + length);
             return (position_of(text, end), "Unterminated string.".into());
@@ -407,7 +407,7 @@ fn problem_at(text: &str, at: At, message: &str) -> (At, String) {
         }
         (_, "..." | "query" | "mutation" | "subscription") => format!("Expected {{, found {token}"),
         (_, ":" | "=" | "[") if in_parentheses => format!("Unexpected {token}"),
-        (Some("("), _) if last(2) == "..." => format!("Expected Name, found {token}"),
+        (Some("("), _) if previous(2) == "..." => format!("Expected Name, found {token}"),
         _ => match expected {
             "" => format!("Unexpected {token}"),
             "on" => format!("Expected \"on\", found {token}"),

@@ -147,14 +147,14 @@ fn is_in_form(answer: &Value) -> Result<(), TestCaseError> {
             };
         }
         // Suggestions come with an error as an empty list.
-        let is_flawed = at.get("__typename") == Some(&json!("SuggestionResultSet")) || *at == json!(0);
+        let is_flawed = *at == json!({"values": []}) || *at == json!(0);
         prop_assert!(at.is_null() || is_flawed, "{error} {answer}");
     }
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn a_query_drawn_from_the_schema_is_answered(rolls in prop::collection::vec(any::<u8>(), 0..120)) {

@@ -277,7 +277,7 @@ fn a_silence_is_made_seen_and_cleared() {
         |input: Value| data(&sensu, create, &json!({"input": input}))["createSilence"]["silence"].take();
     let silence = make(json!({
         "namespace": "default", "check": "cpu", "subscription": "*",
-        "props": {"expireOnResolve": false, "expire": 3600, "reason": "work"},
+        "props": {"expireOnResolve": false, "reason": "work"},
     }));
     assert_eq!(
         (&silence["id"], &silence["reason"]),
