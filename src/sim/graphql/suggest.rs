@@ -33,13 +33,17 @@ const SOURCES: &[(&str, &Record, &[&str])] = &[
 
 /// `Query.suggest`: an error comes with an empty list.
 pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, String> {
-    let limit = number(args, "limit");
-    let limit =
-        usize::try_from(limit).map_err(|_| format!("runtime error: slice bounds out of range [:{limit}]"))?;
-    let (found, error) = match find(session, args, limit) {
+    let (mut found, error) = match find(session, args) {
         Ok(found) => (found, None),
         Err(text) => (Vec::new(), Some(text)),
     };
+    if error.is_none() {
+        let limit = number(args, "limit");
+        found.truncate(
+            usize::try_from(limit)
+                .map_err(|_| format!("runtime error: slice bounds out of range [:{limit}]"))?,
+        );
+    }
     let value = json!({"values": found});
     Ok(match error {
         Some(text) => Out::Flawed(value, text),
@@ -47,7 +51,7 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
     })
 }
 
-fn find(session: &mut Session<'_>, args: &Values, limit: usize) -> Result<Vec<String>, String> {
+fn find(session: &mut Session<'_>, args: &Values) -> Result<Vec<String>, String> {
     let reference = text(args, &["ref"]);
     let mut parts = reference.splitn(4, '/');
     let (Some(group), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
@@ -84,7 +88,6 @@ fn find(session: &mut Session<'_>, args: &Values, limit: usize) -> Result<Vec<St
         "ALPHA_ASC" => found.reverse(),
         _ => {}
     }
-    found.truncate(limit);
     Ok(found.into_iter().map(|(value, _)| value).collect())
 }
 

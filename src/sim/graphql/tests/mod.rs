@@ -288,3 +288,52 @@ fn a_viewer_sees_everything_and_changes_nothing() {
     }
     assert_eq!(seen["data"], ask(&sensu, query, &json!({}))["data"]);
 }
+
+#[test]
+fn objects_are_put_as_in_files_for_sensuctl() {
+    let sensu = demo();
+    let query = "mutation P($raw:String!,$upsert:Boolean){putWrapped(raw:$raw,upsert:$upsert){node{__typename id} errors{code ...on StandardError{message}}}}";
+    let put = |raw: &Value, upsert: bool| {
+        data(&sensu, query, &json!({"raw": raw.to_string(), "upsert": upsert}))["putWrapped"].take()
+    };
+    let meta = json!({"name": "x", "namespace": "default"});
+    for (kind, spec, ty, id) in [
+        ("Handler", json!({"type": "pipe", "command": "true"}), "Handler", "srn:handlers:default:x"),
+        ("Entity", json!({"entity_class": "proxy"}), "Entity", "srn:entities:default:x"),
+        ("Namespace", json!({"name": "x"}), "Namespace", "srn:namespaces:x"),
+        ("Silenced", json!({"subscription": "x"}), "Silenced", "srn:silences:default:x"),
+    ] {
+        let raw = json!({"type": kind, "api_version": "core/v2", "metadata": meta, "spec": spec});
+        assert_eq!(put(&raw, false), json!({"errors": [], "node": {"__typename": ty, "id": id}}));
+    }
+    let handler = json!({"type": "Handler", "metadata": meta, "spec": {"type": "pipe", "command": "true"}});
+    assert_eq!(put(&handler, true)["errors"], json!([]));
+    let error = json!({"code": "ERR_ALREADY_EXISTS", "message": "could not create the key /sensu.io/handlers/default/x"});
+    assert_eq!(put(&handler, false)["errors"], json!([error]));
+    let bad = json!({"type": "Handler", "metadata": meta, "spec": {"type": "odd"}});
+    assert_eq!(put(&bad, true)["errors"][0]["message"], "unknown handler type: odd");
+    let none = json!({"type": "Handler", "metadata": meta});
+    assert_eq!(put(&none, true)["errors"][0]["message"], "no spec provided");
+}
+
+#[test]
+fn what_a_list_or_a_limit_cannot_be_is_refused_or_ignored() {
+    let sensu = demo();
+    let suggest = |limit: i64, reference: &str| {
+        let query = format!(
+            "{{suggest(ref:\"{reference}\",namespace:\"default\",limit:{limit}){{__typename values}}}}"
+        );
+        ask(&sensu, &query, &json!({}))
+    };
+    let negative = suggest(-1, "core/v2/entity/metadata/name");
+    assert_eq!(
+        (messages(&negative)[0], &negative["data"]["suggest"]),
+        ("runtime error: slice bounds out of range [:-1]", &Value::Null)
+    );
+    // Next to an error, the value is not what was selected.
+    assert_eq!(suggest(-1, "core/v2/nope/x")["data"], json!({"suggest": {"values": []}}));
+    let query = "mutation U($input:UpdateCheckInput!){updateCheck(input:$input){check{subscriptions handlers{name}}}}";
+    let input = json!({"input": {"id": "srn:checks:default:cpu", "props": {"subscriptions": [], "handlers": ["archive"]}}});
+    let check = data(&sensu, query, &input)["updateCheck"]["check"].take();
+    assert_eq!(check, json!({"handlers": [{"name": "archive"}], "subscriptions": ["linux"]}));
+}
