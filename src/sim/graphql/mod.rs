@@ -13,6 +13,7 @@ mod introspect;
 mod lists;
 mod mutations;
 mod out;
+mod problems;
 mod records;
 mod related;
 mod resolve;

@@ -82,52 +82,48 @@ fn the_events_page_sorts_and_filters() {
     assert!(nodes(&silenced, "events").iter().all(|event| event["silences"][0]["name"] == "linux:ntp"));
 }
 
+/// List, type of its order, the order, fields, a filter, and how many pass that.
+const LISTS: &[(&str, &str, &str, &str, &str, usize)] = &[
+    (
+        "entities",
+        "EntityListOrder",
+        "ID",
+        "namespace name lastSeen status entityClass deregister user sensuAgentVersion subscriptions system{os hostname platform __typename} ...Silence",
+        "class:agent",
+        3,
+    ),
+    (
+        "checks",
+        "CheckListOrder",
+        "NAME",
+        "namespace name command interval cron timeout publish subscriptions proxyEntityName ...Silence",
+        "subscription:linux",
+        4,
+    ),
+    (
+        "handlers",
+        "HandlerListOrder",
+        "NAME",
+        "namespace name type command handlers{name __typename} mutator{name __typename} socket{host port __typename}",
+        "type:set",
+        1,
+    ),
+    ("eventFilters", "EventFilterListOrder", "NAME", "namespace name action expressions", "action:allow", 2),
+    ("mutators", "MutatorListOrder", "NAME", "namespace name command type eval timeout", "", 1),
+    (
+        "silences",
+        "SilencesListOrder",
+        "ID",
+        "namespace name creator reason begin expireAt expireOnResolve subscription",
+        "subscription:linux",
+        1,
+    ),
+];
+
 #[test]
 fn the_other_lists_show_the_demo() {
     let sensu = demo();
-    for (list, order, by, fields, filter, least) in [
-        (
-            "entities",
-            "EntityListOrder",
-            "ID",
-            "namespace name lastSeen status entityClass deregister user sensuAgentVersion subscriptions system{os hostname platform __typename} ...Silence",
-            "class:agent",
-            3,
-        ),
-        (
-            "checks",
-            "CheckListOrder",
-            "NAME",
-            "namespace name command interval cron timeout publish subscriptions proxyEntityName ...Silence",
-            "subscription:linux",
-            4,
-        ),
-        (
-            "handlers",
-            "HandlerListOrder",
-            "NAME",
-            "namespace name type command handlers{name __typename} mutator{name __typename} socket{host port __typename}",
-            "type:set",
-            1,
-        ),
-        (
-            "eventFilters",
-            "EventFilterListOrder",
-            "NAME",
-            "namespace name action expressions",
-            "action:allow",
-            2,
-        ),
-        ("mutators", "MutatorListOrder", "NAME", "namespace name command type eval timeout", "", 1),
-        (
-            "silences",
-            "SilencesListOrder",
-            "ID",
-            "namespace name creator reason begin expireAt expireOnResolve subscription",
-            "subscription:linux",
-            1,
-        ),
-    ] {
+    for &(list, order, by, fields, filter, least) in LISTS {
         let more =
             if fields.contains("...Silence") { SILENCE.replace("check{id name}", "") } else { String::new() };
         let query = list_page("", list, order, fields, &more);
