@@ -50,7 +50,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("cli", &["types", "error", "wire", "telemetry", "config", "auth", "listener", "upstream", "app", "sim"]),
+    (
+        "cli",
+        &[
+            "types",
+            "error",
+            "wire",
+            "telemetry",
+            "etcd",
+            "config",
+            "auth",
+            "listener",
+            "upstream",
+            "app",
+            "sim",
+        ],
+    ),
 ];
 
 /// Longest file, in lines.

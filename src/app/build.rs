@@ -30,7 +30,7 @@ use crate::{
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, StoreError, Views},
     telemetry::LogHandle,
-    types::{ClusterHealth, Snapshot},
+    types::{Cluster, ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
 };
 
@@ -105,7 +105,7 @@ impl Server {
         if let Some((cluster, error)) = tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
-        warn_insecure(&snapshot);
+        warn_insecure(snapshot.iter());
 
         let workers = match root.listen.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -255,8 +255,9 @@ fn serve_admin(
     })
 }
 
-pub(super) fn warn_insecure(snapshot: &Snapshot) {
-    for cluster in snapshot.iter() {
+/// Says which clusters can be listened to or impersonated.
+pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+    for cluster in clusters {
         if cluster.tls.insecure_skip_tls_verify {
             tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
         }

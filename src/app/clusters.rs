@@ -18,13 +18,14 @@ pub(super) async fn publish(
 ) {
     while registered.changed().await.is_ok() {
         let snapshot = Arc::clone(&registered.borrow_and_update());
+        let before = Arc::clone(&published.borrow());
         let (configs, clusters) = (Arc::clone(&tls), Arc::clone(&snapshot));
         let read = tokio::task::spawn_blocking(move || configs.prepare(&clusters)).await;
         for (cluster, error) in read.unwrap_or_default() {
             // It stays registered: its files may be repaired, and then it works.
             tracing::error!(%cluster, %error, "a cluster cannot be reached over TLS: see its certificate files");
         }
-        warn_insecure(&snapshot);
+        warn_insecure(snapshot.iter().filter(|cluster| before.get(cluster.name.as_str()) != Some(cluster)));
         tracing::info!(clusters = snapshot.len(), "the set of clusters has changed");
         published.send_replace(Arc::clone(&snapshot));
         tls.forget_unused(&snapshot);

@@ -1,6 +1,7 @@
 //! The command line. Errors are one line that says what to do; exit codes follow sysexits.
 
 mod check;
+mod check_store;
 mod client;
 mod demo;
 mod health;

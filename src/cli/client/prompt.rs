@@ -1,10 +1,10 @@
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{Read, Write},
     path::Path,
 };
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::{CONFIG, Failure, USAGE};
 
@@ -35,12 +35,16 @@ fn ask(user: &str) -> Option<String> {
     let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
     write!(terminal, "Password of {user}: ").ok()?;
     let quiet = Quiet::new(&terminal)?;
-    let mut line = String::new();
-    let read = BufReader::new(&terminal).read_line(&mut line);
+    // A terminal gives one line at a time, and never a longer one.
+    let mut line = [0; 4096];
+    let read = (&terminal).read(&mut line);
     drop(quiet);
     let _ = writeln!(terminal);
-    read.ok()?;
-    let password = line.trim_end_matches(['\r', '\n']);
+    let line = &line[..read.ok()?];
+    if line.contains(&CTRL_C) {
+        std::process::exit(INTERRUPTED);
+    }
+    let password = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']);
     (!password.is_empty()).then(|| password.to_owned())
 }
 
@@ -50,7 +54,9 @@ impl<'a> Quiet<'a> {
     fn new(terminal: &'a fs::File) -> Option<Self> {
         let before = tcgetattr(terminal).ok()?;
         let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        // Without its signal Ctrl-C ends the line, so that the terminal is never left mute.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        quiet.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(terminal, OptionalActions::Flush, &quiet).ok()?;
         Some(Self { terminal, before })
     }
@@ -61,3 +67,7 @@ impl Drop for Quiet<'_> {
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
 }
+
+const CTRL_C: u8 = 3;
+/// What shells report of a command that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;

@@ -71,6 +71,10 @@ fn ill(status: &Value) -> Option<String> {
     if !replicators.is_empty() {
         parts.push(format!("ill replicators: {}", replicators.join(", ")));
     }
+    if let Some(store) = status.get("store") {
+        let reason = harmless(&text(store, "error")).into_owned();
+        parts.push(format!("the registry's store is {}: {reason}", harmless(&text(store, "state"))));
+    }
     if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
         parts.push("the gateway does not know everything: look at its log".to_owned());
     }
