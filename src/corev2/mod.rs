@@ -3,11 +3,14 @@
 //! A value is a bare protobuf message; one whose first byte is `{` is the same object as JSON. The name and namespace
 //! that count are those inside the value, not those of its key. An empty value is an empty object.
 
+mod keys;
 mod rbac;
+mod wire;
 
 use prost::Message;
 use serde::de::DeserializeOwned;
 
+pub use keys::{ObjectKey, Type, Unfit};
 pub use rbac::{
     ClusterRole, ClusterRoleBinding, Namespace, ObjectMeta, Role, RoleBinding, RoleRef, Rule, Subject, User,
 };
