@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("listener", &["types", "error", "wire", "telemetry"]),
     ("registry", &["types", "error", "wire", "telemetry", "etcd"]),
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
+    ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("api", &["types", "error", "wire", "telemetry", "registry"]),
     ("config", &["types"]),
     ("sim", &["types"]),
