@@ -60,11 +60,17 @@ pub struct Election {
     gateway: String,
     term: watch::Sender<Option<Term>>,
     lease: Mutex<Option<i64>>,
+    ttl: Duration,
 }
 
 // === impl Term ===
 
 impl Term {
+    /// One that never runs out.
+    pub fn forever(number: u64, holder: &str) -> Self {
+        Self { number, holder: holder.into(), until: None }
+    }
+
     /// Whether it has not run out. After a pause of the process it may have, unnoticed.
     pub fn is_current(&self) -> bool {
         let until = self.until.as_ref();
@@ -84,8 +90,7 @@ impl Alone {
     /// Leads from now on. `gateway` is its name for operators, such as the host's. Should a copy of the store be in use
     /// elsewhere, the two are told apart by it.
     pub fn new(gateway: &str) -> Arc<Self> {
-        let term = Term { number: 0, holder: gateway.into(), until: None };
-        Arc::new(Self { term: watch::Sender::new(Some(term)) })
+        Arc::new(Self { term: watch::Sender::new(Some(Term::forever(0, gateway))) })
     }
 }
 
@@ -107,9 +112,12 @@ impl Leadership for Alone {
 // === impl Election ===
 
 impl Election {
+    /// Life of a leader's lease: one that is killed or stopped is replaced after this, and a little.
+    pub const TTL: Duration = Duration::from_secs(8);
+
     /// Competes among the gateways that use this prefix of this etcd. `gateway` is its name for operators, such as the
-    /// host's.
-    pub fn new(client: Arc<Client>, prefix: &str, gateway: &str) -> Arc<Self> {
+    /// host's; `ttl` is [`TTL`](Self::TTL) but for tests.
+    pub fn new(client: Arc<Client>, prefix: &str, gateway: &str, ttl: Duration) -> Arc<Self> {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         Arc::new(Self {
             client,
@@ -118,12 +126,13 @@ impl Election {
             gateway: format!("{gateway}/{:016x}", fastrand::u64(..)),
             term: watch::Sender::new(None),
             lease: Mutex::new(None),
+            ttl,
         })
     }
 
     /// Leads once, from election to loss.
     async fn once(&self) -> Result<(), Error> {
-        let lease = self.client.lease_grant(TTL).await?;
+        let lease = self.client.lease_grant(self.ttl).await?;
         let result = self.with_lease(lease.id).await;
         self.step_down();
         // Without it, the next one need not wait for the lease's end.
@@ -133,13 +142,13 @@ impl Election {
 
     async fn with_lease(&self, lease: i64) -> Result<(), Error> {
         while !self.claim(lease).await? {
-            sleep(RENEW).await;
+            sleep(self.ttl / RENEWALS).await;
             self.client.lease_keep_alive(lease).await?;
         }
         let (number, holder) = self.count(lease).await?;
         let asked = Instant::now();
         self.client.lease_keep_alive(lease).await?;
-        let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + TTL))) };
+        let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
         self.term.send_replace(Some(term.clone()));
         tracing::info!(term = term.number, "this gateway replicates from now on");
@@ -149,10 +158,10 @@ impl Election {
     /// Renews until that fails for so long that another may lead.
     async fn hold(&self, lease: i64, term: &Term) -> Result<(), Error> {
         loop {
-            sleep(RENEW).await;
+            sleep(self.ttl / RENEWALS).await;
             let asked = Instant::now();
             match self.renew(lease).await {
-                Ok(true) => term.extend(asked + TTL),
+                Ok(true) => term.extend(asked + self.ttl),
                 Ok(false) => return Ok(()),
                 Err(Error::LeaseNotFound) => return Err(Error::LeaseNotFound),
                 // The lease may outlive the trouble.
@@ -280,11 +289,8 @@ impl Leadership for Election {
     }
 }
 
-/// Life of the lease: a leader that is killed or stopped is replaced after this, and a little.
-const TTL: Duration = Duration::from_secs(8);
-
-/// How often a leader renews it, and how often the others look.
-const RENEW: Duration = Duration::from_secs(1);
+/// How often within its life a leader renews the lease, and the others look.
+const RENEWALS: u32 = 8;
 
 /// Before the next attempt after a failure.
 const RETRY: Duration = Duration::from_millis(500);
