@@ -125,6 +125,8 @@ struct Named {
     by_local: bool,
     /// One of ours that stays.
     by_owned: bool,
+    /// One of those is for somebody without whom the follower cannot be repaired.
+    by_vital: bool,
 }
 
 /// Who owns a key in the destination.
@@ -228,7 +230,8 @@ impl<'a> World<'a> {
             return self.unwanted_key(key, object, protection, references);
         };
         if let Err(unfit) = object.check(value) {
-            return Verdict { problem: Some(scope.error(key, &unfit)), ..Verdict::default() };
+            let op = self.if_it_locks_out(key, object, protection, references);
+            return Verdict { op, problem: Some(scope.error(key, &unfit)), ..Verdict::default() };
         }
         let mut verdict = Verdict::default();
         if object.kind.is_binding() {
@@ -253,6 +256,24 @@ impl<'a> World<'a> {
         let equal = self.dest.get(key).is_some_and(|dest| object.kind.same(&dest.value, value));
         let op = if equal { own().map(Op::Own) } else { Some(Op::Put { value: value.clone(), own: own() }) };
         Verdict { op: op.map(|op| (Rank::Put(object.kind), op)), ..verdict }
+    }
+
+    /// The last good version of a binding stays only as long as it does no harm.
+    fn if_it_locks_out(
+        &self,
+        key: &Bytes,
+        object: &ObjectKey<'_>,
+        protection: Protection,
+        references: &References<'_>,
+    ) -> Option<(Rank, Op)> {
+        let dest = self.dest.get(key).filter(|_| object.kind.is_binding())?;
+        let binding = Binding::read(object, &dest.value);
+        let dangles = binding.role.as_ref().is_none_or(|role| !self.will_exist(role, references));
+        if dangles && binding.is_vital() {
+            self.unwanted_key(key, object, protection, references).op
+        } else {
+            None
+        }
     }
 
     /// A key that shall not be there. What is not owned stays.
@@ -281,7 +302,7 @@ impl<'a> World<'a> {
             return only(Rank::Delete(reverse), Op::Delete);
         }
         let named = references.of(key);
-        if named.by_local {
+        if named.by_local || named.by_vital {
             let empty = empty_role(object);
             let done = self.dest.get(key).is_some_and(|dest| object.kind.same(&dest.value, &empty));
             let op = (!done).then_some((Rank::Put(object.kind), Op::Put { value: empty, own: None }));
@@ -415,11 +436,17 @@ impl<'a> References<'a> {
                 let parsed = ObjectKey::parse(key).and_then(Result::ok);
                 // Sensu lists what lies under longer keys too.
                 let object = parsed.unwrap_or_else(|| nested(kind, key));
-                let Some(role) = Binding::read(&object, &entry.value).role else { continue };
+                let binding = Binding::read(&object, &entry.value);
+                let is_vital = binding.is_vital();
+                let Some(role) = binding.role else { continue };
                 match self.world.owner(key, &object) {
                     Owner::Nobody => names.entry(role).or_default().by_local = true,
                     _ if (self.leaving)(key) => {}
-                    _ => names.entry(role).or_default().by_owned = true,
+                    _ => {
+                        let named = names.entry(role).or_default();
+                        named.by_owned = true;
+                        named.by_vital |= is_vital;
+                    }
                 }
             }
         }
@@ -438,8 +465,8 @@ fn nested(kind: Type, key: &Bytes) -> ObjectKey<'_> {
 const WOULD_LOCK_OUT: &str = "it gives administrators, agents or all users a role that the follower does not have, \
      which would make it refuse them everything: it is not copied until the role is there (replicate the role too)";
 
-const STILL_NAMED: &str = "the role is deleted, but a binding of the follower's own names it: it is kept there without \
-     rules until that binding is deleted";
+const STILL_NAMED: &str = "the role is deleted, but a binding that stays on the follower names it: it is kept there \
+     without rules until that binding is gone";
 
 /// More of a name is not repeated.
 const MAX_KEY_CHARS: usize = 200;

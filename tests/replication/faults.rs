@@ -21,9 +21,9 @@ use crate::{
     },
 };
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
 
-fn ca() -> Ca {
+pub(crate) fn ca() -> Ca {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
@@ -38,7 +38,7 @@ pub(crate) fn issue(ca: &Ca, dir: &Path, name: &str) {
 }
 
 /// An etcd that wants client certificates of the CA.
-async fn secure_etcd(ca: &Ca, dir: &Path) -> Etcd {
+pub(crate) async fn secure_etcd(ca: &Ca, dir: &Path) -> Etcd {
     fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
     issue(ca, dir, "server");
     issue(ca, dir, "client");
