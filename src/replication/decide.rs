@@ -208,6 +208,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether a key that is nobody's yet is about to be owned.
+    fn will_own(&self, key: &Bytes, object: &ObjectKey<'_>) -> bool {
+        let wanted = self.wanted(object).is_some_and(|scope| !scope.held);
+        wanted
+            && protection(object) != Protection::Untouched
+            && self.source.get(key).is_some_and(|source| object.check(&source.value).is_ok())
+    }
+
     fn unfit_key(&self, key: &Bytes, unfit: &Unfit) -> Verdict {
         let scope = self.scopes.iter().find(|scope| key.starts_with(scope.prefix().as_bytes()));
         match (scope, self.source.get(key)) {
@@ -241,9 +249,12 @@ impl<'a> World<'a> {
             }
             if binding.role.is_none() || verdict.missing.is_some() {
                 if binding.is_vital() {
-                    let gone = self.unwanted_key(key, object, protection, references);
+                    // What is equal is ours, recorded or not.
+                    let is_ours = self.dest.get(key).is_some_and(|dest| object.kind.same(&dest.value, value));
+                    let delete = (Rank::Revoke(std::cmp::Reverse(object.kind)), Op::Delete);
+                    let gone = self.unwanted_key(key, object, protection, references).op;
                     verdict.problem = Some(scope.error(key, WOULD_LOCK_OUT));
-                    return Verdict { op: gone.op, ..verdict };
+                    return Verdict { op: gone.or(is_ours.then_some(delete)), ..verdict };
                 }
                 verdict.problem = Some(scope.warning(key, &binding.dangles()));
             }
@@ -440,7 +451,9 @@ impl<'a> References<'a> {
                 let is_vital = binding.is_vital();
                 let Some(role) = binding.role else { continue };
                 match self.world.owner(key, &object) {
-                    Owner::Nobody => names.entry(role).or_default().by_local = true,
+                    Owner::Nobody if !self.world.will_own(key, &object) => {
+                        names.entry(role).or_default().by_local = true;
+                    }
                     _ if (self.leaving)(key) => {}
                     _ => {
                         let named = names.entry(role).or_default();

@@ -350,4 +350,4 @@ const HISTORY: usize = 4096;
 const BATCH: usize = 1024;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -163,8 +163,8 @@ impl Work {
         } else {
             key
         };
-        if Type::ALL.iter().any(|kind| kind.is_binding() && key.starts_with(kind.prefix().as_bytes())) {
-            self.dirty.extend(self.emptied.iter().map(|role| (role.clone(), Cause::Source)));
+        if is_binding(&key) {
+            self.emptied_again();
         }
         self.role_changed(assignment, sides, sides.dest, &key);
         let cause = self.dirty.entry(key).or_insert(Cause::Dest);
@@ -200,8 +200,6 @@ impl Work {
             self.emptied.clear();
         }
         let dirty = self.collect(compare, &scopes, sides);
-        let is_binding =
-            |key: &Bytes| matches!(ObjectKey::parse(key), Some(Ok(object)) if object.kind.is_binding());
         let (bindings, others): (Vec<_>, Vec<_>) = dirty.into_iter().partition(|(key, _)| is_binding(key));
         // Whether a role may go depends on which bindings go.
         for keys in [bindings, others] {
@@ -290,6 +288,14 @@ impl Work {
     pub(super) fn done(&mut self, key: &Bytes) {
         self.arrived.remove(key);
         self.queue.set(key, None);
+        if is_binding(key) {
+            self.emptied_again();
+        }
+    }
+
+    /// Roles that wait for the end of bindings are looked at when a binding changes.
+    fn emptied_again(&mut self) {
+        self.dirty.extend(self.emptied.iter().map(|role| (role.clone(), Cause::Source)));
     }
 
     /// The destination does not take a key. It is left out until the next comparison.
@@ -366,6 +372,11 @@ impl Work {
     pub(super) fn record_of(&self, key: &Bytes) -> Bytes {
         record_of(&self.records, key)
     }
+}
+
+/// Whether a key is a binding's, of whatever form.
+fn is_binding(key: &Bytes) -> bool {
+    Type::ALL.iter().any(|kind| kind.is_binding() && key.starts_with(kind.prefix().as_bytes()))
 }
 
 /// The areas that replicators read.

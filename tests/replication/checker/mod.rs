@@ -164,7 +164,9 @@ impl World {
         let model = &self.models[index];
         let stays = |key: &&String| {
             let good = self.content.get(*key) == model.brought.get(*key);
-            good && model.wants(key) && !changes.iter().any(|(changed, _)| changed == *key)
+            good && model.wants(key)
+                && !model.is_delicate(key)
+                && !changes.iter().any(|(changed, _)| changed == *key)
         };
         let keys: Vec<String> = model.brought.keys().filter(stays).cloned().collect();
         let mut edits = BTreeMap::new();
@@ -317,7 +319,12 @@ impl World {
                 self.processes.iter_mut().for_each(Process::resume);
                 paused = Instant::now();
             }
-            assert!(begun.elapsed() < QUIET, "{what}: {difference}\n{:#?}", self.models);
+            assert!(
+                begun.elapsed() < QUIET,
+                "{what}: {difference}{:?}\nsource{}",
+                self.models,
+                model::show(&self.content)
+            );
             sleep(Duration::from_millis(10)).await;
         }
         self.processes.iter_mut().for_each(Process::resume);

@@ -1,6 +1,9 @@
 //! What the followers must hold, from what was done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use fastrand::Rng;
 use fedgate::corev2::{ClusterRole, ClusterRoleBinding, ObjectKey, Role, RoleBinding, Type, decode};
@@ -21,7 +24,7 @@ pub(crate) const SCOPES: [(Type, Option<&str>); 4] = [
 const NAMES: usize = 6;
 
 /// One follower.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Follower {
     /// What replication has brought.
     pub(crate) brought: State,
@@ -88,12 +91,29 @@ fn binding(key: &str, value: &[u8]) -> (String, bool) {
     (kind.key(namespace, &role_ref.name), subjects.iter().any(|subject| subject.name == "cluster-admins"))
 }
 
+/// A state to read, a line for each key.
+pub(crate) fn show(state: &State) -> String {
+    state.iter().map(|(key, value)| format!("\n    {key} {}", value.escape_ascii())).collect()
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n  {:?}\n  brought{}\n  own{}", self.types, show(&self.brought), show(&self.own))
+    }
+}
+
 impl Follower {
     /// Whether the source's key is copied here.
     pub(crate) fn wants(&self, key: &str) -> bool {
         SCOPES.iter().any(|(kind, namespace)| {
             self.types.contains(kind) && key.starts_with(&kind.prefix_in(*namespace))
         })
+    }
+
+    /// Whether a key is a binding for administrators. It may be taken away for the sake of those at any moment; what is
+    /// put there after that is the follower's own.
+    pub(crate) fn is_delicate(&self, key: &str) -> bool {
+        kind_of(key).is_binding() && self.brought.get(key).is_some_and(|value| binding(key, value).1)
     }
 
     /// Everything was copied: what replication has brought is now this.
