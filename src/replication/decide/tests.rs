@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::replication::{
-    RBAC,
-    image::{Image, tests::image_of},
-    record::{RECORDS, owned_prefix},
-    work::{Assignment, Sides, Work},
+use crate::{
+    etcd,
+    replication::{
+        RBAC,
+        image::{Image, Written, tests::image_of},
+        record::{RECORDS, owned_prefix},
+        work::{Assignment, Sides, Work},
+    },
 };
 
 type State = BTreeMap<Bytes, Bytes>;
@@ -284,4 +287,121 @@ fn an_api_key_is_not_told() {
     let scope = Scope { name: "r".into(), kind: Type::ApiKey, namespace: None, held: false };
     let text = scope.error(&Bytes::from_static(b"/sensu.io/apikeys/secret"), "x").text;
     assert!(!text.contains("secret"), "{text}");
+}
+
+/// Two images that live on, and work between them.
+struct Live {
+    source: (Arc<Image>, crate::replication::image::OpenArea),
+    dest: (Arc<Image>, crate::replication::image::OpenArea),
+    work: Work,
+    assignment: Assignment,
+    revision: i64,
+}
+
+impl Live {
+    fn new(case: &Case) -> Self {
+        let open = |state: &State| {
+            let image = image(state);
+            // The mirror's own area, opened anew with the same content.
+            let area = image.open(RBAC);
+            let events = state.iter().filter(|(key, _)| key.starts_with(RBAC.as_bytes()));
+            let items: Vec<_> = events.map(|(key, value)| etcd::Event::Item(kv(key, value, 1))).collect();
+            image.apply(
+                area,
+                [etcd::Event::Reset].into_iter().chain(items).chain([etcd::Event::ResetDone { revision: 1 }]),
+            );
+            (image, area)
+        };
+        let assignment = Assignment { scopes: case.scopes.clone(), ..Assignment::default() };
+        let work = Work::new(owned_prefix(STORE));
+        Self { source: open(&case.source), dest: open(&case.dest), work, assignment, revision: 1 }
+    }
+
+    /// Somebody writes or deletes a key on one side.
+    fn change(&mut self, in_source: bool, key: &Bytes, value: Option<&Bytes>) {
+        self.revision += 1;
+        let revision = self.revision;
+        let event = match value {
+            Some(value) => etcd::Event::Put(kv(key, value, revision)),
+            None => etcd::Event::Delete { key: key.to_vec(), revision },
+        };
+        let (image, area) = if in_source { &self.source } else { &self.dest };
+        image.apply(*area, [event]);
+    }
+
+    /// Carries out at most so much.
+    fn work(&mut self, mut most: usize) {
+        loop {
+            let (source, dest) = (self.source.0.read(), self.dest.0.read());
+            let sides = Sides { source: &source, dest: &dest };
+            self.work.look(&self.assignment, sides, tokio::time::Instant::now());
+            if self.work.decide(&self.assignment, sides) || most == 0 {
+                return;
+            }
+            most -= 1;
+            let batch = self.work.queue.batch(2);
+            let epoch = dest.epoch();
+            drop((source, dest));
+            self.revision += 1;
+            for (key, op) in batch {
+                let record = record_of(&owned_prefix(STORE), &key);
+                let name = |name: &Arc<str>| Bytes::copy_from_slice(name.as_bytes());
+                let written = match op {
+                    Op::Put { value, own } => vec![
+                        Some(Written::Put(key.clone(), value)),
+                        own.map(|owner| Written::Put(record, name(&owner))),
+                    ],
+                    Op::Own(owner) => vec![Some(Written::Put(record, name(&owner)))],
+                    Op::Delete => vec![Some(Written::Deleted(key.clone())), Some(Written::Deleted(record))],
+                    Op::Disown => vec![Some(Written::Deleted(record))],
+                };
+                self.dest.0.wrote(epoch, self.revision, written.into_iter().flatten());
+                self.work.done(&key);
+            }
+        }
+    }
+
+    /// What somebody who looks at everything would still do.
+    fn left(&self) -> Vec<(Bytes, Op)> {
+        let (source, dest) = (self.source.0.read(), self.dest.0.read());
+        let sides = Sides { source: &source, dest: &dest };
+        let mut fresh = Work::new(owned_prefix(STORE));
+        fresh.look(&self.assignment, sides, tokio::time::Instant::now());
+        fresh.decide(&self.assignment, sides);
+        fresh.queue.batch(usize::MAX)
+    }
+}
+
+fn kv(key: &Bytes, value: &Bytes, mod_revision: i64) -> etcd::proto::KeyValue {
+    etcd::proto::KeyValue { key: key.to_vec(), value: value.to_vec(), mod_revision, ..Default::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// What follows single changes ends where a look at everything would.
+    #[test]
+    fn following_leaves_nothing_to_do(
+        case in cases(),
+        changes in proptest::collection::vec(
+            (any::<bool>(), (0..4_usize, 0..2_usize, 0..NAMES.len(), 0..=BAD + 1), proptest::bool::weighted(0.4), 0..4_usize),
+            0..25,
+        ),
+    ) {
+        let mut live = Live::new(&case);
+        live.work(usize::MAX);
+        for (in_source, (kind, namespace, name, variant), is_deletion, most) in changes {
+            let (key, value) = entry(kind, namespace, name, variant);
+            // Without it, there would be no source.
+            if !in_source || name != 3 {
+                live.change(in_source, &key, (!is_deletion).then_some(&value));
+            }
+            live.work(most);
+        }
+        live.work(usize::MAX);
+        // What was put back before waits for the interval.
+        live.work.compare();
+        live.work(usize::MAX);
+        prop_assert_eq!(live.left(), vec![]);
+    }
 }

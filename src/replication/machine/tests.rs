@@ -245,3 +245,24 @@ async fn every_write_compares_the_fence_and_is_within_etcds_bounds() {
     }
     assert_eq!(batches, 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn ten_idle_minutes_ask_and_write_nothing() {
+    let (mut script, _) = Script::holding(3);
+    let equal: Vec<_> = script.source.clone();
+    let record = |(key, _): &(String, Vec<u8>)| {
+        (key.replace("/sensu.io/", "/fedgate/replication/owned/ours/"), b"r".to_vec())
+    };
+    let owned: Vec<_> = equal.iter().map(record).chain(equal.clone()).collect();
+    script.read(7, &owned);
+    let end = script.now + Duration::from_secs(600);
+    let mut until = waits(&script.step(Input::Written));
+    let mut wakes = 0;
+    while script.now < end {
+        script.now = until;
+        until = waits(&script.step(Input::Woke));
+        wakes += 1;
+    }
+    assert_eq!(wakes, 20, "once in an interval");
+    assert!(script.machine.synced && script.machine.last_sync.is_some());
+}
