@@ -12,7 +12,7 @@ use crate::{
     server::Etcd,
     support::{
         becomes, delete, dump, eventually,
-        gateway::{Gateway, replicate, replicate_in, unregister},
+        gateway::{Gateway, definition, register, replicate, replicate_in, unregister},
         get,
         objects::{cluster_role, cluster_role_binding, object, role, role_binding, seed},
         put, revision,
@@ -260,4 +260,76 @@ async fn a_value_that_would_break_a_backend_is_reported_and_never_copied() {
         delete(&local, key).await;
     }
     gateway.until("r", "has no error", |status| status.error.is_none()).await;
+}
+
+/// A number of etcd's own metrics, all labels summed.
+async fn metric(etcd: &Etcd, name: &str) -> u64 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let endpoint = etcd.endpoint();
+    let mut stream = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
+    let sum = values.sum::<f64>() as u64;
+    sum
+}
+
+const WATCHES: &str = "etcd_debugging_mvcc_watcher_total";
+const CALLS: &str = "grpc_server_started_total";
+
+#[tokio::test]
+async fn fifty_replicators_share_a_watch_of_the_source_and_ask_nothing_when_idle() {
+    let ((source, local), (alpha, a), (beta, b)) =
+        tokio::join!(cluster("local"), cluster("alpha"), cluster("beta"));
+    let store = MemoryStore::new();
+    for n in 0..50 {
+        let to = if n % 2 == 0 { &alpha } else { &beta };
+        let kind = [Type::Role, Type::RoleBinding][n / 2 % 2];
+        replicate_in(&store, &format!("r{n}"), kind, &format!("ns{}", n / 4), to).await;
+    }
+    let gateway = Gateway::alone(&source, &store);
+    for n in 0..50 {
+        gateway.follows(&format!("r{n}")).await;
+    }
+    for (follower, n) in [(&a, 0), (&b, 1)] {
+        let key = Type::Role.key(Some("ns0"), "x");
+        put(&local, &key, &role("ns0", "x", &["get"])).await;
+        becomes(follower, &key, Some(&role("ns0", "x", &["get"]))).await;
+        gateway.until(&format!("r{n}"), "owns it", |status| status.keys == 1).await;
+    }
+    assert_eq!(metric(&source, WATCHES).await, 1);
+    // The follower's records are watched too.
+    assert_eq!(metric(&alpha, WATCHES).await, 2);
+    let calls =
+        async || [metric(&source, CALLS).await, metric(&alpha, CALLS).await, metric(&beta, CALLS).await];
+    let before = calls().await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(calls().await, before, "an idle replicator asks something");
+}
+
+#[tokio::test]
+async fn any_endpoint_of_the_list_will_do() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let url = format!("http://127.0.0.1:1, {}", alpha.endpoint());
+    let definition = definition("r", Type::ClusterRoleBinding, &url, &alpha.config().tls);
+    register(&store, &definition).await;
+    let gateway = Gateway::alone(&source, &store);
+    let value = cluster_role_binding("b", "view", "g");
+    put(&local, &format!("{BINDINGS}b"), &value).await;
+    becomes(&a, &format!("{BINDINGS}b"), Some(&value)).await;
+    gateway.follows("r").await;
+    let metrics = gateway.handle.metrics.render();
+    for line in [
+        "fedgate_replication_keys{replicator=\"r\"} 1",
+        "fedgate_replication_lag_seconds{replicator=\"r\"} 0",
+        "fedgate_replication_writes_total{replicator=\"r\"} 1",
+        "fedgate_replication_errors_total{replicator=\"r\"} 0",
+        "fedgate_replication_last_success_timestamp_seconds{replicator=\"r\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
 }
