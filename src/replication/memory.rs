@@ -74,7 +74,7 @@ impl Address {
 
     /// The same for the same address, whoever asks.
     pub(super) fn id(&self) -> String {
-        let mut text: String = self.endpoints.iter().map(|it| format!("{it},")).collect();
+        let mut text = self.describe();
         for file in [&self.tls.trusted_ca_file, &self.tls.cert_file, &self.tls.key_file] {
             text.push('\n');
             text.push_str(&file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default());
@@ -150,7 +150,7 @@ impl Memory {
                     destinations.insert(id, known);
                 }
                 None => {
-                    tracing::error!(key = %entry.key, "a record of a replication destination cannot be read and is left out")
+                    tracing::error!(key = %entry.key, "a record of a replication destination cannot be read");
                 }
             }
         }
@@ -168,15 +168,12 @@ impl Memory {
             return Ok(());
         }
         let key = format!("{DESTINATIONS}{id}");
-        match known {
-            Some(known) => {
-                store.put(&key, known.to_bytes().into(), Precondition::Any).await?;
-                self.destinations.insert(id.to_owned(), known);
-            }
-            None => {
-                store.delete(&key, Precondition::Any).await?;
-                self.destinations.remove(id);
-            }
+        if let Some(known) = known {
+            store.put(&key, known.to_bytes().into(), Precondition::Any).await?;
+            self.destinations.insert(id.to_owned(), known);
+        } else {
+            store.delete(&key, Precondition::Any).await?;
+            self.destinations.remove(id);
         }
         Ok(())
     }

@@ -137,12 +137,18 @@ impl Work {
         match changes.0 {
             Changes::Everything => self.compare = Compare::Fully,
             Changes::Keys(keys) => {
-                keys.into_iter().for_each(|key| self.source_changed(assignment, sides, key, now))
+                for key in keys {
+                    self.source_changed(assignment, sides, key, now);
+                }
             }
         }
         match changes.1 {
             Changes::Everything => self.compare = Compare::Fully,
-            Changes::Keys(keys) => keys.into_iter().for_each(|key| self.dest_changed(assignment, sides, key)),
+            Changes::Keys(keys) => {
+                for key in keys {
+                    self.dest_changed(assignment, sides, key);
+                }
+            }
         }
     }
 
@@ -251,7 +257,9 @@ impl Work {
             *noted = (*noted).max(cause);
         };
         for scope in scopes {
-            sides.source.range(scope.prefix().as_bytes()).for_each(|(key, _)| add(key.clone()));
+            for (key, _) in sides.source.range(scope.prefix().as_bytes()) {
+                add(key.clone());
+            }
         }
         for (record, _) in sides.dest.range(self.records.as_bytes()) {
             if let Some(object) = object_of(&self.records, record) {

@@ -59,9 +59,10 @@ async fn every_type_is_copied_and_a_namespace_catches_no_neighbour() {
     let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
     let store = MemoryStore::new();
     for kind in Type::ALL {
-        match kind.is_namespaced() {
-            true => replicate_in(&store, kind.name(), kind, "dev", &alpha).await,
-            false => replicate(&store, kind.name(), kind, &alpha).await,
+        if kind.is_namespaced() {
+            replicate_in(&store, kind.name(), kind, "dev", &alpha).await;
+        } else {
+            replicate(&store, kind.name(), kind, &alpha).await;
         }
         for namespace in ["dev", "dev2"] {
             let namespace = kind.is_namespaced().then_some(namespace);

@@ -57,7 +57,7 @@ async fn one_binding(
 #[tokio::test]
 async fn a_role_is_there_before_its_binding_and_goes_after_it() {
     let store = MemoryStore::new();
-    let (_source, local, _alpha, a, gateway) = one_binding(&store).await;
+    let (_source, local, _alpha, a, gateway) = Box::pin(one_binding(&store)).await;
     let from = revision(&a).await + 1;
     let binding = format!("{BINDINGS}b");
     let put_op = |key: &str, value: Vec<u8>| Op::Put(PutRequest::new(key, value)).into();
@@ -108,7 +108,7 @@ async fn a_namespace_that_is_left_is_cleaned_before_the_new_one_is_written() {
 #[tokio::test]
 async fn a_role_that_a_local_binding_names_loses_its_rules_and_goes_with_the_binding() {
     let store = MemoryStore::new();
-    let (_source, local, _alpha, a, gateway) = one_binding(&store).await;
+    let (_source, local, _alpha, a, gateway) = Box::pin(one_binding(&store)).await;
     put(&local, &role_key("r"), &cluster_role("r", &["get", "delete"])).await;
     becomes(&a, &role_key("r"), Some(&cluster_role("r", &["get", "delete"]))).await;
     let own = format!("{BINDINGS}own");
@@ -126,7 +126,7 @@ async fn a_role_that_a_local_binding_names_loses_its_rules_and_goes_with_the_bin
 #[tokio::test]
 async fn a_binding_of_a_missing_role_is_copied_with_a_warning() {
     let store = MemoryStore::new();
-    let (_source, local, _alpha, a, gateway) = one_binding(&store).await;
+    let (_source, local, _alpha, a, gateway) = Box::pin(one_binding(&store)).await;
     unregister(&store, "2-roles").await;
     put(&local, &role_key("r"), &cluster_role("r", &["get"])).await;
     let (key, value) = (format!("{BINDINGS}b"), cluster_role_binding("b", "r", "g"));

@@ -20,8 +20,8 @@ type State = BTreeMap<Bytes, Bytes>;
 const NAMES: [&str; 5] = ["a", "b", "view", "cluster-admin", "system:x"];
 const GROUPS: [&str; 3] = ["g", "cluster-admins", "system:users"];
 
-fn meta(namespace: &str, name: &str) -> Option<ObjectMeta> {
-    Some(ObjectMeta { name: name.into(), namespace: namespace.into(), ..ObjectMeta::default() })
+fn meta(namespace: &str, name: &str) -> ObjectMeta {
+    ObjectMeta { name: name.into(), namespace: namespace.into(), ..ObjectMeta::default() }
 }
 
 /// An object of a type; `variant` decides what is in it. The last ones are bad.
@@ -36,7 +36,7 @@ fn value(object: &ObjectKey<'_>, variant: usize) -> Bytes {
     if variant >= BAD {
         return Bytes::from_static(if variant == BAD { b"\xff\xff" } else { b"" });
     }
-    let metadata = meta(namespace, name);
+    let metadata = Some(meta(namespace, name));
     let value = match object.kind {
         Type::ClusterRole => ClusterRole { rules, metadata }.encode_to_vec(),
         Type::Role => Role { rules, metadata }.encode_to_vec(),
@@ -285,7 +285,7 @@ fn a_key_with_too_many_parts_is_reported_by_the_replicator_that_meets_it() {
 #[test]
 fn an_api_key_is_not_told() {
     let scope = Scope { name: "r".into(), kind: Type::ApiKey, namespace: None, held: false };
-    let text = scope.error(&Bytes::from_static(b"/sensu.io/apikeys/secret"), "x").text;
+    let text = scope.error(&Bytes::from_static(b"/sensu.io/apikeys/secret"), &"x").text;
     assert!(!text.contains("secret"), "{text}");
 }
 

@@ -26,13 +26,14 @@ fn value(image: &Image, key: &str) -> Option<String> {
 /// An image of areas that are complete and followed. For the tests of others too.
 pub(in crate::replication) fn image_of<'a>(
     areas: &[&'static str],
-    entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], i64)> + Clone,
+    entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], i64)>,
 ) -> Arc<Image> {
     let image = Image::new();
+    let entries: Vec<_> = entries.into_iter().collect();
     for area in areas {
         let open = image.open(area);
-        let of_area = entries.clone().into_iter().filter(|(key, _, _)| key.starts_with(area.as_bytes()));
-        let items = of_area.map(|(key, value, mod_revision)| {
+        let of_area = entries.iter().filter(|(key, _, _)| key.starts_with(area.as_bytes()));
+        let items = of_area.map(|&(key, value, mod_revision)| {
             Event::Item(KeyValue {
                 key: key.into(),
                 value: value.into(),

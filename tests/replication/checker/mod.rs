@@ -319,15 +319,30 @@ impl World {
                 self.processes.iter_mut().for_each(Process::resume);
                 paused = Instant::now();
             }
-            assert!(
-                begun.elapsed() < QUIET,
-                "{what}: {difference}{:?}\nsource{}",
-                self.models,
-                model::show(&self.content)
-            );
+            if begun.elapsed() >= QUIET {
+                let (source, actual) = (model::show(&self.content), self.actual().await);
+                panic!(
+                    "{what}: {difference}{:?}
+source{source}
+followers{actual}",
+                    self.models
+                );
+            }
             sleep(Duration::from_millis(10)).await;
         }
         self.processes.iter_mut().for_each(Process::resume);
+    }
+
+    /// What the followers hold, to read.
+    async fn actual(&self) -> String {
+        let mut text = String::new();
+        for client in &self.clients {
+            for prefix in ["/sensu.io/rbac/", "/fedgate/"] {
+                text.push_str(&model::show(&read(client, prefix).await.unwrap_or_default()));
+            }
+            text.push_str("\n  --");
+        }
+        text
     }
 
     async fn difference(&self) -> Option<String> {
@@ -361,7 +376,7 @@ async fn whatever_breaks_the_followers_end_up_equal_to_the_source() {
     let seed = number("FEDGATE_REPLICATION_SEED").unwrap_or_else(|| fastrand::u64(..));
     let rounds = number("FEDGATE_REPLICATION_ROUNDS").unwrap_or(ROUNDS.into());
     eprintln!("FEDGATE_REPLICATION_SEED={seed}");
-    let mut world = World::new(seed).await;
+    let mut world = Box::pin(World::new(seed)).await;
     let begun = Instant::now();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {

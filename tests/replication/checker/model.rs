@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt::{self, Write as _},
 };
 
 use fastrand::Rng;
@@ -93,7 +93,11 @@ fn binding(key: &str, value: &[u8]) -> (String, bool) {
 
 /// A state to read, a line for each key.
 pub(crate) fn show(state: &State) -> String {
-    state.iter().map(|(key, value)| format!("\n    {key} {}", value.escape_ascii())).collect()
+    let mut text = String::new();
+    for (key, value) in state {
+        let _ = write!(text, "\n    {key} {}", value.escape_ascii());
+    }
+    text
 }
 
 impl fmt::Debug for Follower {
@@ -175,7 +179,7 @@ impl Follower {
 
 fn empty(key: &str) -> Vec<u8> {
     let object = ObjectKey::parse(key.as_bytes()).unwrap().unwrap();
-    let metadata = metadata(object.namespace.unwrap_or_default(), object.name);
+    let metadata = Some(metadata(object.namespace.unwrap_or_default(), object.name));
     match object.kind {
         Type::Role => Role { rules: vec![], metadata }.encode_to_vec(),
         _ => ClusterRole { rules: vec![], metadata }.encode_to_vec(),

@@ -11,8 +11,8 @@ use prost::Message as _;
 
 use super::put;
 
-pub(crate) fn metadata(namespace: &str, name: &str) -> Option<ObjectMeta> {
-    Some(ObjectMeta { name: name.into(), namespace: namespace.into(), ..ObjectMeta::default() })
+pub(crate) fn metadata(namespace: &str, name: &str) -> ObjectMeta {
+    ObjectMeta { name: name.into(), namespace: namespace.into(), ..ObjectMeta::default() }
 }
 
 fn rules(verbs: &[&str]) -> Vec<Rule> {
@@ -21,35 +21,37 @@ fn rules(verbs: &[&str]) -> Vec<Rule> {
 }
 
 pub(crate) fn cluster_role(name: &str, verbs: &[&str]) -> Vec<u8> {
-    ClusterRole { rules: rules(verbs), metadata: metadata("", name) }.encode_to_vec()
+    ClusterRole { rules: rules(verbs), metadata: Some(metadata("", name)) }.encode_to_vec()
 }
 
 pub(crate) fn role(namespace: &str, name: &str, verbs: &[&str]) -> Vec<u8> {
-    Role { rules: rules(verbs), metadata: metadata(namespace, name) }.encode_to_vec()
+    Role { rules: rules(verbs), metadata: Some(metadata(namespace, name)) }.encode_to_vec()
 }
 
 fn subject(group: &str) -> Vec<Subject> {
     vec![Subject { kind: "Group".into(), name: group.into() }]
 }
 
-fn role_ref(kind: Type, name: &str) -> Option<RoleRef> {
-    Some(RoleRef { kind: kind.name().into(), name: name.into() })
+fn role_ref(kind: Type, name: &str) -> RoleRef {
+    RoleRef { kind: kind.name().into(), name: name.into() }
 }
 
 pub(crate) fn cluster_role_binding(name: &str, role: &str, group: &str) -> Vec<u8> {
-    let role_ref = role_ref(Type::ClusterRole, role);
-    ClusterRoleBinding { subjects: subject(group), role_ref, metadata: metadata("", name) }.encode_to_vec()
+    let role_ref = Some(role_ref(Type::ClusterRole, role));
+    ClusterRoleBinding { subjects: subject(group), role_ref, metadata: Some(metadata("", name)) }
+        .encode_to_vec()
 }
 
 pub(crate) fn role_binding(namespace: &str, name: &str, role: &str, group: &str) -> Vec<u8> {
-    let role_ref = role_ref(Type::Role, role);
-    RoleBinding { subjects: subject(group), role_ref, metadata: metadata(namespace, name) }.encode_to_vec()
+    let role_ref = Some(role_ref(Type::Role, role));
+    RoleBinding { subjects: subject(group), role_ref, metadata: Some(metadata(namespace, name)) }
+        .encode_to_vec()
 }
 
 /// Any good object of a type.
 pub(crate) fn object(kind: Type, namespace: &str, name: &str) -> Vec<u8> {
     let in_field = |number: u8| {
-        let metadata = metadata(namespace, name).unwrap().encode_to_vec();
+        let metadata = metadata(namespace, name).encode_to_vec();
         let tag = u32::from(number) << 3 | 2;
         let mut value = Vec::new();
         prost::encoding::encode_varint(tag.into(), &mut value);
@@ -74,8 +76,8 @@ pub(crate) fn object(kind: Type, namespace: &str, name: &str) -> Vec<u8> {
 /// What `sensu-backend init` makes, and each start.
 pub(crate) async fn seed(client: &Client, made_by: &str) {
     let seeded = |name: &str| {
-        let metadata = metadata("", name).map(|it| ObjectMeta { created_by: made_by.into(), ..it });
-        ClusterRole { rules: rules(&["*"]), metadata }.encode_to_vec()
+        let metadata = ObjectMeta { created_by: made_by.into(), ..metadata("", name) };
+        ClusterRole { rules: rules(&["*"]), metadata: Some(metadata) }.encode_to_vec()
     };
     for name in ["cluster-admin", "admin", "edit", "view", "system:agent", "system:user"] {
         put(client, &Type::ClusterRole.key(None, name), &seeded(name)).await;

@@ -202,7 +202,7 @@ impl Type {
     }
 
     /// The metadata, and the other fields in their order, by number. Fails where a backend would fail.
-    fn parts<'v>(self, value: &'v [u8]) -> Result<(ObjectMeta, Parts<'v>), DecodeError> {
+    fn parts(self, value: &[u8]) -> Result<(ObjectMeta, Parts<'_>), DecodeError> {
         let malformed = DecodeError::Malformed(self.name());
         let (metadata_at, known) = self.fields();
         let mut metadata = ObjectMeta::default();

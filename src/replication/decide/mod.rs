@@ -19,7 +19,9 @@
 
 use std::{
     cell::OnceCell,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::Arc,
 };
 
@@ -80,13 +82,13 @@ pub(super) enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// Bindings go first: what is revoked is revoked at once.
-    Revoke(std::cmp::Reverse<Type>),
+    Revoke(Reverse<Type>),
     /// Then what nobody refers to.
-    Delete(std::cmp::Reverse<Type>),
+    Delete(Reverse<Type>),
     /// Then what is new, roles before bindings.
     Put(Type),
     /// Last, roles that the bindings just replaced have named.
-    Late(std::cmp::Reverse<Type>),
+    Late(Reverse<Type>),
 }
 
 /// Something to report about a key.
@@ -164,7 +166,7 @@ impl<'a> World<'a> {
             None => return Verdict::default(),
         };
         if let Some(reason) = self.refused.get(key) {
-            let problem = self.wanted(&object).map(|scope| scope.error(key, reason));
+            let problem = self.wanted(&object).map(|scope| scope.error(key, &reason));
             return Verdict { problem, ..Verdict::default() };
         }
         match protection(&object) {
@@ -251,9 +253,9 @@ impl<'a> World<'a> {
                 if binding.is_vital() {
                     // What is equal is ours, recorded or not.
                     let is_ours = self.dest.get(key).is_some_and(|dest| object.kind.same(&dest.value, value));
-                    let delete = (Rank::Revoke(std::cmp::Reverse(object.kind)), Op::Delete);
+                    let delete = (Rank::Revoke(Reverse(object.kind)), Op::Delete);
                     let gone = self.unwanted_key(key, object, protection, references).op;
-                    verdict.problem = Some(scope.error(key, WOULD_LOCK_OUT));
+                    verdict.problem = Some(scope.error(key, &WOULD_LOCK_OUT));
                     return Verdict { op: gone.or(is_ours.then_some(delete)), ..verdict };
                 }
                 verdict.problem = Some(scope.warning(key, &binding.dangles()));
@@ -299,13 +301,12 @@ impl<'a> World<'a> {
         if !owned {
             return Verdict::default();
         }
-        let reverse = std::cmp::Reverse(object.kind);
+        let reverse = Reverse(object.kind);
         let only = |rank, op| Verdict { op: Some((rank, op)), ..Verdict::default() };
-        let followed =
-            self.dest.standing([&super::area_of(object.kind)]) != super::image::Standing::Incomplete(None);
-        if protection == Protection::Kept || (followed && self.dest.get(key).is_none()) {
+        if protection == Protection::Kept {
             return only(Rank::Delete(reverse), Op::Disown);
         }
+        // Also what is not there by the last that was seen: to delete only the record would leave behind what came since.
         if object.kind.is_binding() {
             return only(Rank::Revoke(reverse), Op::Delete);
         }
@@ -348,7 +349,7 @@ impl<'a> World<'a> {
 }
 
 impl Scope {
-    fn error(&self, key: &Bytes, what: impl ToString) -> Problem {
+    fn error(&self, key: &Bytes, what: &dyn fmt::Display) -> Problem {
         self.problem(key, true, &what.to_string())
     }
 
@@ -397,15 +398,12 @@ struct Binding {
 
 impl Binding {
     fn read(object: &ObjectKey<'_>, value: &[u8]) -> Self {
-        let (subjects, role_ref) = match object.kind {
-            Type::RoleBinding => {
-                let read = decode::<RoleBinding>(value, "RoleBinding").unwrap_or_default();
-                (read.subjects, read.role_ref)
-            }
-            _ => {
-                let read = decode::<ClusterRoleBinding>(value, "ClusterRoleBinding").unwrap_or_default();
-                (read.subjects, read.role_ref)
-            }
+        let (subjects, role_ref) = if object.kind == Type::RoleBinding {
+            let read = decode::<RoleBinding>(value, "RoleBinding").unwrap_or_default();
+            (read.subjects, read.role_ref)
+        } else {
+            let read = decode::<ClusterRoleBinding>(value, "ClusterRoleBinding").unwrap_or_default();
+            (read.subjects, read.role_ref)
         };
         let role_ref = role_ref.unwrap_or_default();
         let role = match (&*role_ref.kind, object.namespace) {
@@ -456,9 +454,9 @@ impl<'a> References<'a> {
                     }
                     _ if (self.leaving)(key) => {}
                     _ => {
-                        let named = names.entry(role).or_default();
-                        named.by_owned = true;
-                        named.by_vital |= is_vital;
+                        let entry = names.entry(role).or_default();
+                        entry.by_owned = true;
+                        entry.by_vital |= is_vital;
                     }
                 }
             }

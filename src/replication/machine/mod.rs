@@ -214,7 +214,7 @@ impl Machine {
                 State::Asking
             }
             (State::Idle, Input::Failed(_)) => State::Idle,
-            (state, Input::Failed(error)) => self.failed(state, &error, sides, now),
+            (state, Input::Failed(error)) => self.failed(&state, &error, sides, now),
             // ## Waiting => (Waiting | Holding | Asking)
             (State::Waiting { until, fence, .. }, Input::Woke) if now >= until => match fence {
                 Some(fence) => State::Holding { fence },
@@ -239,9 +239,10 @@ impl Machine {
             State::Waiting { until, fence, may_delete } => match fence {
                 Some(fence) if may_delete && self.sees(fence, sides) == Ordering::Equal => {
                     self.work.decide(&self.assignment, sides);
-                    match self.work.queue.begins_with_deletion() {
-                        true => self.write(fence, sides),
-                        false => Command::Wait { until: Some(until) },
+                    if self.work.queue.begins_with_deletion() {
+                        self.write(fence, sides)
+                    } else {
+                        Command::Wait { until: Some(until) }
                     }
                 }
                 _ => Command::Wait { until: Some(until) },
@@ -364,13 +365,13 @@ impl Machine {
         self.unresolved = false;
     }
 
-    fn failed(&mut self, state: State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
+    fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
         self.tally.errors += 1;
         let batch = std::mem::take(&mut self.in_flight);
         let text = explain::of_etcd(error);
         let fence = match state {
-            State::Holding { fence } => Some(fence),
-            State::Waiting { fence, .. } => fence,
+            State::Holding { fence } => Some(*fence),
+            State::Waiting { fence, .. } => *fence,
             _ => None,
         };
         if let (Some(fence), Error::TooLarge { .. } | Error::Rejected { .. }) = (fence, error) {
