@@ -85,6 +85,8 @@ struct Area {
     followed: bool,
     trouble: Option<Arc<str>>,
     loading: BTreeMap<Bytes, Entry>,
+    /// The watch has told everything up to this revision.
+    told: i64,
     /// Keys deleted by our own writes whose echo has not come: an older change of them is no news.
     gone: BTreeMap<Bytes, i64>,
 }
@@ -214,14 +216,16 @@ impl Content {
                 let (key, entry) = entry_of(kv);
                 area.loading.insert(key, entry);
             }
-            Event::ResetDone { .. } => {
+            Event::ResetDone { revision } => {
                 let loaded = std::mem::take(&mut area.loading);
+                area.told = revision;
                 (area.complete, area.followed, area.trouble) = (true, true, None);
                 area.gone.clear();
                 self.replace(name, loaded);
             }
             Event::Put(kv) => {
                 let (key, entry) = entry_of(kv);
+                area.told = area.told.max(entry.revision);
                 let gone = area.gone.get(&key).copied().unwrap_or_default();
                 if self.entries.get(&key).is_none_or(|old| old.revision < entry.revision)
                     && gone < entry.revision
@@ -231,12 +235,14 @@ impl Content {
                 }
             }
             Event::Delete { key, revision } => {
+                area.told = area.told.max(revision);
                 if self.entries.get(&*key).is_some_and(|old| old.revision < revision) {
                     self.entries.remove(&*key);
                     self.note(key.into());
                 }
             }
             Event::Progress { revision } => {
+                area.told = area.told.max(revision);
                 area.gone.retain(|_, at| *at > revision);
                 (area.followed, area.trouble) = (area.complete, None);
             }
@@ -249,20 +255,21 @@ impl Content {
     }
 
     fn wrote(&mut self, revision: i64, write: Written) {
+        let (Written::Put(key, _) | Written::Deleted(key)) = &write;
+        let area = self.areas.iter_mut().find(|(name, _)| key.starts_with(name.as_bytes()));
+        let Some((_, area)) = area else { return };
+        // The watch may be faster than the answer, and have told what came after the write as well.
+        if area.told >= revision {
+            return;
+        }
         match write {
             Written::Put(key, value) => {
-                if self.entries.get(&key).is_none_or(|old| old.revision < revision) {
-                    self.entries.insert(key, Entry { value, revision });
-                }
+                area.gone.remove(&key);
+                self.entries.insert(key, Entry { value, revision });
             }
             Written::Deleted(key) => {
-                if self.entries.get(&key).is_some_and(|old| old.revision < revision) {
-                    self.entries.remove(&key);
-                }
-                let area = self.areas.iter_mut().find(|(name, _)| key.starts_with(name.as_bytes()));
-                if let Some((_, area)) = area {
-                    area.gone.insert(key, revision);
-                }
+                self.entries.remove(&key);
+                area.gone.insert(key, revision);
             }
         }
     }

@@ -155,6 +155,7 @@ impl Machine {
         if self.term != term {
             self.term = term;
             self.state = State::Idle;
+            self.contests = 0;
             self.begin();
         }
     }
@@ -318,15 +319,16 @@ impl Machine {
         self.place = Some(fence.place.clone());
         match fence.standing(&identity) {
             record::Standing::Ours => self.hold(revision, fence.place),
-            record::Standing::Before if now >= self.may_take => {
-                State::Taking { expected: revision, fence: identity.fence(fence.place) }
-            }
-            record::Standing::Before => {
+            // An equal, that is.
+            record::Standing::Before if fence.term == identity.term && now < self.may_take => {
                 let text = format!(
                     "the gateway {} writes here too, with a copy of this gateway's store: stop one of them",
                     fence.gateway
                 );
                 self.wait(now, self.may_take.duration_since(now), None, text)
+            }
+            record::Standing::Before => {
+                State::Taking { expected: revision, fence: identity.fence(fence.place) }
             }
             record::Standing::After => {
                 let text = format!("the gateway {} has taken over", fence.gateway);
