@@ -25,6 +25,7 @@ use crate::etcd::{
 pub(super) struct Destination {
     pub(super) client: Arc<Client>,
     pub(super) source: Arc<Image>,
+    pub(super) source_client: Arc<Client>,
     /// Its end ends the task.
     pub(super) assignments: watch::Receiver<Arc<Assignment>>,
     pub(super) terms: watch::Receiver<Option<Term>>,
@@ -132,6 +133,10 @@ impl Running {
         let leads = self.term.as_ref().is_some_and(Term::is_current);
         match command {
             Command::ReadFence => self.read_fence().await,
+            Command::ReadSourceFence => {
+                let answer = self.it.source_client.range(RangeRequest::key(FENCE)).await?;
+                Ok(Input::SourceFence(answer.kvs.into_iter().next().map(|kv| kv.value)))
+            }
             // What may have run out is not acted on: the news is on its way.
             Command::TakeFence { .. } | Command::Write(_) if !leads => {
                 let _ = timeout(TERM_PAUSE, self.it.terms.changed()).await;

@@ -13,8 +13,15 @@ pub(super) fn of_etcd(error: &etcd::Error) -> String {
     if matches!(error, etcd::Error::Disconnected { .. }) {
         text.push_str(CHECK_THE_PORT);
     }
+    if matches!(error, etcd::Error::Denied { .. }) {
+        text.push_str(RIGHTS);
+    }
     text
 }
+
+/// What replication needs.
+const RIGHTS: &str = " (to read /sensu.io/ in the source; to read and write /sensu.io/ and /fedgate/replication/ in a \
+     destination)";
 
 /// What a connection that ends at once usually means.
 const CHECK_THE_PORT: &str = ": if this stays, check that the URL is that of etcd's client port (2379, not the peer \

@@ -219,6 +219,7 @@ impl Supervisor {
                 let task = self.tasks.entry(id.clone()).or_insert_with(|| {
                     let start = Start {
                         source: &self.source,
+                        source_client: &self.source_client,
                         terms: &self.terms,
                         news: &self.news,
                         metrics: &self.metrics,
@@ -313,7 +314,9 @@ impl Supervisor {
             for status in report.statuses {
                 // Of two destinations, the one that it moved to counts.
                 if found.contains_key(&status.name) && is_assigned(task, &status.name) {
-                    found.insert(Arc::clone(&status.name), status);
+                    let warning = || plan::warning(registry, &status.name).map(Arc::from);
+                    let error = status.error.clone().or_else(warning);
+                    found.insert(Arc::clone(&status.name), ReplicatorStatus { error, ..status });
                 }
             }
         }
@@ -361,6 +364,7 @@ fn is_assigned(task: &Task, name: &str) -> bool {
 /// What every new task gets.
 struct Start<'a> {
     source: &'a Arc<Image>,
+    source_client: &'a Arc<Client>,
     terms: &'a watch::Receiver<Option<Term>>,
     news: &'a watch::Sender<()>,
     metrics: &'a Arc<Metrics>,
@@ -378,6 +382,7 @@ impl Start<'_> {
         let destination = Destination {
             client: Arc::new(client),
             source: Arc::clone(self.source),
+            source_client: Arc::clone(self.source_client),
             assignments: receiver,
             terms: self.terms.clone(),
             reports,

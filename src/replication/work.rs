@@ -61,6 +61,8 @@ pub(super) struct Work {
     missing: BTreeSet<Bytes>,
     /// Roles that are kept without rules.
     emptied: BTreeSet<Bytes>,
+    /// All bindings are to be looked at again.
+    bindings_due: bool,
 }
 
 /// Why a key is looked at. A later one outranks an earlier one.
@@ -101,6 +103,7 @@ impl Work {
             problems: BTreeMap::new(),
             missing: BTreeSet::new(),
             emptied: BTreeSet::new(),
+            bindings_due: false,
         }
     }
 
@@ -198,6 +201,9 @@ impl Work {
         let held = |scope: &Scope| scope.held || !self.knows(scope.kind);
         let scopes: Vec<Scope> =
             assignment.scopes.iter().map(|scope| Scope { held: held(scope), ..scope.clone() }).collect();
+        if std::mem::take(&mut self.bindings_due) {
+            self.bindings_again(&assignment.scopes, sides);
+        }
         let compare = std::mem::replace(&mut self.compare, Compare::No);
         if compare == Compare::Fully {
             self.queue.clear();
@@ -238,7 +244,7 @@ impl Work {
             }
             if came {
                 self.missing.clear();
-                self.bindings_again(&assignment.scopes, sides);
+                self.bindings_due = true;
             }
         }
         self.queue.is_empty()
@@ -303,6 +309,8 @@ impl Work {
 
     /// Roles that wait for the end of bindings are looked at when a binding changes.
     fn emptied_again(&mut self) {
+        // Which bindings may stay depends on whether these do.
+        self.bindings_due |= !self.emptied.is_empty();
         self.dirty.extend(self.emptied.iter().map(|role| (role.clone(), Cause::Source)));
     }
 
@@ -317,7 +325,7 @@ impl Work {
 
     /// Whether everything that is known has been carried out.
     pub(super) fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.dirty.is_empty() && self.compare == Compare::No
+        self.queue.is_empty() && self.dirty.is_empty() && !self.bindings_due && self.compare == Compare::No
     }
 
     /// Whether, besides, nothing is known to differ.

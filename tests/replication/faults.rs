@@ -255,3 +255,20 @@ async fn a_user_without_rights_is_shown() {
     put(&local, &key, &value).await;
     becomes(&a, &key, Some(&value)).await;
 }
+
+#[tokio::test]
+async fn the_local_clusters_own_etcd_is_refused_as_a_destination() {
+    let (source, local) = cluster("local").await;
+    let store = MemoryStore::new();
+    let before = crate::support::dump(&local, "/sensu.io/").await;
+    // By another address, at that.
+    let url = source.endpoint().to_string().replace("127.0.0.1", "localhost");
+    register(&store, &definition("r", Type::ClusterRoleBinding, &url, &TlsFiles::default())).await;
+    let gateway = Gateway::alone(&source, &store);
+    assert!(gateway.says("r", "own etcd").await < Duration::from_secs(10));
+    assert_eq!(gateway.status("r").unwrap().state, ReplicatorState::Rejected);
+    crate::support::gateway::unregister(&store, "r").await;
+    eventually("it is forgotten", async || gateway.status("r").is_none()).await;
+    assert_eq!(crate::support::dump(&local, "/sensu.io/").await, before);
+    assert!(crate::support::dump(&local, "/fedgate/replication/owned/").await.is_empty());
+}

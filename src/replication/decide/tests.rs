@@ -377,7 +377,7 @@ fn kv(key: &Bytes, value: &Bytes, mod_revision: i64) -> etcd::proto::KeyValue {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// What follows single changes ends where a look at everything would.
     #[test]

@@ -25,7 +25,7 @@ use super::{
     image::{Standing, Written},
     queue::MAX_KEYS,
     record::{self, FENCE, Fence, Identity, RECORDS},
-    work::{Assignment, Sides, Work, areas},
+    work::{Assignment, Sides, Work, areas, is_source},
 };
 use crate::etcd::{
     Error,
@@ -39,6 +39,8 @@ pub(super) enum Command {
     ReadFence,
     /// Write the fence if it was last written at this revision.
     TakeFence { expected: i64, fence: Fence },
+    /// Read the source's fence.
+    ReadSourceFence,
     /// Write a batch.
     Write(Batch),
     /// Wait for a change on either side, or for this time.
@@ -52,6 +54,8 @@ pub(super) enum Input {
     Woke,
     /// The fence as it is: revision and value.
     Fence(Option<(i64, Vec<u8>)>),
+    /// The value of the source's fence.
+    SourceFence(Option<Vec<u8>>),
     /// The fence was taken at this revision; `None`: somebody else was faster.
     Taken(Option<i64>),
     /// The batch was written.
@@ -93,6 +97,10 @@ pub(super) struct Machine {
     /// The destination's own name, once known.
     pub(super) place: Option<String>,
     pub(super) tally: Tally,
+    /// The destination is not the source, as far as was found.
+    is_proven: bool,
+    /// It is.
+    pub(super) is_source: bool,
     /// Everything was equal once since the last new beginning.
     pub(super) synced: bool,
     pub(super) last_sync: Option<SystemTime>,
@@ -118,6 +126,8 @@ pub(super) enum State {
     Asking,
     /// The fence is to be taken.
     Taking { expected: i64, fence: Fence },
+    /// The fence is ours, written at this revision, and it is to be made sure that this is not the source.
+    Proving { fence: i64 },
     /// The fence is ours, written at this revision.
     Holding { fence: i64 },
     /// For the next attempt. What makes room may be written before, if it was the space that lacked.
@@ -137,6 +147,8 @@ impl Machine {
             trouble: None,
             place: None,
             tally: Tally::default(),
+            is_proven: false,
+            is_source: false,
             synced: false,
             last_sync: None,
             in_flight: Vec::new(),
@@ -166,7 +178,8 @@ impl Machine {
             self.next_compare = now + assignment.interval;
             self.assignment = assignment;
             self.begin();
-            if let State::Waiting { fence: None, .. } = self.state {
+            let is_unproven = !self.is_proven && matches!(self.state, State::Holding { .. });
+            if is_unproven || matches!(self.state, State::Waiting { fence: None, .. }) {
                 self.state = State::Asking;
             }
         }
@@ -178,7 +191,7 @@ impl Machine {
             State::Idle => Some(Vec::new()),
             State::Holding { .. } | State::Waiting { fence: Some(_), .. } => Some(self.areas()),
             // A fence that has to be taken again does not make what was read worthless.
-            State::Asking | State::Taking { .. } | State::Waiting { .. } => None,
+            State::Asking | State::Taking { .. } | State::Proving { .. } | State::Waiting { .. } => None,
         }
     }
 
@@ -205,6 +218,8 @@ impl Machine {
             // ## Taking => (Holding | Asking)
             (State::Taking { fence, .. }, Input::Taken(Some(revision))) => self.hold(revision, fence.place),
             (State::Taking { .. }, Input::Taken(None)) => State::Asking,
+            // ## Proving => (Holding | Waiting)
+            (State::Proving { fence }, Input::SourceFence(found)) => self.prove(fence, found.as_deref(), now),
             // ## Holding => (Holding | Asking)
             (state @ (State::Holding { .. } | State::Waiting { .. }), Input::Written) => {
                 self.written();
@@ -236,6 +251,7 @@ impl Machine {
             State::Idle => Command::Wait { until: None },
             State::Asking => Command::ReadFence,
             State::Taking { expected, fence } => Command::TakeFence { expected, fence },
+            State::Proving { .. } => Command::ReadSourceFence,
             State::Holding { fence } => self.work_on(fence, sides, now),
             State::Waiting { until, fence, may_delete } => match fence {
                 Some(fence) if may_delete && self.sees(fence, sides) == Ordering::Equal => {
@@ -273,10 +289,13 @@ impl Machine {
         }
         self.trouble = None;
         self.failures = 0;
-        if self.work.is_equal() && sides.source.standing(&source_areas(&self.assignment)) == Standing::Current
+        let areas = source_areas(&self.assignment);
+        if sides.source.standing(&areas) == Standing::Current && (areas.is_empty() || is_source(sides.source))
         {
             self.synced = true;
-            self.last_sync = Some(SystemTime::now());
+            if self.work.is_equal() {
+                self.last_sync = Some(SystemTime::now());
+            }
         }
         wait
     }
@@ -348,7 +367,21 @@ impl Machine {
         self.place = Some(place);
         self.begin();
         self.trouble = None;
-        State::Holding { fence: revision }
+        // What is only cleaned gets nothing that could be taken for ours.
+        let is_proven = self.is_proven || self.assignment.scopes.is_empty();
+        if is_proven { State::Holding { fence: revision } } else { State::Proving { fence: revision } }
+    }
+
+    /// Where the source holds the record that was just found or written here, it is the same store. To own its objects
+    /// would be to delete them one day.
+    fn prove(&mut self, fence: i64, found: Option<&[u8]>, now: Instant) -> State {
+        let place = found.and_then(Fence::parse).map(|fence| fence.place);
+        self.is_source = place.is_some() && place == self.place;
+        if self.is_source {
+            return self.wait(now, FOREIGN_PAUSE, None, IS_SOURCE.to_owned());
+        }
+        self.is_proven = true;
+        State::Holding { fence }
     }
 
     /// Somebody else has the fence. An equal of ours is not fought over it: the pauses grow.
@@ -370,7 +403,10 @@ impl Machine {
     fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
         self.tally.errors += 1;
         let batch = std::mem::take(&mut self.in_flight);
-        let text = explain::of_etcd(error);
+        let mut text = explain::of_etcd(error);
+        if let State::Proving { .. } = state {
+            text = format!("{UNPROVEN}: {text}");
+        }
         let fence = match state {
             State::Holding { fence } => Some(*fence),
             State::Waiting { fence, .. } => *fence,
@@ -492,6 +528,11 @@ fn request(fence: i64, ops: &[(Bytes, Op)], records: &[(Bytes, Arc<str>)]) -> Tx
 
 const REMOVE: &str =
     "if that one is gone for good, delete the key /fedgate/replication/fence there (etcdctl del)";
+
+const IS_SOURCE: &str = "spec.url leads to the local cluster's own etcd, which needs no copy of itself";
+
+const UNPROVEN: &str =
+    "it cannot be made sure that this is not the local cluster's own etcd, which does not answer";
 
 /// First wait after an error.
 const FIRST_RETRY: Duration = Duration::from_millis(500);

@@ -71,7 +71,11 @@ impl Script {
         script.lead(3);
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         script.read(7, &[]);
-        let command = script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
+        assert!(matches!(
+            script.step(Input::Fence(Some((7, fence("ours", 3, "me"))))),
+            Command::ReadSourceFence
+        ));
+        let command = script.step(Input::SourceFence(None));
         (script, command)
     }
 }
@@ -135,8 +139,8 @@ async fn nothing_is_written_before_the_destination_is_read() {
     let mut script = Script::new(1);
     script.lead(3);
     script.step(Input::Woke);
-    let command = script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
-    waits(&command);
+    script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
+    waits(&script.step(Input::SourceFence(Some(b"what".to_vec()))));
     assert!(script.machine.follows().unwrap().contains(&RECORDS));
     // What was read before the fence was ours does not count.
     script.read(6, &[]);
@@ -265,4 +269,21 @@ async fn ten_idle_minutes_ask_and_write_nothing() {
     }
     assert_eq!(wakes, 20, "once in an interval");
     assert!(script.machine.synced && script.machine.last_sync.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_itself_is_no_destination() {
+    let mut script = Script::new(1);
+    script.lead(3);
+    script.step(Input::Woke);
+    let ours = || fence("ours", 3, "me");
+    assert!(matches!(script.step(Input::Fence(Some((7, ours())))), Command::ReadSourceFence));
+    // As long as that is not known, nothing is done.
+    let until = waits(&script.step(Input::Failed(timeout())));
+    assert_eq!(script.machine.follows(), None);
+    script.now = until;
+    assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+    script.step(Input::Fence(Some((7, ours()))));
+    waits(&script.step(Input::SourceFence(Some(ours()))));
+    assert!(script.machine.is_source && script.machine.follows().is_none());
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -80,6 +81,20 @@ impl Wanted {
 /// The names of all replicators that can be read.
 pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Arc<str>> {
     registry.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str().into())
+}
+
+/// What is unsafe about how a replicator's destination is reached.
+pub(super) fn warning(registry: &Registry, name: &str) -> Option<&'static str> {
+    let item = registry.get(Kind::EtcdReplicator, name)?;
+    let Spec::EtcdReplicator(spec) = &item.checked.spec else { return None };
+    let is_local =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if spec.endpoints.iter().any(|endpoint| !endpoint.tls && !is_local(&endpoint.host)) {
+        return Some("warning: spec.url is http: what is copied can be read and changed on its way");
+    }
+    spec.tls
+        .insecure_skip_tls_verify
+        .then_some("warning: spec.insecure is set: any server is taken for the destination")
 }
 
 /// The replicator that a key of the registry is of.
