@@ -5,8 +5,8 @@
 //! | `replication/id` | names the store in every destination |
 //! | `replication/destinations/<id>` | how to reach a destination, and the replicators that may own something there |
 //!
-//! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean. To give
-//! up a destination that never comes back, delete its key.
+//! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean, or is given
+//! up: a destination may never come back. To delete its key does the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

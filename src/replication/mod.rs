@@ -65,7 +65,7 @@ mod work;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use leadership::{Alone, Election, Leadership, Term};
 pub use status::Metrics;
@@ -87,6 +87,20 @@ pub struct Handle {
     pub statuses: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     /// For the metrics page.
     pub metrics: Arc<Metrics>,
+    give_up: mpsc::Sender<Arc<str>>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Gives up the keys that a replicator still owns in destinations from which it was deleted or moved, for good: for
+    /// destinations that never come back. What it owns where it is registered stays. Returns whether there was any.
+    ///
+    /// Meant for the deletion of a replicator that is not registered any more but still has a status.
+    pub fn give_up(&self, name: &str) -> bool {
+        let is_known = self.statuses.borrow().iter().any(|status| &*status.name == name);
+        is_known && self.give_up.try_send(name.into()).is_ok()
+    }
 }
 
 /// What is watched at once. Roles and bindings share an area: their changes come in the order in which they were made.

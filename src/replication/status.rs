@@ -72,7 +72,7 @@ impl Metrics {
                         let _ = writeln!(
                             text,
                             "fedgate_replication_{name}{{replicator=\"{}\"}} {value}",
-                            status.name
+                            label(&status.name)
                         );
                     }
                 }
@@ -125,6 +125,11 @@ impl Metrics {
     }
 }
 
+/// A name as a label's value. Only what cannot be read has a name that needs it.
+fn label(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 /// What a machine tells at this moment. `before` is what it told last.
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
@@ -169,7 +174,7 @@ impl Context<'_> {
         let (trouble, is_waiting) = self.trouble_of(scope);
         let (state, error) = match (trouble, self.machine.state == State::Idle) {
             (_, true) => (ReplicatorState::Stopped, None),
-            (text, _) if self.machine.is_source => (ReplicatorState::Rejected, text),
+            (text, _) if self.machine.is_source() => (ReplicatorState::Rejected, text),
             (Some(text), _) if is_waiting => (ReplicatorState::Retrying, Some(text)),
             (text, _) if self.machine.synced => (ReplicatorState::Following, text),
             (text, _) => (ReplicatorState::Syncing, text),

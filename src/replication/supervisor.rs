@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -46,6 +46,7 @@ pub struct Supervisor {
     /// Since when a replicator's keys have been expected to leave a destination.
     leaving: BTreeMap<(String, Arc<str>), Instant>,
     news: watch::Sender<()>,
+    given_up: mpsc::Receiver<Arc<str>>,
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
@@ -70,7 +71,8 @@ pub fn supervisor(
 ) -> Result<(Supervisor, Handle), Error> {
     let statuses = watch::Sender::new(Arc::default());
     let metrics = Arc::new(Metrics::default());
-    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics) };
+    let (sender, given_up) = mpsc::channel(GIVEN_UP);
+    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics), give_up: sender };
     let supervisor = Supervisor {
         registry,
         store,
@@ -85,6 +87,7 @@ pub fn supervisor(
         tasks: BTreeMap::new(),
         leaving: BTreeMap::new(),
         news: watch::Sender::new(()),
+        given_up,
         generation: 0,
         trouble: None,
         next_review: Instant::now(),
@@ -124,6 +127,7 @@ impl Supervisor {
                 changed = self.registry.changed() => if changed.is_err() { return },
                 changed = self.terms.changed() => if changed.is_err() { return },
                 _ = news.changed() => sleep(CALM).await,
+                Some(name) = self.given_up.recv() => self.forget(&registry, &name).await,
                 () = sleep(REVIEW) => {}
             }
         }
@@ -275,12 +279,30 @@ impl Supervisor {
         self.tasks.retain(|id, _| memory.destinations.contains_key(id));
     }
 
+    /// An operator gives up what a replicator still owns where it is not wanted any more.
+    async fn forget(&mut self, registry: &Registry, name: &Arc<str>) {
+        let wanted = Wanted::of(registry);
+        let Some(memory) = self.memory.as_mut().filter(|_| !wanted.unreadable.contains(name)) else { return };
+        for id in memory.destinations.keys().cloned().collect::<Vec<_>>() {
+            let is_wanted =
+                wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
+            let Some(known) = memory.destinations.get(&id).filter(|_| !is_wanted) else { continue };
+            let names: BTreeSet<_> = known.names.iter().filter(|known| *known != name).cloned().collect();
+            let remains = (!names.is_empty()).then(|| Known { names, ..known.clone() });
+            tracing::warn!(replicator = %name, destination = known.address.describe(), "its keys there are given up");
+            if let Err(error) = memory.keep(&*self.store, &id, remains).await {
+                self.trouble = Some(format!("the gateway's registry: {error}").into());
+            }
+        }
+    }
+
     /// Ends all tasks, each after the write that it is at. Returns whether nothing is under way any more.
     async fn stop_tasks(&mut self) -> bool {
         let mut clean = true;
-        for task in std::mem::take(&mut self.tasks).into_values() {
-            let Task { assignments, reports, mut handle } = task;
-            drop(assignments);
+        let tasks = std::mem::take(&mut self.tasks).into_values();
+        // All are told before the first is waited for.
+        let ending: Vec<_> = tasks.map(|task| (task.reports, task.handle)).collect();
+        for (reports, mut handle) in ending {
             if timeout(LAST_WRITE, &mut handle).await.is_err() {
                 handle.abort();
                 clean = false;
@@ -327,6 +349,9 @@ impl Supervisor {
         }
         let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
         self.metrics.show(Arc::clone(&statuses));
+        for status in statuses.iter() {
+            log_change(old.iter().find(|old| old.name == status.name), status);
+        }
         self.statuses.send_if_modified(|current| {
             let changed = *current != statuses;
             *current = statuses;
@@ -345,8 +370,7 @@ impl Supervisor {
                 let place = known.address.describe();
                 let error = match &report.trouble {
                     Some(trouble) => format!(
-                        "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete the \
-                         key replication/destinations/{id} of the gateway's store"
+                        "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
                     ),
                     None => format!("deleted or moved: its keys at {place} are being removed"),
                 };
@@ -354,6 +378,19 @@ impl Supervisor {
             }
         }
         remains
+    }
+}
+
+/// Says once what has become of a replicator.
+fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
+    let said = |status: &ReplicatorStatus| (status.state, status.error.clone());
+    if old.map(said) == Some(said(new)) {
+        return;
+    }
+    if let Some(error) = &new.error {
+        tracing::warn!(replicator = %new.name, state = ?new.state, %error, "replication");
+    } else {
+        tracing::info!(replicator = %new.name, state = ?new.state, "replication");
     }
 }
 
@@ -397,6 +434,9 @@ impl Start<'_> {
 
 /// How often to look at everything without a reason.
 const REVIEW: Duration = Duration::from_secs(1);
+
+/// Names that may wait to be given up.
+const GIVEN_UP: usize = 16;
 
 /// Many reports at once are looked at together.
 const CALM: Duration = Duration::from_millis(20);

@@ -97,10 +97,7 @@ pub(super) struct Machine {
     /// The destination's own name, once known.
     pub(super) place: Option<String>,
     pub(super) tally: Tally,
-    /// The destination is not the source, as far as was found.
-    is_proven: bool,
-    /// It is.
-    pub(super) is_source: bool,
+    proof: Proof,
     /// Everything was equal once since the last new beginning.
     pub(super) synced: bool,
     pub(super) last_sync: Option<SystemTime>,
@@ -116,6 +113,17 @@ pub(super) struct Machine {
     contests: u32,
     may_take: Instant,
     random: fastrand::Rng,
+}
+
+/// Whether the destination is the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// Not known.
+    Open,
+    /// It is not.
+    Other,
+    /// It is.
+    Source,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,8 +155,7 @@ impl Machine {
             trouble: None,
             place: None,
             tally: Tally::default(),
-            is_proven: false,
-            is_source: false,
+            proof: Proof::Open,
             synced: false,
             last_sync: None,
             in_flight: Vec::new(),
@@ -178,11 +185,16 @@ impl Machine {
             self.next_compare = now + assignment.interval;
             self.assignment = assignment;
             self.begin();
-            let is_unproven = !self.is_proven && matches!(self.state, State::Holding { .. });
+            let is_unproven = self.proof != Proof::Other && matches!(self.state, State::Holding { .. });
             if is_unproven || matches!(self.state, State::Waiting { fence: None, .. }) {
                 self.state = State::Asking;
             }
         }
+    }
+
+    /// Whether the destination has turned out to be the source.
+    pub(super) fn is_source(&self) -> bool {
+        self.proof == Proof::Source
     }
 
     /// The areas of the destination to be followed; `None` leaves it as it is.
@@ -368,7 +380,7 @@ impl Machine {
         self.begin();
         self.trouble = None;
         // What is only cleaned gets nothing that could be taken for ours.
-        let is_proven = self.is_proven || self.assignment.scopes.is_empty();
+        let is_proven = self.proof == Proof::Other || self.assignment.scopes.is_empty();
         if is_proven { State::Holding { fence: revision } } else { State::Proving { fence: revision } }
     }
 
@@ -376,11 +388,11 @@ impl Machine {
     /// would be to delete them one day.
     fn prove(&mut self, fence: i64, found: Option<&[u8]>, now: Instant) -> State {
         let place = found.and_then(Fence::parse).map(|fence| fence.place);
-        self.is_source = place.is_some() && place == self.place;
-        if self.is_source {
+        if place.is_some() && place == self.place {
+            self.proof = Proof::Source;
             return self.wait(now, FOREIGN_PAUSE, None, IS_SOURCE.to_owned());
         }
-        self.is_proven = true;
+        self.proof = Proof::Other;
         State::Holding { fence }
     }
 

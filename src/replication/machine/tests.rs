@@ -285,5 +285,5 @@ async fn the_source_itself_is_no_destination() {
     assert!(matches!(script.step(Input::Woke), Command::ReadFence));
     script.step(Input::Fence(Some((7, ours()))));
     waits(&script.step(Input::SourceFence(Some(ours()))));
-    assert!(script.machine.is_source && script.machine.follows().is_none());
+    assert!(script.machine.is_source() && script.machine.follows().is_none());
 }
