@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
     ("authz", &["types", "error", "wire", "telemetry", "corev2", "etcd", "auth", "upstream"]),
     ("api", &["types", "error", "wire", "telemetry", "registry", "authz"]),
+    ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("config", &["types"]),
     ("sim", &["types"]),
     (
