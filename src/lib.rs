@@ -39,7 +39,7 @@
 //! | 1 | [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`] |
-//! | 4 | [`api`] |
+//! | 4 | [`api`], [`graphql`] |
 //! | 5 | [`config`], [`sim`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
@@ -53,6 +53,7 @@ pub mod corev2;
 pub mod error;
 pub mod etcd;
 pub mod fanout;
+pub mod graphql;
 pub mod listener;
 pub mod registry;
 pub mod rewrite;

@@ -1,0 +1,545 @@
+//! A cluster's answer as it streams through: namespaces and ids qualified, the gateway's own keys taken out, errors
+//! labelled. What is found where follows the [`Shape`] of the selection; all other bytes stay as they are.
+//!
+//! ```text
+//! {"auth":true,"data":{…},"errors":[{"message":…}]}
+//!   └ Envelope      │         └ Errors ─ Error      + "extensions":{"cluster":…}
+//!                   └ Shape ─ … ─ role at a string: insert, replace, or take as the type's name
+//! containers without a shape are skipped: only their brackets are followed
+//! ```
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+
+use super::{
+    id,
+    plan::Plan,
+    schema::Role,
+    shape::{Action, ShapeId},
+};
+use crate::types::ClusterName;
+
+/// Edits one answer to one operation.
+#[derive(Debug)]
+pub(super) struct Rewriter {
+    plan: Arc<Plan>,
+    cluster: ClusterName,
+    /// `@name` for a remote cluster.
+    suffix: Option<Vec<u8>>,
+    state: State,
+    frames: Vec<Frame>,
+    /// Brackets open in a container that is skipped.
+    skipped: Vec<u8>,
+    /// A backslash was the last byte of a chunk.
+    escape: bool,
+    /// Nothing is emitted: a member that is taken out.
+    mute: bool,
+    /// A key or string that began in an earlier chunk.
+    token: Vec<u8>,
+    failed: Option<AnswerError>,
+}
+
+/// Why an answer could not be read: the cluster, or something before it, answered badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AnswerError {
+    /// It ends inside a value.
+    #[error("the answer ends inside a JSON value")]
+    Incomplete,
+    /// It is no JSON object, or not well formed.
+    #[error("the answer is not a JSON object")]
+    Malformed,
+    /// It nests deeper than any selection could.
+    #[error("the answer nests too deeply")]
+    TooDeep,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before a value => (`AfterValue` | `KeyOrEnd` | `ItemOrEnd` | `Skip` | a string | `Scalar`)
+    Value,
+    /// After `[`
+    ItemOrEnd,
+    /// After `{`
+    KeyOrEnd,
+    /// After a comma in an object
+    Key,
+    /// In a key
+    KeyText,
+    /// After a key
+    Colon,
+    /// After a value => (`Key` | `Value` | the container's end)
+    AfterValue,
+    /// In a number or literal
+    Scalar,
+    /// In a string of no interest
+    Text,
+    /// In a string with a role
+    RoleText,
+    /// In a container of no interest
+    Skip,
+    /// In a string in such a container
+    SkipText,
+    /// After the envelope
+    End,
+}
+
+/// An open container.
+#[derive(Debug)]
+struct Frame {
+    object: bool,
+    node: Node,
+    /// What the current member, or each item, is.
+    action: Action,
+    /// What the current string is, when it is more than its role.
+    special: Special,
+    /// The discriminator's value.
+    ty: Option<Vec<u8>>,
+    /// Commas wait for the key after them.
+    lazy: bool,
+    /// A comma waits.
+    comma: bool,
+    /// A member has been emitted.
+    emitted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Envelope,
+    Shape(ShapeId),
+    /// An array whose items have the frame's action.
+    Items,
+    Errors,
+    /// An error; whether it has had extensions.
+    Error(bool),
+    /// An object of which only the end matters.
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Special {
+    #[default]
+    None,
+    /// The type's name; whether it is taken out.
+    Discriminator(bool),
+    Errors,
+    Extensions,
+    Locations,
+}
+
+/// A chunk on its way to the output.
+struct Copy<'a> {
+    chunk: &'a [u8],
+    out: &'a mut BytesMut,
+    /// All before was emitted or dropped.
+    done: usize,
+}
+
+// === impl Copy ===
+
+impl Copy<'_> {
+    fn flush(&mut self, to: usize, mute: bool) {
+        if !mute && to > self.done {
+            self.out.put_slice(&self.chunk[self.done..to]);
+        }
+        self.done = self.done.max(to);
+    }
+}
+
+// === impl Rewriter ===
+
+impl Rewriter {
+    /// For an answer of `cluster` to a document of this plan.
+    pub(super) fn new(plan: Arc<Plan>, cluster: &ClusterName) -> Self {
+        Self {
+            plan,
+            cluster: cluster.clone(),
+            suffix: (!cluster.is_local()).then(|| format!("@{cluster}").into_bytes()),
+            state: State::Value,
+            frames: Vec::new(),
+            skipped: Vec::new(),
+            escape: false,
+            mute: false,
+            token: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Reads a chunk and appends what becomes of it to `out`.
+    pub(super) fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), AnswerError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        out.reserve(chunk.len() + chunk.len() / 16);
+        let mut copy = Copy { chunk, out, done: 0 };
+        if let Err(error) = self.scan(&mut copy) {
+            self.failed = Some(error);
+            return Err(error);
+        }
+        if !matches!(self.state, State::KeyText | State::RoleText) {
+            copy.flush(chunk.len(), self.mute);
+        }
+        Ok(())
+    }
+
+    /// Ends the answer.
+    pub(super) fn finish(&self) -> Result<(), AnswerError> {
+        match (self.failed, self.state) {
+            (Some(error), _) => Err(error),
+            (None, State::End) => Ok(()),
+            (None, _) => Err(AnswerError::Incomplete),
+        }
+    }
+
+    fn scan(&mut self, copy: &mut Copy<'_>) -> Result<(), AnswerError> {
+        let chunk = copy.chunk;
+        let mut at = 0;
+        while at < chunk.len() {
+            at = match self.state {
+                State::Skip => self.skip(copy, at)?,
+                State::Text | State::SkipText => self.text(chunk, at),
+                State::KeyText | State::RoleText => self.token(copy, at)?,
+                State::Scalar => self.scalar(chunk, at),
+                _ if is_space(chunk[at]) => at + 1,
+                _ => self.step(copy, at)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// One structural byte.
+    fn step(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
+        let byte = copy.chunk[at];
+        match (self.state, byte) {
+            (State::Value | State::ItemOrEnd, b'{' | b'[') => self.open(copy, at, byte)?,
+            (State::Value | State::ItemOrEnd, b'"') if !self.frames.is_empty() => self.string(copy, at),
+            (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') if !self.frames.is_empty() => {
+                if self.mute {
+                    return Err(AnswerError::Malformed);
+                }
+                self.state = State::Scalar;
+            }
+            (State::KeyOrEnd | State::Key, b'"') => {
+                copy.flush(at, self.mute);
+                self.state = State::KeyText;
+                copy.done = at + 1;
+            }
+            (State::Colon, b':') => self.state = State::Value,
+            (State::AfterValue, b',') => self.comma(copy, at),
+            (State::AfterValue | State::KeyOrEnd, b'}') if self.in_object() => self.close(copy, at),
+            (State::AfterValue | State::ItemOrEnd, b']') if !self.in_object() && !self.frames.is_empty() => {
+                self.close(copy, at);
+            }
+            _ => return Err(AnswerError::Malformed),
+        }
+        Ok(at + 1)
+    }
+
+    fn in_object(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.object)
+    }
+
+    fn comma(&mut self, copy: &mut Copy<'_>, at: usize) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        self.state = if frame.object { State::Key } else { State::Value };
+        if frame.lazy {
+            frame.comma = true;
+            copy.flush(at, self.mute);
+            copy.done = at + 1;
+        }
+    }
+
+    /// A `{` or `[` that is a value.
+    fn open(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> Result<(), AnswerError> {
+        let object = byte == b'{';
+        let Some(parent) = self.frames.last() else {
+            if !object {
+                return Err(AnswerError::Malformed);
+            }
+            self.enter(true, Node::Envelope, Action::default());
+            return Ok(());
+        };
+        if self.frames.len() >= MAX_DEPTH {
+            return Err(AnswerError::TooDeep);
+        }
+        let action = parent.action;
+        let node = match (parent.node, parent.special, object) {
+            (_, Special::Discriminator(true), _) => return Err(AnswerError::Malformed),
+            (Node::Envelope, Special::Errors, false) if self.suffix.is_some() || self.plan.moved => {
+                Some(Node::Errors)
+            }
+            (Node::Errors, _, true) => Some(Node::Error(false)),
+            (Node::Error(_), Special::Extensions, true) if self.suffix.is_some() => Some(Node::Plain),
+            (Node::Error(_), Special::Locations, false) => {
+                copy.flush(at, self.mute);
+                copy.out.put_slice(b"[]");
+                self.mute = true;
+                None
+            }
+            (_, _, true) => action.child.map(Node::Shape),
+            (_, _, false) if action != Action::default() => Some(Node::Items),
+            _ => None,
+        };
+        match node {
+            None => {
+                self.skipped.push(byte);
+                self.state = State::Skip;
+            }
+            Some(Node::Plain) => {
+                copy.flush(at + 1, self.mute);
+                self.enter(true, Node::Plain, Action::default());
+                let label = format!("\"cluster\":\"{}\"", self.cluster);
+                copy.out.put_slice(label.as_bytes());
+                if let Some(frame) = self.frames.last_mut() {
+                    (frame.lazy, frame.comma, frame.emitted) = (true, true, true);
+                }
+            }
+            Some(node) => {
+                let items = if object { Action::default() } else { action };
+                self.enter(object, node, items);
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, object: bool, node: Node, action: Action) {
+        let private = |id: ShapeId| self.plan.shapes.all[id].discriminator.as_ref().is_some_and(|d| d.private);
+        let lazy = matches!(node, Node::Shape(id) if private(id));
+        self.frames.push(Frame {
+            object,
+            node,
+            action,
+            special: Special::None,
+            ty: None,
+            lazy,
+            comma: false,
+            emitted: false,
+        });
+        self.state = if object { State::KeyOrEnd } else { State::ItemOrEnd };
+    }
+
+    fn close(&mut self, copy: &mut Copy<'_>, at: usize) {
+        if let Some(Frame { node: Node::Error(false), .. }) = self.frames.pop()
+            && self.suffix.is_some()
+        {
+            copy.flush(at, self.mute);
+            let label = format!(",\"extensions\":{{\"cluster\":\"{}\"}}", self.cluster);
+            copy.out.put_slice(label.as_bytes());
+        }
+        self.state = if self.frames.is_empty() { State::End } else { State::AfterValue };
+    }
+
+    /// The opening quote of a string that is a value.
+    fn string(&mut self, copy: &mut Copy<'_>, at: usize) {
+        let interesting = self.frames.last().is_some_and(|frame| {
+            let role = match frame.action.role {
+                Role::Plain | Role::Wrapped => false,
+                Role::Cluster => true,
+                Role::Namespace | Role::Id => self.suffix.is_some(),
+            };
+            role || matches!(frame.special, Special::Discriminator(_))
+        });
+        if interesting {
+            copy.flush(at, self.mute);
+            copy.done = at + 1;
+            self.state = State::RoleText;
+        } else {
+            self.state = State::Text;
+        }
+    }
+
+    /// In a string of no interest.
+    fn text(&mut self, chunk: &[u8], at: usize) -> usize {
+        let (end, closed) = string_end(chunk, at, &mut self.escape);
+        if closed {
+            self.state = if self.state == State::SkipText { State::Skip } else { State::AfterValue };
+        }
+        end
+    }
+
+    fn scalar(&mut self, chunk: &[u8], at: usize) -> usize {
+        let ends = |b: &u8| matches!(b, b',' | b'}' | b']') || is_space(*b);
+        match chunk[at..].iter().position(ends) {
+            Some(length) => {
+                self.state = State::AfterValue;
+                at + length
+            }
+            None => chunk.len(),
+        }
+    }
+
+    /// In a container of no interest.
+    fn skip(&mut self, copy: &mut Copy<'_>, mut at: usize) -> Result<usize, AnswerError> {
+        let chunk = copy.chunk;
+        while let Some(byte) = chunk.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let (end, closed) = string_end(chunk, at, &mut self.escape);
+                    at = end;
+                    if !closed {
+                        self.state = State::SkipText;
+                        return Ok(at);
+                    }
+                }
+                b'{' | b'[' => {
+                    if self.skipped.len() >= MAX_DEPTH {
+                        return Err(AnswerError::TooDeep);
+                    }
+                    self.skipped.push(*byte);
+                }
+                b'}' | b']' => {
+                    // `{` and `}`, as `[` and `]`, differ by two.
+                    if self.skipped.pop().is_none_or(|open| open + 2 != *byte) {
+                        return Err(AnswerError::Malformed);
+                    }
+                    if self.skipped.is_empty() {
+                        if self.mute {
+                            copy.flush(at, true);
+                            self.mute = false;
+                        }
+                        self.state = State::AfterValue;
+                        return Ok(at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(at)
+    }
+
+    /// A key, or a string with a role; it may go on in the next chunk.
+    fn token(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
+        let chunk = copy.chunk;
+        let (end, closed) = string_end(chunk, at, &mut self.escape);
+        if !closed {
+            self.token.extend_from_slice(&chunk[at..]);
+            if self.token.len() > MAX_TOKEN {
+                return Err(AnswerError::Malformed);
+            }
+            copy.done = chunk.len();
+            return Ok(chunk.len());
+        }
+        let mut token = std::mem::take(&mut self.token);
+        let content = if token.is_empty() {
+            &chunk[at..end - 1]
+        } else {
+            token.extend_from_slice(&chunk[at..end - 1]);
+            &token
+        };
+        copy.done = end;
+        if self.state == State::KeyText {
+            self.key(copy, content);
+        } else {
+            self.value(copy, content);
+        }
+        token.clear();
+        self.token = token;
+        Ok(end)
+    }
+
+    /// A whole key.
+    fn key(&mut self, copy: &mut Copy<'_>, key: &[u8]) {
+        self.state = State::Colon;
+        let plan = &self.plan;
+        let Some(frame) = self.frames.last_mut() else { return };
+        frame.special = Special::None;
+        frame.action = Action::default();
+        match frame.node {
+            Node::Envelope => match key {
+                b"data" => frame.action = Action { role: Role::Plain, child: plan.shape },
+                b"errors" => frame.special = Special::Errors,
+                _ => {}
+            },
+            Node::Shape(id) => {
+                let shape = &plan.shapes.all[id];
+                match &shape.discriminator {
+                    Some(asked) if asked.key.as_bytes() == key => {
+                        frame.special = Special::Discriminator(asked.private);
+                    }
+                    _ => frame.action = shape.action(key, frame.ty.as_deref()),
+                }
+            }
+            Node::Error(_) if key == b"extensions" => {
+                frame.node = Node::Error(true);
+                frame.special = Special::Extensions;
+            }
+            Node::Error(_) if key == b"locations" && plan.moved => frame.special = Special::Locations,
+            Node::Error(_) | Node::Items | Node::Errors | Node::Plain => {}
+        }
+        if frame.special == Special::Discriminator(true) {
+            self.mute = true;
+            return;
+        }
+        if frame.lazy {
+            if std::mem::take(&mut frame.comma) && frame.emitted {
+                copy.out.put_u8(b',');
+            }
+            frame.emitted = true;
+        }
+        quoted(copy.out, key, b"", key.len());
+    }
+
+    /// A whole string with a role.
+    fn value(&mut self, copy: &mut Copy<'_>, text: &[u8]) {
+        self.state = State::AfterValue;
+        let Some(frame) = self.frames.last_mut() else { return };
+        if let Special::Discriminator(private) = frame.special {
+            frame.ty = Some(text.to_vec());
+            if private {
+                self.mute = false;
+            } else {
+                quoted(copy.out, text, b"", text.len());
+            }
+            return;
+        }
+        let suffix = self.suffix.as_deref().unwrap_or_default();
+        match frame.action.role {
+            Role::Cluster => quoted(copy.out, self.cluster.as_str().as_bytes(), b"", 0),
+            Role::Namespace if !text.is_empty() => quoted(copy.out, text, suffix, text.len()),
+            Role::Id => match id::insertion(text) {
+                Some(at) => quoted(copy.out, text, suffix, at),
+                None => quoted(copy.out, text, b"", 0),
+            },
+            Role::Namespace | Role::Plain | Role::Wrapped => quoted(copy.out, text, b"", 0),
+        }
+    }
+}
+
+/// A string with something inserted.
+fn quoted(out: &mut BytesMut, text: &[u8], insert: &[u8], at: usize) {
+    out.put_u8(b'"');
+    out.put_slice(&text[..at]);
+    out.put_slice(insert);
+    out.put_slice(&text[at..]);
+    out.put_u8(b'"');
+}
+
+/// The end of a string's text: behind its closing quote, or the chunk's end.
+fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usize, bool) {
+    if std::mem::take(escape) {
+        at += 1;
+    }
+    while let Some(step) = memchr::memchr2(b'"', b'\\', chunk.get(at..).unwrap_or_default()) {
+        at += step + 1;
+        if chunk[at - 1] == b'"' {
+            return (at, true);
+        }
+        if at == chunk.len() {
+            *escape = true;
+            return (at, false);
+        }
+        at += 1;
+    }
+    (chunk.len(), false)
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Deepest nesting that is followed.
+const MAX_DEPTH: usize = 512;
+
+/// Longest key or id that is looked at, in bytes.
+const MAX_TOKEN: usize = 64 * 1024;
