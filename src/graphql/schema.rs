@@ -128,12 +128,6 @@ impl Schema {
     pub(super) fn id(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()
     }
-
-    /// How many types it has.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.types.len()
-    }
 }
 
 // === impl Type ===
@@ -145,11 +139,6 @@ impl Type {
 
     pub(super) fn input(&self, name: &str) -> Option<&InputDef> {
         self.inputs.get(name)
-    }
-
-    #[cfg(test)]
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &FieldDef)> {
-        self.fields.iter().map(|(name, field)| (&**name, field))
     }
 }
 

@@ -20,11 +20,6 @@ pub(super) struct Generated {
 // === impl Generated ===
 
 impl Generated {
-    /// The request body with `suffix` behind each namespace.
-    pub(super) fn body(&self, suffix: &str) -> String {
-        json!({"query": self.text, "variables": self.variables}).to_string().replace(MARK, suffix)
-    }
-
     pub(super) fn text(&self, suffix: &str) -> String {
         self.text.replace(MARK, suffix)
     }
@@ -120,7 +115,7 @@ impl<'a> Generator<'a> {
     fn root(&mut self, root: &str) -> String {
         let alias = self.fresh("r");
         let namespace = format!("{}{MARK}", self.pick(&self.pool.namespaces));
-        let mut named = namespace.clone();
+        let mut named = if matches!(root, "viewer" | "versions") { String::new() } else { namespace.clone() };
         let arguments = match root {
             "viewer" | "versions" => String::new(),
             "namespace" => format!("(name: {})", self.string("String!", &namespace)),
