@@ -24,6 +24,18 @@ impl Generated {
         self.text.replace(MARK, suffix)
     }
 
+    /// The text without marks, with white space so that everything stands where `text(suffix)` has it.
+    pub(super) fn padded(&self, suffix: &str) -> String {
+        let mut text = self.text.clone();
+        while let Some(at) = text.find(MARK) {
+            text.replace_range(at..at + MARK.len(), "");
+            let quote = at + text[at..].find('"').expect("a mark stands in a string");
+            let quotes = text[quote..].bytes().take_while(|b| *b == b'"').count();
+            text.insert_str(quote + quotes, &" ".repeat(suffix.len()));
+        }
+        text
+    }
+
     pub(super) fn variables(&self, suffix: &str) -> Json {
         serde_json::from_str(&self.variables.to_string().replace(MARK, suffix)).unwrap()
     }
@@ -212,7 +224,8 @@ impl<'a> Generator<'a> {
         }
         if depth > 0 && self.chance(8) {
             let inner = self.selection(ty, depth - 1);
-            let _ = write!(out, " ...{}{inner}", self.directive());
+            let condition = if self.chance(5) { String::new() } else { format!(" on {ty}") };
+            let _ = write!(out, " ...{condition}{}{inner}", self.directive());
         }
         if out == " {" {
             out.push_str(" __typename");
