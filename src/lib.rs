@@ -20,7 +20,8 @@
 //!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
-//!    └─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
 //! # How it runs

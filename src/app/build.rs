@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::{self, Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    fanout,
+    fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
     routing::Scope,
     telemetry::LogHandle,
@@ -91,8 +91,10 @@ impl Server {
         let (clusters, clusters_seen) = watch::channel(snapshot);
         let (certificates, certificates_seen) = watch::channel(0);
         let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let settings = settings(root);
         let shared = Shared {
-            settings: Arc::new(settings(root)),
+            graphql: graphql::Engine::new(settings.graphql()),
+            settings: Arc::new(settings),
             listener: listener_config(root),
             tls: tls.clone(),
             upstream: upstream_config(root),

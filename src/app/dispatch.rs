@@ -12,11 +12,13 @@ use tower::Service;
 use super::{
     body::{self, Budget},
     forward::{self, Target},
+    stall,
 };
 use crate::{
     config::Cidr,
     error::{BoxError, Classify, ErrorKind, Reply},
     fanout::{self, Candidate, Failure, Query},
+    graphql,
     listener::Phase,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
@@ -51,6 +53,7 @@ pub struct Gateway {
     fan_outs: Arc<fanout::Shared>,
     bodies: Arc<Budget>,
     phase: watch::Receiver<Phase>,
+    graphql: graphql::Engine,
 }
 
 /// Credentials that are good, but not for the cluster that was asked.
@@ -66,6 +69,15 @@ pub(super) enum CredentialError {
         /// The cluster.
         cluster: ClusterName,
     },
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The bounds that apply to GraphQL too.
+    pub(super) fn graphql(&self) -> graphql::Config {
+        graphql::Config { member_timeout: self.fan_out.member_timeout, max_members: self.max_members }
+    }
 }
 
 // === impl CredentialError ===
@@ -98,7 +110,14 @@ impl Gateway {
         bodies: Arc<Budget>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { settings, clusters, upstream, fan_outs, bodies, phase }
+        let graphql = graphql::Engine::new(settings.graphql());
+        Self { settings, clusters, upstream, fan_outs, bodies, phase, graphql }
+    }
+
+    /// Shares the caches of an engine that other workers use too.
+    #[must_use]
+    pub fn with_graphql(self, graphql: graphql::Engine) -> Self {
+        Self { graphql, ..self }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -134,6 +153,11 @@ impl Gateway {
             Route::List(list) => {
                 info.route = "list";
                 self.list(request, list, caller, info).await
+            }
+            Route::GraphQl if *request.method() == Method::POST => {
+                info.route = "graphql";
+                let target = target.to_owned();
+                self.graphql(request, &target, &clusters, caller, info).await
             }
             Route::GraphQl => {
                 info.route = "graphql";
@@ -228,6 +252,25 @@ impl Gateway {
             api_key,
         };
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
+    }
+
+    async fn graphql(
+        &self,
+        request: Request<Body>,
+        target: &str,
+        clusters: &Snapshot,
+        caller: &Caller,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
+        let (parts, incoming) = request.into_parts();
+        let (body, _held) = body::read(incoming, graphql::BODY_BYTES, &self.bodies).await?;
+        let target = Target { path_and_query: target, edited: true };
+        let head = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
+        let call = graphql::Call { head: &head, body, caller, clusters: &self.upstream, snapshot: clusters };
+        let graphql::Answered { response, cluster } = self.graphql.handle(call).await?;
+        info.cluster = cluster;
+        let (parts, body) = response.into_parts();
+        Ok(Response::from_parts(parts, stall::guard(body).await?))
     }
 
     /// An API key belongs to one cluster, the local one unless a raw path says otherwise. Nobody else sees it.

@@ -12,7 +12,8 @@
 //!                 └ dispatch   route, then
 //!                      ├ Gateway   answered here
 //!                      ├ Forward   body rules → one cluster → re-qualified answer
-//!                      └ List      fan-out → merged answer
+//!                      ├ List      fan-out → merged answer
+//!                      └ GraphQL   plan → clusters → one answer
 //! ```
 
 mod admin;

@@ -13,7 +13,7 @@ use super::{body::BodyError, dispatch::CredentialError, guard::GuardError};
 use crate::{
     auth::AuthError,
     error::{BoxError, Classify, ErrorKind, Reply},
-    fanout,
+    fanout, graphql,
     rewrite::ScanError,
     routing,
     telemetry::RequestId,
@@ -98,6 +98,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<BodyError>(error))
         .or_else(|| as_classified::<CredentialError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
+        .or_else(|| as_classified::<graphql::GraphQlError>(error))
         .or_else(|| as_classified::<upstream::Error>(error))
         .or_else(|| as_classified::<ScanError>(error))
 }

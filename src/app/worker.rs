@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use super::{Budget, Gateway, Settings, stack};
 use crate::{
     auth::Authenticator,
-    fanout,
+    fanout, graphql,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
     upstream::{self, Connect, Manager},
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) bodies: Arc<Budget>,
+    pub(super) graphql: graphql::Engine,
     pub(super) connections: Arc<Semaphore>,
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
@@ -69,7 +70,8 @@ fn gateway(shared: &Shared) -> (Gateway, tokio::task::JoinHandle<()>) {
         Arc::clone(&shared.fan_outs),
         Arc::clone(&shared.bodies),
         shared.phase.clone(),
-    );
+    )
+    .with_graphql(shared.graphql.clone());
     let mut certificates = shared.certificates.clone();
     let following = tokio::spawn(async move {
         loop {

@@ -52,7 +52,9 @@ fn write(plan: &Plan, blanks: &[std::ops::Range<usize>]) -> String {
     let mut at = 0;
     let mut copy = |from: usize, to: usize, out: &mut String| {
         let mut from = from;
-        while let Some(edit) = edits.next_if(|edit| edit.span.start < to || (edit.span.start == to && to == text.len())) {
+        while let Some(edit) =
+            edits.next_if(|edit| edit.span.start < to || (edit.span.start == to && to == text.len()))
+        {
             if edit.span.start < from {
                 continue;
             }
@@ -67,7 +69,9 @@ fn write(plan: &Plan, blanks: &[std::ops::Range<usize>]) -> String {
             continue;
         }
         copy(at, blank.start, &mut out);
-        out.extend(text[blank.clone()].bytes().map(|b| if matches!(b, b'\n' | b'\r') { b as char } else { ' ' }));
+        out.extend(
+            text[blank.clone()].bytes().map(|b| if matches!(b, b'\n' | b'\r') { b as char } else { ' ' }),
+        );
         at = blank.end;
     }
     copy(at, text.len(), &mut out);
@@ -101,7 +105,9 @@ impl<'a> Cut<'a> {
                     (keeps, &field.span, &field.directives)
                 }
                 Selection::Inline(inline) => (self.root(&inline.set), &inline.span, &inline.directives),
-                Selection::Spread(spread) => (self.root_fragment(&spread.name), &spread.span, &spread.directives),
+                Selection::Spread(spread) => {
+                    (self.root_fragment(&spread.name), &spread.span, &spread.directives)
+                }
             };
             if keeps {
                 self.directives(directives);

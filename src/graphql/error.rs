@@ -30,10 +30,14 @@ pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
         Failure::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
         Failure::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
         Failure::Unauthorized => {
-            format!("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")
+            format!(
+                "cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?"
+            )
         }
         Failure::BadBody => format!("cluster \"{cluster}\" answered with a body that is not valid"),
-        Failure::TooLarge => format!("the answer of cluster \"{cluster}\" is too large to be merged: ask it alone"),
+        Failure::TooLarge => {
+            format!("the answer of cluster \"{cluster}\" is too large to be merged: ask it alone")
+        }
         Failure::Forbidden | Failure::NotFound | Failure::ServerError => {
             format!("cluster \"{cluster}\" failed to answer")
         }

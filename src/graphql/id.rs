@@ -54,11 +54,15 @@ pub(super) fn namespace(text: &str) -> Named {
 
 /// Reads an id as a client wrote it. `%40` counts as `@` in the namespace part, which Sensu never escapes.
 pub(super) fn id(text: &str) -> Named {
-    let Some(rest) = text.strip_prefix("srn:") else { return Named::Plain };
-    let Some(resource) = rest.find(':') else { return Named::Plain };
-    let start = 4 + resource + 1;
-    let tail = &text[start..];
-    let third = &tail[..tail.find([':', '/', '?']).unwrap_or(tail.len())];
+    let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
+        return Named::Plain;
+    };
+    let third = match tail.split_once(':') {
+        Some((third, _)) if !CLUSTER_WIDE.contains(&resource.as_bytes()) => third,
+        None if resource == "namespaces" => tail.rsplit_once('?').map_or(tail, |(name, _)| name),
+        _ => return Named::Plain,
+    };
+    let start = text.len() - tail.len();
     let (at, length) = match (third.find('@'), third.find("%40")) {
         (Some(at), _) => (at, 1),
         (None, Some(at)) => (at, 3),
@@ -137,10 +141,16 @@ mod tests {
 
     #[test]
     fn ids_without_a_namespace_stay_as_they_are() {
-        for id in ["srn:clusterroles:view", "srn:clusterroles:system:user", "srn:users:admin", "bogus", "", "srn:x"] {
+        for id in
+            ["srn:clusterroles:view", "srn:clusterroles:system:user", "srn:users:admin", "bogus", "", "srn:x"]
+        {
             assert_eq!(qualified(id), id);
         }
-        assert_eq!(id("srn:clusterroles:view"), Named::Plain);
+        for cluster_wide in
+            ["srn:clusterroles:view", "srn:clusterroles:view@alpha", "srn:clusterroles:a@alpha:b"]
+        {
+            assert_eq!(id(cluster_wide), Named::Plain);
+        }
         assert_eq!(id("bogus@alpha"), Named::Plain);
     }
 

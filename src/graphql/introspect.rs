@@ -67,10 +67,9 @@ impl<'a> Listing<'a> {
             match item {
                 Selection::Field(field) => {
                     self.keys.push(field.key());
-                    if &*field.name == "fields" && &*self.schema.ty(parent).name == "__Type" {
-                        if !self.starts.contains(&set.start) {
-                            self.starts.push(set.start);
-                        }
+                    let lists = &*field.name == "fields" && &*self.schema.ty(parent).name == "__Type";
+                    if lists && !self.starts.contains(&set.start) {
+                        self.starts.push(set.start);
                     }
                     if let (Some(ty), Some(set)) = (field_type(self.schema, parent, field), &field.set)
                         && self.schema.ty(ty).name.starts_with("__")
@@ -117,7 +116,8 @@ impl<'a> Walk<'a> {
                 let is_namespace = named.as_ref().and_then(Json::as_str) == Some("Namespace");
                 for (key, fields) in self.fields(sets_here) {
                     let below = sets(&fields);
-                    let (Some(member), Some(ty)) = (members.get_mut(key), field_type(&self.plan.schema, ty, fields[0]))
+                    let (Some(member), Some(ty)) =
+                        (members.get_mut(key), field_type(&self.plan.schema, ty, fields[0]))
                     else {
                         continue;
                     };

@@ -23,10 +23,14 @@ impl Limit {
             Self::Operations => format!("the request holds more than {OPERATIONS} operations"),
             Self::Depth => format!("the operation is deeper than {DEPTH} levels"),
             Self::RootFields => format!("the operation has more than {ROOT_FIELDS} root fields"),
-            Self::Aliases => format!("the operation has more than {ALIASES} aliases, those in fragments counted at each use"),
+            Self::Aliases => format!(
+                "the operation has more than {ALIASES} aliases, those in fragments counted at each use"
+            ),
             Self::Tokens => format!("the document has more than {TOKENS} tokens"),
             Self::Complexity => "the fragments of the operation combine in too many ways".to_owned(),
-            Self::Fanout => format!("the operation needs more than {DOCUMENT_BYTES} bytes of documents for its clusters"),
+            Self::Fanout => {
+                format!("the operation needs more than {DOCUMENT_BYTES} bytes of documents for its clusters")
+            }
         }
     }
 }

@@ -99,17 +99,13 @@ fn unqualify_resource(text: &str) -> (Named, Option<String>) {
 }
 
 /// Reads a literal of the document: what it names goes to `names`, changes to `edits`, variables in it to `variables`.
-pub(super) fn literal(
-    document: &str,
-    value: &Value,
-    carrier: Carrier,
-    schema: &Schema,
-    found: &mut Found,
-) {
+pub(super) fn literal(document: &str, value: &Value, carrier: Carrier, schema: &Schema, found: &mut Found) {
     match (value, carrier) {
         (Value::Variable(name), _) => found.variables.push((name.clone(), carrier)),
         (Value::List(items), _) => {
-            items.iter().for_each(|item| literal(document, item, carrier, schema, found));
+            for item in items {
+                literal(document, item, carrier, schema, found);
+            }
         }
         (Value::Object(fields), Carrier::Input(ty)) => {
             for (name, value) in fields {
@@ -126,7 +122,9 @@ pub(super) fn literal(
             found.names.add(&named);
             found.texts.push(text.into());
             if let Some(without) = without {
-                found.edits.push(Edit { span: span.clone(), text: padded(raw, &Json::from(without).to_string()) });
+                found
+                    .edits
+                    .push(Edit { span: span.clone(), text: padded(raw, &Json::from(without).to_string()) });
             }
         }
         _ => {}
@@ -159,8 +157,8 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
             changed
         }
         (Json::String(text), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
-            let (named, without) = unqualify(text, carrier);
-            names.add(&named);
+            let (cluster, without) = unqualify(text, carrier);
+            names.add(&cluster);
             without.is_some_and(|without| {
                 *text = without;
                 true
@@ -234,10 +232,12 @@ mod tests {
 
     #[test]
     fn resources_in_strings_name_their_cluster() {
-        let (named, without) = unqualify(r#"{"type":"CheckConfig","metadata":{"namespace":"a@alpha"}}"#, Carrier::Wrapped);
+        let (named, without) =
+            unqualify(r#"{"type":"CheckConfig","metadata":{"namespace":"a@alpha"}}"#, Carrier::Wrapped);
         assert!(matches!(named, Named::Cluster(cluster, _) if cluster.as_str() == "alpha"));
         assert_eq!(without.unwrap(), r#"{"type":"CheckConfig","metadata":{"namespace":"a"}}"#);
-        let (named, without) = unqualify(r#"{"type":"Namespace","spec":{"name":"a@alpha"}}"#, Carrier::Wrapped);
+        let (named, without) =
+            unqualify(r#"{"type":"Namespace","spec":{"name":"a@alpha"}}"#, Carrier::Wrapped);
         assert!(matches!(named, Named::Cluster(..)));
         assert_eq!(without.unwrap(), r#"{"type":"Namespace","spec":{"name":"a"}}"#);
         assert_eq!(unqualify("{bad", Carrier::Wrapped), (Named::Plain, None));

@@ -204,7 +204,11 @@ impl Engine {
             config: self.config,
             head: &head,
             caller: call.caller,
-            user: if let Caller::Token(principal) = call.caller { Some(UserKey::of(principal)) } else { None },
+            user: if let Caller::Token(principal) = call.caller {
+                Some(UserKey::of(principal))
+            } else {
+                None
+            },
             clusters: call.clusters,
             snapshot: call.snapshot,
             namespaces: &self.namespaces,
@@ -242,11 +246,7 @@ impl Engine {
 }
 
 /// Runs all operations at once, equal queries only once.
-async fn run_all(
-    context: &Context<'_>,
-    operations: &[Operation<'_>],
-    planned: &[Planned],
-) -> Vec<Outcome> {
+async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &[Planned]) -> Vec<Outcome> {
     let alone = operations.len() == 1;
     let is_query = |index: usize| matches!(&planned[index], Planned::Federated(plan) if !plan.is_mutation());
     let same = |one: &Operation<'_>, other: &Operation<'_>| {
@@ -299,7 +299,10 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
         let complete = members.iter().all(|(_, outcome)| matches!(outcome, MemberOutcome::Answered(_)));
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
         let headers = response.headers_mut();
-        headers.insert(names::FEDGATE_COMPLETE, HeaderValue::from_static(if complete { "true" } else { "false" }));
+        headers.insert(
+            names::FEDGATE_COMPLETE,
+            HeaderValue::from_static(if complete { "true" } else { "false" }),
+        );
         headers.insert(names::FEDGATE_CLUSTERS, clusters_header(&members));
     }
     Ok(Answered { response, cluster })

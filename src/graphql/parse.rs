@@ -46,7 +46,9 @@ fn check_size(text: &str) -> Result<(), ParseError> {
         match token.map(|token| token.kind()) {
             Ok(TokenKind::Whitespace | TokenKind::Comma | TokenKind::Comment | TokenKind::Eof) => continue,
             Ok(TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket) => depth += 1,
-            Ok(TokenKind::RCurly | TokenKind::RParen | TokenKind::RBracket) => depth = depth.saturating_sub(1),
+            Ok(TokenKind::RCurly | TokenKind::RParen | TokenKind::RBracket) => {
+                depth = depth.saturating_sub(1);
+            }
             _ => {}
         }
         tokens += 1;
@@ -103,9 +105,9 @@ impl Reader<'_> {
         let variables = list.iter().flat_map(cst::VariableDefinitions::variable_definitions);
         Some(Operation {
             kind,
-            variables_span: list.as_ref().map(|list| span(list)),
+            variables_span: list.as_ref().map(span),
             variables: variables.map(|variable| self.variable(&variable)).collect::<Option<_>>()?,
-            directives: self.directives(found.directives())?,
+            directives: self.directives(found.directives().as_ref())?,
             set: self.set(&found.selection_set()?)?,
         })
     }
@@ -124,7 +126,7 @@ impl Reader<'_> {
             name: self.name(found.fragment_name()?.name())?,
             condition: self.name(found.type_condition()?.named_type()?.name())?,
             span: span(found),
-            directives: self.directives(found.directives())?,
+            directives: self.directives(found.directives().as_ref())?,
             set: self.set(&found.selection_set()?)?,
         })
     }
@@ -143,7 +145,7 @@ impl Reader<'_> {
             cst::Selection::FragmentSpread(spread) => Selection::Spread(Spread {
                 span: span(spread),
                 name: self.name(spread.fragment_name()?.name())?,
-                directives: self.directives(spread.directives())?,
+                directives: self.directives(spread.directives().as_ref())?,
             }),
             cst::Selection::InlineFragment(inline) => Selection::Inline(Inline {
                 span: span(inline),
@@ -151,7 +153,7 @@ impl Reader<'_> {
                     Some(condition) => Some(self.name(condition.named_type()?.name())?),
                     None => None,
                 },
-                directives: self.directives(inline.directives())?,
+                directives: self.directives(inline.directives().as_ref())?,
                 set: self.set(&inline.selection_set()?)?,
             }),
         })
@@ -168,8 +170,8 @@ impl Reader<'_> {
             alias,
             name_span: span(&name),
             name: self.name(Some(name))?,
-            arguments: self.arguments(found.arguments())?,
-            directives: self.directives(found.directives())?,
+            arguments: self.arguments(found.arguments().as_ref())?,
+            directives: self.directives(found.directives().as_ref())?,
             set: match found.selection_set() {
                 Some(set) => Some(self.set(&set)?),
                 None => None,
@@ -177,19 +179,19 @@ impl Reader<'_> {
         })
     }
 
-    fn directives(&self, found: Option<cst::Directives>) -> Option<Vec<Directive>> {
-        let all = found.iter().flat_map(cst::Directives::directives);
+    fn directives(&self, found: Option<&cst::Directives>) -> Option<Vec<Directive>> {
+        let all = found.into_iter().flat_map(cst::Directives::directives);
         all.map(|directive| {
             Some(Directive {
                 name: self.name(directive.name())?,
-                arguments: self.arguments(directive.arguments())?,
+                arguments: self.arguments(directive.arguments().as_ref())?,
             })
         })
         .collect()
     }
 
-    fn arguments(&self, found: Option<cst::Arguments>) -> Option<Vec<(Box<str>, Value)>> {
-        let all = found.iter().flat_map(cst::Arguments::arguments);
+    fn arguments(&self, found: Option<&cst::Arguments>) -> Option<Vec<(Box<str>, Value)>> {
+        let all = found.into_iter().flat_map(cst::Arguments::arguments);
         all.map(|argument| Some((self.name(argument.name())?, self.value(&argument.value()?)?))).collect()
     }
 
@@ -202,9 +204,8 @@ impl Reader<'_> {
                 Value::List(list.values().map(|value| self.value(&value)).collect::<Option<_>>()?)
             }
             cst::Value::ObjectValue(object) => {
-                let field = |field: cst::ObjectField| {
-                    Some((self.name(field.name())?, self.value(&field.value()?)?))
-                };
+                let field =
+                    |field: cst::ObjectField| Some((self.name(field.name())?, self.value(&field.value()?)?));
                 Value::Object(object.object_fields().map(field).collect::<Option<_>>()?)
             }
             cst::Value::FloatValue(_)
@@ -221,10 +222,10 @@ impl Reader<'_> {
 
 /// From the first to the last token that is not ignored.
 fn span(node: &impl CstNode) -> Span {
-    let tokens = || node.syntax().descendants_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
-    let counts = |kind: SyntaxKind| {
-        !matches!(kind, SyntaxKind::WHITESPACE | SyntaxKind::COMMENT | SyntaxKind::COMMA)
-    };
+    let tokens =
+        || node.syntax().descendants_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
+    let counts =
+        |kind: SyntaxKind| !matches!(kind, SyntaxKind::WHITESPACE | SyntaxKind::COMMENT | SyntaxKind::COMMA);
     let first = node.syntax().first_token().filter(|token| counts(token.kind()));
     let first = first.or_else(|| tokens().find(|token| counts(token.kind())));
     let mut last = node.syntax().last_token();
@@ -240,7 +241,8 @@ fn span(node: &impl CstNode) -> Span {
 }
 
 fn string_span(node: &cst::StringValue) -> Option<Span> {
-    let mut tokens = node.syntax().children_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
+    let mut tokens =
+        node.syntax().children_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
     tokens.find(|token| token.kind() == SyntaxKind::STRING).map(|token| range(token.text_range()))
 }
 

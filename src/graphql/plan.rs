@@ -127,7 +127,8 @@ fn try_plan(text: &str, schema: &Arc<Schema>) -> Result<Plan, ParseError> {
         OperationKind::Subscription => return Err(ParseError::NotUnderstood),
     };
     let (shape, shapes) = Builder::new(schema, &document).build(root_type)?;
-    let mut planner = Planner { text, schema, document: &document, root_type, edits: Vec::new(), defaults: HashMap::new() };
+    let mut planner =
+        Planner { text, schema, document: &document, root_type, edits: Vec::new(), defaults: HashMap::new() };
     let roots = planner.roots()?;
     let Planner { mut edits, defaults, .. } = planner;
     let introspected = introspect::ask_names(&document, schema, root_type, &mut edits);
@@ -142,14 +143,25 @@ fn try_plan(text: &str, schema: &Arc<Schema>) -> Result<Plan, ParseError> {
     edits.dedup();
     let moved = edits.iter().any(|edit| edit.text.len() != edit.span.len());
     let text = text.into();
-    Ok(Plan { schema: Arc::clone(schema), text, document, roots, shape, shapes, edits, moved, variables, defaults, introspected })
+    Ok(Plan {
+        schema: Arc::clone(schema),
+        text,
+        document,
+        roots,
+        shape,
+        shapes,
+        edits,
+        moved,
+        variables,
+        defaults,
+        introspected,
+    })
 }
 
 /// The gateway's own questions: the type's name, for itself and in place of fields that only it knows.
 fn own_edits(shapes: &Shapes) -> impl Iterator<Item = Edit> {
     let asking = shapes.asking.values();
-    let asking =
-        asking.map(|(at, key)| Edit { span: *at..*at, text: format!("{key}:__typename ") });
+    let asking = asking.map(|(at, key)| Edit { span: *at..*at, text: format!("{key}:__typename ") });
     let own = shapes.own_fields.values().map(|(span, aliased)| Edit {
         span: span.clone(),
         text: if *aliased { "__typename" } else { "cluster:__typename" }.to_owned(),
@@ -309,7 +321,9 @@ impl<'a> Planner<'a> {
             _ => {}
         }
         let namespace = self.schema.id("Namespace");
-        let Some(definition) = self.schema.ty(self.root_type).field(&first.name) else { return RootKind::Plain };
+        let Some(definition) = self.schema.ty(self.root_type).field(&first.name) else {
+            return RootKind::Plain;
+        };
         let sets: Vec<&SelectionSet> = all.iter().filter_map(|o| o.field.set.as_ref()).collect();
         let carried = !variables.is_empty() || names.cluster.is_some() || names.malformed;
         if Some(definition.base) == namespace && carried && !definition.list && all.len() == 1 {
@@ -330,7 +344,8 @@ impl<'a> Planner<'a> {
     /// The selection on a type that holds lists of namespaces.
     fn viewer(&self, ty: TypeId, sets: &[&'a SelectionSet]) -> Option<Viewer> {
         let namespace = self.schema.id("Namespace")?;
-        let mut viewer = Viewer { ty: self.schema.ty(ty).name.clone(), sure: !self.has_directives(), ..Viewer::default() };
+        let mut viewer =
+            Viewer { ty: self.schema.ty(ty).name.clone(), sure: !self.has_directives(), ..Viewer::default() };
         for (key, fields) in self.fields(sets)? {
             if &*fields[0].name == "__typename" {
                 viewer.typenames.push(key.into());

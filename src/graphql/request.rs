@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn bodies_are_read_as_sensu_reads_them() {
-        let Incoming::One(one) = read(br#" {"query":"{a}","variables":{"n":1.0},"operationName":"x"}"#) else {
+        let Incoming::One(one) = read(br#" {"query":"{a}","variables":{"n":1.0},"operationName":"x"}"#)
+        else {
             panic!("one operation");
         };
         assert_eq!((one.query.as_str(), one.variables["n"].get()), ("{a}", "1.0"));

@@ -62,7 +62,7 @@ pub(super) struct Resolution {
 /// Resolves an operation.
 pub(super) fn resolve(plan: &Plan, operation: &Operation<'_>, clusters: &Snapshot) -> Resolution {
     let mut edited = BTreeMap::new();
-    let mut named = Vec::new();
+    let mut of_variables = Vec::new();
     for (name, carrier) in &plan.variables {
         let mut names = Names::default();
         match operation.variables.get(&**name) {
@@ -75,9 +75,9 @@ pub(super) fn resolve(plan: &Plan, operation: &Operation<'_>, clusters: &Snapsho
                 }
             }
         }
-        named.push((&**name, *carrier, names));
+        of_variables.push((&**name, *carrier, names));
     }
-    let target = |root: &Root| target(root, plan, operation, &named, clusters);
+    let target = |root: &Root| target(root, plan, operation, &of_variables, clusters);
     let targets: Vec<Target> = plan.roots.iter().map(target).collect();
     let groups = groups(plan, &targets);
     Resolution { targets, groups, edited }
@@ -87,7 +87,7 @@ fn target(
     root: &Root,
     plan: &Plan,
     operation: &Operation<'_>,
-    named: &[(&str, Carrier, Names)],
+    of_variables: &[(&str, Carrier, Names)],
     clusters: &Snapshot,
 ) -> Target {
     if root.skipped_if.iter().any(|(name, value)| boolean(plan, operation, name) == Some(*value)) {
@@ -101,8 +101,8 @@ fn target(
     }
     let mut names = root.names.clone();
     for (name, carrier) in &root.variables {
-        let of_variable = named.iter().find(|(known, of, _)| *known == &**name && of == carrier);
-        if let Some((_, _, found)) = of_variable {
+        let known = of_variables.iter().find(|(known, of, _)| *known == &**name && of == carrier);
+        if let Some((_, _, found)) = known {
             names.merge(found);
         }
     }
@@ -126,7 +126,8 @@ fn boolean(plan: &Plan, operation: &Operation<'_>, name: &str) -> Option<bool> {
         Some("false") => Some(false),
         Some(_) => None,
         None => {
-            let variable = plan.document.operation.variables.iter().find(|variable| &*variable.name == name)?;
+            let variable =
+                plan.document.operation.variables.iter().find(|variable| &*variable.name == name)?;
             if let Some(Value::Boolean(value)) = variable.default { Some(value) } else { None }
         }
     }
@@ -159,7 +160,9 @@ fn groups(plan: &Plan, targets: &[Target]) -> Vec<Group> {
     if !anywhere.is_empty() || only_skipped {
         match groups.iter_mut().find(|group| matches!(group.target, GroupTarget::Cluster(_))) {
             Some(group) => group.roots.extend(anywhere),
-            None => groups.push(Group { target: GroupTarget::Cluster(ClusterName::local()), roots: anywhere }),
+            None => {
+                groups.push(Group { target: GroupTarget::Cluster(ClusterName::local()), roots: anywhere });
+            }
         }
     }
     groups
@@ -181,7 +184,9 @@ impl Resolution {
     pub(super) fn whole(&self) -> Option<&ClusterName> {
         let all = |target: &Target| matches!(target, Target::Cluster(_) | Target::Anywhere | Target::Skipped);
         match self.groups.as_slice() {
-            [Group { target: GroupTarget::Cluster(cluster), .. }] if self.targets.iter().all(all) => Some(cluster),
+            [Group { target: GroupTarget::Cluster(cluster), .. }] if self.targets.iter().all(all) => {
+                Some(cluster)
+            }
             _ => None,
         }
     }
@@ -241,7 +246,9 @@ impl Resolution {
             .iter()
             .map(|group| if group.target == GroupTarget::Viewer { members } else { 1 })
             .sum();
-        let fits = documents <= 1 || documents.saturating_mul(plan.text.len() + operation.variables_raw.len()) <= limits::DOCUMENT_BYTES;
+        let fits = documents <= 1
+            || documents.saturating_mul(plan.text.len() + operation.variables_raw.len())
+                <= limits::DOCUMENT_BYTES;
         if fits { Ok(()) } else { Err(Limit::Fanout) }
     }
 }

@@ -95,12 +95,20 @@ struct Frame {
     special: Special,
     /// The discriminator's value.
     ty: Option<Vec<u8>>,
-    /// Commas wait for the key after them.
-    lazy: bool,
-    /// A comma waits.
-    comma: bool,
-    /// A member has been emitted.
-    emitted: bool,
+    commas: Commas,
+}
+
+/// How commas are emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commas {
+    /// As they come.
+    AsTheyCome,
+    /// With the key after them, because a member may be taken out; nothing has been emitted yet.
+    First,
+    /// The same, after a member.
+    Later,
+    /// The same, and one waits.
+    Waiting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +221,9 @@ impl Rewriter {
         match (self.state, byte) {
             (State::Value | State::ItemOrEnd, b'{' | b'[') => self.open(copy, at, byte)?,
             (State::Value | State::ItemOrEnd, b'"') if !self.frames.is_empty() => self.string(copy, at),
-            (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') if !self.frames.is_empty() => {
+            (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+                if !self.frames.is_empty() =>
+            {
                 if self.mute {
                     return Err(AnswerError::Malformed);
                 }
@@ -242,8 +252,10 @@ impl Rewriter {
     fn comma(&mut self, copy: &mut Copy<'_>, at: usize) {
         let Some(frame) = self.frames.last_mut() else { return };
         self.state = if frame.object { State::Key } else { State::Value };
-        if frame.lazy {
-            frame.comma = true;
+        if frame.commas != Commas::AsTheyCome {
+            if frame.commas == Commas::Later {
+                frame.commas = Commas::Waiting;
+            }
             copy.flush(at, self.mute);
             copy.done = at + 1;
         }
@@ -291,7 +303,7 @@ impl Rewriter {
                 let label = format!("\"cluster\":\"{}\"", self.cluster);
                 copy.out.put_slice(label.as_bytes());
                 if let Some(frame) = self.frames.last_mut() {
-                    (frame.lazy, frame.comma, frame.emitted) = (true, true, true);
+                    frame.commas = Commas::Waiting;
                 }
             }
             Some(node) => {
@@ -303,18 +315,11 @@ impl Rewriter {
     }
 
     fn enter(&mut self, object: bool, node: Node, action: Action) {
-        let private = |id: ShapeId| self.plan.shapes.all[id].discriminator.as_ref().is_some_and(|d| d.private);
+        let private =
+            |id: ShapeId| self.plan.shapes.all[id].discriminator.as_ref().is_some_and(|d| d.private);
         let lazy = matches!(node, Node::Shape(id) if private(id));
-        self.frames.push(Frame {
-            object,
-            node,
-            action,
-            special: Special::None,
-            ty: None,
-            lazy,
-            comma: false,
-            emitted: false,
-        });
+        let commas = if lazy { Commas::First } else { Commas::AsTheyCome };
+        self.frames.push(Frame { object, node, action, special: Special::None, ty: None, commas });
         self.state = if object { State::KeyOrEnd } else { State::ItemOrEnd };
     }
 
@@ -471,11 +476,11 @@ impl Rewriter {
             self.mute = true;
             return;
         }
-        if frame.lazy {
-            if std::mem::take(&mut frame.comma) && frame.emitted {
-                copy.out.put_u8(b',');
-            }
-            frame.emitted = true;
+        if frame.commas == Commas::Waiting {
+            copy.out.put_u8(b',');
+        }
+        if frame.commas != Commas::AsTheyCome {
+            frame.commas = Commas::Later;
         }
         quoted(copy.out, key, b"", key.len());
     }

@@ -149,10 +149,11 @@ async fn one(
         return Ok(Answer::Response(response));
     }
     let mut edited = edit(ask::good(response)?);
-    if wanted.alone && !wanted.whole {
-        return Ok(Answer::Parts(Bytes::new(), Some(Box::new(edited))));
-    }
-    let limit = if wanted.whole { MERGE_BYTES } else { HOLD_BYTES };
+    let limit = match wanted {
+        Wanted { whole: true, .. } => MERGE_BYTES,
+        Wanted { alone: true, .. } => START_BYTES,
+        Wanted { .. } => HOLD_BYTES,
+    };
     let start = edited.read(limit).await?;
     if edited.has_ended() {
         return Ok(Answer::Parts(start, None));
@@ -211,7 +212,8 @@ struct Route<'a> {
 
 impl<'a> Route<'a> {
     fn of(plan: &'a Arc<Plan>, operation: &Operation<'_>, resolution: &'a Resolution) -> Option<Self> {
-        let ([root], [Target::Cluster(cluster)]) = (plan.roots.as_slice(), resolution.targets.as_slice()) else {
+        let ([root], [Target::Cluster(cluster)]) = (plan.roots.as_slice(), resolution.targets.as_slice())
+        else {
             return None;
         };
         let RootKind::Named(simple) = &root.kind else { return None };
@@ -409,6 +411,9 @@ const MERGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How much of an answer in a batch is held back, so that a cluster that fails early is a failure and no cut.
 const HOLD_BYTES: usize = 1024 * 1024;
+
+/// The same for an answer that is alone and streams.
+const START_BYTES: usize = 64 * 1024;
 
 /// Memory for answers that are put together, of the whole process, in bytes.
 const MAX_HELD: usize = 256 * 1024 * 1024;

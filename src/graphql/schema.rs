@@ -94,10 +94,10 @@ impl Schema {
     /// Reads the answer to [`INTROSPECTION`].
     pub(super) fn read(answer: &[u8], generation: u64) -> Result<Self, SchemaError> {
         let answer: Answer = serde_json::from_slice(answer).map_err(|_| SchemaError)?;
-        Self::build(answer.data.ok_or(SchemaError)?.schema, generation).ok_or(SchemaError)
+        Self::build(&answer.data.ok_or(SchemaError)?.schema, generation).ok_or(SchemaError)
     }
 
-    fn build(raw: RawSchema, generation: u64) -> Option<Self> {
+    fn build(raw: &RawSchema, generation: u64) -> Option<Self> {
         if raw.types.len() > MAX_TYPES {
             return None;
         }
@@ -107,8 +107,13 @@ impl Schema {
         let names = Names { by_name: &by_name, carrying: &carrying };
         let mut types = raw.types.iter().map(|ty| names.ty(ty)).collect::<Option<Vec<_>>>()?;
         if let (Some(namespace), Some(string)) = (by_name.get("Namespace"), by_name.get("String")) {
-            let cluster =
-                FieldDef { base: *string, non_null: true, list: false, role: Role::Cluster, arguments: HashMap::new() };
+            let cluster = FieldDef {
+                base: *string,
+                non_null: true,
+                list: false,
+                role: Role::Cluster,
+                arguments: HashMap::new(),
+            };
             types[*namespace].fields.entry("cluster".into()).or_insert(cluster);
         }
         let root = |name: &RawName| by_name.get(name.name.as_str()).copied();
@@ -161,12 +166,11 @@ struct Names<'a> {
 impl Names<'_> {
     fn ty(&self, raw: &RawType) -> Option<Type> {
         let id = *self.by_name.get(raw.name.as_str())?;
-        let mut possible: Vec<TypeId> = match raw.kind.as_str() {
-            "OBJECT" => vec![id],
-            _ => {
-                let all = raw.possible_types.iter().flatten();
-                all.filter_map(|name| self.by_name.get(name.name.as_str()).copied()).collect()
-            }
+        let mut possible: Vec<TypeId> = if raw.kind == "OBJECT" {
+            vec![id]
+        } else {
+            let all = raw.possible_types.iter().flatten();
+            all.filter_map(|name| self.by_name.get(name.name.as_str()).copied()).collect()
         };
         possible.sort_unstable();
         possible.dedup();

@@ -89,27 +89,24 @@ impl Schemas {
         for (index, source) in sources.iter().enumerate() {
             let Some(answer) = fetch(&**source, head).await else { continue };
             let digest = digest::digest(&digest::SHA256, &answer).as_ref().to_vec();
-            let old = self.current.load_full();
-            let schema = match old.filter(|held| held.digest == digest) {
-                Some(held) => Arc::clone(&held.schema),
-                None => {
-                    let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-                    let Ok(schema) = Schema::read(&answer, generation) else { continue };
-                    tracing::info!(generation, cluster = %source.name(), "the GraphQL schema was read");
-                    Arc::new(schema)
-                }
+            let old = self.current.load_full().filter(|old| old.digest == digest);
+            let schema = if let Some(old) = old {
+                Arc::clone(&old.schema)
+            } else {
+                let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+                let Ok(schema) = Schema::read(&answer, generation) else { continue };
+                tracing::info!(generation, cluster = %source.name(), "the GraphQL schema was read");
+                Arc::new(schema)
             };
             let life = if index == 0 { LIFE } else { STAND_IN_LIFE };
             self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + life })));
             return;
         }
-        match self.current.load_full() {
-            Some(held) => {
-                let Held { schema, digest, .. } = &*held;
-                let (schema, digest) = (Arc::clone(schema), digest.clone());
-                self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + RETRY })));
-            }
-            None => self.failed.store(Some(Arc::new(Instant::now()))),
+        if let Some(old) = self.current.load_full() {
+            let (schema, digest) = (Arc::clone(&old.schema), old.digest.clone());
+            self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + RETRY })));
+        } else {
+            self.failed.store(Some(Arc::new(Instant::now())));
         }
     }
 }

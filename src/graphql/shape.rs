@@ -121,16 +121,16 @@ impl<'a> Builder<'a> {
             return Ok(Action::default());
         }
         let definition = self.schema.ty(parent).field(&first.name).ok_or(ShapeError::Unknown)?;
+        let sets: Vec<&'a SelectionSet> = fields.iter().filter_map(|field| field.set.as_ref()).collect();
         let child = match definition.role {
             Role::Wrapped => Some(self.wrapped()),
-            _ => {
-                let sets: Vec<&'a SelectionSet> =
-                    fields.iter().filter_map(|field| field.set.as_ref()).collect();
-                if sets.is_empty() { None } else { self.shape(definition.base, &sets)? }
-            }
+            _ if sets.is_empty() => None,
+            _ => self.shape(definition.base, &sets)?,
         };
         if definition.role == Role::Cluster {
-            let own = fields.iter().map(|field| (field.name_span.start, (field.name_span.clone(), field.alias.is_some())));
+            let own = fields
+                .iter()
+                .map(|field| (field.name_span.start, (field.name_span.clone(), field.alias.is_some())));
             self.shapes.own_fields.extend(own);
         }
         Ok(Action { role: definition.role, child })
@@ -269,13 +269,14 @@ impl<'a> Builder<'a> {
         if let Some(known) = self.wrapped {
             return known;
         }
-        let child = |id| Cases { otherwise: Action { role: Role::Plain, child: Some(id) }, by_type: Vec::new() };
+        let child =
+            |id| Cases { otherwise: Action { role: Role::Plain, child: Some(id) }, by_type: Vec::new() };
         let leaf = |key: &str| Shape {
             discriminator: None,
-            keys: vec![(key.into(), Cases {
-                otherwise: Action { role: Role::Namespace, child: None },
-                by_type: Vec::new(),
-            })],
+            keys: vec![(
+                key.into(),
+                Cases { otherwise: Action { role: Role::Namespace, child: None }, by_type: Vec::new() },
+            )],
         };
         let first = self.shapes.all.len();
         let [metadata, part, spec, name, whole] = [0, 1, 2, 3, 4].map(|n| first + n);
@@ -283,7 +284,11 @@ impl<'a> Builder<'a> {
             otherwise: Action { role: Role::Plain, child: Some(id) },
             by_type: vec![("Namespace".into(), Action { role: Role::Plain, child: Some(name) })],
         };
-        let parts = [("check".into(), child(part)), ("entity".into(), child(part)), ("metadata".into(), child(metadata))];
+        let parts = [
+            ("check".into(), child(part)),
+            ("entity".into(), child(part)),
+            ("metadata".into(), child(metadata)),
+        ];
         let mut outer = Vec::from(parts.clone());
         outer[2].1 = or_name(metadata);
         outer.push(("spec".into(), or_name(spec)));
@@ -292,10 +297,7 @@ impl<'a> Builder<'a> {
             Shape { discriminator: None, keys: vec![("metadata".into(), child(metadata))] },
             Shape { discriminator: None, keys: parts.into() },
             leaf("name"),
-            Shape {
-                discriminator: Some(Discriminator { key: "type".into(), private: false }),
-                keys: outer,
-            },
+            Shape { discriminator: Some(Discriminator { key: "type".into(), private: false }), keys: outer },
         ]);
         self.wrapped = Some(whole);
         whole

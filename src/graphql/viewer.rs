@@ -47,7 +47,9 @@ pub(super) async fn fan_out(
     .await;
     let read: Vec<(&ClusterName, Result<Envelope<'_>, Failure>)> = answers
         .iter()
-        .map(|(name, answer)| (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes))))
+        .map(|(name, answer)| {
+            (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes)))
+        })
         .collect();
     let outcomes: Outcomes = read
         .iter()
@@ -93,7 +95,8 @@ async fn member(
     let member = context.clusters.get(name).ok_or(Failure::Unreachable)?;
     let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
     let quick = known || context.namespaces.is_ill(name);
-    let patience = if quick { QUICK.min(context.config.member_timeout) } else { context.config.member_timeout };
+    let patience =
+        if quick { QUICK.min(context.config.member_timeout) } else { context.config.member_timeout };
     let answer = async {
         let response = ask::send(&*member, context.head, body, true).await?;
         Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES).await
@@ -151,23 +154,7 @@ impl Lists<'_> {
                 members.insert(list, format!("[{}]", items.join(",")));
             }
         }
-        match base {
-            Some((name, object)) => {
-                for typename in viewer.typenames.iter().chain(viewer.others.iter().filter(|_| name.is_local())) {
-                    if let Some(value) = object.get(&**typename) {
-                        members.insert(typename, value.get().to_owned());
-                    }
-                }
-                // What the local cluster alone could tell.
-                for other in viewer.others.iter().filter(|other| !name.is_local() && object.contains_key(&***other)) {
-                    members.insert(other, "null".to_owned());
-                }
-            }
-            None => {
-                members.extend(viewer.typenames.iter().map(|key| (&**key, format!("\"{}\"", viewer.ty))));
-                members.extend(viewer.others.iter().map(|key| (&**key, "null".to_owned())));
-            }
-        }
+        rest(viewer, base, &mut members);
         let mut value = String::new();
         envelope::object(&mut value, members.iter().map(|(key, value)| (*key, value.as_str())));
         Some(value)
@@ -185,21 +172,18 @@ impl Lists<'_> {
         for (name, object) in objects {
             self.offsets.insert((root.to_owned(), list.to_owned(), (*name).clone()), items.len());
             let answered = object.as_ref().and_then(|object| object.get(list));
-            match answered {
-                Some(raw) => {
-                    let own: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
-                    if let (Some(simple), Some(user)) = (simple, self.context.user) {
-                        learn(self.context.namespaces, user, name, simple, &own);
-                    }
-                    items.extend(own.iter().map(|item| item.get().to_owned()));
+            if let Some(raw) = answered {
+                let own: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+                if let (Some(simple), Some(user)) = (simple, self.context.user) {
+                    learn(self.context.namespaces, user, name, simple, &own);
                 }
-                None => {
-                    let user = self.context.user.filter(|_| object.is_none());
-                    let known = user.and_then(|user| self.context.namespaces.last_good(user, name));
-                    if let (Some(simple), Some(known)) = (simple, known) {
-                        items.extend(known.names.iter().map(|qualified| item(simple, qualified, name)));
-                    }
-                }
+                items.extend(own.iter().map(|item| item.get().to_owned()));
+                continue;
+            }
+            let user = self.context.user.filter(|_| object.is_none());
+            let known = user.and_then(|user| self.context.namespaces.last_good(user, name));
+            if let (Some(simple), Some(known)) = (simple, known) {
+                items.extend(known.names.iter().map(|qualified| item(simple, qualified, name)));
             }
         }
         items
@@ -224,8 +208,31 @@ impl Lists<'_> {
     }
 }
 
+/// The members beside the lists, which only the local cluster can tell.
+fn rest<'v>(
+    viewer: &'v Viewer,
+    base: Option<(&ClusterName, &Members<'_>)>,
+    members: &mut BTreeMap<&'v str, String>,
+) {
+    let own = |key: &str| base.and_then(|(_, object)| object.get(key)).map(|value| value.get().to_owned());
+    let there = |key: &str| base.is_none_or(|(_, object)| object.contains_key(key));
+    for key in viewer.typenames.iter().filter(|key| there(key)) {
+        members.insert(key, own(key).unwrap_or_else(|| format!("\"{}\"", viewer.ty)));
+    }
+    for key in viewer.others.iter().filter(|key| there(key)) {
+        let local = base.is_some_and(|(name, _)| name.is_local());
+        members.insert(key, own(key).filter(|_| local).unwrap_or_else(|| "null".to_owned()));
+    }
+}
+
 /// Remembers the names in a list that holds them.
-fn learn(namespaces: &Namespaces, user: UserKey, cluster: &ClusterName, simple: &Simple, items: &[&RawValue]) {
+fn learn(
+    namespaces: &Namespaces,
+    user: UserKey,
+    cluster: &ClusterName,
+    simple: &Simple,
+    items: &[&RawValue],
+) {
     let Some((key, _)) = simple.iter().find(|(_, known)| *known == Known::Name) else { return };
     let name = |item: &&RawValue| {
         let members: Members<'_> = serde_json::from_str(item.get()).ok()?;

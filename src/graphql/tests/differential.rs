@@ -48,7 +48,8 @@ impl Lab {
         let manager = Manager::new(upstream::Config::default(), connector);
         manager.apply(&snapshot);
         let config = Config { member_timeout: Duration::from_secs(10), max_members: 16 };
-        let mut lab = Self { engine: Engine::new(config), manager, snapshot, token: HeaderValue::from_static("") };
+        let mut lab =
+            Self { engine: Engine::new(config), manager, snapshot, token: HeaderValue::from_static("") };
         let login = base64::engine::general_purpose::STANDARD.encode("admin:P@ssw0rd!");
         lab.token = format!("Basic {login}").parse().unwrap();
         let answer = lab.send("local-cluster", Method::GET, "/auth", &Json::Null).await;
@@ -82,7 +83,8 @@ impl Lab {
     /// Asks through the gateway.
     async fn federated(&self, body: &Json) -> Json {
         let head = self.request(Method::POST, "/graphql");
-        let principal = Principal { subject: "admin".into(), groups: vec!["cluster-admins".into()], expires_at: 0 };
+        let principal =
+            Principal { subject: "admin".into(), groups: vec!["cluster-admins".into()], expires_at: 0 };
         let caller = Caller::Token(Arc::new(principal));
         let call = Call {
             head: &head,
@@ -98,7 +100,13 @@ impl Lab {
     /// Puts a few objects of each kind into a cluster.
     async fn seed(&self, cluster: &str) {
         for namespace in ["default", "diff-ops"] {
-            self.send(cluster, Method::PUT, &format!("/api/core/v2/namespaces/{namespace}"), &json!({"name": namespace})).await;
+            self.send(
+                cluster,
+                Method::PUT,
+                &format!("/api/core/v2/namespaces/{namespace}"),
+                &json!({"name": namespace}),
+            )
+            .await;
             for (path, mut object) in objects() {
                 object["metadata"]["namespace"] = namespace.into();
                 for part in ["entity", "check"] {
@@ -106,7 +114,13 @@ impl Lab {
                         object[part]["metadata"]["namespace"] = namespace.into();
                     }
                 }
-                self.send(cluster, Method::PUT, &format!("/api/core/v2/namespaces/{namespace}/{path}"), &object).await;
+                self.send(
+                    cluster,
+                    Method::PUT,
+                    &format!("/api/core/v2/namespaces/{namespace}/{path}"),
+                    &object,
+                )
+                .await;
             }
         }
     }
@@ -114,36 +128,77 @@ impl Lab {
 
 fn objects() -> Vec<(&'static str, Json)> {
     let named = |name: &str, mut object: Json| {
-        object["metadata"] = json!({"name": name, "labels": {"namespace": "x"}, "annotations": {"a": "\"<\u{1f600}"}});
+        object["metadata"] =
+            json!({"name": name, "labels": {"namespace": "x"}, "annotations": {"a": "\"<\u{1f600}"}});
         object
     };
-    let entity = |name: &str| named(name, json!({"entity_class": "proxy", "subscriptions": ["linux", "web"]}));
+    let entity =
+        |name: &str| named(name, json!({"entity_class": "proxy", "subscriptions": ["linux", "web"]}));
     vec![
-        ("assets/diff%2Fasset", named("diff/asset", json!({"url": "https://x.example/a", "sha512": "0".repeat(128)}))),
-        ("handlers/slack", named("slack", json!({"type": "pipe", "command": "true", "mutator": "upper", "filters": ["nights"]}))),
+        (
+            "assets/diff%2Fasset",
+            named("diff/asset", json!({"url": "https://x.example/a", "sha512": "0".repeat(128)})),
+        ),
+        (
+            "handlers/slack",
+            named(
+                "slack",
+                json!({"type": "pipe", "command": "true", "mutator": "upper", "filters": ["nights"]}),
+            ),
+        ),
         ("handlers/everyone", named("everyone", json!({"type": "set", "handlers": ["slack", "gone"]}))),
         ("mutators/upper", named("upper", json!({"command": "tr a-z A-Z"}))),
         ("filters/nights", named("nights", json!({"action": "allow", "expressions": ["true"]}))),
         ("hooks/look", named("look", json!({"command": "ps", "timeout": 5}))),
-        ("checks/disk", named("disk", json!({"command": "d", "interval": 60, "subscriptions": ["linux"], "publish": false,
-            "handlers": ["slack", "everyone"], "runtime_assets": ["diff/asset"], "check_hooks": [{"critical": ["look"]}]}))),
-        ("checks/http", named("http", json!({"command": "h", "cron": "* * * * *", "subscriptions": ["web"], "publish": false}))),
+        (
+            "checks/disk",
+            named(
+                "disk",
+                json!({"command": "d", "interval": 60, "subscriptions": ["linux"], "publish": false,
+            "handlers": ["slack", "everyone"], "runtime_assets": ["diff/asset"], "check_hooks": [{"critical": ["look"]}]}),
+            ),
+        ),
+        (
+            "checks/http",
+            named(
+                "http",
+                json!({"command": "h", "cron": "* * * * *", "subscriptions": ["web"], "publish": false}),
+            ),
+        ),
         ("entities/web-1", entity("web-1")),
         ("entities/web-2", entity("web-2")),
-        ("events/web-1/disk", json!({"timestamp": 1_700_000_000, "entity": entity("web-1"),
-            "check": named("disk", json!({"interval": 60, "status": 2, "output": "full", "handlers": ["slack"]}))})),
-        ("events/web-2/http", json!({"timestamp": 1_700_000_100, "entity": entity("web-2"),
-            "check": named("http", json!({"interval": 60, "status": 0}))})),
-        ("silenced/linux:disk", named("linux:disk", json!({"subscription": "linux", "check": "disk", "reason": "x"}))),
+        (
+            "events/web-1/disk",
+            json!({"timestamp": 1_700_000_000, "entity": entity("web-1"),
+            "check": named("disk", json!({"interval": 60, "status": 2, "output": "full", "handlers": ["slack"]}))}),
+        ),
+        (
+            "events/web-2/http",
+            json!({"timestamp": 1_700_000_100, "entity": entity("web-2"),
+            "check": named("http", json!({"interval": 60, "status": 0}))}),
+        ),
+        (
+            "silenced/linux:disk",
+            named("linux:disk", json!({"subscription": "linux", "check": "disk", "reason": "x"})),
+        ),
         ("silenced/web:*", named("web:*", json!({"subscription": "web", "reason": "y"}))),
     ]
 }
 
 fn pool() -> Pool {
     let ids = [
-        "checks:default%%:disk", "checks:diff-ops%%:gone", "entities:default%%:web-1", "namespaces:default%%", "namespaces:gone%%",
-        "handlers:default%%:everyone", "events:default%%:check/WyJ3ZWItMSIsImRpc2siXQ==", "silences:default%%:linux:disk",
-        "assets:default%%:diff%2Fasset", "bogus:default%%:x", "core/v3.EntityConfig:default%%:web-2", "silences:default%%:web:%2A",
+        "checks:default%%:disk",
+        "checks:diff-ops%%:gone",
+        "entities:default%%:web-1",
+        "namespaces:default%%",
+        "namespaces:gone%%",
+        "handlers:default%%:everyone",
+        "events:default%%:check/WyJ3ZWItMSIsImRpc2siXQ==",
+        "silences:default%%:linux:disk",
+        "assets:default%%:diff%2Fasset",
+        "bogus:default%%:x",
+        "core/v3.EntityConfig:default%%:web-2",
+        "silences:default%%:web:%2A",
     ];
     Pool {
         namespaces: vec!["default", "default", "diff-ops", "no-such"],
@@ -162,7 +217,8 @@ fn pool() -> Pool {
 
 /// What may differ: the order of errors; the label; locations that the gateway has left out.
 fn comparable(answer: &mut Json, other: &Json) {
-    let left_out = other["errors"].as_array().is_some_and(|all| all.iter().all(|e| e["locations"] == json!([])));
+    let left_out =
+        other["errors"].as_array().is_some_and(|all| all.iter().all(|e| e["locations"] == json!([])));
     if let Some(errors) = answer["errors"].as_array_mut() {
         for error in errors.iter_mut() {
             let members = error.as_object_mut().unwrap();
@@ -176,12 +232,27 @@ fn comparable(answer: &mut Json, other: &Json) {
 }
 
 fn without(answer: &Json, suffix: &str) -> Json {
-    if suffix.is_empty() { answer.clone() } else { serde_json::from_str(&answer.to_string().replace(suffix, "")).unwrap() }
+    if suffix.is_empty() {
+        answer.clone()
+    } else {
+        serde_json::from_str(&answer.to_string().replace(suffix, "")).unwrap()
+    }
 }
 
 const ROOTS: &[&str] = &[
-    "namespace", "namespace", "namespace", "event", "entity", "mutator", "check", "eventFilter", "handler", "suggest", "node",
-    "node", "wrappedNode",
+    "namespace",
+    "namespace",
+    "namespace",
+    "event",
+    "entity",
+    "mutator",
+    "check",
+    "eventFilter",
+    "handler",
+    "suggest",
+    "node",
+    "node",
+    "wrappedNode",
 ];
 
 #[tokio::test]
@@ -242,8 +313,12 @@ async fn the_fan_out_and_several_clusters_answer_together() {
     let query = json!({"query": "{viewer{namespaces{id name cluster} user{username}} a:namespace(name:\"diff-ops@alpha\"){cluster name \
         checks{nodes{id namespace}}} l:entity(namespace:\"default\",name:\"web-1\"){id} __schema{types{name fields{name}}}}"});
     let got = lab.federated(&query).await;
-    let names: Vec<&str> =
-        got["data"]["viewer"]["namespaces"].as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = got["data"]["viewer"]["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n["name"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"diff-ops") && names.contains(&"diff-ops@alpha"), "{names:?}");
     assert_eq!(got["data"]["a"]["cluster"], "alpha");
     assert_eq!(got["data"]["a"]["checks"]["nodes"][0]["namespace"], "diff-ops@alpha");

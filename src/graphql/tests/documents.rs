@@ -51,7 +51,8 @@ fn targets(text: &str, variables: &Json) -> Vec<Target> {
 
 #[test]
 fn a_variable_loses_its_cluster_and_the_text_stays() {
-    let text = "query ($n: String!, $x: Int) { namespace(name: $n) { id checks(limit: $x) { nodes { id } } } }";
+    let text =
+        "query ($n: String!, $x: Int) { namespace(name: $n) { id checks(limit: $x) { nodes { id } } } }";
     let (to, query, variables) = one(text, &json!({"n": "default@alpha", "x": 1.5}));
     assert_eq!((to.as_str(), query.as_str()), ("alpha", text));
     assert_eq!(variables, json!({"n": "default", "x": 1.5}));
@@ -83,8 +84,10 @@ fn input_objects_are_looked_into_as_literals_and_variables() {
         variables,
         json!({"ns": "default", "i": {"namespace": "ops", "check": "x@y", "props": {"reason": "a@alpha"}}})
     );
-    let (to, _, variables) =
-        one("mutation($i:DeleteRecordInput!){deleteCheck(input:$i){deletedId}}", &json!({"i": {"id": "srn:checks:a@beta:b"}}));
+    let (to, _, variables) = one(
+        "mutation($i:DeleteRecordInput!){deleteCheck(input:$i){deletedId}}",
+        &json!({"i": {"id": "srn:checks:a@beta:b"}}),
+    );
     assert_eq!((to.as_str(), variables), ("beta", json!({"i": {"id": "srn:checks:a:b"}})));
 }
 
@@ -93,7 +96,10 @@ fn a_resource_in_a_string_names_its_cluster() {
     let raw = r#"{"type":"CheckConfig","metadata":{"name":"a","namespace":"ops@alpha"},"spec":{"n":1.0}}"#;
     let text = "mutation($r:String!){putWrapped(raw:$r){node{id}}}";
     let (to, _, variables) = one(text, &json!({"r": raw}));
-    assert_eq!((to.as_str(), variables["r"].as_str().unwrap()), ("alpha", raw.replace("@alpha", "").as_str()));
+    assert_eq!(
+        (to.as_str(), variables["r"].as_str().unwrap()),
+        ("alpha", raw.replace("@alpha", "").as_str())
+    );
     let literal = format!("mutation{{putWrapped(raw:{}){{node{{id}}}}}}", json!(raw));
     let (to, query, _) = one(&literal, &json!({}));
     assert_eq!(to, "alpha");
@@ -105,7 +111,10 @@ fn default_values_name_clusters_too() {
     let text = "query($n:String=\"default@alpha\"){namespace(name:$n){name}}";
     let (to, query, variables) = one(text, &json!({}));
     assert_eq!(to, "alpha");
-    assert_eq!((query.as_str(), variables), ("query($n:String=\"default\"      ){namespace(name:$n){name}}", json!({})));
+    assert_eq!(
+        (query.as_str(), variables),
+        ("query($n:String=\"default\"      ){namespace(name:$n){name}}", json!({}))
+    );
     let (to, _, variables) = one(text, &json!({"n": "x@beta"}));
     assert_eq!((to.as_str(), variables), ("beta", json!({"n": "x"})));
 }
@@ -131,7 +140,10 @@ fn every_cluster_gets_its_fields_and_what_they_use() {
          c: check(namespace: \"x\" , name: \"y\") { id } } fragment N on Namespace { name }"
             .replace("Q( $b", "Q( , $b")
     );
-    assert_eq!(words("local-cluster"), "query Q { ... @include(if: true) { v: versions { backend { version } } } }");
+    assert_eq!(
+        words("local-cluster"),
+        "query Q { ... @include(if: true) { v: versions { backend { version } } } }"
+    );
     assert_eq!(all["alpha"].1["a"], "default");
     for (query, _) in all.values() {
         let shape = |text: &str| text.split('\n').map(str::len).collect::<Vec<_>>();
@@ -160,10 +172,16 @@ fn what_names_no_cluster_goes_nowhere() {
         assert!(matches!(targets(text, &json!({"n": bad}))[0], Target::Nowhere(_)), "{bad}");
     }
     for local in [json!("default"), json!(""), json!(5), json!(null), json!({"a": 1})] {
-        assert!(matches!(&targets(text, &json!({"n": local}))[0], Target::Cluster(c) if c.is_local()), "{local}");
+        assert!(
+            matches!(&targets(text, &json!({"n": local}))[0], Target::Cluster(c) if c.is_local()),
+            "{local}"
+        );
     }
     let two = "mutation($i:UpdateCheckInput!){updateCheck(input:$i){check{id}}}";
-    assert!(matches!(&targets(two, &json!({"i": {"id": "srn:checks:a@alpha:b", "props": {}}}))[0], Target::Cluster(_)));
+    assert!(matches!(
+        &targets(two, &json!({"i": {"id": "srn:checks:a@alpha:b", "props": {}}}))[0],
+        Target::Cluster(_)
+    ));
     let conflict = "mutation($n:String,$i:[ID!]){createSilence(input:{namespace:[\"a@alpha\",\"b\"],props:{}}){silence{id}}}";
     assert!(matches!(targets(conflict, &json!({}))[0], Target::Conflict(_)));
 }
@@ -180,12 +198,26 @@ fn skipped_fields_need_no_cluster() {
 #[test]
 fn documents_that_are_not_understood_are_not_planned() {
     for text in [
-        "", "{", "{nope}", "query A{__typename} query B{__typename}", "subscription{x}", "fragment F on Query{__typename}",
-        "{...F}", "{...F} fragment F on Query{...F}", "{namespace(name:\"x\"){nope}}", "{namespace(nope:1){name}}",
-        "{namespace(name:\"x\"){...on Nope{name}}}", "type Query{a:Int}", "{...on Namespace{name}}",
-        "{a:namespace(name:\"x\"){name} a:check(namespace:\"x\",name:\"y\"){name}}", "{viewer{}}",
-        "{...F} fragment F on Query{__typename} fragment F on Query{__typename}", "{viewer{user{username}}@x}",
-        "{viewer @deprecated{user{username}}}", "\u{feff}{", "query($a:){__typename}",
+        "",
+        "{",
+        "{nope}",
+        "query A{__typename} query B{__typename}",
+        "subscription{x}",
+        "fragment F on Query{__typename}",
+        "{...F}",
+        "{...F} fragment F on Query{...F}",
+        "{namespace(name:\"x\"){nope}}",
+        "{namespace(nope:1){name}}",
+        "{namespace(name:\"x\"){...on Nope{name}}}",
+        "type Query{a:Int}",
+        "{...on Namespace{name}}",
+        "{a:namespace(name:\"x\"){name} a:check(namespace:\"x\",name:\"y\"){name}}",
+        "{viewer{}}",
+        "{...F} fragment F on Query{__typename} fragment F on Query{__typename}",
+        "{viewer{user{username}}@x}",
+        "{viewer @deprecated{user{username}}}",
+        "\u{feff}{",
+        "query($a:){__typename}",
     ] {
         assert!(matches!(plan::plan(text, &schema()), Planned::Unchanged), "{text}");
     }

@@ -138,17 +138,22 @@ impl<'a> Generator<'a> {
             }
             "suggest" => {
                 let namespace = self.string("String!", &namespace);
-                format!("(ref: \"core/v2/check_config/metadata/name\", namespace: {namespace}, order: ALPHA_DESC)")
+                format!(
+                    "(ref: \"core/v2/check_config/metadata/name\", namespace: {namespace}, order: ALPHA_DESC)"
+                )
             }
             "event" => {
-                let names = self.pool.names["event"].clone();
-                let (entity, check) = self.pick(&names).split_once('/').unwrap();
+                let all = self.pool.names["event"].clone();
+                let (entity, check) = self.pick(&all).split_once('/').unwrap();
                 let namespace = self.string("String!", &namespace);
-                format!("(entity: {}, namespace: {namespace}, check: \"{check}\")", self.string("String!", entity))
+                format!(
+                    "(entity: {}, namespace: {namespace}, check: \"{check}\")",
+                    self.string("String!", entity)
+                )
             }
             _ => {
-                let names = self.pool.names[root].clone();
-                let name = self.pick(&names);
+                let all = self.pool.names[root].clone();
+                let name = self.pick(&all);
                 let namespace = self.string("String!", &namespace);
                 format!("(namespace: {namespace}, name: {})", self.string("String!", name))
             }
@@ -241,7 +246,9 @@ impl<'a> Generator<'a> {
         for field in ["name", "namespace"] {
             let plain = json!({"kind": "NON_NULL", "name": null,
                 "ofType": {"kind": "SCALAR", "name": "String", "ofType": null}});
-            let fits = fields.iter().any(|f| f["name"] == field && f["type"]["ofType"]["name"] == plain["ofType"]["name"]);
+            let fits = fields
+                .iter()
+                .any(|f| f["name"] == field && f["type"]["ofType"]["name"] == plain["ofType"]["name"]);
             if fits && self.chance(2) {
                 let _ = write!(out, " x: {field}");
                 break;

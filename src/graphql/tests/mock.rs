@@ -34,7 +34,12 @@ impl Server<'_> {
     pub(super) fn answer(&self, text: &str, variables: &Json) -> Json {
         let document = parse::parse(text).unwrap_or_else(|e| panic!("{e:?}: {text}"));
         let none = serde_json::Map::new();
-        let run = Run { server: self, document: &document, variables: variables.as_object().unwrap_or(&none), text };
+        let run = Run {
+            server: self,
+            document: &document,
+            variables: variables.as_object().unwrap_or(&none),
+            text,
+        };
         let root = match document.operation.kind {
             super::super::ast::OperationKind::Mutation => self.schema.mutation.unwrap(),
             _ => self.schema.query,
@@ -43,7 +48,11 @@ impl Server<'_> {
     }
 
     fn suffix(&self) -> String {
-        if self.qualified && self.cluster != "local-cluster" { format!("@{}", self.cluster) } else { String::new() }
+        if self.qualified && self.cluster != "local-cluster" {
+            format!("@{}", self.cluster)
+        } else {
+            String::new()
+        }
     }
 }
 
@@ -64,7 +73,12 @@ impl Run<'_> {
         Json::Object(members.collect())
     }
 
-    fn collect<'b>(&'b self, ty: TypeId, set: &'b SelectionSet, fields: &mut BTreeMap<&'b str, Vec<&'b Field>>) {
+    fn collect<'b>(
+        &'b self,
+        ty: TypeId,
+        set: &'b SelectionSet,
+        fields: &mut BTreeMap<&'b str, Vec<&'b Field>>,
+    ) {
         for item in &set.items {
             let directives = match item {
                 Selection::Field(field) => &field.directives,
@@ -114,12 +128,13 @@ impl Run<'_> {
             assert!(self.server.qualified, "a cluster was asked for a field that only the gateway has");
             return json!(self.server.cluster);
         }
-        let definition = schema.ty(ty).field(&field.name).unwrap_or_else(|| panic!("no field {}", field.name));
+        let definition =
+            schema.ty(ty).field(&field.name).unwrap_or_else(|| panic!("no field {}", field.name));
         if !self.server.qualified {
             self.check_arguments(field);
         }
         let seed = seed(path, self.server.cluster);
-        if !definition.non_null && path.len() > 1 && seed % 9 == 0 {
+        if !definition.non_null && path.len() > 1 && seed.is_multiple_of(9) {
             return Json::Null;
         }
         let sets: Vec<&SelectionSet> = fields.iter().filter_map(|field| field.set.as_ref()).collect();
@@ -135,7 +150,14 @@ impl Run<'_> {
         items.collect()
     }
 
-    fn value(&self, ty: TypeId, field: &str, parent: TypeId, sets: &[&SelectionSet], path: &mut Vec<String>) -> Json {
+    fn value(
+        &self,
+        ty: TypeId,
+        field: &str,
+        parent: TypeId,
+        sets: &[&SelectionSet],
+        path: &mut Vec<String>,
+    ) -> Json {
         let schema = self.server.schema;
         let seed = seed(path, self.server.cluster);
         if !sets.is_empty() {
@@ -147,11 +169,13 @@ impl Run<'_> {
         match (&*schema.ty(ty).name, field) {
             ("ID", _) => json!(id(seed, &suffix)),
             ("String", "namespace") => json!(format!("ns{}{suffix}", seed % 5)),
-            ("String", "name") if &*schema.ty(parent).name == "Namespace" => json!(format!("ns{}{suffix}", seed % 5)),
+            ("String", "name") if &*schema.ty(parent).name == "Namespace" => {
+                json!(format!("ns{}{suffix}", seed % 5))
+            }
             ("JSON", "toJSON" | "wrappedNode") => resource(seed, &suffix),
             ("Int" | "Uint", _) => json!(seed % 1000),
             ("Float", _) => json!(1.5),
-            ("Boolean", _) => json!(seed % 2 == 0),
+            ("Boolean", _) => json!(seed.is_multiple_of(2)),
             ("JSON", _) => json!({"namespace": "left alone", "id": "srn:checks:left:alone"}),
             _ => json!(format!("text {seed} \"\\ {{[ \u{1f600}")),
         }
@@ -188,7 +212,7 @@ fn id(seed: u64, suffix: &str) -> String {
 
 fn resource(seed: u64, suffix: &str) -> Json {
     let namespace = format!("ns{}{suffix}", seed % 5);
-    if seed % 4 == 0 {
+    if seed.is_multiple_of(4) {
         return json!({
             "type": "Namespace", "metadata": {"name": namespace, "namespace": "left alone"}, "spec": {"name": namespace},
         });

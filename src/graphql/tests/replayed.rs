@@ -11,7 +11,8 @@ const FILES: &[&str] = &[
 ];
 
 /// Names of recorded namespaces, to find them in questions and answers.
-const NAMESPACES: &[&str] = &["default", "fix-db", "fix-empty", "fix-web", "fix-web-eu", "fix-gq", "sensu-system"];
+const NAMESPACES: &[&str] =
+    &["default", "fix-db", "fix-empty", "fix-web", "fix-web-eu", "fix-gq", "sensu-system"];
 
 /// Each recorded operation that has a single answer: name, query, text of the answer.
 fn recorded() -> Vec<(String, String, String)> {
@@ -38,9 +39,7 @@ fn recorded_answers_come_back_once_the_cluster_is_taken_out_again() {
         let local = rewrite(&plan, "local-cluster", text.as_bytes(), 100).unwrap();
         assert_eq!(String::from_utf8(local).unwrap(), text, "{name}");
         let remote = String::from_utf8(rewrite(&plan, "zz", text.as_bytes(), 100).unwrap()).unwrap();
-        let back = remote
-            .replace(",\"extensions\":{\"cluster\":\"zz\"}", "")
-            .replace("@zz", "");
+        let back = remote.replace(",\"extensions\":{\"cluster\":\"zz\"}", "").replace("@zz", "");
         assert_eq!(back, text, "{name}");
         replayed += 1;
     }
@@ -69,7 +68,10 @@ fn check(value: &Json, key: &str, exchange: &str) {
             if key == "namespace" {
                 assert!(text.is_empty() || text.ends_with("@zz"), "{exchange}: {text}");
             }
-            assert!(!NAMESPACES.contains(&text.as_str()) || !matches!(key, "namespace"), "{exchange}: {text}");
+            assert!(
+                !NAMESPACES.contains(&text.as_str()) || !matches!(key, "namespace"),
+                "{exchange}: {text}"
+            );
         }
         _ => {}
     }
@@ -78,7 +80,9 @@ fn check(value: &Json, key: &str, exchange: &str) {
 #[test]
 fn what_sensu_refused_for_its_form_is_left_to_sensu() {
     for (name, query, text) in recorded() {
-        let invalid = text.contains("\"data\":null") && !name.contains("missing-variable") && !name.contains("variables-not-object");
+        let invalid = text.contains("\"data\":null")
+            && !name.contains("missing-variable")
+            && !name.contains("variables-not-object");
         if invalid && !name.contains("depth") {
             assert!(!matches!(plan::plan(&query, &schema()), Planned::Limit(_)), "{name}");
         }

@@ -14,7 +14,8 @@ use super::{
 use crate::graphql::document;
 
 /// All root fields that name one cluster.
-const ROOTS: &[&str] = &["namespace", "event", "entity", "mutator", "check", "eventFilter", "handler", "node", "wrappedNode"];
+const ROOTS: &[&str] =
+    &["namespace", "event", "entity", "mutator", "check", "eventFilter", "handler", "node", "wrappedNode"];
 
 pub(super) fn pool() -> Pool {
     let names = ["entity", "mutator", "check", "eventFilter", "handler"].map(|root| (root, vec!["a", "b"]));
@@ -35,12 +36,14 @@ fn both(seed: u64, cluster: &str, step: usize) -> (Json, Json, String) {
     let plan = planned(&text);
     let sent = document::whole(&plan);
     let schema = schema();
-    let plain = Server { schema: &schema, cluster, qualified: false };
-    let answer = json!({"auth": true, "data": plain.answer(&sent, &query.variables("")), "errors": null});
+    let cluster_itself = Server { schema: &schema, cluster, qualified: false };
+    let answer =
+        json!({"auth": true, "data": cluster_itself.answer(&sent, &query.variables("")), "errors": null});
     let got = rewrite(&plan, cluster, answer.to_string().as_bytes(), step);
     let got = got.unwrap_or_else(|error| panic!("{error} for {text}"));
     let federated = Server { schema: &schema, cluster, qualified: true };
-    let expected = json!({"auth": true, "data": federated.answer(&text, &query.variables(&suffix)), "errors": null});
+    let expected =
+        json!({"auth": true, "data": federated.answer(&text, &query.variables(&suffix)), "errors": null});
     (serde_json::from_slice(&got).unwrap(), expected, text)
 }
 
@@ -71,7 +74,9 @@ fn all_other_bytes_stay_as_they_are() {
     let plan = planned("{namespace(name:\"a@alpha\"){name events{nodes{timestamp id check{output}}}}}");
     let answer = " {\"auth\" : true ,\"data\":{\"namespace\":{ \"events\":{\"nodes\":[ {\"check\":{\"output\":\"\\u003c\\\" srn:a:b:c\"},\
         \"id\":\"srn:events:a:check/WyJ\\u0026\",\"timestamp\":1.0e+21},null ]} , \"name\" :\"a\"}},\"errors\":null} \n";
-    let expected = answer.replace("srn:events:a:", "srn:events:a@alpha:").replace("\"name\" :\"a\"", "\"name\" :\"a@alpha\"");
+    let expected = answer
+        .replace("srn:events:a:", "srn:events:a@alpha:")
+        .replace("\"name\" :\"a\"", "\"name\" :\"a@alpha\"");
     for step in [1, 2, 3, 7, 1000] {
         let got = rewrite(&plan, "alpha", answer.as_bytes(), step).unwrap();
         assert_eq!(String::from_utf8(got).unwrap(), expected, "{step}");
@@ -124,7 +129,8 @@ fn the_gateways_own_key_is_taken_out_wherever_it_stands() {
 #[test]
 fn broken_answers_are_refused() {
     let plan = planned("{namespace(name:\"a@alpha\"){name}}");
-    for broken in ["", "[]", "null", "\"x\"", "{", "{}}", "{\"a\":[}}", "{\"a\" 1}", "{\"a\":1,}x", "<html>"] {
+    for broken in ["", "[]", "null", "\"x\"", "{", "{}}", "{\"a\":[}}", "{\"a\" 1}", "{\"a\":1,}x", "<html>"]
+    {
         assert!(rewrite(&plan, "alpha", broken.as_bytes(), 3).is_err(), "{broken}");
     }
     let deep = format!("{{\"a\":{}", "[".repeat(5000));
