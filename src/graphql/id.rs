@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
 use crate::types::{ClusterName, NamespaceRef};
 
 /// Where in an id the text `@cluster` goes; nothing for an id that belongs to no namespace.
@@ -42,8 +44,7 @@ pub(super) fn namespace(text: &str) -> Named {
         return Named::Plain;
     }
     let Ok(parsed) = NamespaceRef::parse(text) else { return Named::Nothing };
-    if parsed.namespace.contains(['/', '\\']) {
-        // No name has one, and a store that joins and cleans paths would leave the namespace.
+    if leads_out(&parsed.namespace) {
         return Named::Nothing;
     }
     match text.find('@') {
@@ -54,6 +55,9 @@ pub(super) fn namespace(text: &str) -> Named {
 
 /// Reads an id as a client wrote it. `%40` counts as `@` in the namespace part, which Sensu never escapes.
 pub(super) fn id(text: &str) -> Named {
+    if id_leads_out(text) {
+        return Named::Nothing;
+    }
     let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
         return Named::Plain;
     };
@@ -72,6 +76,46 @@ pub(super) fn id(text: &str) -> Named {
         Ok(cluster) if at > 0 => Named::Cluster(cluster, start + at..start + third.len()),
         _ => Named::Nothing,
     }
+}
+
+/// Whether a name would lead out of its namespace: Sensu joins names to store keys and cleans them like paths, after it
+/// has looked at the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
+pub(super) fn leads_out(name: &str) -> bool {
+    name.contains('/') || matches!(name, "." | "..")
+}
+
+/// The same for an id, whose last part is percent-encoded. Assets have `/` in their names, events two names in base64.
+fn id_leads_out(text: &str) -> bool {
+    let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
+        return false;
+    };
+    let tail = tail.rsplit_once('?').map_or(tail, |(tail, _)| tail);
+    let decoded = percent_encoding::percent_decode_str(tail).decode_utf8_lossy();
+    if decoded.split(['/', ':']).any(|part| matches!(part, "." | "..")) {
+        return true;
+    }
+    match resource {
+        "assets" => decoded.rsplit(':').next().is_some_and(|name| name.split('/').any(str::is_empty)),
+        // Standard base64 has `/` of its own, which an id escapes.
+        "events" => [tail.split_once('/'), tail.rsplit_once('/'), tail.rsplit_once(':')]
+            .iter()
+            .flatten()
+            .any(|(_, names)| event_names(names).iter().any(|name| leads_out(name))),
+        _ => tail.contains('/') || decoded.contains('/'),
+    }
+}
+
+/// The entity and the check in the last part of an event's id.
+fn event_names(part: &str) -> Vec<String> {
+    let part: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
+    BASE64.decode(part).ok().and_then(|names| serde_json::from_slice(&names).ok()).unwrap_or_default()
+}
+
+/// Whether any text, whatever it is used for, could lead out of a namespace.
+pub(super) fn climbs(text: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    let steps = |text: &str| text.contains('/') && text.split('/').any(|part| matches!(part, "." | ".."));
+    steps(text) || steps(&decoded) || (text.starts_with("srn:") && id_leads_out(text))
 }
 
 /// The id of a namespace object. The name is escaped as Go escapes a path segment.
@@ -158,6 +202,25 @@ mod tests {
     fn what_cannot_be_a_name_names_nothing() {
         for bad in ["srn:checks:@alpha:x", "srn:checks:a@:x", "srn:checks:a@b@c:x", "srn:checks:a@b%c:x"] {
             assert_eq!(id(bad), Named::Nothing, "{bad}");
+        }
+        for bad in [
+            "srn:checks:a:..%2Fb%2Fc",
+            "srn:checks:a@alpha:..%2Fb%2Fc",
+            "srn:checks:a:b%2Fc",
+            "srn:checks:a/../b:c",
+            "srn:namespaces:..%2Fchecks%2Fa%2Fb",
+            "srn:clusterroles:..%2Fx",
+            "srn:assets:a:..%2Fb%2Fc",
+            "srn:assets:a:b%2F%2Fc",
+            "srn:events:a:check/WyIuLi9iL2MiLCJkIl0=",
+            "srn:events:a:check/WyJcdTAwMmUuXHUwMDJmYiIsImQiXQ==",
+        ] {
+            assert_eq!(id(bad), Named::Nothing, "{bad}");
+        }
+        for good in
+            ["srn:assets:a:b%2Fc", "srn:events:a:check/WyJ3ZWItMDEiLCJodHRwIl0=", "srn:silences:a:linux:%2A"]
+        {
+            assert_eq!(id(good), Named::Plain, "{good}");
         }
         for bad in ["@alpha", "a@", "a@b@c", "..", ".", "../b", "a/../b@alpha"] {
             assert_eq!(namespace(bad), Named::Nothing, "{bad}");

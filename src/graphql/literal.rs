@@ -1,5 +1,6 @@
 //! Values that name a cluster: reading them, and taking the cluster out, in the document's text and in variables.
 
+use apollo_parser::{Lexer, TokenKind};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -65,7 +66,8 @@ fn unqualify(text: &str, carrier: Carrier) -> (Named, Option<String>) {
         Carrier::Namespace => id::namespace(text),
         Carrier::Id => id::id(text),
         Carrier::Wrapped => return unqualify_resource(text),
-        Carrier::Input(_) => Named::Plain,
+        Carrier::Name if id::leads_out(text) => Named::Nothing,
+        Carrier::Name | Carrier::Input(_) => Named::Plain,
     };
     let without = match &named {
         Named::Cluster(_, cut) => Some(format!("{}{}", &text[..cut.start], &text[cut.end..])),
@@ -114,11 +116,15 @@ pub(super) fn literal(document: &str, value: &Value, carrier: Carrier, schema: &
                 }
             }
         }
-        (Value::String(span), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
+        (Value::String(span), Carrier::Namespace | Carrier::Id | Carrier::Wrapped | Carrier::Name) => {
             let raw = &document[span.clone()];
             // What cannot be read is Sensu's to refuse.
             let Some(text) = decode(raw) else { return };
             let (named, without) = unqualify(&text, carrier);
+            if carrier == Carrier::Name {
+                found.names.malformed |= named == Named::Nothing;
+                return;
+            }
             found.names.add(&named);
             found.texts.push(text.into());
             if let Some(without) = without {
@@ -156,6 +162,10 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
             }
             changed
         }
+        (Json::String(text), Carrier::Name) => {
+            names.malformed |= id::leads_out(text);
+            false
+        }
         (Json::String(text), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
             let (cluster, without) = unqualify(text, carrier);
             names.add(&cluster);
@@ -164,6 +174,24 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
                 true
             })
         }
+        _ => false,
+    }
+}
+
+/// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents of which nothing
+/// else is understood.
+pub(super) fn any_climbs(document: &str, variables: &str) -> bool {
+    let tokens = Lexer::new(document).filter_map(Result::ok);
+    let mut strings = tokens.filter(|token| token.kind() == TokenKind::StringValue);
+    let in_document = strings.any(|token| decode(token.data()).is_none_or(|text| id::climbs(&text)));
+    in_document || serde_json::from_str(variables).map_or(true, |value: Json| value_climbs(&value))
+}
+
+fn value_climbs(value: &Json) -> bool {
+    match value {
+        Json::String(text) => id::climbs(text),
+        Json::Array(items) => items.iter().any(value_climbs),
+        Json::Object(members) => members.values().any(value_climbs),
         _ => false,
     }
 }

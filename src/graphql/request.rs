@@ -47,10 +47,16 @@ pub(super) fn read(body: &[u8]) -> Incoming<'_> {
 fn operation(raw: &str) -> Option<Operation<'_>> {
     let members: HashMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
     let query_raw = members.get("query").map_or("\"\"", |value| value.get());
+    // Go reads more strings than serde_json does; one that only Go reads would not have been looked at.
+    let query: String = match serde_json::from_str(query_raw) {
+        Ok(query) => query,
+        Err(_) if query_raw.starts_with('"') => return None,
+        Err(_) => String::new(),
+    };
     let variables_raw = members.get("variables").map_or("null", |value| value.get());
     Some(Operation {
         raw,
-        query: serde_json::from_str(query_raw).unwrap_or_default(),
+        query,
         query_raw,
         variables: serde_json::from_str(variables_raw).unwrap_or_default(),
         variables_raw,

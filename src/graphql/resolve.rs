@@ -68,8 +68,11 @@ pub(super) fn resolve(plan: &Plan, operation: &Operation<'_>, clusters: &Snapsho
         match operation.variables.get(&**name) {
             None => names = plan.defaults.get(&(name.clone(), *carrier)).cloned().unwrap_or_default(),
             Some(raw) => {
-                // A value that cannot be read, such as a number out of range, is Sensu's to refuse.
-                let Ok(mut value) = serde_json::from_str::<Json>(raw.get()) else { continue };
+                // One that cannot be read was not looked at.
+                let Ok(mut value) = serde_json::from_str::<Json>(raw.get()) else {
+                    of_variables.push((&**name, *carrier, Names { malformed: true, ..Names::default() }));
+                    continue;
+                };
                 if literal::variable(&mut value, *carrier, &plan.schema, &mut names) {
                     edited.insert(name.clone(), value.to_string());
                 }
@@ -107,7 +110,9 @@ fn target(
         }
     }
     if names.malformed {
-        return Target::Nowhere("not a namespace: write <namespace> or <namespace>@<cluster>".to_owned());
+        return Target::Nowhere(
+            "a namespace, name or id in the arguments is one that nothing can have".to_owned(),
+        );
     }
     if names.several {
         return Target::Conflict(format!("\"{}\" names more than one cluster", root.key));

@@ -17,6 +17,7 @@ use super::{
     error::describe,
     introspect,
     joined::Part,
+    literal,
     plan::{Plan, Planned, RootKind, Simple},
     request::Operation,
     resolve::{self, Group, GroupTarget, Resolution, Target},
@@ -104,6 +105,9 @@ pub(super) async fn run(
     match planned {
         Planned::Limit(limit) => Outcome::bytes(envelope::limited(*limit)),
         Planned::Unchanged => {
+            if literal::any_climbs(&operation.query, operation.variables_raw) {
+                return Outcome::bytes(envelope::refusal(CLIMBS, None));
+            }
             let local = ClusterName::local();
             let body = Bytes::copy_from_slice(operation.raw.as_bytes());
             match one(context, &local, body, false, wanted, Edited::raw).await {
@@ -417,6 +421,8 @@ const START_BYTES: usize = 64 * 1024;
 
 /// Memory for answers that are put together, of the whole process, in bytes.
 const MAX_HELD: usize = 256 * 1024 * 1024;
+
+const CLIMBS: &str = "a name in the document or its variables leads out of its namespace";
 
 const KEY_ELSEWHERE: &str =
     "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/";

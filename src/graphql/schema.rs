@@ -11,6 +11,7 @@
 //! | namespace in a request | a `String` argument or input field `namespace`; the argument `name` of a field that returns a `Namespace` |
 //! | id in a request | an argument or input field of type `ID` |
 //! | whole resource in a request | a `String` argument `raw` |
+//! | plain name in a request | a `String` argument or input field `name`, `entity`, `check` or `subscription` |
 
 use std::collections::{HashMap, HashSet};
 
@@ -74,6 +75,8 @@ pub(super) enum Carrier {
     Id,
     /// A resource as JSON in a string.
     Wrapped,
+    /// A plain name: it names no cluster, but must not lead out of its namespace.
+    Name,
     /// An input object with such fields.
     Input(TypeId),
 }
@@ -211,6 +214,7 @@ impl Names<'_> {
             ("String", "namespace") => Some(Carrier::Namespace),
             ("String", "name") if returns == "Namespace" => Some(Carrier::Namespace),
             ("String", "raw") if !returns.is_empty() => Some(Carrier::Wrapped),
+            ("String", name) if NAMES.contains(&name) => Some(Carrier::Name),
             _ if self.carrying.contains(base) => self.by_name.get(base).copied().map(Carrier::Input),
             _ => None,
         };
@@ -226,7 +230,7 @@ fn carrying_inputs(types: &[RawType]) -> HashSet<&str> {
         for ty in types {
             let carries = ty.input_fields.iter().flatten().any(|input| match input.ty.base() {
                 Some("ID") => true,
-                Some("String") => input.name == "namespace",
+                Some("String") => input.name == "namespace" || NAMES.contains(&input.name.as_str()),
                 Some(base) => carrying.contains(base),
                 None => false,
             });
@@ -311,6 +315,9 @@ impl RawRef {
         self.kind == "LIST" || self.of_type.as_ref().is_some_and(|inner| inner.is_list())
     }
 }
+
+/// Arguments and input fields that Sensu makes store keys of.
+const NAMES: &[&str] = &["name", "entity", "check", "subscription"];
 
 /// Sensu has about 120.
 const MAX_TYPES: usize = 10_000;

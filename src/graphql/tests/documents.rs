@@ -231,3 +231,21 @@ fn the_whole_document_equals_the_part_with_all_fields() {
     assert_eq!(document::whole(&plan), document::part(&plan, &all));
     assert!(document::whole(&plan).contains("{cluster:__typename ...F}"));
 }
+
+#[test]
+fn names_that_lead_out_of_their_namespace_go_nowhere() {
+    let text = "query($n:String!,$e:String!){check(namespace:\"a@alpha\",name:$n){id} event(namespace:\"a\",entity:$e,check:\"d\"){id}}";
+    for bad in ["../b/c", "b/c", "..", "."] {
+        let all = targets(text, &json!({"n": bad, "e": "web"}));
+        assert!(matches!(&all[..], [Target::Nowhere(_), Target::Cluster(_)]), "{bad}");
+        let all = targets(text, &json!({"n": "web", "e": bad}));
+        assert!(matches!(&all[..], [Target::Cluster(_), Target::Nowhere(_)]), "{bad}");
+    }
+    let literal =
+        "{check(namespace:\"a\",name:\"../b/c\"){id} suggest(ref:\"core/v2/x\",namespace:\"a\"){values}}";
+    assert!(matches!(&targets(literal, &json!({}))[..], [Target::Nowhere(_), Target::Cluster(_)]));
+    let silence = "mutation($i:CreateSilenceInput!){createSilence(input:$i){silence{id}}}";
+    let input = |sub: &str| json!({"i": {"namespace": "a", "subscription": sub, "props": {}}});
+    assert!(matches!(targets(silence, &input("../../b"))[0], Target::Nowhere(_)));
+    assert!(matches!(targets(silence, &input("entity:web-1"))[0], Target::Cluster(_)));
+}

@@ -583,3 +583,26 @@ async fn introspection_shows_the_gateways_field() {
     let sent = world.got("local-cluster").pop().unwrap();
     assert!(sent.contains("types{A:name n:name fields"), "{sent}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_on_unread_leads_nowhere_either() {
+    let world = World::new();
+    for (text, variables) in [
+        ("{nope check(namespace:\"a\",name:\"../b/c\"){id}}", json!({})),
+        ("{nope check(namespace:\"a\",name:\"\\u002e./b/c\"){id}}", json!({})),
+        ("query($n:String!){nope check(namespace:\"a\",name:$n){id}}", json!({"n": "x/../b"})),
+        ("query($n:[X]){nope node(id:$n){id}}", json!({"n": [{"a": "srn:checks:a:..%2Fb%2Fc"}]})),
+    ] {
+        let body = json!({"query": text, "variables": variables, "skip_validation": true});
+        let (_, answer) = world.ask_as(&user("u"), &body).await.unwrap();
+        assert_eq!((&answer["data"], answer["errors"].as_array().unwrap().len()), (&Json::Null, 1), "{body}");
+    }
+    for odd in [
+        r#"{"query":"{check(namespace:\"a\",name:\"../b/c\"){id}}"} x"#,
+        r#"{"query":"{a(b:\"\ud800\u002e./c\")}"}"#,
+    ] {
+        let answered = world.call(&user("u"), Some("application/json"), odd).await.unwrap();
+        assert_eq!(answered.response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert!(world.got("local-cluster").is_empty());
+}

@@ -201,7 +201,10 @@ impl<'a> Generator<'a> {
                 break;
             }
             let field = self.pick(&fields);
-            out.push_str(&self.selected(field, depth, false));
+            // Seconds that are left, which run.
+            if field["name"] != "expire" {
+                out.push_str(&self.selected(field, depth, false));
+            }
         }
         if self.chance(3) {
             out.push_str(" __typename");
