@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -70,6 +73,33 @@ pub(super) fn good(response: Response<Body>) -> Result<Body, Failure> {
     }
 }
 
+/// What one request holds of answers in memory, counted for the whole process; given back when dropped.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    process: Arc<AtomicUsize>,
+    own: AtomicUsize,
+}
+
+// === impl Held ===
+
+impl Held {
+    pub(super) fn new(process: &Arc<AtomicUsize>) -> Self {
+        Self { process: Arc::clone(process), own: AtomicUsize::new(0) }
+    }
+
+    /// Whether there was room for so many more bytes.
+    fn add(&self, bytes: usize) -> bool {
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+        self.process.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_HELD
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.process.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+    }
+}
+
 /// An answer on its way to the client, edited as it streams.
 pub(super) struct Edited {
     body: Body,
@@ -93,12 +123,15 @@ impl Edited {
     }
 
     /// Reads up to `limit` bytes; the rest stays. Answers what was read.
-    pub(super) async fn read(&mut self, limit: usize) -> Result<Bytes, Failure> {
+    pub(super) async fn read(&mut self, limit: usize, held: &Held) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         while whole.len() <= limit
             && let Some(frame) = self.frame().await
         {
             let Ok(data) = frame.map_err(|error| failure(&*error))?.into_data() else { continue };
+            if !held.add(data.len()) {
+                return Err(Failure::TooLarge);
+            }
             if whole.is_empty() && self.ended {
                 return Ok(data);
             }
@@ -108,8 +141,8 @@ impl Edited {
     }
 
     /// Reads a whole answer of at most `limit` bytes.
-    pub(super) async fn whole(mut self, limit: usize) -> Result<Bytes, Failure> {
-        let bytes = self.read(limit).await?;
+    pub(super) async fn whole(mut self, limit: usize, held: &Held) -> Result<Bytes, Failure> {
+        let bytes = self.read(limit, held).await?;
         if bytes.len() > limit { Err(Failure::TooLarge) } else { Ok(bytes) }
     }
 
@@ -194,6 +227,9 @@ pub(super) fn own_head(head: &Request<()>) -> Request<()> {
     }
     own
 }
+
+/// Memory for answers that are held until others have come, of the whole process, in bytes.
+pub(super) const MAX_HELD: usize = 256 * 1024 * 1024;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -81,7 +81,10 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -165,7 +168,7 @@ struct Context<'a> {
     clusters: &'a dyn Clusters,
     snapshot: &'a Snapshot,
     namespaces: &'a Namespaces,
-    held: &'a AtomicUsize,
+    held: ask::Held,
 }
 
 // === impl Engine ===
@@ -189,7 +192,7 @@ impl Engine {
     /// Answers a request.
     ///
     /// # Errors
-    /// When all of it was for one cluster that gave no answer.
+    /// When all of it was for one cluster that gave no answer, or too many answers are in memory already.
     pub async fn handle(&self, call: Call<'_>) -> Result<Answered, GraphQlError> {
         if matches!(call.caller, Caller::Anonymous) || !is_json(call.head.headers()) {
             return pass(&call).await;
@@ -209,6 +212,9 @@ impl Engine {
             let refusal = Part::Bytes(envelope::limited(Limit::Operations));
             return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
         }
+        if self.held.load(Ordering::Relaxed) >= ask::MAX_HELD {
+            return Err(GraphQlError::Overloaded);
+        }
         let head = ask::json_head(call.head);
         let context = Context {
             config: self.config,
@@ -222,7 +228,7 @@ impl Engine {
             clusters: call.clusters,
             snapshot: call.snapshot,
             namespaces: &self.namespaces,
-            held: &self.held,
+            held: ask::Held::new(&self.held),
         };
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;

@@ -441,7 +441,7 @@ impl Plan {
     /// Memory that it takes, roughly, in bytes.
     pub(super) fn weight(&self) -> usize {
         let shapes: usize = self.shapes.all.iter().map(|shape| 64 + 96 * shape.keys.len()).sum();
-        PLAN_BYTES + 12 * self.text.len() + shapes
+        PLAN_BYTES + TREE * self.text.len() + shapes
     }
 }
 
@@ -449,3 +449,6 @@ impl Plan {
 pub(super) type Blanks = Vec<Span>;
 
 const PLAN_BYTES: usize = 1024;
+
+/// Bytes of tree for each byte of text: a field of five letters takes some 200.
+const TREE: usize = 48;

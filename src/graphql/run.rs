@@ -1,9 +1,6 @@
 //! One operation: its groups asked, their answers put together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -158,7 +155,7 @@ async fn one(
         Wanted { alone: true, .. } => START_BYTES,
         Wanted { .. } => HOLD_BYTES,
     };
-    let start = edited.read(limit).await?;
+    let start = edited.read(limit, &context.held).await?;
     if edited.has_ended() {
         return Ok(Answer::Parts(start, None));
     }
@@ -288,12 +285,11 @@ impl Merge<'_> {
                 _ => {}
             }
         }
-        let mut held = Held { shared: self.context.held, bytes: 0 };
         let mut failures: Vec<(ClusterName, Failure)> = Vec::new();
         let mut answered = false;
         let mut asked = Vec::new();
         let mut outcomes = None;
-        let (answers, viewer) = futures::join!(self.answers(&mut held), self.viewer(&mut merged));
+        let (answers, viewer) = futures::join!(self.answers(), self.viewer(&mut merged));
         match viewer {
             Some(Ok(found)) => {
                 answered = true;
@@ -332,9 +328,9 @@ impl Merge<'_> {
     }
 
     /// The answers of all groups but the fan-out's: at once for a query, one after the other for a mutation.
-    async fn answers(&self, held: &mut Held<'_>) -> Vec<Result<Bytes, Failure>> {
+    async fn answers(&self) -> Vec<Result<Bytes, Failure>> {
         let groups = &self.resolution.groups;
-        let mut answers = if self.plan.is_mutation() {
+        if self.plan.is_mutation() {
             let mut answers = Vec::with_capacity(groups.len());
             for group in groups {
                 answers.push(self.ask(group).await);
@@ -342,15 +338,7 @@ impl Merge<'_> {
             answers
         } else {
             join_all(groups.iter().map(|group| self.ask(group))).await
-        };
-        for answer in &mut answers {
-            if let Ok(bytes) = answer
-                && !held.add(bytes.len())
-            {
-                *answer = Err(Failure::TooLarge);
-            }
         }
-        answers
     }
 
     async fn ask(&self, group: &Group) -> Result<Bytes, Failure> {
@@ -388,28 +376,6 @@ impl Merge<'_> {
     }
 }
 
-/// Answers in memory, counted for the whole process.
-struct Held<'a> {
-    shared: &'a AtomicUsize,
-    bytes: usize,
-}
-
-// === impl Held ===
-
-impl Held<'_> {
-    /// Whether there is room for so many more bytes.
-    fn add(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        self.shared.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_HELD
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.shared.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// Largest answer of one cluster that is put together with others, in bytes.
 const MERGE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -418,9 +384,6 @@ const HOLD_BYTES: usize = 1024 * 1024;
 
 /// The same for an answer that is alone and streams.
 const START_BYTES: usize = 64 * 1024;
-
-/// Memory for answers that are put together, of the whole process, in bytes.
-const MAX_HELD: usize = 256 * 1024 * 1024;
 
 const CLIMBS: &str = "a name in the document or its variables leads out of its namespace";
 

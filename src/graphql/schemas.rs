@@ -15,7 +15,7 @@ use http::Request;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    ask::{self, Edited},
+    ask::{self, Edited, Held as Memory},
     schema::{INTROSPECTION, Schema},
 };
 use crate::fanout::Member;
@@ -115,7 +115,7 @@ async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
     let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
     let answer = async {
         let response = ask::send(source, head, body.into(), true).await?;
-        Edited::raw(ask::good(response)?).whole(MAX_SCHEMA).await
+        Edited::raw(ask::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
     };
     match tokio::time::timeout(ask::OWN_TIMEOUT, answer).await {
         Ok(Ok(answer)) => Some(answer),

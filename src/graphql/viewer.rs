@@ -99,7 +99,7 @@ async fn member(
         if quick { QUICK.min(context.config.member_timeout) } else { context.config.member_timeout };
     let answer = async {
         let response = ask::send(&*member, context.head, body, true).await?;
-        Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES).await
+        Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES, &context.held).await
     };
     let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::Timeout));
     context.namespaces.note(name, answer.is_ok());

@@ -21,8 +21,12 @@ use crate::{
     upstream::{self, Connector, Manager, TlsConfigs},
 };
 
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Backends, an engine in front of them, and a token that all accept.
 struct Lab {
+    /// The tests seed the same objects.
+    _alone: tokio::sync::MutexGuard<'static, ()>,
     engine: Engine,
     manager: Manager,
     snapshot: Snapshot,
@@ -48,8 +52,13 @@ impl Lab {
         let manager = Manager::new(upstream::Config::default(), connector);
         manager.apply(&snapshot);
         let config = Config { member_timeout: Duration::from_secs(10), max_members: 16 };
-        let mut lab =
-            Self { engine: Engine::new(config), manager, snapshot, token: HeaderValue::from_static("") };
+        let mut lab = Self {
+            _alone: ALONE.lock().await,
+            engine: Engine::new(config),
+            manager,
+            snapshot,
+            token: HeaderValue::from_static(""),
+        };
         let login = base64::engine::general_purpose::STANDARD.encode("admin:P@ssw0rd!");
         lab.token = format!("Basic {login}").parse().unwrap();
         let answer = lab.send("local-cluster", Method::GET, "/auth", &Json::Null).await;

@@ -587,11 +587,13 @@ async fn introspection_shows_the_gateways_field() {
 #[tokio::test(start_paused = true)]
 async fn what_is_passed_on_unread_leads_nowhere_either() {
     let world = World::new();
+    let deep = (0..126).fold(json!("../b"), |inner, _| json!([inner]));
     for (text, variables) in [
         ("{nope check(namespace:\"a\",name:\"../b/c\"){id}}", json!({})),
         ("{nope check(namespace:\"a\",name:\"\\u002e./b/c\"){id}}", json!({})),
         ("query($n:String!){nope check(namespace:\"a\",name:$n){id}}", json!({"n": "x/../b"})),
         ("query($n:[X]){nope node(id:$n){id}}", json!({"n": [{"a": "srn:checks:a:..%2Fb%2Fc"}]})),
+        ("query($n:[X]){nope}", json!({"n": deep})),
     ] {
         let body = json!({"query": text, "variables": variables, "skip_validation": true});
         let (_, answer) = world.ask_as(&user("u"), &body).await.unwrap();
