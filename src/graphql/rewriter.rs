@@ -1,5 +1,5 @@
 //! A cluster's answer as it streams through: namespaces and ids qualified, the gateway's own keys taken out, errors
-//! labelled. What is found where follows the [`Shape`] of the selection; all other bytes stay as they are.
+//! labelled. What is found where follows the [shape](super::shape) of the selection; all other bytes stay as they are.
 //!
 //! ```text
 //! {"auth":true,"data":{…},"errors":[{"message":…}]}
@@ -35,8 +35,10 @@ pub(super) struct Rewriter {
     escape: bool,
     /// Nothing is emitted: a member that is taken out.
     mute: bool,
-    /// A key or string that began in an earlier chunk.
-    token: Vec<u8>,
+    /// Where in the chunk the quote of the current key or string with a role stands.
+    quote: usize,
+    /// That key or string began in an earlier chunk; what has come of it, without the quote.
+    split: Option<Vec<u8>>,
     failed: Option<AnswerError>,
 }
 
@@ -135,6 +137,17 @@ enum Special {
     Locations,
 }
 
+/// How a key or string goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Emit {
+    AsItIs,
+    Nothing,
+    /// With the cluster behind so many bytes.
+    Suffix(usize),
+    /// As the cluster's name.
+    Cluster,
+}
+
 /// A chunk on its way to the output.
 struct Copy<'a> {
     chunk: &'a [u8],
@@ -168,7 +181,8 @@ impl Rewriter {
             skipped: Vec::new(),
             escape: false,
             mute: false,
-            token: Vec::new(),
+            quote: 0,
+            split: None,
             failed: None,
         }
     }
@@ -186,6 +200,9 @@ impl Rewriter {
         }
         if !matches!(self.state, State::KeyText | State::RoleText) {
             copy.flush(chunk.len(), self.mute);
+        } else if self.split.is_none() {
+            copy.flush(self.quote, self.mute);
+            self.split = Some(chunk[self.quote + 1..].to_vec());
         }
         Ok(())
     }
@@ -220,7 +237,7 @@ impl Rewriter {
         let byte = copy.chunk[at];
         match (self.state, byte) {
             (State::Value | State::ItemOrEnd, b'{' | b'[') => self.open(copy, at, byte)?,
-            (State::Value | State::ItemOrEnd, b'"') if !self.frames.is_empty() => self.string(copy, at),
+            (State::Value | State::ItemOrEnd, b'"') if !self.frames.is_empty() => self.string(at),
             (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
                 if !self.frames.is_empty() =>
             {
@@ -230,9 +247,8 @@ impl Rewriter {
                 self.state = State::Scalar;
             }
             (State::KeyOrEnd | State::Key, b'"') => {
-                copy.flush(at, self.mute);
                 self.state = State::KeyText;
-                copy.done = at + 1;
+                self.quote = at;
             }
             (State::Colon, b':') => self.state = State::Value,
             (State::AfterValue, b',') => self.comma(copy, at),
@@ -335,7 +351,7 @@ impl Rewriter {
     }
 
     /// The opening quote of a string that is a value.
-    fn string(&mut self, copy: &mut Copy<'_>, at: usize) {
+    fn string(&mut self, at: usize) {
         let interesting = self.frames.last().is_some_and(|frame| {
             let role = match frame.action.role {
                 Role::Plain | Role::Wrapped => false,
@@ -345,9 +361,8 @@ impl Rewriter {
             role || matches!(frame.special, Special::Discriminator(_))
         });
         if interesting {
-            copy.flush(at, self.mute);
-            copy.done = at + 1;
             self.state = State::RoleText;
+            self.quote = at;
         } else {
             self.state = State::Text;
         }
@@ -417,37 +432,69 @@ impl Rewriter {
     fn token(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
         let chunk = copy.chunk;
         let (end, closed) = string_end(chunk, at, &mut self.escape);
-        if !closed {
-            self.token.extend_from_slice(&chunk[at..]);
-            if self.token.len() > MAX_TOKEN {
+        if let Some(split) = &mut self.split {
+            let stop = if closed { end - 1 } else { end };
+            split.extend_from_slice(&chunk[at..stop]);
+            copy.done = end;
+            if split.len() > MAX_TOKEN {
                 return Err(AnswerError::Malformed);
             }
-            copy.done = chunk.len();
-            return Ok(chunk.len());
         }
-        let mut token = std::mem::take(&mut self.token);
-        let content = if token.is_empty() {
-            &chunk[at..end - 1]
-        } else {
-            token.extend_from_slice(&chunk[at..end - 1]);
-            &token
-        };
-        copy.done = end;
-        if self.state == State::KeyText {
-            self.key(copy, content);
-        } else {
-            self.value(copy, content);
+        if !closed {
+            return Ok(end);
         }
-        token.clear();
-        self.token = token;
+        if let Some(text) = self.split.take() {
+            // Nothing before it is left in this chunk.
+            self.quote = copy.done;
+            let emit = self.read(copy, &text);
+            self.emit_split(copy, &text, emit);
+        } else {
+            let emit = self.read(copy, &chunk[at..end - 1]);
+            self.emit(copy, at, end, emit);
+        }
         Ok(end)
     }
 
+    /// A whole key or string with a role.
+    fn read(&mut self, copy: &mut Copy<'_>, text: &[u8]) -> Emit {
+        if self.state == State::KeyText { self.key(copy, text) } else { self.value(text) }
+    }
+
+    /// Emits a token of this chunk, whose text is from `at` to before the quote that ends at `end`.
+    fn emit(&self, copy: &mut Copy<'_>, at: usize, end: usize, emit: Emit) {
+        match emit {
+            // It goes out with what stands around it.
+            Emit::AsItIs => {}
+            Emit::Nothing => copy.done = end,
+            Emit::Suffix(offset) => {
+                copy.flush(at + offset, false);
+                copy.out.put_slice(self.suffix.as_deref().unwrap_or_default());
+            }
+            Emit::Cluster => {
+                copy.flush(at, false);
+                copy.out.put_slice(self.cluster.as_str().as_bytes());
+                copy.done = end - 1;
+            }
+        }
+    }
+
+    /// Emits a token that began in an earlier chunk, and of which nothing has gone out.
+    fn emit_split(&self, copy: &mut Copy<'_>, text: &[u8], emit: Emit) {
+        match emit {
+            Emit::AsItIs => quoted(copy.out, text, b"", 0),
+            Emit::Nothing => {}
+            Emit::Suffix(offset) => {
+                quoted(copy.out, text, self.suffix.as_deref().unwrap_or_default(), offset)
+            }
+            Emit::Cluster => quoted(copy.out, self.cluster.as_str().as_bytes(), b"", 0),
+        }
+    }
+
     /// A whole key.
-    fn key(&mut self, copy: &mut Copy<'_>, key: &[u8]) {
+    fn key(&mut self, copy: &mut Copy<'_>, key: &[u8]) -> Emit {
         self.state = State::Colon;
         let plan = &self.plan;
-        let Some(frame) = self.frames.last_mut() else { return };
+        let Some(frame) = self.frames.last_mut() else { return Emit::AsItIs };
         frame.special = Special::None;
         frame.action = Action::default();
         match frame.node {
@@ -473,40 +520,37 @@ impl Rewriter {
             Node::Error(_) | Node::Items | Node::Errors | Node::Plain => {}
         }
         if frame.special == Special::Discriminator(true) {
+            copy.flush(self.quote, self.mute);
             self.mute = true;
-            return;
+            return Emit::Nothing;
         }
         if frame.commas == Commas::Waiting {
+            copy.flush(self.quote, self.mute);
             copy.out.put_u8(b',');
         }
         if frame.commas != Commas::AsTheyCome {
             frame.commas = Commas::Later;
         }
-        quoted(copy.out, key, b"", key.len());
+        Emit::AsItIs
     }
 
     /// A whole string with a role.
-    fn value(&mut self, copy: &mut Copy<'_>, text: &[u8]) {
+    fn value(&mut self, text: &[u8]) -> Emit {
         self.state = State::AfterValue;
-        let Some(frame) = self.frames.last_mut() else { return };
+        let Some(frame) = self.frames.last_mut() else { return Emit::AsItIs };
         if let Special::Discriminator(private) = frame.special {
             frame.ty = Some(text.to_vec());
-            if private {
-                self.mute = false;
-            } else {
-                quoted(copy.out, text, b"", text.len());
+            if !private {
+                return Emit::AsItIs;
             }
-            return;
+            self.mute = false;
+            return Emit::Nothing;
         }
-        let suffix = self.suffix.as_deref().unwrap_or_default();
         match frame.action.role {
-            Role::Cluster => quoted(copy.out, self.cluster.as_str().as_bytes(), b"", 0),
-            Role::Namespace if !text.is_empty() => quoted(copy.out, text, suffix, text.len()),
-            Role::Id => match id::insertion(text) {
-                Some(at) => quoted(copy.out, text, suffix, at),
-                None => quoted(copy.out, text, b"", 0),
-            },
-            Role::Namespace | Role::Plain | Role::Wrapped => quoted(copy.out, text, b"", 0),
+            Role::Cluster => Emit::Cluster,
+            Role::Namespace if !text.is_empty() => Emit::Suffix(text.len()),
+            Role::Id => id::insertion(text).map_or(Emit::AsItIs, Emit::Suffix),
+            Role::Namespace | Role::Plain | Role::Wrapped => Emit::AsItIs,
         }
     }
 }
@@ -525,7 +569,7 @@ fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usize, bool) {
     if std::mem::take(escape) {
         at += 1;
     }
-    while let Some(step) = memchr::memchr2(b'"', b'\\', chunk.get(at..).unwrap_or_default()) {
+    while let Some(step) = quote_or_backslash(chunk.get(at..).unwrap_or_default()) {
         at += step + 1;
         if chunk[at - 1] == b'"' {
             return (at, true);
@@ -538,6 +582,31 @@ fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usize, bool) {
     }
     (chunk.len(), false)
 }
+
+/// The first quote or backslash. Most strings are short, and a call of memchr costs more than they do.
+#[inline]
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Sets the high bit of the lowest zero byte, and perhaps of bytes above it.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate().take(NEAR) {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    if words.len() > NEAR {
+        return memchr::memchr2(b'"', b'\\', &text[NEAR * 8..]).map(|at| NEAR * 8 + at);
+    }
+    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + at)
+}
+
+/// Words of a string that are looked at before memchr is called.
+const NEAR: usize = 4;
 
 const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')

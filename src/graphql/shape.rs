@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub(super) discriminator: Option<Discriminator>,
     /// Sorted by key; only keys of interest.
     pub(super) keys: Vec<(Box<str>, Cases)>,
+    /// A bit for each key of interest, so that most others need no search.
+    pub(super) filter: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +112,9 @@ impl<'a> Builder<'a> {
             self.known.clear();
             self.wrapped = None;
             shape = self.shape(root, &sets)?;
+        }
+        for shape in &mut self.shapes.all {
+            shape.filter = shape.keys.iter().fold(0, |filter, (key, _)| filter | bit(key.as_bytes()));
         }
         Ok((shape, self.shapes))
     }
@@ -271,12 +276,10 @@ impl<'a> Builder<'a> {
         }
         let child =
             |id| Cases { otherwise: Action { role: Role::Plain, child: Some(id) }, by_type: Vec::new() };
+        let namespace = Action { role: Role::Namespace, child: None };
         let leaf = |key: &str| Shape {
-            discriminator: None,
-            keys: vec![(
-                key.into(),
-                Cases { otherwise: Action { role: Role::Namespace, child: None }, by_type: Vec::new() },
-            )],
+            keys: vec![(key.into(), Cases { otherwise: namespace, by_type: Vec::new() })],
+            ..Shape::default()
         };
         let first = self.shapes.all.len();
         let [metadata, part, spec, name, whole] = [0, 1, 2, 3, 4].map(|n| first + n);
@@ -294,10 +297,14 @@ impl<'a> Builder<'a> {
         outer.push(("spec".into(), or_name(spec)));
         self.shapes.all.extend([
             leaf("namespace"),
-            Shape { discriminator: None, keys: vec![("metadata".into(), child(metadata))] },
-            Shape { discriminator: None, keys: parts.into() },
+            Shape { keys: vec![("metadata".into(), child(metadata))], ..Shape::default() },
+            Shape { keys: parts.into(), ..Shape::default() },
             leaf("name"),
-            Shape { discriminator: Some(Discriminator { key: "type".into(), private: false }), keys: outer },
+            Shape {
+                discriminator: Some(Discriminator { key: "type".into(), private: false }),
+                keys: outer,
+                ..Shape::default()
+            },
         ]);
         self.wrapped = Some(whole);
         whole
@@ -309,6 +316,9 @@ impl<'a> Builder<'a> {
 impl Shape {
     /// What is done with the value of a key, for a type that may not be known.
     pub(super) fn action(&self, key: &[u8], ty: Option<&[u8]>) -> Action {
+        if self.filter & bit(key) == 0 {
+            return Action::default();
+        }
         let Ok(index) = self.keys.binary_search_by(|(known, _)| known.as_bytes().cmp(key)) else {
             return Action::default();
         };
@@ -316,4 +326,10 @@ impl Shape {
         let case = ty.and_then(|ty| cases.by_type.iter().find(|(name, _)| name.as_bytes() == ty));
         case.map_or(cases.otherwise, |(_, action)| *action)
     }
+}
+
+/// The filter's bit of a key.
+fn bit(key: &[u8]) -> u64 {
+    let first = key.first().copied().unwrap_or_default();
+    1 << (usize::from(first).wrapping_add(key.len() * 5) % 64)
 }

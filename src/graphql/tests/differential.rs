@@ -275,13 +275,21 @@ async fn answers_through_the_gateway_equal_the_clusters_own() {
         let query = Generator::new(&RAW, &pool, seed).query(ROOTS);
         for (cluster, suffix) in [("local-cluster", ""), ("alpha", "@alpha")] {
             let plain = json!({"query": query.padded(suffix), "variables": query.variables("")});
-            let mut own = lab.send(cluster, Method::POST, "/graphql", &plain).await;
             let qualified = json!({"query": query.text(suffix), "variables": query.variables(suffix)});
-            let federated = lab.federated(&qualified).await;
-            let mut got = without(&federated, suffix);
-            comparable(&mut own, &got);
-            comparable(&mut got, &Json::Null);
-            assert_eq!(got, own, "seed {seed} of {cluster}: {qualified}");
+            // When several fields fail, it is chance which of the errors Sensu keeps.
+            let mut tries = 0;
+            let own = loop {
+                let mut own = lab.send(cluster, Method::POST, "/graphql", &plain).await;
+                let mut got = without(&lab.federated(&qualified).await, suffix);
+                comparable(&mut own, &got);
+                comparable(&mut got, &Json::Null);
+                tries += 1;
+                if got == own || tries > 8 {
+                    assert_eq!(got, own, "seed {seed} of {cluster}: {qualified}");
+                    break own;
+                }
+                assert!(!own["errors"].is_null(), "seed {seed} of {cluster}: {qualified}");
+            };
             asked += 1;
             with_errors += usize::from(!own["errors"].is_null());
         }

@@ -8,6 +8,8 @@ mod hostile;
 mod mock;
 mod replayed;
 mod rewriting;
+mod viewer;
+mod world;
 
 use std::sync::{Arc, LazyLock};
 
