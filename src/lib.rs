@@ -20,7 +20,8 @@
 //!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
-//!    └─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
 //! # How it runs
@@ -39,7 +40,7 @@
 //! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
-//! | 4 | [`api`] |
+//! | 4 | [`api`], [`graphql`] |
 //! | 5 | [`config`], [`sim`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
@@ -58,6 +59,7 @@ pub mod corev2;
 pub mod error;
 pub mod etcd;
 pub mod fanout;
+pub mod graphql;
 pub mod listener;
 pub mod registry;
 pub mod replication;

@@ -12,7 +12,8 @@
 //!                 └ dispatch   route, then
 //!                      ├ Gateway   answered here; federation/v1 by the control plane
 //!                      ├ Forward   body rules → one cluster → re-qualified answer
-//!                      └ List      fan-out → merged answer
+//!                      ├ List      fan-out → merged answer
+//!                      └ GraphQL   plan → clusters → one answer
 //! ```
 
 mod admin;
