@@ -122,7 +122,11 @@ impl Machine {
     pub(super) fn command(&self) -> Command {
         match &self.state {
             State::Connecting { at, .. } => Command::Connect { at: *at },
-            State::Opening { from, .. } => Command::Open { from: *from },
+            State::Opening { from, load: true } => Command::Open { from: *from },
+            // One revision earlier, which may be told again. A watch that opens at the revision up to which history was
+            // just forgotten lacks what was deleted at that revision (etcd up to 3.5.18); one that opens before it fails,
+            // and everything is loaded.
+            State::Opening { from, load: false } => Command::Open { from: from.saturating_sub(1).max(1) },
             State::Loading { key, limit, .. } => Command::Page { key: key.clone(), limit: *limit },
             State::Watching { .. } => Command::Receive,
         }

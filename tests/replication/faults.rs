@@ -17,6 +17,7 @@ use crate::{
         becomes, delete, eventually,
         gateway::{Gateway, definition, register, replicate},
         objects::{cluster_role_binding, seed},
+        proxy::{Link, Proxy},
         put, revision,
     },
 };
@@ -271,4 +272,25 @@ async fn the_local_clusters_own_etcd_is_refused_as_a_destination() {
     eventually("it is forgotten", async || gateway.status("r").is_none()).await;
     assert_eq!(crate::support::dump(&local, "/sensu.io/").await, before);
     assert!(crate::support::dump(&local, "/fedgate/replication/owned/").await.is_empty());
+}
+
+/// What a watch that opens at the revision up to which history was forgotten does not tell.
+#[tokio::test]
+async fn a_deletion_during_a_partition_is_noticed_though_history_ends_with_it() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let proxy = Proxy::to(alpha.endpoint()).await;
+    register(&store, &definition("r", Type::ClusterRoleBinding, &proxy.url, &TlsFiles::default())).await;
+    let gateway = Gateway::alone(&source, &store);
+    let (key, value) = numbered(1);
+    put(&local, &key, &value).await;
+    becomes(&a, &key, Some(&value)).await;
+    gateway.follows("r").await;
+    proxy.set(Link::Cut);
+    gateway.says("r", "not being watched").await;
+    delete(&a, &key).await;
+    let now = revision(&a).await;
+    a.compact(now).await.unwrap();
+    proxy.set(Link::Up);
+    becomes(&a, &key, Some(&value)).await;
 }
