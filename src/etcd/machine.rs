@@ -230,7 +230,8 @@ impl Machine {
         let mut last = next - 1;
         for event in message.events {
             let deleted = event.r#type == i32::from(EventType::Delete);
-            let Some(kv) = event.kv else { continue };
+            // What the overlap of a resumed watch tells again is known.
+            let Some(kv) = event.kv.filter(|kv| kv.mod_revision >= next) else { continue };
             last = last.max(kv.mod_revision);
             if self.pages.have(&kv.key, kv.mod_revision) {
                 continue;
@@ -248,6 +249,9 @@ impl Machine {
         }
         if !has_events {
             last = last.max(message.header.map_or(0, |header| header.revision));
+        }
+        if has_events && last < next {
+            return next;
         }
         self.pages.forget(last);
         told.push_back(Event::Progress { revision: last });
