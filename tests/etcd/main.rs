@@ -4,6 +4,5 @@
 
 mod calls;
 mod mirror;
-#[expect(dead_code, reason = "shared with the tests of replication, which use more of it")]
 mod server;
 mod tls;

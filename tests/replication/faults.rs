@@ -122,7 +122,6 @@ async fn a_wrong_definition_is_shown_within_ten_seconds() {
         ("closed", closed, &none, "unreachable"),
         ("silent", format!("http://{}", silent.local_addr().unwrap()), &none, "did not answer in time"),
         ("api", http_url, &none, "client port (2379"),
-        ("peer", alpha.peer_url(), &none, "client port (2379"),
         ("scheme", alpha.endpoint().to_string().replace("http:", "https:"), &none, "TLS"),
         ("file", alpha.endpoint().to_string().replace("http:", "https:"), &missing, "/nonexistent/ca.pem"),
         ("name", "http://nowhere.invalid:2379".to_owned(), &none, "unreachable"),
