@@ -123,7 +123,11 @@ impl Machine {
     pub(super) fn command(&self) -> Command {
         match &self.state {
             State::Connecting { at, .. } => Command::Connect { at: *at },
-            State::Opening { from, .. } => Command::Open { from: *from },
+            State::Opening { from, load: true } => Command::Open { from: *from },
+            // One revision earlier, which may be told again. A watch that opens at the revision up to which history was
+            // just forgotten lacks what was deleted at that revision (etcd up to 3.5.18); one that opens before it fails,
+            // and everything is loaded.
+            State::Opening { from, load: false } => Command::Open { from: from.saturating_sub(1).max(1) },
             State::Loading { key, limit, .. } => Command::Page { key: key.clone(), limit: *limit },
             State::Watching { .. } => Command::Receive,
         }
@@ -226,7 +230,8 @@ impl Machine {
         let mut last = next - 1;
         for event in message.events {
             let deleted = event.r#type == i32::from(EventType::Delete);
-            let Some(kv) = event.kv else { continue };
+            // What the overlap of a resumed watch tells again is known.
+            let Some(kv) = event.kv.filter(|kv| kv.mod_revision >= next) else { continue };
             last = last.max(kv.mod_revision);
             if self.pages.have(&kv.key, kv.mod_revision) {
                 continue;
@@ -244,6 +249,9 @@ impl Machine {
         }
         if !has_events {
             last = last.max(message.header.map_or(0, |header| header.revision));
+        }
+        if has_events && last < next {
+            return next;
         }
         self.pages.forget(last);
         told.push_back(Event::Progress { revision: last });

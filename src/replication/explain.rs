@@ -10,7 +10,7 @@ pub(super) fn of_etcd(error: &etcd::Error) -> String {
     if let Some(source) = error.source().filter(|_| !matches!(error, etcd::Error::Files(_))) {
         text = format!("{text} ({source})");
     }
-    if matches!(error, etcd::Error::Disconnected { .. }) {
+    if matches!(error, etcd::Error::Disconnected { .. } | etcd::Error::Timeout { .. }) {
         text.push_str(CHECK_THE_PORT);
     }
     if matches!(error, etcd::Error::Denied { .. }) {

@@ -18,7 +18,7 @@
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`supervisor`] | which tasks run; the statuses; the memory of where something was written |
+//! | [`supervisor()`] | which tasks run; the statuses; the memory of where something was written |
 //! | `image` | a copy of one etcd's areas in memory; the source's is shared by all destinations |
 //! | `machine` | what one destination's task does next: a state machine without I/O |
 //! | `work`, `decide`, `queue` | what differs, what is to be done, in which order |

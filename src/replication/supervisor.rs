@@ -342,9 +342,8 @@ impl Supervisor {
                 }
             }
         }
-        for (name, error, keys) in self.remains() {
-            let status =
-                |name: &Arc<str>| new(Arc::clone(name), ReplicatorState::Retrying, Some(error.into()), keys);
+        for (name, error, keys, state) in self.remains() {
+            let status = |name: &Arc<str>| new(Arc::clone(name), state, Some(error.into()), keys);
             found.entry(name).or_insert_with_key(status);
         }
         let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
@@ -360,7 +359,7 @@ impl Supervisor {
     }
 
     /// Replicators that are deleted but not gone yet, with what is in the way.
-    fn remains(&self) -> Vec<(Arc<str>, String, u64)> {
+    fn remains(&self) -> Vec<(Arc<str>, String, u64, ReplicatorState)> {
         let mut remains = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
@@ -368,13 +367,17 @@ impl Supervisor {
             for name in known.names.iter().filter(|name| !is_assigned(task, name)) {
                 let keys = report.strangers.get(&**name).copied().unwrap_or_default();
                 let place = known.address.describe();
+                let state = match &report.trouble {
+                    Some(_) => ReplicatorState::Retrying,
+                    None => ReplicatorState::Syncing,
+                };
                 let error = match &report.trouble {
                     Some(trouble) => format!(
                         "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
                     ),
                     None => format!("deleted or moved: its keys at {place} are being removed"),
                 };
-                remains.push((Arc::clone(name), error, keys));
+                remains.push((Arc::clone(name), error, keys, state));
             }
         }
         remains

@@ -198,9 +198,7 @@ impl Work {
 
     /// Decides on everything that was noted. Returns whether there is nothing to do.
     pub(super) fn decide(&mut self, assignment: &Assignment, sides: Sides<'_>) -> bool {
-        let held = |scope: &Scope| scope.held || !self.knows(scope.kind);
-        let scopes: Vec<Scope> =
-            assignment.scopes.iter().map(|scope| Scope { held: held(scope), ..scope.clone() }).collect();
+        let scopes = self.known_scopes(assignment);
         if std::mem::take(&mut self.bindings_due) {
             self.bindings_again(&assignment.scopes, sides);
         }
@@ -248,6 +246,12 @@ impl Work {
             }
         }
         self.queue.is_empty()
+    }
+
+    /// The replicators; those whose source is not known are held.
+    fn known_scopes(&self, assignment: &Assignment) -> Vec<Scope> {
+        let held = |scope: &Scope| scope.held || !self.knows(scope.kind);
+        assignment.scopes.iter().map(|scope| Scope { held: held(scope), ..scope.clone() }).collect()
     }
 
     /// The keys to look at.

@@ -87,11 +87,6 @@ impl Etcd {
         self.child = spawn(&self.dir, self.client_port, self.peer_port, &self.flags, secure);
     }
 
-    /// The URL for other members, which is the wrong one for clients.
-    pub(crate) fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port)
-    }
-
     /// Sends a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();

@@ -17,6 +17,7 @@ use crate::{
         becomes, delete, eventually,
         gateway::{Gateway, definition, register, replicate},
         objects::{cluster_role_binding, seed},
+        proxy::{Link, Proxy},
         put, revision,
     },
 };
@@ -121,7 +122,6 @@ async fn a_wrong_definition_is_shown_within_ten_seconds() {
         ("closed", closed, &none, "unreachable"),
         ("silent", format!("http://{}", silent.local_addr().unwrap()), &none, "did not answer in time"),
         ("api", http_url, &none, "client port (2379"),
-        ("peer", alpha.peer_url(), &none, "client port (2379"),
         ("scheme", alpha.endpoint().to_string().replace("http:", "https:"), &none, "TLS"),
         ("file", alpha.endpoint().to_string().replace("http:", "https:"), &missing, "/nonexistent/ca.pem"),
         ("name", "http://nowhere.invalid:2379".to_owned(), &none, "unreachable"),
@@ -271,4 +271,25 @@ async fn the_local_clusters_own_etcd_is_refused_as_a_destination() {
     eventually("it is forgotten", async || gateway.status("r").is_none()).await;
     assert_eq!(crate::support::dump(&local, "/sensu.io/").await, before);
     assert!(crate::support::dump(&local, "/fedgate/replication/owned/").await.is_empty());
+}
+
+/// What a watch that opens at the revision up to which history was forgotten does not tell.
+#[tokio::test]
+async fn a_deletion_during_a_partition_is_noticed_though_history_ends_with_it() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let proxy = Proxy::to(alpha.endpoint()).await;
+    register(&store, &definition("r", Type::ClusterRoleBinding, &proxy.url, &TlsFiles::default())).await;
+    let gateway = Gateway::alone(&source, &store);
+    let (key, value) = numbered(1);
+    put(&local, &key, &value).await;
+    becomes(&a, &key, Some(&value)).await;
+    gateway.follows("r").await;
+    proxy.set(Link::Cut);
+    gateway.says("r", "not being watched").await;
+    delete(&a, &key).await;
+    let now = revision(&a).await;
+    a.compact(now).await.unwrap();
+    proxy.set(Link::Up);
+    becomes(&a, &key, Some(&value)).await;
 }

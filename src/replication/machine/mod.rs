@@ -1,12 +1,12 @@
 //! What the task of one destination does next: pure, told how its last command ended and what both sides hold.
 //!
 //! ```text
-//!            leads                fence ours, or taken             both sides read
-//!   Idle ────────────► Asking ──────────────────────► Holding ────────────────────► writes until nothing differs
-//!    ▲                  ▲  ▲ │ not ours to take          │ │                         then waits for a change
-//!    │                  │  │ ▼                           │ │ error
-//!    └─ leads no more   │  Waiting ◄─────────────────────┼─┘
-//!                       └── fence changed ───────────────┘
+//!            leads            fence ours, or taken           not the source             both sides read
+//!   Idle ────────────► Asking ────────────► Proving ────────────► Holding ──────────► writes until nothing differs,
+//!    ▲                  ▲  ▲ │ not to be taken  │                   │ │               then waits for a change
+//!    │                  │  │ ▼                  │ it is             │ │ error
+//!    └─ leads no more   │  Waiting ◄────────────┴───────────────────┼─┘
+//!                       └── fence changed ──────────────────────────┘
 //! ```
 
 use std::{
@@ -22,15 +22,16 @@ use super::{
     RBAC,
     decide::Op,
     explain,
-    image::{Standing, Written},
+    image::Standing,
     queue::MAX_KEYS,
     record::{self, FENCE, Fence, Identity, RECORDS},
     work::{Assignment, Sides, Work, areas, is_source},
 };
-use crate::etcd::{
-    Error,
-    proto::{self, Compare, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest},
-};
+use crate::etcd::Error;
+
+mod batch;
+
+pub(super) use batch::Batch;
 
 /// What to do next.
 #[derive(Debug)]
@@ -64,16 +65,6 @@ pub(super) enum Input {
     Fenced,
     /// The command failed; of a write it is not known whether it was done.
     Failed(Error),
-}
-
-/// Some decisions in one transaction.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) request: TxnRequest,
-    /// The destination's epoch when it was made.
-    pub(super) epoch: u64,
-    ops: Vec<(Bytes, Op)>,
-    records: Vec<(Bytes, Arc<str>)>,
 }
 
 /// What happened, for the counters.
@@ -467,7 +458,7 @@ impl Machine {
             (self.work.record_of(key), writer)
         });
         let records: Vec<_> = records.collect();
-        let request = request(fence, &ops, &records);
+        let request = batch::request(fence, &ops, &records);
         Command::Write(Batch { request, epoch: sides.dest.epoch(), ops, records })
     }
 
@@ -482,27 +473,6 @@ impl Machine {
     }
 }
 
-// === impl Batch ===
-
-impl Batch {
-    /// What the destination holds after it.
-    pub(super) fn effects(&self) -> impl Iterator<Item = Written> {
-        self.ops.iter().zip(&self.records).flat_map(|((key, op), (record, _))| {
-            let own = |name: &Arc<str>| Written::Put(record.clone(), Bytes::copy_from_slice(name.as_bytes()));
-            match op {
-                Op::Put { value, own: owner } => {
-                    [Some(Written::Put(key.clone(), value.clone())), owner.as_ref().map(own)]
-                }
-                Op::Own(owner) => [Some(own(owner)), None],
-                Op::Delete => [Some(Written::Deleted(key.clone())), Some(Written::Deleted(record.clone()))],
-                Op::Disown => [Some(Written::Deleted(record.clone())), None],
-            }
-            .into_iter()
-            .flatten()
-        })
-    }
-}
-
 /// What must be known of the source.
 pub(super) fn source_areas(assignment: &Assignment) -> Vec<&'static str> {
     // Roles and bindings always: without any, it is no source (see `Work`).
@@ -513,29 +483,6 @@ pub(super) fn source_areas(assignment: &Assignment) -> Vec<&'static str> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-/// A transaction that does it all, or only reads the fence if that is not ours any more.
-fn request(fence: i64, ops: &[(Bytes, Op)], records: &[(Bytes, Arc<str>)]) -> TxnRequest {
-    let put = |key: &Bytes, value: &[u8]| proto::Op::Put(PutRequest::new(&key[..], value));
-    let delete = |key: &Bytes| proto::Op::DeleteRange(DeleteRangeRequest::key(&key[..]));
-    let mut success = Vec::new();
-    for ((key, op), (record, _)) in ops.iter().zip(records) {
-        match op {
-            Op::Put { value, own } => {
-                success.push(put(key, value).into());
-                success.extend(own.as_ref().map(|name| put(record, name.as_bytes()).into()));
-            }
-            Op::Own(name) => success.push(put(record, name.as_bytes()).into()),
-            Op::Delete => success.extend([delete(key).into(), delete(record).into()]),
-            Op::Disown => success.push(delete(record).into()),
-        }
-    }
-    TxnRequest {
-        compare: vec![Compare::unchanged(FENCE, fence)],
-        success,
-        failure: vec![proto::Op::Range(RangeRequest::key(FENCE)).into()],
-    }
 }
 
 const REMOVE: &str =

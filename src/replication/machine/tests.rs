@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     corev2::Type,
+    etcd::proto::Compare,
     replication::{
         decide::Scope,
         image::{Image, tests::image_of},

@@ -190,6 +190,7 @@ impl World {
                 None => drop(self.models[index].own.remove(&key)),
             }
             write(&self.clients[index], &(key, value)).await;
+            self.make_known(index).await;
             return;
         }
         let (kind, _) = SCOPES[self.random.usize(..SCOPES.len())];
@@ -197,6 +198,19 @@ impl World {
             unregister(&self.store, &format!("{}-{index}", kind.name())).await;
         } else {
             self.register(index, kind).await;
+        }
+    }
+
+    /// A follower's own binding, and the deletion of the role that it names, must not meet: nobody could say what comes
+    /// first. What is put back shows that everything before it was seen.
+    async fn make_known(&self, index: usize) {
+        let model = &self.models[index];
+        let settled = |(key, value): &(&String, &Vec<u8>)| {
+            self.content.get(*key) == Some(*value) && model.wants(key) && !model.is_delicate(key)
+        };
+        match model.brought.iter().find(settled) {
+            Some((key, _)) => write(&self.clients[index], &(key.clone(), None)).await,
+            None => sleep(Duration::from_millis(500)).await,
         }
     }
 

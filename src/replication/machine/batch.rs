@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    etcd::proto::{self, Compare, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest},
+    replication::{decide::Op, image::Written, record::FENCE},
+};
+
+/// Some decisions in one transaction.
+#[derive(Debug)]
+pub(in crate::replication) struct Batch {
+    pub(in crate::replication) request: TxnRequest,
+    /// The destination's epoch when it was made.
+    pub(in crate::replication) epoch: u64,
+    pub(super) ops: Vec<(Bytes, Op)>,
+    pub(super) records: Vec<(Bytes, Arc<str>)>,
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// What the destination holds after it.
+    pub(in crate::replication) fn effects(&self) -> impl Iterator<Item = Written> {
+        self.ops.iter().zip(&self.records).flat_map(|((key, op), (record, _))| {
+            let own = |name: &Arc<str>| Written::Put(record.clone(), Bytes::copy_from_slice(name.as_bytes()));
+            match op {
+                Op::Put { value, own: owner } => {
+                    [Some(Written::Put(key.clone(), value.clone())), owner.as_ref().map(own)]
+                }
+                Op::Own(owner) => [Some(own(owner)), None],
+                Op::Delete => [Some(Written::Deleted(key.clone())), Some(Written::Deleted(record.clone()))],
+                Op::Disown => [Some(Written::Deleted(record.clone())), None],
+            }
+            .into_iter()
+            .flatten()
+        })
+    }
+}
+
+/// A transaction that does it all, or only reads the fence if that is not ours any more.
+pub(super) fn request(fence: i64, ops: &[(Bytes, Op)], records: &[(Bytes, Arc<str>)]) -> TxnRequest {
+    let put = |key: &Bytes, value: &[u8]| proto::Op::Put(PutRequest::new(&key[..], value));
+    let delete = |key: &Bytes| proto::Op::DeleteRange(DeleteRangeRequest::key(&key[..]));
+    let mut success = Vec::new();
+    for ((key, op), (record, _)) in ops.iter().zip(records) {
+        match op {
+            Op::Put { value, own } => {
+                success.push(put(key, value).into());
+                success.extend(own.as_ref().map(|name| put(record, name.as_bytes()).into()));
+            }
+            Op::Own(name) => success.push(put(record, name.as_bytes()).into()),
+            Op::Delete => success.extend([delete(key).into(), delete(record).into()]),
+            Op::Disown => success.push(delete(record).into()),
+        }
+    }
+    TxnRequest {
+        compare: vec![Compare::unchanged(FENCE, fence)],
+        success,
+        failure: vec![proto::Op::Range(RangeRequest::key(FENCE)).into()],
+    }
+}
