@@ -98,6 +98,7 @@ fn configuration(directory: &Path, extra: &str) -> String {
     let text = format!(
         "auth: {{ jwt-public-key-files: [{dir}/jwt.pem] }}\n\
          local-cluster: {{ api-urls: [\"http://127.0.0.1:1\"] }}\n\
+         store: {{ embedded: {{ path: {dir}/registry.redb }} }}\n\
          admin: {{ address: 127.0.0.1:0 }}\n{extra}",
         dir = directory.display()
     );
@@ -190,6 +191,12 @@ fn check_config_says_for_each_thing_whether_it_works() {
     assert_eq!(status.code(), Some(1), "{table}");
     assert!(table.lines().any(|line| line.starts_with("works  public key")), "{table}");
     assert!(table.lines().any(|line| line.starts_with("FAILS  cluster local-cluster")), "{table}");
+    let registry = format!("works  registry {}", directory.path().join("registry.redb").display());
+    assert!(
+        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be made")),
+        "{table}"
+    );
+    assert!(!directory.path().join("registry.redb").exists(), "a check creates nothing");
 }
 
 #[test]

@@ -11,10 +11,13 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    app::{Gateway, Settings, stack},
+    api::Api,
+    app::{Federation, Gateway, Readiness, Routed, Settings, stack},
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
-    config, fanout,
+    authz::AdminGroups,
+    config, fanout, graphql,
     listener::Phase,
+    registry::{self, MemoryStore},
     routing::Scope,
     types::{Backend, Cluster},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
@@ -58,9 +61,24 @@ impl Client {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let root = config::Root::default();
         let fan_outs = fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes);
-        let clusters = Arc::new(ArcSwap::from_pointee(clusters));
-        let gateway =
-            Gateway::new(Arc::new(settings(&root)), clusters, upstream, fan_outs, Arc::default(), phase_seen);
+        let clusters = Arc::new(clusters);
+        let (_, configured) = watch::channel(Arc::clone(&clusters));
+        let (_, views) = registry::reflector(configured);
+        let store = Arc::new(MemoryStore::new());
+        let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(Vec::new())));
+        let routed = Routed::new(views.snapshot, []);
+        let settings = settings(&root);
+        let gateway = Gateway {
+            graphql: graphql::Engine::new(settings.graphql()),
+            settings: Arc::new(settings),
+            clusters: Arc::new(ArcSwap::new(clusters)),
+            upstream,
+            fan_outs,
+            bodies: Arc::default(),
+            readiness: Readiness::new(phase_seen, views.registry),
+            federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
+            exchange: None,
+        };
         let (authenticator, token) = authenticator();
         let service = stack(gateway, authenticator, &[])
             .map_request(|request: Request<Incoming>| request.map(Body::from));

@@ -1,5 +1,6 @@
 use std::{
     net::{SocketAddr, TcpListener as StdTcpListener},
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
@@ -7,24 +8,30 @@ use std::{
 
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
 };
 
 use super::{
-    Settings,
+    Federation, Readiness, Routed,
     admin::Admin,
+    authority::Authority,
+    control::Control,
     reload::{self, Reloader},
+    settings, store,
     worker::{self, Shared},
 };
 use crate::{
-    auth::{self, Authenticator, KeyError, KeyFiles},
+    api::Api,
+    auth::{Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    fanout, graphql,
+    etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
-    routing::Scope,
+    registry::{self, StoreError, Views},
     telemetry::LogHandle,
-    types::Snapshot,
-    upstream::{self, Connector, TlsConfigs},
+    types::{Cluster, ClusterHealth, Snapshot},
+    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -34,7 +41,10 @@ pub struct Server {
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
-    reloader: Reloader,
+    control: Control,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    /// What each worker routes by.
+    applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
 
 /// Why a gateway could not be built. Each is a line that says what to do.
@@ -54,6 +64,20 @@ pub enum BuildError {
         /// What is wrong with its files.
         error: Arc<upstream::TlsError>,
     },
+    /// The registry's file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An etcd's client cannot be made.
+    #[error(transparent)]
+    Etcd(#[from] etcd::Error),
+    /// The registry's directory cannot be made.
+    #[error("cannot make the directory of the registry {}: {source}: make it, or set store.embedded.path", path.display())]
+    StoreDirectory {
+        /// The file that was to lie in it.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A port is taken or forbidden.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -68,17 +92,20 @@ pub enum BuildError {
 // === impl Server ===
 
 impl Server {
-    /// Loads keys and certificates and binds the sockets. Connects to nothing: clusters may be down at start.
+    /// Loads keys and certificates, opens the registry and binds the sockets. Connects to nothing: clusters may be
+    /// down at start. Must be called on the control plane's runtime.
     pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
-        let authenticator = Arc::new(Authenticator::new(&auth_config(root), keys));
+        let local_etcd = store::local_etcd(root)?;
+        let authority = Authority::build(root, &keys, local_etcd)?;
+        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = Arc::new(TlsConfigs::new());
         if let Some((cluster, error)) = tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
-        warn_insecure(&snapshot);
+        warn_insecure(snapshot.iter());
 
         let workers = match root.listen.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -88,37 +115,71 @@ impl Server {
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let (clusters, clusters_seen) = watch::channel(snapshot);
+        let store = store::open(root)?;
+        let (configured, configured_seen) = watch::channel(snapshot);
+        let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
+        let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
+        let (applied, applied_seen): (Vec<_>, Vec<_>) =
+            sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
+        let routed = Routed::new(registered.clone(), applied_seen);
         let (certificates, certificates_seen) = watch::channel(0);
-        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
-        let settings = settings(root);
+        let connect: Arc<dyn Connect> =
+            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let signals = Arc::new(Signals::new());
+        let (prober, health) = Prober::new(
+            settings::health(root),
+            Arc::clone(&connect),
+            published_seen.clone(),
+            Arc::clone(&signals),
+        );
+        // Nothing replicates yet.
+        let (_, replicators) = watch::channel(Arc::default());
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
+            .with_status(health.clone(), replicators);
+        let settings = settings::gateway(root);
         let shared = Shared {
             graphql: graphql::Engine::new(settings.graphql()),
             settings: Arc::new(settings),
-            listener: listener_config(root),
+            listener: settings::listener(root),
             tls: tls.clone(),
-            upstream: upstream_config(root),
+            upstream: settings::upstream(root),
             connect,
+            signals,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Arc::default(),
             connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
             allowed_origins: root.cors.allowed_origins.clone().into(),
-            clusters: clusters_seen,
+            readiness: Readiness::new(phase_seen.clone(), registry),
+            federation: Federation::new(Handle::current(), api, routed),
+            exchange: authority.exchange.clone(),
+            clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
         };
-        let reloader = Reloader::new(
-            root.clone(),
+        let reloader = Reloader {
+            current: root.clone(),
             source,
             authenticator,
             tls,
-            tls_configs,
-            clusters,
+            tls_configs: Arc::clone(&tls_configs),
+            configured,
+            registered: registered.clone(),
             certificates,
+            minter: authority.minter.clone(),
             logs,
-        );
-        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), reloader })
+        };
+        let control = Control {
+            store,
+            reflector,
+            registered,
+            tls: tls_configs,
+            published,
+            authority,
+            prober,
+            reloader,
+        };
+        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), control, health, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -129,13 +190,15 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, health, applied } = self;
+        let mut tasks = JoinSet::new();
+        control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
-        for (index, socket) in sockets.into_iter().enumerate() {
+        for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
             let finished = finished.clone();
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Err(error) = worker::run(shared, socket) {
+                if let Err(error) = worker::run(shared, socket, applied) {
                     tracing::error!(%error, "a worker could not start");
                 }
                 drop(finished);
@@ -143,8 +206,7 @@ impl Server {
         }
         drop(finished);
 
-        let admin_task = tokio::spawn(serve_admin(admin, &shared)?);
-        let reload_task = tokio::spawn(reloader.run());
+        tasks.spawn(serve_admin(admin, &shared, health)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -154,8 +216,8 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
-        reload_task.abort();
-        admin_task.abort();
+        // With it, all tasks of the control plane end.
+        drop(tasks);
         Ok(())
     }
 }
@@ -175,13 +237,15 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
-        phase: shared.phase.clone(),
+        readiness: shared.readiness.clone(),
         authenticator: Arc::clone(&shared.authenticator),
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),
+        health,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
@@ -193,64 +257,15 @@ fn serve_admin(
     })
 }
 
-pub(super) fn warn_insecure(snapshot: &Snapshot) {
-    for cluster in snapshot.iter() {
+/// Says which clusters can be listened to or impersonated.
+pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+    for cluster in clusters {
         if cluster.tls.insecure_skip_tls_verify {
             tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
         }
         if cluster.backends.iter().any(|backend| !backend.tls) {
             tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
         }
-    }
-}
-
-fn auth_config(root: &Root) -> auth::Config {
-    auth::Config {
-        jwt_public_key_files: root.auth.jwt_public_key_files.clone(),
-        token_cache_entries: root.auth.token_cache.entries,
-    }
-}
-
-fn listener_config(root: &Root) -> listener::Config {
-    listener::Config {
-        streams: root.limits.streams,
-        headers: root.limits.headers,
-        head_bytes: root.limits.head_bytes,
-        head_timeout: root.limits.head_timeout,
-    }
-}
-
-fn upstream_config(root: &Root) -> upstream::Config {
-    let from = &root.upstream;
-    upstream::Config {
-        connect_timeout: from.connect_timeout,
-        head_timeout: from.head_timeout,
-        idle_body_timeout: from.idle_body_timeout,
-        idle_connection_timeout: from.idle_connection_timeout,
-        max_idle_connections: from.max_idle_connections,
-        retries: from.retries as usize,
-        ..upstream::Config::default()
-    }
-}
-
-fn settings(root: &Root) -> Settings {
-    let fan_out = &root.fan_out;
-    Settings {
-        default_scope: match fan_out.default_scope {
-            config::Scope::All => Scope::All,
-            config::Scope::Local => Scope::Local,
-        },
-        fan_out: fanout::Config {
-            member_timeout: fan_out.member_timeout,
-            timeout: fan_out.timeout,
-            buffer_bytes: fan_out.buffer_bytes,
-            read_ahead_bytes: fan_out.read_ahead_bytes,
-            max_member_bytes: fan_out.max_member_bytes,
-        },
-        max_members: fan_out.max_members,
-        max_request_body: root.limits.request_body_bytes,
-        max_headers: root.limits.headers,
-        trusted_proxies: root.listen.trusted_proxies.clone(),
     }
 }
 

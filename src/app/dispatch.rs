@@ -5,21 +5,22 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header};
-use tokio::sync::watch;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tower::Service;
 
 use super::{
+    Federation, Readiness,
     body::{self, Budget},
+    credentials::CredentialError,
     forward::{self, Target},
-    stall,
 };
 use crate::{
+    api,
+    authz::KeyExchange,
     config::Cidr,
-    error::{BoxError, Classify, ErrorKind, Reply},
-    fanout::{self, Candidate, Failure, Query},
+    error::BoxError,
+    fanout::{self, Query},
     graphql,
-    listener::Phase,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
@@ -47,83 +48,38 @@ pub struct Settings {
 /// The innermost service: routes a request and has it answered. One per worker; cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    settings: Arc<Settings>,
-    clusters: Arc<ArcSwap<Snapshot>>,
-    upstream: Manager,
-    fan_outs: Arc<fanout::Shared>,
-    bodies: Arc<Budget>,
-    phase: watch::Receiver<Phase>,
-    graphql: graphql::Engine,
-}
-
-/// Credentials that are good, but not for the cluster that was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CredentialError {
-    /// An API key belongs to the cluster that issued it, and is not shown to another.
-    #[error("an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/")]
-    ApiKeyElsewhere,
-    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. Never
-    /// the gateway's own 401, which would sign the user out.
-    #[error("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")]
-    TokenRefused {
-        /// The cluster.
-        cluster: ClusterName,
-    },
+    /// What it obeys.
+    pub settings: Arc<Settings>,
+    /// The set of clusters that `upstream` has applied last.
+    pub clusters: Arc<ArcSwap<Snapshot>>,
+    /// This worker's connections.
+    pub upstream: Manager,
+    /// What all fan-outs share.
+    pub fan_outs: Arc<fanout::Shared>,
+    /// What all request bodies share.
+    pub bodies: Arc<Budget>,
+    /// Answers `/readyz`.
+    pub readiness: Readiness,
+    /// Answers `federation/v1`.
+    pub federation: Federation,
+    /// Exchanges API keys, when there is a private key.
+    pub exchange: Option<KeyExchange>,
+    /// Answers `POST /graphql`; all workers share its caches.
+    pub graphql: graphql::Engine,
 }
 
 // === impl Settings ===
 
 impl Settings {
     /// The bounds that apply to GraphQL too.
-    pub(super) fn graphql(&self) -> graphql::Config {
+    pub fn graphql(&self) -> graphql::Config {
         graphql::Config { member_timeout: self.fan_out.member_timeout, max_members: self.max_members }
-    }
-}
-
-// === impl CredentialError ===
-
-impl Classify for CredentialError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::ApiKeyElsewhere => ErrorKind::Client,
-            Self::TokenRefused { .. } => ErrorKind::Upstream,
-        }
-    }
-
-    fn reply(&self) -> Reply {
-        match self {
-            Self::ApiKeyElsewhere => Reply::middleware(StatusCode::UNAUTHORIZED, 5, self.to_string()),
-            Self::TokenRefused { .. } => Reply::router(StatusCode::BAD_GATEWAY, 0, self.to_string()),
-        }
     }
 }
 
 // === impl Gateway ===
 
 impl Gateway {
-    /// `clusters` must be the set that `upstream` has applied last.
-    pub fn new(
-        settings: Arc<Settings>,
-        clusters: Arc<ArcSwap<Snapshot>>,
-        upstream: Manager,
-        fan_outs: Arc<fanout::Shared>,
-        bodies: Arc<Budget>,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
-        let graphql = graphql::Engine::new(settings.graphql());
-        Self { settings, clusters, upstream, fan_outs, bodies, phase, graphql }
-    }
-
-    /// Shares the caches of an engine that other workers use too.
-    #[must_use]
-    pub fn with_graphql(self, graphql: graphql::Engine) -> Self {
-        Self { graphql, ..self }
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     async fn dispatch(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
         let note: AccessNote = request.extensions_mut().remove().unwrap_or_default();
@@ -142,9 +98,13 @@ impl Gateway {
         let clusters = self.clusters.load_full();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         match route(request.method(), target, &clusters, self.settings.default_scope)? {
+            Route::Gateway(Endpoint::Federation) => {
+                info.route = "federation";
+                self.federation(request, caller).await
+            }
             Route::Gateway(endpoint) => {
                 info.route = "gateway";
-                self.endpoint(endpoint, request.method())
+                Ok(self.endpoint(endpoint, request.method()))
             }
             Route::Forward(forward) => {
                 info.route = if forward.prefix.is_some() { "raw" } else { "forward" };
@@ -156,8 +116,7 @@ impl Gateway {
             }
             Route::GraphQl if *request.method() == Method::POST => {
                 info.route = "graphql";
-                let target = target.to_owned();
-                self.graphql(request, &target, &clusters, caller, info).await
+                self.graphql(request, &clusters, caller, info).await
             }
             Route::GraphQl => {
                 info.route = "graphql";
@@ -177,18 +136,26 @@ impl Gateway {
         }
     }
 
-    fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Result<Response<Body>, BoxError> {
-        let phase = *self.phase.borrow();
-        match endpoint {
-            Endpoint::Federation => Err(RouteError::NotFound.into()),
-            _ if !matches!(*method, Method::GET | Method::HEAD) => {
-                let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
-                response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-                Ok(response)
-            }
-            Endpoint::Ready if phase >= Phase::Announcing => Ok(not_ready()),
-            Endpoint::Ready | Endpoint::Live => Ok(wire::text(StatusCode::OK, "ok\n")),
+    fn endpoint(&self, endpoint: Endpoint, method: &Method) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+            response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
+        match self.readiness.check() {
+            Err(reason) if endpoint == Endpoint::Ready => wire::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            _ => wire::text(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    async fn federation(&self, request: Request<Body>, caller: &Caller) -> Result<Response<Body>, BoxError> {
+        let (parts, incoming) = request.into_parts();
+        let (bytes, _held) = body::read(incoming, api::MAX_BODY, &self.bodies).await?;
+        let path = parts.uri.path().strip_prefix(FEDERATION_V1).unwrap_or_default().to_owned();
+        let query = parts.uri.query().map(ToOwned::to_owned);
+        let Parts { method, headers, .. } = parts;
+        let caller = self.identify(caller, &headers).await?;
+        Ok(self.federation.answer(method, path, query, headers, bytes, caller).await?)
     }
 
     async fn forward(
@@ -205,18 +172,21 @@ impl Gateway {
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());
         let own_rules = route.prefix.is_none() && !cluster.is_local();
-        if own_rules && matches!(caller, Caller::ApiKey) {
-            return Err(CredentialError::ApiKeyElsewhere.into());
-        }
         let client = self
             .upstream
             .cluster(cluster.as_str())
             .ok_or_else(|| RouteError::NotRegistered { cluster: cluster.to_string() })?;
         let target = Target { path_and_query: &route.target, edited: route.qualify.is_some() };
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
-        let (outgoing, ()) = outgoing.into_parts();
+        let (mut outgoing, ()) = outgoing.into_parts();
+        if own_rules && matches!(caller, Caller::ApiKey) {
+            let token = self.token_for_key(&parts.headers).await?;
+            let token = token.ok_or(CredentialError::ApiKeyElsewhere)?;
+            outgoing.headers.insert(header::AUTHORIZATION, token);
+        }
         let response = client.send(Request::from_parts(outgoing, bytes)).await?;
-        if own_rules && response.status() == StatusCode::UNAUTHORIZED && matches!(caller, Caller::Token(_)) {
+        if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
+        {
             return Err(CredentialError::TokenRefused { cluster }.into());
         }
         forward::response(response, &route, &cluster).await
@@ -239,52 +209,17 @@ impl Gateway {
         let (parts, _) = request.into_parts();
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let api_key = matches!(caller, Caller::ApiKey);
-        if api_key && !route.members.iter().any(ClusterName::is_local) {
-            return Err(CredentialError::ApiKeyElsewhere.into());
-        }
+        let token = if api_key { self.token_for_list(&route.members, &parts.headers).await? } else { None };
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
         let query = Query {
-            members: self.candidates(&route.members, api_key),
+            members: self.candidates(&route.members, api_key, token.as_ref()),
             request: outgoing,
             shape: body::shape(route.kind),
             strict,
             api_key,
         };
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
-    }
-
-    async fn graphql(
-        &self,
-        request: Request<Body>,
-        target: &str,
-        clusters: &Snapshot,
-        caller: &Caller,
-        info: &mut AccessInfo,
-    ) -> Result<Response<Body>, BoxError> {
-        let (parts, incoming) = request.into_parts();
-        let (body, _held) = body::read(incoming, graphql::BODY_BYTES, &self.bodies).await?;
-        let target = Target { path_and_query: target, edited: true };
-        let head = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
-        let call = graphql::Call { head: &head, body, caller, clusters: &self.upstream, snapshot: clusters };
-        let graphql::Answered { response, cluster } = self.graphql.handle(call).await?;
-        info.cluster = cluster;
-        let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, stall::guard(body).await?))
-    }
-
-    /// An API key belongs to one cluster, the local one unless a raw path says otherwise. Nobody else sees it.
-    fn candidates(&self, members: &[ClusterName], api_key: bool) -> Vec<Candidate> {
-        let candidate = |name: &ClusterName| {
-            if api_key && !name.is_local() {
-                return Candidate::Known(name.clone(), Failure::Unauthorized);
-            }
-            match self.upstream.cluster(name.as_str()) {
-                Some(client) => Candidate::Ask(client),
-                None => Candidate::Known(name.clone(), Failure::Unreachable),
-            }
-        };
-        members.iter().map(candidate).collect()
     }
 }
 
@@ -302,14 +237,12 @@ impl Service<Request<Body>> for Gateway {
     }
 }
 
-/// The 503 of a gateway that is about to stop.
-pub(super) fn not_ready() -> Response<Body> {
-    wire::text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
-}
-
 fn subject(caller: &Caller) -> Option<String> {
     match caller {
         Caller::Token(principal) => Some(principal.subject.clone()),
         Caller::Anonymous | Caller::ApiKey => None,
     }
 }
+
+/// Where the gateway's own resources live.
+const FEDERATION_V1: &str = "/api/enterprise/federation/v1/";

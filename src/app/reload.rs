@@ -11,9 +11,10 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::build::{WATCH_INTERVAL, warn_insecure};
+use super::build::WATCH_INTERVAL;
 use crate::{
-    auth::{Authenticator, KeyFiles},
+    auth::{Authenticator, KeyFiles, SigningKey},
+    authz::Minter,
     config::{self, LogLevel, Root},
     listener::ServerTls,
     telemetry::LogHandle,
@@ -35,15 +36,20 @@ pub struct Source {
 /// Keys, certificates, clusters and the log level take effect at once; the rest at the next start, which is said. A
 /// bad file changes nothing and says why.
 pub(super) struct Reloader {
-    current: Root,
-    source: Option<Source>,
-    authenticator: Arc<Authenticator>,
-    tls: Option<ServerTls>,
-    tls_configs: Arc<TlsConfigs>,
-    clusters: watch::Sender<Arc<Snapshot>>,
+    pub(super) current: Root,
+    pub(super) source: Option<Source>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) tls_configs: Arc<TlsConfigs>,
+    /// The clusters of the configuration, for the registry.
+    pub(super) configured: watch::Sender<Arc<Snapshot>>,
+    /// All clusters, for their files.
+    pub(super) registered: watch::Receiver<Arc<Snapshot>>,
     /// Counts changes of the clusters' certificates.
-    certificates: watch::Sender<u64>,
-    logs: LogHandle,
+    pub(super) certificates: watch::Sender<u64>,
+    /// Signs with the private key, when there is one.
+    pub(super) minter: Option<Minter>,
+    pub(super) logs: LogHandle,
 }
 
 /// A file's time and size; `None` when it is not there.
@@ -52,23 +58,6 @@ type Stamp = Option<(SystemTime, u64)>;
 // === impl Reloader ===
 
 impl Reloader {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one thing that a reload touches; built in one place"
-    )]
-    pub(super) fn new(
-        current: Root,
-        source: Option<Source>,
-        authenticator: Arc<Authenticator>,
-        tls: Option<ServerTls>,
-        tls_configs: Arc<TlsConfigs>,
-        clusters: watch::Sender<Arc<Snapshot>>,
-        certificates: watch::Sender<u64>,
-        logs: LogHandle,
-    ) -> Self {
-        Self { current, source, authenticator, tls, tls_configs, clusters, certificates, logs }
-    }
-
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
@@ -81,12 +70,12 @@ impl Reloader {
                 _ = ticks.tick() => false,
             };
             let now = self.stamps();
-            if asked || now != seen {
-                // Stamped before reading: a change in between is seen at the next tick.
-                seen = now;
-                if self.reload() {
-                    seen = self.stamps();
-                }
+            // A file that nobody needed before is read by whoever needs it now.
+            let changed = now.iter().any(|(path, stamp)| seen.get(path).is_some_and(|old| old != stamp));
+            // Stamped before reading: a change in between is seen at the next tick.
+            seen = now;
+            if (asked || changed) && self.reload() {
+                seen = self.stamps();
             }
         }
     }
@@ -116,6 +105,8 @@ impl Reloader {
     /// Everything is loaded before anything is changed.
     fn apply(&mut self, root: &Root) -> Result<(), String> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
+        let private = root.auth.jwt_private_key_file.as_ref().map(|path| SigningKey::load(path, &keys));
+        let private = private.transpose().map_err(|e| e.to_string())?;
         let snapshot = root.snapshot();
         if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(format!("cluster {cluster}: {error}"));
@@ -131,16 +122,15 @@ impl Reloader {
             self.certificates.send_modify(|generation| *generation += 1);
         }
         self.authenticator.reload(keys);
+        if let Some((minter, key)) = self.minter.as_ref().zip(private) {
+            minter.replace(Arc::new(key));
+        }
         let snapshot = Arc::new(snapshot);
-        self.clusters.send_if_modified(|current| {
+        self.configured.send_if_modified(|current| {
             let changed = *current != snapshot;
-            if changed {
-                warn_insecure(&snapshot);
-                *current = Arc::clone(&snapshot);
-            }
+            *current = snapshot;
             changed
         });
-        self.tls_configs.forget_unused(&snapshot);
         self.logs.set_level(log_level(root.log.level));
         if needs_restart(&self.current, root) {
             tracing::warn!(
@@ -150,9 +140,9 @@ impl Reloader {
         Ok(())
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> BTreeMap<PathBuf, Stamp> {
         let root = &self.current;
-        let clusters = root.snapshot();
+        let clusters = Arc::clone(&self.registered.borrow());
         let of_clusters = clusters.iter().flat_map(|cluster| {
             let tls = &cluster.tls;
             [&tls.trusted_ca_file, &tls.cert_file, &tls.key_file].map(Clone::clone)
@@ -161,10 +151,14 @@ impl Reloader {
             .iter()
             .map(|source| source.path.clone())
             .chain(root.auth.jwt_public_key_files.iter().cloned())
+            .chain(root.auth.jwt_private_key_file.iter().cloned())
             .chain(root.listen.cert_file.iter().cloned())
             .chain(root.listen.key_file.iter().cloned())
             .chain(of_clusters.flatten())
-            .map(|path| stamp(&path))
+            .map(|path| {
+                let stamp = stamp(&path);
+                (path, stamp)
+            })
             .collect()
     }
 }

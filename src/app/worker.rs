@@ -9,13 +9,14 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Budget, Gateway, Settings, stack};
+use super::{Budget, Federation, Gateway, Readiness, Settings, clusters, stack};
 use crate::{
     auth::Authenticator,
+    authz::Exchange,
     fanout, graphql,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
-    upstream::{self, Connect, Manager},
+    upstream::{self, Connect, Manager, Signals},
     wire::Body,
 };
 
@@ -27,26 +28,35 @@ pub(super) struct Shared {
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,
+    pub(super) signals: Arc<Signals>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) bodies: Arc<Budget>,
     pub(super) graphql: graphql::Engine,
     pub(super) connections: Arc<Semaphore>,
     pub(super) allowed_origins: Arc<[String]>,
+    pub(super) readiness: Readiness,
+    pub(super) federation: Federation,
+    pub(super) exchange: Option<Exchange>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) certificates: watch::Receiver<u64>,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
 /// One worker's life: its own runtime, socket, stack and pools. A request that arrives here ends here.
+/// `applied` gets each set of clusters that it has begun to route by.
 ///
 /// # Errors
 /// When the runtime cannot be built or the socket not be registered with it.
-pub(super) fn run(shared: Shared, socket: StdTcpListener) -> std::io::Result<()> {
+pub(super) fn run(
+    shared: Shared,
+    socket: StdTcpListener,
+    applied: watch::Sender<Arc<Snapshot>>,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         let socket = TcpListener::from_std(socket)?;
-        let (gateway, following) = gateway(&shared);
+        let (gateway, following) = gateway(&shared, applied);
         let service = stack(gateway, Arc::clone(&shared.authenticator), &shared.allowed_origins)
             .map_request(|request: Request<Incoming>| request.map(Body::from));
         let listener = Listener::new(shared.listener, shared.tls, shared.connections, shared.phase);
@@ -57,37 +67,28 @@ pub(super) fn run(shared: Shared, socket: StdTcpListener) -> std::io::Result<()>
 }
 
 /// The innermost service, and the task that keeps its clusters up to date.
-fn gateway(shared: &Shared) -> (Gateway, tokio::task::JoinHandle<()>) {
-    let upstream = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, tokio::task::JoinHandle<()>) {
+    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
+    let upstream = Manager::with_signals(shared.upstream, connect, signals);
     let mut updates = shared.clusters.clone();
     let first = Arc::clone(&updates.borrow_and_update());
     upstream.apply(&first);
-    let clusters = Arc::new(ArcSwap::new(first));
-    let gateway = Gateway::new(
-        Arc::clone(&shared.settings),
-        Arc::clone(&clusters),
-        upstream.clone(),
-        Arc::clone(&shared.fan_outs),
-        Arc::clone(&shared.bodies),
-        shared.phase.clone(),
-    )
-    .with_graphql(shared.graphql.clone());
-    let mut certificates = shared.certificates.clone();
-    let following = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                Ok(()) = updates.changed() => {
-                    let snapshot = Arc::clone(&updates.borrow_and_update());
-                    // Connections first: what routing names must be reachable.
-                    upstream.apply(&snapshot);
-                    clusters.store(snapshot);
-                }
-                // A connection in constant use would outlive the certificate that it was opened with.
-                Ok(()) = certificates.changed() => upstream.renew(),
-                // The control plane is gone.
-                else => return,
-            }
-        }
+    applied.send_replace(Arc::clone(&first));
+    let routed = Arc::new(ArcSwap::new(first));
+    let gateway = Gateway {
+        settings: Arc::clone(&shared.settings),
+        clusters: Arc::clone(&routed),
+        upstream: upstream.clone(),
+        fan_outs: Arc::clone(&shared.fan_outs),
+        bodies: Arc::clone(&shared.bodies),
+        readiness: shared.readiness.clone(),
+        federation: shared.federation.clone(),
+        exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
+        graphql: shared.graphql.clone(),
+    };
+    let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
+        routed.store(Arc::clone(&snapshot));
+        applied.send_replace(snapshot);
     });
-    (gateway, following)
+    (gateway, tokio::spawn(following))
 }

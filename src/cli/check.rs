@@ -3,7 +3,7 @@ use std::{fmt::Write as _, sync::Arc};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 
-use super::{ConfigFile, Failure, environment, serve::control_runtime};
+use super::{ConfigFile, Failure, check_store, environment, serve::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// One line of the table: what was tried, and how it went.
-struct Row {
-    what: String,
-    result: Result<String, String>,
+pub(super) struct Row {
+    pub(super) what: String,
+    pub(super) result: Result<String, String>,
 }
 
 /// `fedgate check-config`.
@@ -60,6 +60,7 @@ async fn check(root: &Root) -> Vec<Row> {
             rows.push(Row { what: format!("cluster {} {backend}", cluster.name), result });
         }
     }
+    rows.extend(check_store::rows(root).await);
     rows
 }
 
@@ -96,7 +97,7 @@ async fn version(
     Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

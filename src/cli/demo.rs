@@ -22,6 +22,7 @@ pub(super) const PORT: u16 = 8080;
 /// The clusters of the demo and their usual ports.
 const CLUSTERS: [(&str, u16); 3] = [("local-cluster", 18080), ("alpha", 18180), ("beta", 18280)];
 
+const KEY_FILE: &str = "jwt_public.pem";
 const ADMIN_PORT: u16 = 9180;
 
 /// How often the simulated events change.
@@ -41,13 +42,13 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
         SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
     let keys = Arc::new(keys);
     let scratch = Scratch::new().map_err(|error| Failure::new(1, format!("cannot write to {error}")))?;
-    let key_file = scratch.0.join("jwt_public.pem");
+    let key_file = scratch.0.join(KEY_FILE);
     std::fs::write(&key_file, keys.public_pem())
         .map_err(|error| Failure::new(1, format!("cannot write {}: {error}", key_file.display())))?;
 
     let (stop_clusters, stopped) = watch::channel(());
     let (clusters, addresses) = start_clusters(&keys, stopped)?;
-    let root = configuration(&key_file, &addresses, port)?;
+    let root = configuration(&scratch.0, &addresses, port)?;
     let server = Server::build(&root, None, logs)?;
     let (main, admin) = server.addresses().map_err(BuildError::from)?;
     print!("{}", instructions(main, admin, &addresses));
@@ -120,13 +121,14 @@ fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
 }
 
 /// The same configuration that a file would give.
-fn configuration(key_file: &Path, clusters: &[(&str, SocketAddr)], port: u16) -> Result<Root, Failure> {
+fn configuration(directory: &Path, clusters: &[(&str, SocketAddr)], port: u16) -> Result<Root, Failure> {
     let main = free_unless(port, "the gateway")?;
     let admin = free_unless(ADMIN_PORT, "the admin listener")?;
     let yaml = serde_json::json!({
         "listen": { "address": format!("127.0.0.1:{main}") },
         "admin": { "address": format!("127.0.0.1:{admin}") },
-        "auth": { "jwt-public-key-files": [key_file] },
+        "auth": { "jwt-public-key-files": [directory.join(KEY_FILE)] },
+        "store": { "embedded": { "path": directory.join("registry.redb") } },
         "local-cluster": { "api-urls": [format!("http://{}", clusters[0].1)] },
         "clusters": clusters[1..].iter()
             .map(|(name, address)| serde_json::json!({ "name": name, "api-urls": [format!("http://{address}")] }))

@@ -7,7 +7,7 @@ use crate::types::Backend;
 
 /// Refuses the first value that cannot work.
 pub(super) fn check(root: &Root, document: &Node) -> Result<(), ConfigError> {
-    let rules = [auth, clusters, listeners, durations, counts, cors];
+    let rules = [auth, clusters, stores, listeners, durations, counts, cors];
     rules.iter().try_for_each(|rule| rule(root)).map_err(|Broken { key, what }| {
         let place = document.place_of(&key).clone();
         ConfigError::Value { place, key, what }
@@ -50,7 +50,10 @@ fn auth(root: &Root) -> Verdict {
              [/etc/sensu/certs/jwt_public.pem]",
         );
     }
-    Ok(())
+    match root.auth.admin_groups.iter().position(String::is_empty) {
+        Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
+        None => Ok(()),
+    }
 }
 
 fn clusters(root: &Root) -> Verdict {
@@ -78,6 +81,25 @@ fn clusters(root: &Root) -> Verdict {
     Ok(())
 }
 
+fn stores(root: &Root) -> Verdict {
+    let (embedded, etcd, source) = (&root.store.embedded, &root.store.etcd, &root.replication.source);
+    both("store.etcd", etcd.cert_file.as_ref(), etcd.key_file.as_ref())?;
+    both("replication.source", source.cert_file.as_ref(), source.key_file.as_ref())?;
+    distinct("store.etcd.endpoints", &etcd.endpoints)?;
+    distinct("replication.source.endpoints", &source.endpoints)?;
+    if etcd.endpoints.is_empty() && embedded.path.file_name().is_none() {
+        return broken("store.embedded.path", "must name a file, such as /var/lib/fedgate/registry.redb");
+    }
+    let plain = |c: char| c.is_ascii_graphic();
+    if !etcd.prefix.starts_with('/') || !etcd.prefix.ends_with('/') || !etcd.prefix.chars().all(plain) {
+        return broken("store.etcd.prefix", "must begin and end with /, such as /fedgate/");
+    }
+    if etcd.prefix == "/" || etcd.prefix.starts_with("/sensu.io/") {
+        return broken("store.etcd.prefix", "must leave Sensu's own keys alone: use /fedgate/");
+    }
+    Ok(())
+}
+
 fn durations(root: &Root) -> Verdict {
     let (fan_out, upstream) = (&root.fan_out, &root.upstream);
     for (key, value) in [
@@ -87,7 +109,10 @@ fn durations(root: &Root) -> Verdict {
         ("upstream.head-timeout", upstream.head_timeout),
         ("upstream.idle-body-timeout", upstream.idle_body_timeout),
         ("upstream.idle-connection-timeout", upstream.idle_connection_timeout),
+        ("upstream.health.interval", upstream.health.interval),
+        ("upstream.health.timeout", upstream.health.timeout),
         ("limits.head-timeout", root.limits.head_timeout),
+        ("auth.api-key-ttl", root.auth.api_key_ttl),
     ] {
         if value.is_zero() {
             return broken(key, "must be more than zero");
@@ -99,6 +124,15 @@ fn durations(root: &Root) -> Verdict {
     if fan_out.member_timeout >= fan_out.timeout {
         return broken("fan-out.member-timeout", "must be shorter than fan-out.timeout");
     }
+    if upstream.health.interval < MIN_CHECK_INTERVAL {
+        return broken("upstream.health.interval", "must be at least 100ms");
+    }
+    if upstream.health.timeout > upstream.health.interval {
+        return broken(
+            "upstream.health.timeout",
+            "must be at most upstream.health.interval: checks of one backend do not overlap",
+        );
+    }
     Ok(())
 }
 
@@ -109,6 +143,8 @@ fn counts(root: &Root) -> Verdict {
         ("fan-out.max-member-bytes", fan_out.max_member_bytes == 0),
         ("fan-out.max-members", fan_out.max_members == 0),
         ("upstream.max-idle-connections", root.upstream.max_idle_connections == 0),
+        ("upstream.health.unhealthy-after", root.upstream.health.unhealthy_after == 0),
+        ("upstream.health.healthy-after", root.upstream.health.healthy_after == 0),
         ("limits.connections", limits.connections == 0),
         ("limits.streams", limits.streams == 0),
         ("limits.headers", limits.headers == 0),
@@ -157,8 +193,12 @@ fn urls(section: &str, urls: &[Backend]) -> Verdict {
              [\"https://sensu.example.com:8080\"]",
         );
     }
+    distinct(&key, urls)
+}
+
+fn distinct(key: &str, urls: &[Backend]) -> Verdict {
     if urls.len() > MAX_URLS {
-        return broken(&key, &format!("must have at most {MAX_URLS} URLs"));
+        return broken(key, &format!("must have at most {MAX_URLS} URLs"));
     }
     let mut seen = HashSet::new();
     match urls.iter().position(|url| !seen.insert(url)) {
@@ -183,6 +223,9 @@ const MAX_WORKERS: usize = 1024;
 
 /// A request that fails this often will fail again.
 const MAX_RETRIES: u32 = 10;
+
+/// Checks that come faster are load, not knowledge.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The smallest head that fits a token of a user with many groups.
 const MIN_HEAD_BYTES: usize = 8 << 10;

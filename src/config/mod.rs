@@ -12,6 +12,7 @@ mod check;
 mod cidr;
 mod env;
 mod error;
+mod etcd;
 mod keys;
 mod load;
 mod node;
@@ -21,11 +22,12 @@ mod units;
 
 pub use cidr::{Cidr, CidrError};
 pub use error::{ConfigError, Place};
+pub use etcd::{EmbeddedStore, EtcdSource, EtcdStore, Replication, Store};
 pub use keys::known_keys;
 pub use load::{load, parse};
 pub use root::{
-    Admin, Auth, Cors, FanOut, Limits, Listen, LocalCluster, Log, LogFormat, LogLevel, Root, Scope, Shutdown,
-    StaticCluster, TokenCache, Upstream,
+    Admin, Auth, Cors, FanOut, Health, Limits, Listen, LocalCluster, Log, LogFormat, LogLevel, Root, Scope,
+    Shutdown, StaticCluster, TokenCache, Upstream,
 };
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
 

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr,
+    Cidr, Replication, Store,
     units::{address, duration, size, text, texts},
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source, TlsFiles};
@@ -22,6 +22,10 @@ pub struct Root {
     pub local_cluster: LocalCluster,
     /// The remote clusters.
     pub clusters: Vec<StaticCluster>,
+    /// Where registered clusters and replicators are kept.
+    pub store: Store,
+    /// Copies of RBAC resources from the local cluster to others.
+    pub replication: Replication,
     /// How lists are gathered from several clusters.
     pub fan_out: FanOut,
     /// Connections to the clusters.
@@ -66,11 +70,19 @@ pub struct Admin {
 }
 
 /// `auth`: how requests are authenticated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Auth {
     /// Public keys of the clusters' token pair, in PEM. At least one; several while keys are rotated.
     pub jwt_public_key_files: Vec<PathBuf>,
+    /// Private key of the pair, in PEM. With it, API keys work in every cluster, and the local cluster's RBAC can be
+    /// read through its API.
+    pub jwt_private_key_file: Option<PathBuf>,
+    /// Groups whose members may register clusters and replicators while the local cluster's RBAC cannot be read.
+    pub admin_groups: Vec<String>,
+    /// How long an API key's user and groups are remembered.
+    #[serde(with = "duration")]
+    pub api_key_ttl: Duration,
     /// Remembered verified tokens.
     pub token_cache: TokenCache,
 }
@@ -181,6 +193,24 @@ pub struct Upstream {
     pub max_idle_connections: usize,
     /// How often a request that is safe to repeat is tried again; 0 is never.
     pub retries: u32,
+    /// How backends are checked.
+    pub health: Health,
+}
+
+/// `upstream.health`: how backends are checked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Health {
+    /// From one check of a backend to the next.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Longest time for one check; at most `interval`.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Failed checks in a row until a backend counts as down.
+    pub unhealthy_after: u32,
+    /// Passed checks in a row until it counts as up again.
+    pub healthy_after: u32,
 }
 
 /// `limits`: what one client or all of them may use.
@@ -318,6 +348,20 @@ impl Default for Admin {
     }
 }
 
+// === impl Auth ===
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            jwt_public_key_files: Vec::new(),
+            jwt_private_key_file: None,
+            admin_groups: vec!["cluster-admins".to_owned()],
+            api_key_ttl: Duration::from_secs(60),
+            token_cache: TokenCache::default(),
+        }
+    }
+}
+
 // === impl TokenCache ===
 
 impl Default for TokenCache {
@@ -381,6 +425,20 @@ impl Default for Upstream {
             idle_connection_timeout: Duration::from_secs(10),
             max_idle_connections: 128,
             retries: 2,
+            health: Health::default(),
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(3),
+            unhealthy_after: 3,
+            healthy_after: 2,
         }
     }
 }

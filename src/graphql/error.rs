@@ -26,7 +26,7 @@ pub enum GraphQlError {
 /// What a client is told about a cluster that failed.
 pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
     match failure {
-        Failure::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
+        Failure::Unreachable | Failure::BreakerOpen => format!("cluster \"{cluster}\" is unreachable"),
         Failure::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
         Failure::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
         Failure::Unauthorized => {

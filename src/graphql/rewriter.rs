@@ -484,7 +484,7 @@ impl Rewriter {
             Emit::AsItIs => quoted(copy.out, text, b"", 0),
             Emit::Nothing => {}
             Emit::Suffix(offset) => {
-                quoted(copy.out, text, self.suffix.as_deref().unwrap_or_default(), offset)
+                quoted(copy.out, text, self.suffix.as_deref().unwrap_or_default(), offset);
             }
             Emit::Cluster => quoted(copy.out, self.cluster.as_str().as_bytes(), b"", 0),
         }

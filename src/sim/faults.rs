@@ -1,6 +1,9 @@
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub struct Faults {
     knobs: Mutex<Knobs>,
     log: Mutex<VecDeque<Recorded>>,
+    connections: AtomicU64,
 }
 
 /// One request as it arrived.
@@ -25,7 +29,13 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// Its body, up to 4 MiB.
     pub body: Bytes,
+    /// Which connection it came on; 0 when it came on none.
+    pub connection: u64,
 }
+
+/// The number of a connection, among a request's extensions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ConnectionId(pub(super) u64);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Knobs {
@@ -73,6 +83,10 @@ impl Faults {
     /// Forgets the requests recorded so far.
     pub fn clear_requests(&self) {
         self.log().clear();
+    }
+
+    pub(super) fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Relaxed) + 1)
     }
 
     pub(super) fn requests(&self) -> Vec<Recorded> {

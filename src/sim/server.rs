@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     Sensu,
     call::Call,
-    faults::Recorded,
+    faults::{ConnectionId, Recorded},
     reply::{self, Dropped, Failure, Reply},
 };
 
@@ -67,7 +67,8 @@ impl Sensu {
         };
         let path_and_query = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         let (method, headers) = (head.method.clone(), head.headers.clone());
-        self.0.faults.record(Recorded { method, path_and_query, headers, body: body.clone() });
+        let ConnectionId(connection) = head.extensions.get().copied().unwrap_or_default();
+        self.0.faults.record(Recorded { method, path_and_query, headers, body: body.clone(), connection });
         let knobs = self.0.faults.knobs();
         if knobs.hang {
             std::future::pending::<()>().await;
@@ -108,8 +109,10 @@ impl Sensu {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        let connection = self.0.faults.next_connection();
+        let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
             let sensu = self.clone();
+            request.extensions_mut().insert(connection);
             async move { sensu.outgoing(request).await }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

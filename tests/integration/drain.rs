@@ -12,21 +12,20 @@ use fedgate::{
     app::Server,
     config,
     listener::{self, Listener, Phase, ServerTls},
-    sim::{Options, Sensu, SharedKeys},
-    telemetry::{self, LogHandle},
+    sim::SharedKeys,
     wire::Body,
 };
 use http::{Method, Request, Response, Version};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, watch},
 };
 
-use crate::support::{World, claims, now, plain};
+use crate::support::{Running, World, asked, h1, logs, plain, read};
 
 #[tokio::test]
 async fn a_gateway_about_to_stop_is_not_ready_and_still_serves() {
@@ -37,65 +36,6 @@ async fn a_gateway_about_to_stop_is_not_ready_and_still_serves() {
     }
     world.send(plain(Method::GET, "/livez", "")).await.is(200, "ok\n");
     assert_eq!(world.get("/api/core/v2/checks").await.status, 200);
-}
-
-/// A whole gateway over TCP, with one cluster.
-struct Running {
-    main: SocketAddr,
-    admin: SocketAddr,
-    sensu: Sensu,
-    token: String,
-    stop: mpsc::Sender<()>,
-    done: tokio::task::JoinHandle<Result<(), fedgate::app::BuildError>>,
-    _key: tempfile::NamedTempFile,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let keys = Arc::new(SharedKeys::generate().unwrap());
-        let options = Options { name: "local-cluster".into(), keys: Arc::clone(&keys), ..Options::default() };
-        let sensu = Sensu::new(options);
-        let cluster = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = cluster.local_addr().unwrap();
-        tokio::spawn(sensu.clone().serve(cluster, std::future::pending::<()>()));
-        let key = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(key.path(), keys.public_pem()).unwrap();
-        let file = json!({
-            "listen": {"address": "127.0.0.1:0", "workers": 2},
-            "admin": {"address": "127.0.0.1:0"},
-            "auth": {"jwt-public-key-files": [key.path()]},
-            "local-cluster": {"api-urls": [format!("http://{address}")]},
-        });
-        let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
-        let server = Server::build(&root, None, logs()).unwrap();
-        let (main, admin) = server.addresses().unwrap();
-        let (stop, stopped) = mpsc::channel(2);
-        let done = tokio::spawn(server.run(stopped));
-        let token = keys.mint(&claims("admin", &["cluster-admins"], now() + 60));
-        Self { main, admin, sensu, token, stop, done, _key: key }
-    }
-
-    fn request(&self, target: &str) -> Request<Full<Bytes>> {
-        let authorization = format!("Bearer {}", self.token);
-        let request = Request::get(target).header("host", "gw").header("authorization", authorization);
-        request.body(Full::default()).unwrap()
-    }
-}
-
-fn logs() -> LogHandle {
-    telemetry::init(telemetry::Format::Text, tracing::level_filters::LevelFilter::ERROR)
-}
-
-async fn h1(address: SocketAddr) -> conn::http1::SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-async fn read(response: Response<Incoming>) -> (u16, Bytes) {
-    let status = response.status().as_u16();
-    (status, response.into_body().collect().await.unwrap().to_bytes())
 }
 
 #[tokio::test]
@@ -111,6 +51,14 @@ async fn a_server_serves_over_tcp_and_ends_when_told() {
     let (status, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
     assert_eq!(status, 200);
     assert!(memchr::memmem::find(&metrics, b"fedgate_auth_total{result=\"ok\"} 1").is_some());
+    // The health checks run.
+    loop {
+        let (_, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
+        if memchr::memmem::find(&metrics, b"fedgate_backend_up{cluster=\"local-cluster\"").is_some() {
+            assert!(metrics.ends_with(b"\"} 1\n"), "{metrics:?}");
+            break;
+        }
+    }
     server.stop.send(()).await.unwrap();
     server.done.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.main).await.is_err());
@@ -123,9 +71,7 @@ async fn a_request_in_work_is_finished_before_the_end() {
     let mut client = h1(server.main).await;
     let answer = client.send_request(server.request("/api/core/v2/users"));
     let asked = async {
-        while server.sensu.requests().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        asked(&server.sensu).await;
         server.stop.send(()).await.unwrap();
     };
     let (answer, ()) = tokio::join!(answer, asked);
@@ -139,9 +85,7 @@ async fn a_second_word_ends_it_at_once() {
     server.sensu.faults().set_hang(true);
     let mut client = h1(server.main).await;
     let hanging = tokio::spawn(client.send_request(server.request("/api/core/v2/users")));
-    while server.sensu.requests().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    asked(&server.sensu).await;
     server.stop.send(()).await.unwrap();
     // Not ready while it drains, and the admin listener can still be asked.
     let mut admin = h1(server.admin).await;
@@ -163,7 +107,9 @@ async fn a_taken_port_is_one_line_that_says_so() {
     let keys = SharedKeys::generate().unwrap();
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), keys.public_pem()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let file = json!({
+        "store": {"embedded": {"path": directory.path().join("registry.redb")}},
         "listen": {"address": taken.local_addr().unwrap().to_string()},
         "admin": {"address": "127.0.0.1:0"},
         "auth": {"jwt-public-key-files": [key.path()]},

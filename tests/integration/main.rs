@@ -7,6 +7,7 @@ mod auth;
 mod drain;
 mod fanout;
 mod faults;
+mod federation;
 mod refusals;
 mod rewriting;
 mod routing;

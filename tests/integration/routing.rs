@@ -79,6 +79,7 @@ async fn health_version_and_graphql_are_the_local_clusters() {
 #[tokio::test]
 async fn what_is_the_gateways_own_needs_no_cluster_and_no_credentials() {
     let world = World::new();
+    world.ready().await;
     for target in ["/livez", "/readyz", "/ready"] {
         world.send(plain(Method::GET, target, "")).await.is(200, "ok\n");
         let answer = world.send(plain(Method::POST, target, "")).await;

@@ -1,6 +1,7 @@
 //! Three simulated clusters with one key pair, and a gateway in front of them.
 
 mod net;
+mod server;
 
 use std::{
     sync::Arc,
@@ -10,11 +11,14 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    app::{Gateway, Settings, Stack, stack},
+    api::Api,
+    app::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
     auth::{self, Authenticator, KeyFiles},
+    authz::AdminGroups,
     error::BoxError,
-    fanout,
+    fanout, graphql,
     listener::Phase,
+    registry::{self, MemoryStore, Store},
     routing::Scope,
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -28,6 +32,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub(crate) use net::{Line, Net};
+pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";
@@ -42,6 +47,7 @@ pub(crate) struct World {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) fan_outs: Arc<fanout::Shared>,
     pub(crate) phase: watch::Sender<Phase>,
+    registry: watch::Receiver<Arc<registry::Registry>>,
     stack: Stack,
 }
 
@@ -107,17 +113,26 @@ impl World {
         let authenticator = Arc::new(authenticator(&keys));
         let fan_outs = fanout::Shared::new(setup.fan_outs, setup.buffered);
         let (phase, seen) = watch::channel(Phase::Running);
-        let clusters = Arc::new(ArcSwap::new(snapshot));
-        let gateway = Gateway::new(
-            Arc::new(setup.settings),
-            clusters,
+        let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
+        let gateway = Gateway {
+            graphql: graphql::Engine::new(setup.settings.graphql()),
+            settings: Arc::new(setup.settings),
+            clusters: Arc::new(ArcSwap::new(snapshot)),
             upstream,
-            Arc::clone(&fan_outs),
-            Arc::default(),
-            seen,
-        );
+            fan_outs: Arc::clone(&fan_outs),
+            bodies: Arc::default(),
+            readiness,
+            federation,
+            exchange: None,
+        };
         let stack = stack(gateway, Arc::clone(&authenticator), &[]);
-        Self { local, alpha, beta, net, keys, authenticator, fan_outs, phase, stack }
+        Self { local, alpha, beta, net, keys, authenticator, fan_outs, phase, registry, stack }
+    }
+
+    /// Waits until the registry has been read, as a real gateway has by the time that clients come.
+    pub(crate) async fn ready(&self) {
+        let read = |view: &Arc<registry::Registry>| *view.health() == registry::Health::Following;
+        self.registry.clone().wait_for(read).await.unwrap();
     }
 
     /// The answer's head; its body still flows.
@@ -299,4 +314,19 @@ pub(crate) fn check(namespace: &str, name: &str) -> Value {
 /// An entity as clients write it.
 pub(crate) fn entity(namespace: &str, name: &str) -> Value {
     json!({"entity_class": "proxy", "metadata": {"name": name, "namespace": namespace}})
+}
+
+/// A registry in memory that follows the test's runtime. What is registered is listed, but not routed to: that is
+/// tested with whole servers.
+fn registered(
+    configured: Arc<Snapshot>,
+    phase: watch::Receiver<Phase>,
+) -> (Federation, Readiness, watch::Receiver<Arc<registry::Registry>>) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (_, configured) = watch::channel(configured);
+    let (reflector, views) = registry::reflector(configured);
+    tokio::spawn(reflector.run(Arc::clone(&store)));
+    let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(vec!["cluster-admins".into()])));
+    let federation = Federation::new(tokio::runtime::Handle::current(), api, Routed::new(views.snapshot, []));
+    (federation, Readiness::new(phase, views.registry.clone()), views.registry)
 }
