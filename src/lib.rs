@@ -39,7 +39,7 @@
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`fanout`], [`authz`] |
+//! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
 //! | 5 | [`config`], [`sim`] |
 //! | 6 | [`app`] |
@@ -62,6 +62,7 @@ pub mod fanout;
 pub mod graphql;
 pub mod listener;
 pub mod registry;
+pub mod replication;
 pub mod rewrite;
 pub mod routing;
 pub mod sim;

@@ -15,7 +15,7 @@ use fedgate::{
     app::{Federation, Gateway, Readiness, Routed, Settings, stack},
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
     authz::AdminGroups,
-    config, fanout, graphql,
+    config, fanout,
     listener::Phase,
     registry::{self, MemoryStore},
     routing::Scope,
@@ -67,14 +67,13 @@ impl Client {
         let store = Arc::new(MemoryStore::new());
         let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(Vec::new())));
         let routed = Routed::new(views.snapshot, []);
-        let settings = settings(&root);
         let gateway = Gateway {
-            graphql: graphql::Engine::new(settings.graphql()),
-            settings: Arc::new(settings),
+            settings: Arc::new(settings(&root)),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,
             fan_outs,
             bodies: Arc::default(),
+            graphql: fedgate::graphql::Engine::new(settings(&root).graphql()),
             readiness: Readiness::new(phase_seen, views.registry),
             federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
             exchange: None,

@@ -34,6 +34,9 @@ use crate::{
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
+/// Gives up what a deleted replicator could not take away yet. Returns whether there was such a one.
+pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Answers requests for `federation/v1`. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
@@ -43,6 +46,7 @@ pub struct Api {
     readable: ReadableFile,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
+    give_up: GiveUp,
 }
 
 /// What a path asks for.
@@ -65,7 +69,15 @@ impl Api {
     ) -> Self {
         // Their last value stays readable.
         let (health, replicators) = (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
-        Self { store, registry, authorizer, readable: opens, health, replicators }
+        Self {
+            store,
+            registry,
+            authorizer,
+            readable: opens,
+            health,
+            replicators,
+            give_up: Arc::new(|_| false),
+        }
     }
 
     /// Tells `status` how clusters and replicators are.
@@ -76,6 +88,12 @@ impl Api {
         replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     ) -> Self {
         Self { health, replicators, ..self }
+    }
+
+    /// Lets a second deletion of a replicator give up the keys that it owns in a destination that never comes back.
+    #[must_use]
+    pub fn with_give_up(self, give_up: GiveUp) -> Self {
+        Self { give_up, ..self }
     }
 
     /// Asks something else than the disk whether certificate files can be read.

@@ -87,7 +87,13 @@ impl Api {
         for _ in 0..ATTEMPTS {
             let current = self.current(&key).await?;
             conditions.check(current.as_ref())?;
-            let Some(current) = current else { return Err(ApiError::not_found(kind, name)) };
+            let Some(current) = current else {
+                if kind == Kind::EtcdReplicator && (self.give_up)(name) {
+                    tracing::warn!(user = %who.subject, name, "what the deleted replicator owns elsewhere is given up");
+                    return Ok(wire::json(StatusCode::NO_CONTENT, ""));
+                }
+                return Err(ApiError::not_found(kind, name));
+            };
             match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {
                 Ok(revision) => {
                     self.wait_for(revision.unwrap_or_default()).await;

@@ -13,7 +13,7 @@ use tower::{Service, service_fn};
 use super::Readiness;
 use crate::{
     auth::Authenticator,
-    fanout,
+    fanout, replication,
     types::{BackendState, ClusterHealth, Snapshot},
     wire::{self, Body},
 };
@@ -25,6 +25,7 @@ pub(super) struct Admin {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
+    pub(super) replication: Option<Arc<replication::Metrics>>,
     pub(super) health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 }
 
@@ -116,6 +117,9 @@ impl Admin {
             &[("", self.fan_outs.buffered_bytes() as u64)],
         );
         backends_up(&self.health.borrow(), &mut text);
+        if let Some(replication) = &self.replication {
+            text.push_str(&replication.render());
+        }
         text
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, StoreError, Views},
+    replication,
     telemetry::LogHandle,
     types::{Cluster, ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
@@ -43,6 +44,7 @@ pub struct Server {
     shutdown: config::Shutdown,
     control: Control,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<Arc<replication::Metrics>>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
@@ -115,7 +117,7 @@ impl Server {
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let store = store::open(root)?;
+        let (store, leadership) = store::open(root)?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
@@ -132,14 +134,14 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&signals),
         );
-        // Nothing replicates yet.
-        let (_, replicators) = watch::channel(Arc::default());
-        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
-            .with_status(health.clone(), replicators);
-        let settings = settings::gateway(root);
+        let replication = store::replication(root, registry.clone(), &store, leadership)?;
+        let (replication, handle) = replication.unzip();
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
+        let api = told_of(api, health.clone(), handle.as_ref());
+        let settings = Arc::new(settings::gateway(root));
         let shared = Shared {
             graphql: graphql::Engine::new(settings.graphql()),
-            settings: Arc::new(settings),
+            settings,
             listener: settings::listener(root),
             tls: tls.clone(),
             upstream: settings::upstream(root),
@@ -175,11 +177,14 @@ impl Server {
             registered,
             tls: tls_configs,
             published,
+            replication,
             authority,
             prober,
             reloader,
         };
-        Ok(Self { shared, sockets, admin, phase, shutdown: root.shutdown.clone(), control, health, applied })
+        let shutdown = root.shutdown.clone();
+        let replication = handle.map(|handle| handle.metrics);
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -190,9 +195,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, health, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
         let mut tasks = JoinSet::new();
-        control.spawn(&shared, &mut tasks);
+        let replicating = control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -206,7 +211,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, health)?);
+        tasks.spawn(serve_admin(admin, &shared, health, replication)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -215,6 +220,10 @@ impl Server {
         tokio::select! {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
+        }
+        if let Some(replicating) = replicating {
+            // Another gateway takes over sooner when this one has said good-bye.
+            let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
         }
         // With it, all tasks of the control plane end.
         drop(tasks);
@@ -234,10 +243,25 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     }
 }
 
+/// The API with what its status tells.
+fn told_of(
+    api: Api,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<&replication::Handle>,
+) -> Api {
+    let Some(handle) = replication.cloned() else {
+        // Their last value stays readable.
+        return api.with_status(health, watch::channel(Arc::default()).1);
+    };
+    let replicators = handle.statuses.clone();
+    api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<Arc<replication::Metrics>>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
@@ -246,6 +270,7 @@ fn serve_admin(
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),
         health,
+        replication,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
@@ -268,6 +293,9 @@ pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>
         }
     }
 }
+
+/// How long replication may take to end between two writes.
+const REPLICATION_STOP: Duration = Duration::from_secs(3);
 
 const ADMIN_CONNECTIONS: usize = 64;
 

@@ -58,14 +58,14 @@ pub struct Gateway {
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.
     pub bodies: Arc<Budget>,
+    /// Answers GraphQL; its caches are shared by all workers.
+    pub graphql: graphql::Engine,
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Answers `federation/v1`.
     pub federation: Federation,
     /// Exchanges API keys, when there is a private key.
     pub exchange: Option<KeyExchange>,
-    /// Answers `POST /graphql`; all workers share its caches.
-    pub graphql: graphql::Engine,
 }
 
 // === impl Settings ===
@@ -222,6 +222,8 @@ impl Gateway {
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
     }
 }
+
+impl Gateway {}
 
 impl Service<Request<Body>> for Gateway {
     type Response = Response<Body>;

@@ -81,10 +81,10 @@ fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, 
         upstream: upstream.clone(),
         fan_outs: Arc::clone(&shared.fan_outs),
         bodies: Arc::clone(&shared.bodies),
+        graphql: shared.graphql.clone(),
         readiness: shared.readiness.clone(),
         federation: shared.federation.clone(),
         exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
-        graphql: shared.graphql.clone(),
     };
     let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
         routed.store(Arc::clone(&snapshot));

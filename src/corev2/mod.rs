@@ -5,11 +5,14 @@
 //! any case, as in Sensu; of a key that comes twice Sensu takes the last, and here the value is refused.
 
 mod fold;
+mod keys;
 mod rbac;
+mod wire;
 
 use prost::Message;
 use serde::de::DeserializeOwned;
 
+pub use keys::{ObjectKey, Type, Unfit};
 pub use rbac::{
     ClusterRole, ClusterRoleBinding, Namespace, ObjectMeta, Role, RoleBinding, RoleRef, Rule, Subject, User,
 };

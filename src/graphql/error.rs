@@ -26,7 +26,10 @@ pub enum GraphQlError {
 /// What a client is told about a cluster that failed.
 pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
     match failure {
-        Failure::Unreachable | Failure::BreakerOpen => format!("cluster \"{cluster}\" is unreachable"),
+        Failure::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
+        Failure::BreakerOpen => {
+            format!("cluster \"{cluster}\" failed to connect time and again, and is tried again in a moment")
+        }
         Failure::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
         Failure::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
         Failure::Unauthorized => {

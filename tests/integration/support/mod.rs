@@ -115,12 +115,12 @@ impl World {
         let (phase, seen) = watch::channel(Phase::Running);
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
         let gateway = Gateway {
-            graphql: graphql::Engine::new(setup.settings.graphql()),
-            settings: Arc::new(setup.settings),
+            settings: Arc::new(setup.settings.clone()),
             clusters: Arc::new(ArcSwap::new(snapshot)),
             upstream,
             fan_outs: Arc::clone(&fan_outs),
             bodies: Arc::default(),
+            graphql: graphql::Engine::new(setup.settings.graphql()),
             readiness,
             federation,
             exchange: None,
