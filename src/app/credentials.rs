@@ -38,9 +38,9 @@ pub(super) enum CredentialError {
 }
 
 /// A remote cluster that is asked with a token of an API key's user.
-struct Exchanged {
-    client: Arc<ClusterClient>,
-    authorization: HeaderValue,
+pub(super) struct Exchanged {
+    pub(super) client: Arc<ClusterClient>,
+    pub(super) authorization: HeaderValue,
 }
 
 // === impl CredentialError ===

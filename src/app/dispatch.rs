@@ -13,7 +13,6 @@ use super::{
     body::{self, Budget},
     credentials::CredentialError,
     forward::{self, Target},
-    stall,
 };
 use crate::{
     api,
@@ -117,8 +116,7 @@ impl Gateway {
             }
             Route::GraphQl if *request.method() == Method::POST => {
                 info.route = "graphql";
-                let target = target.to_owned();
-                self.graphql(request, &target, &clusters, caller, info).await
+                self.graphql(request, &clusters, caller, info).await
             }
             Route::GraphQl => {
                 info.route = "graphql";
@@ -225,26 +223,7 @@ impl Gateway {
     }
 }
 
-impl Gateway {
-    async fn graphql(
-        &self,
-        request: Request<Body>,
-        target: &str,
-        clusters: &Snapshot,
-        caller: &Caller,
-        info: &mut AccessInfo,
-    ) -> Result<Response<Body>, BoxError> {
-        let (parts, incoming) = request.into_parts();
-        let (body, _held) = body::read(incoming, graphql::BODY_BYTES, &self.bodies).await?;
-        let target = Target { path_and_query: target, edited: true };
-        let head = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
-        let call = graphql::Call { head: &head, body, caller, clusters: &self.upstream, snapshot: clusters };
-        let graphql::Answered { response, cluster } = self.graphql.handle(call).await?;
-        info.cluster = cluster;
-        let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, stall::guard(body).await?))
-    }
-}
+impl Gateway {}
 
 impl Service<Request<Body>> for Gateway {
     type Response = Response<Body>;

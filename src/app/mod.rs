@@ -26,6 +26,7 @@ mod credentials;
 mod dispatch;
 mod federation;
 mod forward;
+mod graphql;
 mod guard;
 mod readiness;
 mod reload;

@@ -71,6 +71,7 @@ mod request;
 mod resolve;
 mod rewriter;
 mod run;
+mod scan;
 mod schema;
 mod schemas;
 mod shape;
