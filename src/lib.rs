@@ -20,6 +20,7 @@
 //!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
+//!    ├─ Web       webui (files in memory, or the dashboard)
 //!    └─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
 //! ```
 //!
@@ -40,7 +41,7 @@
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`] |
 //! | 4 | [`api`] |
-//! | 5 | [`config`], [`sim`] |
+//! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 
@@ -61,4 +62,5 @@ pub mod sim;
 pub mod telemetry;
 pub mod types;
 pub mod upstream;
+pub mod webui;
 pub mod wire;

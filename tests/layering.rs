@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["types", "error", "wire", "telemetry", "etcd"]),
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
     ("api", &["types", "error", "wire", "telemetry", "registry"]),
+    ("webui", &["types", "error", "wire", "telemetry", "upstream"]),
     ("config", &["types"]),
     ("sim", &["types"]),
     (
@@ -42,6 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "fanout",
             "registry",
             "api",
+            "webui",
             "config",
         ],
     ),

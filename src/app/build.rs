@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -18,7 +19,7 @@ use super::{
     admin::Admin,
     clusters,
     reload::{self, Reloader},
-    store,
+    store, web,
     worker::{self, Shared},
 };
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     telemetry::LogHandle,
     types::Snapshot,
     upstream::{self, Connector, TlsConfigs},
+    webui::LoadError,
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -73,6 +75,9 @@ pub enum BuildError {
         /// What is wrong with its files.
         error: Arc<upstream::TlsError>,
     },
+    /// The web UI's directory cannot be served.
+    #[error(transparent)]
+    WebUi(#[from] LoadError),
     /// The registry's file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -110,6 +115,7 @@ impl Server {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
         warn_insecure(&snapshot);
+        let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
 
         let workers = match root.listen.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -143,6 +149,7 @@ impl Server {
             allowed_origins: root.cors.allowed_origins.clone().into(),
             readiness: Readiness::new(phase_seen.clone(), registry),
             federation: Federation::new(Handle::current(), api, routed),
+            web: Arc::clone(&web),
             clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
@@ -156,6 +163,7 @@ impl Server {
             configured,
             registered.clone(),
             certificates,
+            web,
             logs,
         );
         let registry = Registration { store, reflector, registered, tls: tls_configs, published };

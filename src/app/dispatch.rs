@@ -12,6 +12,7 @@ use super::{
     Federation, Readiness,
     body::{self, Budget},
     forward::{self, Target},
+    stall,
 };
 use crate::{
     api,
@@ -22,6 +23,7 @@ use crate::{
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
+    webui::WebUi,
     wire::{self, Body, header as names},
 };
 
@@ -59,6 +61,8 @@ pub struct Gateway {
     pub readiness: Readiness,
     /// Answers `federation/v1`.
     pub federation: Federation,
+    /// Answers everything outside the API.
+    pub web: WebUi,
 }
 
 /// Credentials that are good, but not for the cluster that was asked.
@@ -144,7 +148,7 @@ impl Gateway {
             }
             Route::Web => {
                 info.route = "web";
-                Err(RouteError::NotFound.into())
+                self.page(&request.into_parts().0).await
             }
         }
     }
@@ -168,6 +172,13 @@ impl Gateway {
         let query = parts.uri.query().map(ToOwned::to_owned);
         let Parts { method, headers, .. } = parts;
         Ok(self.federation.answer(method, path, query, headers, bytes, caller.clone()).await?)
+    }
+
+    async fn page(&self, request: &Parts) -> Result<Response<Body>, BoxError> {
+        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+        let answer = self.web.answer(&request.method, target, &request.headers).await?;
+        let (parts, body) = answer.ok_or(RouteError::NotFound)?.into_parts();
+        Ok(Response::from_parts(parts, stall::guard(body).await?))
     }
 
     async fn forward(

@@ -16,6 +16,7 @@ use crate::{
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
     upstream::{self, Connect, Manager},
+    webui::{Content, WebUi},
     wire::Body,
 };
 
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) readiness: Readiness,
     pub(super) federation: Federation,
+    pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) certificates: watch::Receiver<u64>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -78,6 +80,7 @@ fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, 
         bodies: Arc::clone(&shared.bodies),
         readiness: shared.readiness.clone(),
         federation: shared.federation.clone(),
+        web: WebUi::new(Arc::clone(&shared.web), Manager::new(shared.upstream, Arc::clone(&shared.connect))),
     };
     let mut certificates = shared.certificates.clone();
     let following = tokio::spawn(async move {

@@ -96,6 +96,7 @@ impl From<BuildError> for Failure {
             BuildError::Key(_)
             | BuildError::ServerTls(_)
             | BuildError::ClusterTls { .. }
+            | BuildError::WebUi(_)
             | BuildError::Store(_)
             | BuildError::StoreDirectory { .. } => CONFIG,
             BuildError::Bind(_) => UNAVAILABLE,
