@@ -47,7 +47,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("cli", &["types", "error", "wire", "telemetry", "config", "auth", "listener", "upstream", "app", "sim"]),
+    (
+        "cli",
+        &[
+            "types",
+            "error",
+            "wire",
+            "telemetry",
+            "config",
+            "auth",
+            "listener",
+            "upstream",
+            "webui",
+            "app",
+            "sim",
+        ],
+    ),
 ];
 
 /// Longest file, in lines.

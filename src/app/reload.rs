@@ -74,7 +74,18 @@ impl Reloader {
         web: Arc<ArcSwap<Content>>,
         logs: LogHandle,
     ) -> Self {
-        Self { current, source, authenticator, tls, tls_configs, configured, registered, certificates, web, logs }
+        Self {
+            current,
+            source,
+            authenticator,
+            tls,
+            tls_configs,
+            configured,
+            registered,
+            certificates,
+            web,
+            logs,
+        }
     }
 
     /// Runs for ever.

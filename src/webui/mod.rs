@@ -133,9 +133,8 @@ fn secure(headers: &mut HeaderMap) {
 }
 
 /// First segments of what is not a page, here or in later versions.
-const RESERVED: [&str; 11] = [
-    "api", "auth", "c", "console", "graphql", "health", "livez", "metrics", "ready", "readyz", "version",
-];
+const RESERVED: [&str; 11] =
+    ["api", "auth", "c", "console", "graphql", "health", "livez", "metrics", "ready", "readyz", "version"];
 
 /// The strictest that Sensu's UI works under. It writes its styles into the page, and shows an image for a label or
 /// annotation that is the URL of one.

@@ -76,7 +76,8 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
 /// Whether a weight excludes what it stands by: `q=0`, `q=0.0` and so on.
 fn is_zero(parameters: &str) -> bool {
     parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, weight)| {
-        name.trim().eq_ignore_ascii_case("q") && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
+        name.trim().eq_ignore_ascii_case("q")
+            && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
     })
 }
 

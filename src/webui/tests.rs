@@ -11,11 +11,7 @@ use crate::upstream::{self, BoxFuture, BoxIo, Connect, ConnectError};
 struct NoNetwork;
 
 impl Connect for NoNetwork {
-    fn connect(
-        &self,
-        _: &crate::types::Cluster,
-        _: &Backend,
-    ) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
+    fn connect(&self, _: &crate::types::Cluster, _: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
         Box::pin(async { Err(ConnectError::Tcp(std::io::ErrorKind::ConnectionRefused.into())) })
     }
 }
@@ -47,13 +43,9 @@ fn web_ui(content: Content) -> WebUi {
     WebUi::new(Arc::new(ArcSwap::from_pointee(content)), manager)
 }
 
-async fn ask(
-    web_ui: &WebUi,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-) -> Option<Response<Body>> {
-    let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+async fn ask(web_ui: &WebUi, method: &str, target: &str, headers: &[(&str, &str)]) -> Option<Response<Body>> {
+    let request =
+        headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
     let request = request.body(()).unwrap();
     web_ui.answer(&method.parse().unwrap(), target, request.headers()).await.unwrap()
 }
@@ -77,7 +69,9 @@ async fn pages_get_the_index_document_and_nothing_else_does() {
     for target in ["/", "/index.html", "/?a=b"] {
         assert_eq!(body(&web_ui, target, &[]).await.as_deref(), Some("<html>"), "{target}");
     }
-    for target in ["/signin", "/n/default@alpha/events?filters=x", "/n/a/entities/web.example.com", "/default/"] {
+    for target in
+        ["/signin", "/n/default@alpha/events?filters=x", "/n/a/entities/web.example.com", "/default/"]
+    {
         assert_eq!(body(&web_ui, target, NAVIGATION).await.as_deref(), Some("<html>"), "{target}");
         let other = ask(&web_ui, "GET", target, &[("accept", "*/*")]).await;
         assert!(other.is_none(), "{target}");
@@ -234,7 +228,8 @@ fn links_out_of_the_directory_are_refused_and_those_within_are_followed() {
         }
     }
     // As Kubernetes mounts a volume.
-    let directory = directory(&[("..data_1/index.html", "<html>"), (".env", "SECRET=1"), (".git/config", "x")]);
+    let directory =
+        directory(&[("..data_1/index.html", "<html>"), (".env", "SECRET=1"), (".git/config", "x")]);
     symlink("..data_1", directory.path().join("..data")).unwrap();
     symlink("..data/index.html", directory.path().join("index.html")).unwrap();
     let Content(Inner::Files(files)) = Content::directory(directory.path()).unwrap() else { panic!("files") };
