@@ -127,6 +127,7 @@ pub(super) mod text {
 pub(super) mod optional_text {
     use super::{Deserialize, Deserializer, Display, FromStr, Serialize, Serializer, Text};
 
+    #[expect(clippy::ref_option, reason = "what serde hands over")]
     pub(in super::super) fn serialize<T: Display, S: Serializer>(
         value: &Option<T>,
         to: S,

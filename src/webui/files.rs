@@ -16,8 +16,8 @@ use super::{LoadError, media};
 /// All files of a directory, in memory: nothing that a client asks for can reach the disk.
 #[derive(Debug)]
 pub(super) struct Files {
-    /// By path below the directory, with slashes.
-    files: HashMap<String, File>,
+    /// Paths are those below the directory, with slashes.
+    by_path: HashMap<String, File>,
     /// The names of the directories at the top.
     directories: HashSet<String>,
     watched: Vec<PathBuf>,
@@ -60,8 +60,7 @@ struct Loader<'a> {
 impl Files {
     /// Reads a directory. Names that begin with a dot are left out.
     pub(super) fn load(root: &Path) -> Result<Self, LoadError> {
-        let read = |source| LoadError::Read { path: root.to_owned(), source };
-        let real = root.canonicalize().map_err(read)?;
+        let real = root.canonicalize().map_err(|source| LoadError::Read { path: root.to_owned(), source })?;
         let mut loader = Loader {
             root,
             real,
@@ -79,17 +78,17 @@ impl Files {
             return Err(LoadError::NoIndex { path: root.to_owned() });
         }
         let directories = found.keys().filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect();
-        Ok(Self { files: assemble(found), directories, watched })
+        Ok(Self { by_path: assemble(found), directories, watched })
     }
 
     /// The file at a decoded path without its first slash.
     pub(super) fn get(&self, path: &str) -> Option<&File> {
-        self.files.get(if path.is_empty() { INDEX } else { path })
+        self.by_path.get(if path.is_empty() { INDEX } else { path })
     }
 
     /// The document that shows any page: which one, its program reads off the URL.
     pub(super) fn index(&self) -> Option<&File> {
-        self.files.get(INDEX)
+        self.by_path.get(INDEX)
     }
 
     /// Whether a path lies in a directory that has files: what is missing there is no page.

@@ -177,29 +177,40 @@ impl Chromium {
         }
     }
 
-    /// Waits until an expression is true (as JavaScript has it) and returns its value. A page that is left
+    /// Waits until an expression, or the body of a function, is true as JavaScript has it. A page that is left
     /// meanwhile is no failure.
     #[track_caller]
-    pub(crate) fn until(&mut self, expression: &str) -> Value {
+    pub(crate) fn until(&mut self, expression: &str) {
+        let body = if expression.contains("return ") {
+            expression.to_owned()
+        } else {
+            format!("return {expression}")
+        };
         let poll = format!(
-            "new Promise(done => {{ const end = Date.now() + 1000; const look = () => {{ let v; \
-             try {{ v = {expression}; }} catch (e) {{ v = false; }} \
+            "new Promise(done => {{ const end = Date.now() + 1000; const look = () => {{ let v = false; \
+             try {{ v = !!(() => {{ {body} }})(); }} catch (e) {{}} \
              if (v || Date.now() > end) done(v); else setTimeout(look, 20); }}; look(); }})"
         );
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE / 3;
         loop {
-            match self.try_eval(&poll) {
-                Ok(value) if !matches!(&value, Value::Null | Value::Bool(false)) && value != json!("") => {
-                    return value;
-                }
-                _ if Instant::now() < deadline => {}
-                last => {
-                    let shown = self.try_eval("document.body.innerText").unwrap_or_default();
-                    panic!(
-                        "{expression}: {last:?}; the page shows {shown}; it complains {:?}",
-                        self.complaints()
-                    );
-                }
+            let last = self.try_eval(&poll);
+            if last == Ok(Value::Bool(true)) {
+                return;
+            }
+            if Instant::now() > deadline {
+                let expression = expression
+                    .chars()
+                    .rev()
+                    .take(200)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .rev()
+                    .collect::<String>();
+                let shown = self.try_eval("document.body.innerText").unwrap_or_default();
+                panic!(
+                    "{expression}: {last:?}; the page shows {shown}; it complains {:?}",
+                    self.complaints()
+                );
             }
         }
     }
@@ -227,6 +238,29 @@ impl Chromium {
             false
         });
         found
+    }
+
+    /// The GraphQL requests since the last look, with their answers as far as they are still there.
+    pub(crate) fn exchanges(&mut self) -> Vec<String> {
+        self.call("Runtime.evaluate", json!({"expression": "0"}));
+        let of_network = |event: &Value| event["method"].as_str().is_some_and(|m| m.starts_with("Network."));
+        let seen: Vec<Value> = self.events.iter().filter(|event| of_network(event)).cloned().collect();
+        self.events.retain(|event| !of_network(event));
+        let mut exchanges = Vec::new();
+        for event in seen.iter().filter(|event| event["method"] == "Network.requestWillBeSent") {
+            let (id, request) = (&event["params"]["requestId"], &event["params"]["request"]);
+            if !request["url"].as_str().is_some_and(|url| url.ends_with("/graphql")) {
+                continue;
+            }
+            let of_this = |event: &&Value| {
+                event["method"] == "Network.responseReceived" && event["params"]["requestId"] == *id
+            };
+            let status = seen.iter().find(of_this).map(|event| event["params"]["response"]["status"].clone());
+            let body = self.try_call("Network.getResponseBody", &json!({"requestId": id}));
+            let body = body.map_or_else(|error| error.to_string(), |body| body["body"].to_string());
+            exchanges.push(format!("{}\n=> {} {body}", request["postData"], status.unwrap_or_default()));
+        }
+        exchanges
     }
 
     /// Writes what the page looks like to a PNG file.

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chromium;
+mod ui;
 mod world;
 
 use std::path::{Path, PathBuf};

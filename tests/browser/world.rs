@@ -20,11 +20,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 pub(crate) struct World {
     /// Where a browser finds the gateway.
     pub(crate) url: String,
-    pub(crate) local: Sensu,
-    pub(crate) alpha: Sensu,
-    pub(crate) beta: Sensu,
-    /// Signs the clusters' tokens.
-    pub(crate) keys: Arc<SharedKeys>,
+    /// `local-cluster`, `alpha` and `beta`.
+    pub(crate) sensus: [Sensu; 3],
     _stop: mpsc::Sender<()>,
     _directory: tempfile::TempDir,
 }
@@ -62,7 +59,7 @@ impl World {
         tokio::spawn(server.run(stopped));
         // Browsers take localhost for a secure origin.
         let url = format!("http://localhost:{}", main.port());
-        Self { url, local, alpha, beta, keys, _stop: stop, _directory: directory }
+        Self { url, sensus: [local, alpha, beta], _stop: stop, _directory: directory }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, net::Ipv4Addr, path::Path};
 
-use fedgate::{types::TlsFiles, webui::Content};
+use fedgate::{types::TlsFiles, webui::Content, wire::Body};
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use hyper::client::conn;
@@ -136,8 +136,7 @@ async fn no_spelling_of_a_path_leaves_the_directory() {
         "/secret",
     ] {
         for accept in [ACCEPT_HTML, "*/*"] {
-            let Ok(mut request) =
-                Request::builder().uri(target).header("host", "gw").body(Default::default())
+            let Ok(mut request) = Request::builder().uri(target).header("host", "gw").body(Body::default())
             else {
                 continue;
             };
