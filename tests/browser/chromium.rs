@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over its DevTools protocol.
+//! A headless Chromium, driven over its debugging protocol.
 //!
 //! Chromium reads commands from file descriptor 3 and answers on 4, each message a JSON text and a NUL. So it needs
 //! neither a WebSocket nor a driver of its own, and ends when this process does.
@@ -90,6 +90,7 @@ impl Chromium {
 
     /// One command of the protocol; fails when it does.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it in place")]
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         match self.try_call(method, &params) {
             Ok(result) => result,

@@ -300,7 +300,7 @@ impl User {
             "fetch('{}/auth', {{headers: {{Authorization: 'Basic ' + btoa('admin:P@ssw0rd!')}}}}).then(r => r.json())",
             self.url
         ));
-        self.token = tokens["access_token"].as_str().unwrap().to_owned();
+        self.token = tokens["access_token"].as_str().map(ToOwned::to_owned).unwrap();
     }
 
     fn open(&mut self, path: &str) {
