@@ -27,8 +27,8 @@
 //! # How it runs
 //!
 //! One worker thread per core, each with a current-thread runtime, its own listening socket, service stack and upstream
-//! pools: a request never changes threads. The control plane (signals, reload, admin listener) has a runtime of its own
-//! on the main thread. Between them are only immutable snapshots and atomics.
+//! pools: a request never changes threads. The control plane (signals, reload, health checks, admin listener) has a
+//! runtime of its own on the main thread. Between them are only immutable snapshots and atomics.
 //!
 //! # Layers
 //!
@@ -37,17 +37,22 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`etcd`], [`telemetry`] |
+//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`fanout`] |
+//! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`] |
 //! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 
+// The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
+#[cfg(test)]
+extern crate self as fedgate;
+
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod authz;
 pub mod cli;
 pub mod config;
 pub mod corev2;
@@ -56,10 +61,12 @@ pub mod etcd;
 pub mod fanout;
 pub mod listener;
 pub mod registry;
+pub mod replication;
 pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
+pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;

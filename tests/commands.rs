@@ -204,6 +204,12 @@ fn check_config_says_for_each_thing_whether_it_works() {
     assert!(table.lines().any(|line| line.starts_with("works  public key")), "{table}");
     assert!(table.lines().any(|line| line.starts_with("FAILS  cluster local-cluster")), "{table}");
     assert!(table.lines().any(|line| line.starts_with("FAILS  web UI http://127.0.0.1:1")), "{table}");
+    let registry = format!("works  registry {}", directory.path().join("registry.redb").display());
+    assert!(
+        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be made")),
+        "{table}"
+    );
+    assert!(!directory.path().join("registry.redb").exists(), "a check creates nothing");
 }
 
 #[test]

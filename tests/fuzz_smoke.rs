@@ -2,7 +2,7 @@
 //! and that the obvious holds.
 
 use fastrand::Rng;
-use fedgate::{auth, rewrite, routing};
+use fedgate::{auth, authz, rewrite, routing, wire};
 
 /// An input is a seed that was changed in a few places, or random.
 const SEED: u64 = 6_120;
@@ -40,10 +40,20 @@ const CLAIMS: &[&str] = &[
     r#"{"exp":17000003000000000000,"sub":null,"groups":null,"provider":{"provider_id":"basic"}}"#,
 ];
 
+const RBAC: &[&str] = &[
+    "\n\u{15}\n\u{5}Group\u{12}\u{c}system:users\u{12}\u{1a}\n\u{b}ClusterRole\u{12}\u{b}system:user\"\r\n\u{b}system:user",
+    "\n\u{1c}\n\u{3}get\n\u{6}update\u{12}\rlocalselfuser\u{1a}\r\n\u{b}system:user",
+    r#"{"Subjects":[{"type":"User","name":"ann"}],"role_ref":{"type":"ClusterRole","name":"all"},"metadata":{}}"#,
+    r#"{"rules":[{"verbs":["*"],"resources":["*"],"Resource_Names":null}],"metadata":{"labels":{"a":"b"}}}"#,
+];
+
 const KEYS: &[&str] = &[
     "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n",
     "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
 ];
+
+const PAGING: &[&str] =
+    &["AUGThSfMvOMDR4vqfoSXzO0p7CiMpjU2C3JV4Oyjf2KiYWxwaGE", "YWxwaGEA", "alpha/default/disk"];
 
 /// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
 fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
@@ -102,5 +112,16 @@ fn credentials_and_keys_never_panic() {
         auth::fuzzing::token(data.strip_prefix(b"Bearer ").unwrap_or(data));
     });
     run("claims", CLAIMS, false, auth::fuzzing::claims);
+    run("api_key", AUTHORIZATION, false, authz::fuzzing::api_key);
     run("key_file", KEYS, false, auth::fuzzing::key_file);
+}
+
+#[test]
+fn tokens_for_paging_cannot_be_made_up() {
+    run("tokens", PAGING, false, wire::fuzzing::tokens);
+}
+
+#[test]
+fn stored_rules_grant_nothing_by_accident() {
+    run("stored_value", RBAC, false, authz::fuzzing::stored_value);
 }

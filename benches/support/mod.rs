@@ -11,9 +11,10 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    api::{AdminGroups, Api},
+    api::Api,
     app::{Federation, Gateway, Readiness, Routed, Settings, stack},
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
+    authz::AdminGroups,
     config, fanout,
     listener::Phase,
     registry::{self, MemoryStore},
@@ -76,6 +77,7 @@ impl Client {
             bodies: Arc::default(),
             readiness: Readiness::new(phase_seen, views.registry),
             federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
+            exchange: None,
             web: WebUi::new(Arc::default(), Manager::new(upstream::Config::default(), peers)),
         };
         let (authenticator, token) = authenticator();

@@ -1,6 +1,7 @@
 use http::StatusCode;
 
 use crate::{
+    authz::AuthzError,
     error::{Classify, ErrorKind, Reply},
     registry::{StoreError, resource::FieldError},
     types::Kind,
@@ -21,6 +22,9 @@ pub enum ApiError {
     /// The caller's rules do not grant the verb. Usual cause: not a cluster admin.
     #[error("the caller may not do that")]
     Forbidden,
+    /// The caller's rules cannot tell.
+    #[error(transparent)]
+    Authorization(#[from] AuthzError),
     /// Nothing of that name.
     #[error("{} {name} is not registered", kind.noun())]
     NotFound {
@@ -51,6 +55,9 @@ pub enum ApiError {
     /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
     Page(&'static str),
+    /// The secret that seals `continue` is not known. Usual cause: the store was down when the gateway started.
+    #[error("the secret for continue tokens is not known yet")]
+    NoSecret,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -82,8 +89,9 @@ impl ApiError {
 impl Classify for ApiError {
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::Unreadable => ErrorKind::Internal,
+            Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Overload,
             _ => ErrorKind::Client,
         }
@@ -99,6 +107,7 @@ impl Classify for ApiError {
                 "an API key is known only to the cluster that issued it: log in and use a token",
             ),
             Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
+            Self::Authorization(error) => error.reply(),
             Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
             Self::Exists { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
             Self::Configured { name, local } => {
@@ -111,6 +120,14 @@ impl Classify for ApiError {
             Self::Field(_) | Self::Page(_) | Self::Condition => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
+            Self::NoSecret => Reply {
+                retry_after: Some(RETRY_AFTER),
+                ..Reply::router(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    0,
+                    "the gateway's registry is not available, so that lists cannot be paged: try again later, or without limit and continue",
+                )
+            },
             Self::Precondition => Reply::router(
                 StatusCode::PRECONDITION_FAILED,
                 7,
@@ -128,5 +145,7 @@ impl Classify for ApiError {
     }
 }
 
+/// Seconds after which a client may try again.
+const RETRY_AFTER: u32 = 5;
 /// Most characters of a client's text in an error.
 const MAX_ECHO: usize = 253;

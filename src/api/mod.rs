@@ -4,10 +4,10 @@
 //! and `If-None-Match` on writes, and errors that name the field. No HTTP server in here: a request comes in as its
 //! parts, and its answer goes out as a value.
 
-mod authorize;
 mod conditions;
 mod error;
 mod page;
+mod status;
 mod write;
 
 #[cfg(test)]
@@ -19,19 +19,23 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time};
 
-pub use authorize::{AdminGroups, Authorizer, Verb};
 use conditions::etag;
 pub use error::ApiError;
 use page::Page;
+use status::Viewer;
 
 use crate::{
-    registry::{Entry, Health, Item, Registry, Store, StoreError, key_of, resource},
-    types::{Caller, Kind, Principal},
+    authz::{Authorizer, Verb},
+    registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
+    types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
+
+/// Gives up what a deleted replicator could not take away yet. Returns whether there was such a one.
+pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Answers requests for `federation/v1`. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +44,9 @@ pub struct Api {
     registry: watch::Receiver<Arc<Registry>>,
     authorizer: Arc<dyn Authorizer>,
     readable: ReadableFile,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
+    give_up: GiveUp,
 }
 
 /// What a path asks for.
@@ -47,18 +54,46 @@ struct Target {
     kind: Kind,
     /// Decoded; `None` is the collection.
     name: Option<String>,
+    /// As the path has it, which is how Sensu's rules see a name; empty for the collection.
+    encoded_name: String,
 }
 
 // === impl Api ===
 
 impl Api {
-    /// `registry` must follow `store`.
+    /// `registry` must follow `store`. Knows nothing yet of how clusters and replicators are.
     pub fn new(
         store: Arc<dyn Store>,
         registry: watch::Receiver<Arc<Registry>>,
         authorizer: Arc<dyn Authorizer>,
     ) -> Self {
-        Self { store, registry, authorizer, readable: opens }
+        // Their last value stays readable.
+        let (health, replicators) = (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
+        Self {
+            store,
+            registry,
+            authorizer,
+            readable: opens,
+            health,
+            replicators,
+            give_up: Arc::new(|_| false),
+        }
+    }
+
+    /// Tells `status` how clusters and replicators are.
+    #[must_use]
+    pub fn with_status(
+        self,
+        health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+        replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
+    ) -> Self {
+        Self { health, replicators, ..self }
+    }
+
+    /// Lets a second deletion of a replicator give up the keys that it owns in a destination that never comes back.
+    #[must_use]
+    pub fn with_give_up(self, give_up: GiveUp) -> Self {
+        Self { give_up, ..self }
     }
 
     /// Asks something else than the disk whether certificate files can be read.
@@ -80,22 +115,47 @@ impl Api {
         body: &[u8],
         caller: &Caller,
     ) -> Result<Response<Body>, ApiError> {
-        let target = Target::parse(path)?;
         let principal = match caller {
-            Caller::Token(principal) => principal,
-            Caller::ApiKey => return Err(ApiError::ApiKey),
-            Caller::Anonymous => return Err(ApiError::Unauthenticated),
+            Caller::Token(principal) => Ok(principal),
+            Caller::ApiKey => Err(ApiError::ApiKey),
+            Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
+        if path.trim_matches('/') == STATUS {
+            return Ok(self.status(method, principal?));
+        }
+        let target = Target::parse(path)?;
+        let principal = principal?;
         match (method, target.name.as_deref()) {
             (&Method::GET | &Method::HEAD, None) => self.list(target.kind, query).await,
             (&Method::GET | &Method::HEAD, Some(name)) => self.get(target.kind, name).await,
             (&Method::POST, None) if target.kind == Kind::EtcdReplicator => {
+                self.authorize(principal, Verb::Create, &target)?;
                 self.create(target.kind, body, principal).await
             }
-            (&Method::PUT, Some(name)) => self.put(target.kind, name, headers, body, principal).await,
-            (&Method::DELETE, Some(name)) => self.delete(target.kind, name, headers, principal).await,
-            _ => Ok(target.method_not_allowed()),
+            (&Method::PUT, Some(name)) => {
+                self.authorize(principal, Verb::Update, &target)?;
+                self.put(target.kind, name, headers, body, principal).await
+            }
+            (&Method::DELETE, Some(name)) => {
+                self.authorize(principal, Verb::Delete, &target)?;
+                self.delete(target.kind, name, headers, principal).await
+            }
+            _ => Ok(method_not_allowed(target.allowed())),
         }
+    }
+
+    fn status(&self, method: &Method, who: &Principal) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return method_not_allowed("GET, HEAD");
+        }
+        let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
+        wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
+    }
+
+    /// Errors are for those who could do something about them.
+    fn viewer(&self, who: &Principal) -> Viewer {
+        let decided = self.authorizer.decide(who, Verb::Update, Kind::Cluster.collection(), "");
+        Viewer { detailed: decided.unwrap_or(false), authorization: self.authorizer.mode().as_str() }
     }
 
     async fn list(&self, kind: Kind, query: Option<&str>) -> Result<Response<Body>, ApiError> {
@@ -116,8 +176,11 @@ impl Api {
             }
         }
         found.sort();
-        let (items, next) = page.cut(found);
-        let mut response = wire::json(StatusCode::OK, join(&items));
+        let mut next = None;
+        if page.needs_secret(found.len()) {
+            next = page.cut(kind, &self.secret().await?, &mut found)?;
+        }
+        let mut response = wire::json(StatusCode::OK, join(&found));
         if let Some(next) = next {
             response.headers_mut().insert(SENSU_CONTINUE, next);
         }
@@ -142,6 +205,18 @@ impl Api {
         let mut response = wire::json(StatusCode::OK, json);
         response.headers_mut().insert(header::ETAG, tag);
         Ok(response)
+    }
+
+    /// What seals continue tokens. A new store has it in a moment, one that is down at start when it is back.
+    async fn secret(&self) -> Result<Secret, ApiError> {
+        let mut registry = self.registry.clone();
+        let settled =
+            registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
+        let secret = match time::timeout(VIEW_TIMEOUT, settled).await {
+            Ok(Ok(view)) => view.secret().cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        secret.ok_or(ApiError::NoSecret)
     }
 
     fn view(&self) -> Arc<Registry> {
@@ -172,8 +247,9 @@ impl Api {
         }
     }
 
-    fn authorize(&self, who: &Principal, verb: Verb, kind: Kind, name: &str) -> Result<(), ApiError> {
-        if self.authorizer.allows(who, verb, kind.collection(), name) {
+    fn authorize(&self, who: &Principal, verb: Verb, target: &Target) -> Result<(), ApiError> {
+        let resource = target.kind.collection();
+        if self.authorizer.decide(who, verb, resource, &target.encoded_name)? {
             Ok(())
         } else {
             Err(ApiError::Forbidden)
@@ -189,9 +265,15 @@ impl Api {
         }
     }
 
-    /// A store that hangs is a store that is down.
-    async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// The entry that a write is about. A store that hangs is a store that is down.
+    async fn current(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let late = |_| StoreError::Unavailable("no answer in time".into());
+        time::timeout(WRITE_TIMEOUT, self.store.get(key)).await.map_err(late)?
+    }
+
+    /// A write that hangs may be done later.
+    async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_| StoreError::Unknown("no answer in time".into());
         time::timeout(WRITE_TIMEOUT, write).await.map_err(late)?
     }
 }
@@ -205,6 +287,7 @@ impl Target {
             Some((collection, name)) => (collection, Some(name).filter(|name| !name.is_empty())),
         };
         let kind = Kind::of_collection(collection).ok_or(ApiError::NoRoute)?;
+        let encoded_name = name.unwrap_or_default().to_owned();
         let name = match name {
             None => None,
             Some(name) if name.contains('/') => return Err(ApiError::NoRoute),
@@ -212,21 +295,24 @@ impl Target {
                 Some(percent_decode_str(name).decode_utf8().map_err(|_| ApiError::NoRoute)?.into_owned())
             }
         };
-        Ok(Self { kind, name })
+        Ok(Self { kind, name, encoded_name })
     }
 
-    /// Sensu's 405: no body.
-    fn method_not_allowed(&self) -> Response<Body> {
-        let allowed = match (&self.name, self.kind) {
+    fn allowed(&self) -> &'static str {
+        match (&self.name, self.kind) {
             (Some(_), _) => "GET, HEAD, PUT, DELETE",
             (None, Kind::EtcdReplicator) => "GET, HEAD, POST",
             (None, Kind::Cluster) => "GET, HEAD",
-        };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-        response
+        }
     }
+}
+
+/// Sensu's 405: no body.
+fn method_not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 fn opens(path: &Path) -> io::Result<()> {
@@ -248,6 +334,9 @@ fn join(items: &[(String, Vec<u8>)]) -> Vec<u8> {
     list.push(b']');
     list
 }
+
+/// The path of the status, in place of a collection.
+const STATUS: &str = "status";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;

@@ -1,16 +1,19 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
 use super::ApiError;
+use crate::{registry::Secret, types::Kind, wire::token};
 
-/// `limit` and `continue` of a list. The token is Sensu's: the last name and a NUL, in unpadded base64url.
+/// `limit` and `continue` of a list.
+///
+/// The token is sealed for the list and holds the last name seen: what is created or deleted between two pages makes
+/// no other name come twice or not at all.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// `None` is everything.
     limit: Option<usize>,
-    /// The page begins after this name.
-    after: Option<String>,
+    /// As the client sent it.
+    token: Option<String>,
 }
 
 // === impl Page ===
@@ -27,21 +30,34 @@ impl Page {
                 let limit: usize = value.parse().map_err(|_| ApiError::Page("limit"))?;
                 page.limit = Some(limit).filter(|limit| *limit > 0);
             } else if key == "continue" && !std::mem::replace(&mut continue_seen, true) && !value.is_empty() {
-                page.after = Some(name_in(&value).ok_or(ApiError::Page("continue"))?);
+                page.token = Some(value.into_owned());
             }
         }
         Ok(page)
     }
 
-    /// This page of a sorted list, and the token for the next one.
-    pub(super) fn cut<T>(&self, mut items: Vec<(String, T)>) -> (Vec<(String, T)>, Option<HeaderValue>) {
-        if let Some(after) = &self.after {
-            items.retain(|(name, _)| name > after);
+    /// Whether a list of this many items takes a secret: to read the token, or to make one.
+    pub(super) fn needs_secret(&self, items: usize) -> bool {
+        self.token.is_some() || self.limit.is_some_and(|limit| limit < items)
+    }
+
+    /// Leaves this page of a sorted list, and makes the token for the next one.
+    pub(super) fn cut<T>(
+        &self,
+        kind: Kind,
+        secret: &Secret,
+        items: &mut Vec<(String, T)>,
+    ) -> Result<Option<HeaderValue>, ApiError> {
+        let context = context(kind);
+        if let Some(token) = &self.token {
+            let after = token::open(secret.as_bytes(), context.as_bytes(), token);
+            let after = after.ok_or(ApiError::Page("continue"))?;
+            items.retain(|(name, _)| *name.as_bytes() > *after);
         }
-        let Some(limit) = self.limit.filter(|limit| *limit < items.len()) else { return (items, None) };
+        let Some(limit) = self.limit.filter(|limit| *limit < items.len()) else { return Ok(None) };
         items.truncate(limit);
-        let next = items.last().map(|(name, _)| URL_SAFE_NO_PAD.encode(format!("{name}\0")));
-        (items, next.and_then(|token| HeaderValue::try_from(token).ok()))
+        let seal = |name: &str| token::seal(secret.as_bytes(), context.as_bytes(), name.as_bytes());
+        Ok(items.last().and_then(|(name, _)| HeaderValue::try_from(seal(name)).ok()))
     }
 }
 
@@ -49,7 +65,7 @@ fn name_of(key: &str) -> &'static str {
     if key == "limit" { "limit" } else { "continue" }
 }
 
-fn name_in(token: &str) -> Option<String> {
-    let name = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    name.strip_suffix('\0').map(str::to_owned)
+/// What a token is good for.
+fn context(kind: Kind) -> String {
+    format!("federation/v1/{}", kind.collection())
 }

@@ -13,8 +13,8 @@ use tower::{Service, service_fn};
 use super::Readiness;
 use crate::{
     auth::Authenticator,
-    fanout,
-    types::Snapshot,
+    fanout, replication,
+    types::{BackendState, ClusterHealth, Snapshot},
     wire::{self, Body},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Admin {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
+    pub(super) replication: Option<Arc<replication::Metrics>>,
+    pub(super) health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 }
 
 // === impl Admin ===
@@ -114,6 +116,76 @@ impl Admin {
             "Bytes of lists held in memory.",
             &[("", self.fan_outs.buffered_bytes() as u64)],
         );
+        backends_up(&self.health.borrow(), &mut text);
+        if let Some(replication) = &self.replication {
+            text.push_str(&replication.render());
+        }
         text
+    }
+}
+
+/// One sample for each backend that has been checked: as many as are registered, at most.
+fn backends_up(health: &[ClusterHealth], text: &mut String) {
+    text.push_str(
+        "# HELP fedgate_backend_up Whether a backend passes its health checks.\n# TYPE fedgate_backend_up gauge\n",
+    );
+    for cluster in health {
+        for backend in &cluster.backends {
+            let up = match backend.state {
+                BackendState::Unknown => continue,
+                BackendState::Up => 1,
+                BackendState::Down => 0,
+            };
+            let (name, url) = (escape(cluster.name.as_str()), escape(&backend.backend.to_string()));
+            let _ = writeln!(text, r#"fedgate_backend_up{{cluster="{name}",backend="{url}"}} {up}"#);
+        }
+    }
+}
+
+/// A label's value as the text format wants it.
+fn escape(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::types::BackendHealth;
+
+    #[test]
+    fn a_backend_is_up_or_down_once_it_has_been_checked() {
+        let backend = |url: &str, state| BackendHealth {
+            backend: url.parse().unwrap(),
+            state,
+            since: SystemTime::UNIX_EPOCH,
+            error: None,
+            latency: None,
+        };
+        let cluster =
+            |name: &str, backends| ClusterHealth { name: name.parse().unwrap(), version: None, backends };
+        let health = [
+            cluster("local-cluster", vec![backend("https://[::1]:1", BackendState::Up)]),
+            cluster(
+                "alpha",
+                vec![backend("http://a:2", BackendState::Down), backend("http://a:3", BackendState::Unknown)],
+            ),
+        ];
+        let mut text = String::new();
+        backends_up(&health, &mut text);
+        let samples: Vec<_> = text.lines().skip(2).collect();
+        assert_eq!(
+            samples,
+            [
+                r#"fedgate_backend_up{cluster="local-cluster",backend="https://[::1]:1"} 1"#,
+                r#"fedgate_backend_up{cluster="alpha",backend="http://a:2"} 0"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn label_values_cannot_end_early() {
+        assert_eq!(escape("a\"b\\c\nd"), r#"a\"b\\c\nd"#);
     }
 }

@@ -15,24 +15,25 @@ use tokio::{
 };
 
 use super::{
-    Federation, Readiness, Routed, Settings,
+    Federation, Readiness, Routed,
     admin::Admin,
-    clusters,
+    authority::Authority,
+    control::Control,
     reload::{self, Reloader},
-    store, web,
+    settings, store, web,
     worker::{self, Shared},
 };
 use crate::{
-    api::{AdminGroups, Api},
-    auth::{self, Authenticator, KeyError, KeyFiles},
+    api::Api,
+    auth::{Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    fanout,
+    etcd, fanout,
     listener::{self, BindError, Listener, Phase, ServerTls},
-    registry::{self, Reflector, Store, StoreError, Views},
-    routing::Scope,
+    registry::{self, StoreError, Views},
+    replication,
     telemetry::LogHandle,
-    types::Snapshot,
-    upstream::{self, Connector, TlsConfigs},
+    types::{Cluster, ClusterHealth, Snapshot},
+    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
     webui::LoadError,
 };
 
@@ -43,19 +44,11 @@ pub struct Server {
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
-    reloader: Reloader,
-    registry: Registration,
+    control: Control,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<Arc<replication::Metrics>>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
-}
-
-/// From the store to what is published.
-struct Registration {
-    store: Arc<dyn Store>,
-    reflector: Reflector,
-    registered: watch::Receiver<Arc<Snapshot>>,
-    tls: Arc<TlsConfigs>,
-    published: watch::Sender<Arc<Snapshot>>,
 }
 
 /// Why a gateway could not be built. Each is a line that says what to do.
@@ -81,6 +74,9 @@ pub enum BuildError {
     /// The registry's file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An etcd's client cannot be made.
+    #[error(transparent)]
+    Etcd(#[from] etcd::Error),
     /// The registry's directory cannot be made.
     #[error("cannot make the directory of the registry {}: {source}: make it, or set store.embedded.path", path.display())]
     StoreDirectory {
@@ -107,14 +103,16 @@ impl Server {
     /// down at start. Must be called on the control plane's runtime.
     pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
-        let authenticator = Arc::new(Authenticator::new(&auth_config(root), keys));
+        let local_etcd = store::local_etcd(root)?;
+        let authority = Authority::build(root, &keys, local_etcd)?;
+        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = Arc::new(TlsConfigs::new());
         if let Some((cluster, error)) = tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
-        warn_insecure(&snapshot);
+        warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
 
         let workers = match root.listen.workers {
@@ -125,23 +123,34 @@ impl Server {
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let store = store::open(root)?;
+        let (store, leadership) = store::open(root)?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
-        let authorizer = Arc::new(AdminGroups(root.auth.admin_groups.clone()));
-        let api = Api::new(Arc::clone(&store), registry.clone(), authorizer);
         let routed = Routed::new(registered.clone(), applied_seen);
         let (certificates, certificates_seen) = watch::channel(0);
-        let connect = Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let connect: Arc<dyn Connect> =
+            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+        let signals = Arc::new(Signals::new());
+        let (prober, health) = Prober::new(
+            settings::health(root),
+            Arc::clone(&connect),
+            published_seen.clone(),
+            Arc::clone(&signals),
+        );
+        let replication = store::replication(root, registry.clone(), &store, leadership)?;
+        let (replication, handle) = replication.unzip();
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
+        let api = told_of(api, health.clone(), handle.as_ref());
         let shared = Shared {
-            settings: Arc::new(settings(root)),
-            listener: listener_config(root),
+            settings: Arc::new(settings::gateway(root)),
+            listener: settings::listener(root),
             tls: tls.clone(),
-            upstream: upstream_config(root),
+            upstream: settings::upstream(root),
             connect,
+            signals,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Arc::default(),
@@ -149,34 +158,39 @@ impl Server {
             allowed_origins: root.cors.allowed_origins.clone().into(),
             readiness: Readiness::new(phase_seen.clone(), registry),
             federation: Federation::new(Handle::current(), api, routed),
+            exchange: authority.exchange.clone(),
             web: Arc::clone(&web),
             clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
         };
-        let reloader = Reloader::new(
-            root.clone(),
+        let reloader = Reloader {
+            current: root.clone(),
             source,
             authenticator,
             tls,
-            Arc::clone(&tls_configs),
+            tls_configs: Arc::clone(&tls_configs),
             configured,
-            registered.clone(),
+            registered: registered.clone(),
             certificates,
+            minter: authority.minter.clone(),
             web,
             logs,
-        );
-        let registry = Registration { store, reflector, registered, tls: tls_configs, published };
-        Ok(Self {
-            shared,
-            sockets,
-            admin,
-            phase,
-            shutdown: root.shutdown.clone(),
+        };
+        let control = Control {
+            store,
+            reflector,
+            registered,
+            tls: tls_configs,
+            published,
+            replication,
+            authority,
+            prober,
             reloader,
-            registry,
-            applied,
-        })
+        };
+        let shutdown = root.shutdown.clone();
+        let replication = handle.map(|handle| handle.metrics);
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -187,9 +201,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, reloader, registry, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
         let mut tasks = JoinSet::new();
-        registry.spawn(&mut tasks);
+        let replicating = control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -203,8 +217,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared)?);
-        tasks.spawn(reloader.run());
+        tasks.spawn(serve_admin(admin, &shared, health, replication)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -214,18 +227,13 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
+        if let Some(replicating) = replicating {
+            // Another gateway takes over sooner when this one has said good-bye.
+            let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
+        }
         // With it, all tasks of the control plane end.
         drop(tasks);
         Ok(())
-    }
-}
-
-// === impl Registration ===
-
-impl Registration {
-    fn spawn(self, tasks: &mut JoinSet<()>) {
-        tasks.spawn(self.reflector.run(self.store));
-        tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
     }
 }
 
@@ -241,9 +249,25 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     }
 }
 
+/// The API with what its status tells.
+fn told_of(
+    api: Api,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<&replication::Handle>,
+) -> Api {
+    let Some(handle) = replication.cloned() else {
+        // Their last value stays readable.
+        return api.with_status(health, watch::channel(Arc::default()).1);
+    };
+    let replicators = handle.statuses.clone();
+    api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<Arc<replication::Metrics>>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
@@ -251,6 +275,8 @@ fn serve_admin(
         authenticator: Arc::clone(&shared.authenticator),
         fan_outs: Arc::clone(&shared.fan_outs),
         clusters: shared.clusters.clone(),
+        health,
+        replication,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
@@ -262,8 +288,9 @@ fn serve_admin(
     })
 }
 
-pub(super) fn warn_insecure(snapshot: &Snapshot) {
-    for cluster in snapshot.iter() {
+/// Says which clusters can be listened to or impersonated.
+pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+    for cluster in clusters {
         if cluster.tls.insecure_skip_tls_verify {
             tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
         }
@@ -273,55 +300,8 @@ pub(super) fn warn_insecure(snapshot: &Snapshot) {
     }
 }
 
-fn auth_config(root: &Root) -> auth::Config {
-    auth::Config {
-        jwt_public_key_files: root.auth.jwt_public_key_files.clone(),
-        token_cache_entries: root.auth.token_cache.entries,
-    }
-}
-
-fn listener_config(root: &Root) -> listener::Config {
-    listener::Config {
-        streams: root.limits.streams,
-        headers: root.limits.headers,
-        head_bytes: root.limits.head_bytes,
-        head_timeout: root.limits.head_timeout,
-    }
-}
-
-fn upstream_config(root: &Root) -> upstream::Config {
-    let from = &root.upstream;
-    upstream::Config {
-        connect_timeout: from.connect_timeout,
-        head_timeout: from.head_timeout,
-        idle_body_timeout: from.idle_body_timeout,
-        idle_connection_timeout: from.idle_connection_timeout,
-        max_idle_connections: from.max_idle_connections,
-        retries: from.retries as usize,
-        ..upstream::Config::default()
-    }
-}
-
-fn settings(root: &Root) -> Settings {
-    let fan_out = &root.fan_out;
-    Settings {
-        default_scope: match fan_out.default_scope {
-            config::Scope::All => Scope::All,
-            config::Scope::Local => Scope::Local,
-        },
-        fan_out: fanout::Config {
-            member_timeout: fan_out.member_timeout,
-            timeout: fan_out.timeout,
-            buffer_bytes: fan_out.buffer_bytes,
-            read_ahead_bytes: fan_out.read_ahead_bytes,
-            max_member_bytes: fan_out.max_member_bytes,
-        },
-        max_members: fan_out.max_members,
-        max_request_body: root.limits.request_body_bytes,
-        max_headers: root.limits.headers,
-        trusted_proxies: root.listen.trusted_proxies.clone(),
-    }
-}
+/// How long replication may take to end between two writes.
+const REPLICATION_STOP: Duration = Duration::from_secs(3);
 
 const ADMIN_CONNECTIONS: usize = 64;
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::build::warn_insecure;
-use crate::{types::Snapshot, upstream::TlsConfigs};
+use crate::{
+    types::Snapshot,
+    upstream::{Manager, TlsConfigs},
+};
 
 /// Publishes each set of clusters once its certificate files have been read. Runs until the registry's view ends.
 pub(super) async fn publish(
@@ -15,15 +18,38 @@ pub(super) async fn publish(
 ) {
     while registered.changed().await.is_ok() {
         let snapshot = Arc::clone(&registered.borrow_and_update());
+        let before = Arc::clone(&published.borrow());
         let (configs, clusters) = (Arc::clone(&tls), Arc::clone(&snapshot));
         let read = tokio::task::spawn_blocking(move || configs.prepare(&clusters)).await;
         for (cluster, error) in read.unwrap_or_default() {
             // It stays registered: its files may be repaired, and then it works.
             tracing::error!(%cluster, %error, "a cluster cannot be reached over TLS: see its certificate files");
         }
-        warn_insecure(&snapshot);
+        warn_insecure(snapshot.iter().filter(|cluster| before.get(cluster.name.as_str()) != Some(cluster)));
         tracing::info!(clusters = snapshot.len(), "the set of clusters has changed");
         published.send_replace(Arc::clone(&snapshot));
         tls.forget_unused(&snapshot);
+    }
+}
+
+/// Has connections follow the published clusters and their certificates. Ends with the control plane.
+pub(super) async fn follow(
+    manager: Manager,
+    mut clusters: watch::Receiver<Arc<Snapshot>>,
+    mut certificates: watch::Receiver<u64>,
+    mut applied: impl FnMut(Arc<Snapshot>),
+) {
+    loop {
+        tokio::select! {
+            Ok(()) = clusters.changed() => {
+                let snapshot = Arc::clone(&clusters.borrow_and_update());
+                // Connections first: what routing names must be reachable.
+                manager.apply(&snapshot);
+                applied(snapshot);
+            }
+            // A connection in constant use would outlive the certificate that it was opened with.
+            Ok(()) = certificates.changed() => manager.renew(),
+            else => return,
+        }
     }
 }

@@ -11,14 +11,16 @@ use tower::Service;
 use super::{
     Federation, Readiness,
     body::{self, Budget},
+    credentials::CredentialError,
     forward::{self, Target},
     stall,
 };
 use crate::{
     api,
+    authz::KeyExchange,
     config::Cidr,
-    error::{BoxError, Classify, ErrorKind, Reply},
-    fanout::{self, Candidate, Failure, Query},
+    error::BoxError,
+    fanout::{self, Query},
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
@@ -61,41 +63,10 @@ pub struct Gateway {
     pub readiness: Readiness,
     /// Answers `federation/v1`.
     pub federation: Federation,
+    /// Exchanges API keys, when there is a private key.
+    pub exchange: Option<KeyExchange>,
     /// Answers everything outside the API.
     pub web: WebUi,
-}
-
-/// Credentials that are good, but not for the cluster that was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CredentialError {
-    /// An API key belongs to the cluster that issued it, and is not shown to another.
-    #[error("an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/")]
-    ApiKeyElsewhere,
-    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. Never
-    /// the gateway's own 401, which would sign the user out.
-    #[error("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")]
-    TokenRefused {
-        /// The cluster.
-        cluster: ClusterName,
-    },
-}
-
-// === impl CredentialError ===
-
-impl Classify for CredentialError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::ApiKeyElsewhere => ErrorKind::Client,
-            Self::TokenRefused { .. } => ErrorKind::Upstream,
-        }
-    }
-
-    fn reply(&self) -> Reply {
-        match self {
-            Self::ApiKeyElsewhere => Reply::middleware(StatusCode::UNAUTHORIZED, 5, self.to_string()),
-            Self::TokenRefused { .. } => Reply::router(StatusCode::BAD_GATEWAY, 0, self.to_string()),
-        }
-    }
 }
 
 // === impl Gateway ===
@@ -171,7 +142,8 @@ impl Gateway {
         let path = parts.uri.path().strip_prefix(FEDERATION_V1).unwrap_or_default().to_owned();
         let query = parts.uri.query().map(ToOwned::to_owned);
         let Parts { method, headers, .. } = parts;
-        Ok(self.federation.answer(method, path, query, headers, bytes, caller.clone()).await?)
+        let caller = self.identify(caller, &headers).await?;
+        Ok(self.federation.answer(method, path, query, headers, bytes, caller).await?)
     }
 
     async fn page(&self, request: &Parts) -> Result<Response<Body>, BoxError> {
@@ -195,18 +167,21 @@ impl Gateway {
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());
         let own_rules = route.prefix.is_none() && !cluster.is_local();
-        if own_rules && matches!(caller, Caller::ApiKey) {
-            return Err(CredentialError::ApiKeyElsewhere.into());
-        }
         let client = self
             .upstream
             .cluster(cluster.as_str())
             .ok_or_else(|| RouteError::NotRegistered { cluster: cluster.to_string() })?;
         let target = Target { path_and_query: &route.target, edited: route.qualify.is_some() };
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
-        let (outgoing, ()) = outgoing.into_parts();
+        let (mut outgoing, ()) = outgoing.into_parts();
+        if own_rules && matches!(caller, Caller::ApiKey) {
+            let token = self.token_for_key(&parts.headers).await?;
+            let token = token.ok_or(CredentialError::ApiKeyElsewhere)?;
+            outgoing.headers.insert(header::AUTHORIZATION, token);
+        }
         let response = client.send(Request::from_parts(outgoing, bytes)).await?;
-        if own_rules && response.status() == StatusCode::UNAUTHORIZED && matches!(caller, Caller::Token(_)) {
+        if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
+        {
             return Err(CredentialError::TokenRefused { cluster }.into());
         }
         forward::response(response, &route, &cluster).await
@@ -229,33 +204,17 @@ impl Gateway {
         let (parts, _) = request.into_parts();
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let api_key = matches!(caller, Caller::ApiKey);
-        if api_key && !route.members.iter().any(ClusterName::is_local) {
-            return Err(CredentialError::ApiKeyElsewhere.into());
-        }
+        let token = if api_key { self.token_for_list(&route.members, &parts.headers).await? } else { None };
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
         let query = Query {
-            members: self.candidates(&route.members, api_key),
+            members: self.candidates(&route.members, api_key, token.as_ref()),
             request: outgoing,
             shape: body::shape(route.kind),
             strict,
             api_key,
         };
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
-    }
-
-    /// An API key belongs to one cluster, the local one unless a raw path says otherwise. Nobody else sees it.
-    fn candidates(&self, members: &[ClusterName], api_key: bool) -> Vec<Candidate> {
-        let candidate = |name: &ClusterName| {
-            if api_key && !name.is_local() {
-                return Candidate::Known(name.clone(), Failure::Unauthorized);
-            }
-            match self.upstream.cluster(name.as_str()) {
-                Some(client) => Candidate::Ask(client),
-                None => Candidate::Known(name.clone(), Failure::Unreachable),
-            }
-        };
-        members.iter().map(candidate).collect()
     }
 }
 

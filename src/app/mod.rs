@@ -17,9 +17,12 @@
 //! ```
 
 mod admin;
+mod authority;
 mod body;
 mod build;
 mod clusters;
+mod control;
+mod credentials;
 mod dispatch;
 mod federation;
 mod forward;
@@ -27,6 +30,7 @@ mod guard;
 mod readiness;
 mod reload;
 mod rescue;
+mod settings;
 mod stack;
 mod stall;
 mod store;

@@ -14,7 +14,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::{build::WATCH_INTERVAL, web};
 use crate::{
-    auth::{Authenticator, KeyFiles},
+    auth::{Authenticator, KeyFiles, SigningKey},
+    authz::Minter,
     config::{self, LogLevel, Root},
     listener::ServerTls,
     telemetry::LogHandle,
@@ -37,19 +38,22 @@ pub struct Source {
 /// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
 /// said. A bad file changes nothing and says why.
 pub(super) struct Reloader {
-    current: Root,
-    source: Option<Source>,
-    authenticator: Arc<Authenticator>,
-    tls: Option<ServerTls>,
-    tls_configs: Arc<TlsConfigs>,
+    pub(super) current: Root,
+    pub(super) source: Option<Source>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) tls_configs: Arc<TlsConfigs>,
     /// The clusters of the configuration, for the registry.
-    configured: watch::Sender<Arc<Snapshot>>,
+    pub(super) configured: watch::Sender<Arc<Snapshot>>,
     /// All clusters, for their files.
-    registered: watch::Receiver<Arc<Snapshot>>,
+    pub(super) registered: watch::Receiver<Arc<Snapshot>>,
     /// Counts changes of the clusters' certificates.
-    certificates: watch::Sender<u64>,
-    web: Arc<ArcSwap<Content>>,
-    logs: LogHandle,
+    pub(super) certificates: watch::Sender<u64>,
+    /// Signs with the private key, when there is one.
+    pub(super) minter: Option<Minter>,
+    /// What is served as the web UI.
+    pub(super) web: Arc<ArcSwap<Content>>,
+    pub(super) logs: LogHandle,
 }
 
 /// A file's time and size; `None` when it is not there.
@@ -58,36 +62,6 @@ type Stamp = Option<(SystemTime, u64)>;
 // === impl Reloader ===
 
 impl Reloader {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one thing that a reload touches; built in one place"
-    )]
-    pub(super) fn new(
-        current: Root,
-        source: Option<Source>,
-        authenticator: Arc<Authenticator>,
-        tls: Option<ServerTls>,
-        tls_configs: Arc<TlsConfigs>,
-        configured: watch::Sender<Arc<Snapshot>>,
-        registered: watch::Receiver<Arc<Snapshot>>,
-        certificates: watch::Sender<u64>,
-        web: Arc<ArcSwap<Content>>,
-        logs: LogHandle,
-    ) -> Self {
-        Self {
-            current,
-            source,
-            authenticator,
-            tls,
-            tls_configs,
-            configured,
-            registered,
-            certificates,
-            web,
-            logs,
-        }
-    }
-
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
@@ -135,6 +109,8 @@ impl Reloader {
     /// Everything is loaded before anything is changed.
     fn apply(&mut self, root: &Root) -> Result<(), String> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
+        let private = root.auth.jwt_private_key_file.as_ref().map(|path| SigningKey::load(path, &keys));
+        let private = private.transpose().map_err(|e| e.to_string())?;
         let snapshot = root.snapshot();
         if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(format!("cluster {cluster}: {error}"));
@@ -153,6 +129,9 @@ impl Reloader {
         self.authenticator.reload(keys);
         // Replaced even when it is the same: a dashboard's connections may need the new certificates.
         self.web.store(Arc::new(web));
+        if let Some((minter, key)) = self.minter.as_ref().zip(private) {
+            minter.replace(Arc::new(key));
+        }
         let snapshot = Arc::new(snapshot);
         self.configured.send_if_modified(|current| {
             let changed = *current != snapshot;
@@ -179,6 +158,7 @@ impl Reloader {
             .iter()
             .map(|source| source.path.clone())
             .chain(root.auth.jwt_public_key_files.iter().cloned())
+            .chain(root.auth.jwt_private_key_file.iter().cloned())
             .chain(root.listen.cert_file.iter().cloned())
             .chain(root.listen.key_file.iter().cloned())
             .chain(of_clusters.flatten())

@@ -9,10 +9,11 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service};
 
-use super::{body::BodyError, dispatch::CredentialError, guard::GuardError};
+use super::{body::BodyError, credentials::CredentialError, guard::GuardError};
 use crate::{
     api::ApiError,
     auth::AuthError,
+    authz::ExchangeError,
     error::{BoxError, Classify, ErrorKind, Reply},
     fanout,
     rewrite::ScanError,
@@ -99,6 +100,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<routing::RouteError>(error))
         .or_else(|| as_classified::<BodyError>(error))
         .or_else(|| as_classified::<CredentialError>(error))
+        .or_else(|| as_classified::<ExchangeError>(error))
         .or_else(|| as_classified::<ApiError>(error))
         .or_else(|| as_classified::<WebUiError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))

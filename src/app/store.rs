@@ -1,16 +1,55 @@
 use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
+use tokio::sync::watch;
+
 use super::BuildError;
 use crate::{
     config::Root,
-    registry::{EmbeddedStore, Store},
+    etcd,
+    registry::{EmbeddedStore, EtcdStore, Registry, Store},
+    replication::{self, Alone, Election, Leadership, Supervisor},
 };
 
-/// The store that the configuration names. Blocks on the disk; an etcd is not asked yet.
-pub(super) fn open(root: &Root) -> Result<Arc<dyn Store>, BuildError> {
+/// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
+/// the disk; an etcd is not asked yet.
+pub(super) fn open(root: &Root) -> Result<(Arc<dyn Store>, Arc<dyn Leadership>), BuildError> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let shared = &root.store.etcd;
+    if !shared.endpoints.is_empty() {
+        let client = etcd::Client::new(etcd::Config::new(shared.endpoints.clone(), shared.tls()))?;
+        let client = Arc::new(client);
+        let election = Election::new(Arc::clone(&client), &shared.prefix, &host, Election::TTL);
+        return Ok((Arc::new(EtcdStore::new(client, &shared.prefix)), election));
+    }
     let path = &root.store.embedded.path;
     make_parent(path).map_err(|source| BuildError::StoreDirectory { path: path.clone(), source })?;
-    Ok(Arc::new(EmbeddedStore::open(path)?))
+    Ok((Arc::new(EmbeddedStore::open(path)?), Alone::new(&host)))
+}
+
+/// What replicates, when the configuration lets it.
+pub(super) fn replication(
+    root: &Root,
+    registry: watch::Receiver<Arc<Registry>>,
+    store: &Arc<dyn Store>,
+    leadership: Arc<dyn Leadership>,
+) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
+    let source = &root.replication.source;
+    if !root.replication.enabled || source.endpoints.is_empty() {
+        return Ok(None);
+    }
+    let settings =
+        replication::Settings { source: etcd::Config::new(source.endpoints.clone(), source.tls()) };
+    Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
+}
+
+/// A client of the local cluster's etcd, when the configuration gives access to it.
+pub(super) fn local_etcd(root: &Root) -> Result<Option<Arc<etcd::Client>>, BuildError> {
+    let source = &root.replication.source;
+    if source.endpoints.is_empty() {
+        return Ok(None);
+    }
+    let client = etcd::Client::new(etcd::Config::new(source.endpoints.clone(), source.tls()))?;
+    Ok(Some(Arc::new(client)))
 }
 
 /// For its owner only: what is registered names hosts and certificate files.

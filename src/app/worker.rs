@@ -9,13 +9,14 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Budget, Federation, Gateway, Readiness, Settings, stack};
+use super::{Budget, Federation, Gateway, Readiness, Settings, clusters, stack};
 use crate::{
     auth::Authenticator,
+    authz::Exchange,
     fanout,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
-    upstream::{self, Connect, Manager},
+    upstream::{self, Connect, Manager, Signals},
     webui::{Content, WebUi},
     wire::Body,
 };
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,
+    pub(super) signals: Arc<Signals>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) bodies: Arc<Budget>,
@@ -35,6 +37,7 @@ pub(super) struct Shared {
     pub(super) allowed_origins: Arc<[String]>,
     pub(super) readiness: Readiness,
     pub(super) federation: Federation,
+    pub(super) exchange: Option<Exchange>,
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) certificates: watch::Receiver<u64>,
@@ -66,39 +69,27 @@ pub(super) fn run(
 
 /// The innermost service, and the task that keeps its clusters up to date.
 fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, tokio::task::JoinHandle<()>) {
-    let upstream = Manager::new(shared.upstream, Arc::clone(&shared.connect));
+    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
+    let upstream = Manager::with_signals(shared.upstream, connect, signals);
     let mut updates = shared.clusters.clone();
     let first = Arc::clone(&updates.borrow_and_update());
     upstream.apply(&first);
     applied.send_replace(Arc::clone(&first));
-    let clusters = Arc::new(ArcSwap::new(first));
+    let routed = Arc::new(ArcSwap::new(first));
     let gateway = Gateway {
         settings: Arc::clone(&shared.settings),
-        clusters: Arc::clone(&clusters),
+        clusters: Arc::clone(&routed),
         upstream: upstream.clone(),
         fan_outs: Arc::clone(&shared.fan_outs),
         bodies: Arc::clone(&shared.bodies),
         readiness: shared.readiness.clone(),
         federation: shared.federation.clone(),
+        exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
         web: WebUi::new(Arc::clone(&shared.web), Manager::new(shared.upstream, Arc::clone(&shared.connect))),
     };
-    let mut certificates = shared.certificates.clone();
-    let following = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                Ok(()) = updates.changed() => {
-                    let snapshot = Arc::clone(&updates.borrow_and_update());
-                    // Connections first: what routing names must be reachable.
-                    upstream.apply(&snapshot);
-                    clusters.store(Arc::clone(&snapshot));
-                    applied.send_replace(snapshot);
-                }
-                // A connection in constant use would outlive the certificate that it was opened with.
-                Ok(()) = certificates.changed() => upstream.renew(),
-                // The control plane is gone.
-                else => return,
-            }
-        }
+    let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
+        routed.store(Arc::clone(&snapshot));
+        applied.send_replace(snapshot);
     });
-    (gateway, following)
+    (gateway, tokio::spawn(following))
 }

@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{ConfigFile, Failure, environment, serve::control_runtime};
+use super::{ConfigFile, Failure, check_store, environment, serve::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// One line of the table: what was tried, and how it went.
-struct Row {
-    what: String,
-    result: Result<String, String>,
+pub(super) struct Row {
+    pub(super) what: String,
+    pub(super) result: Result<String, String>,
 }
 
 /// `fedgate check-config`.
@@ -62,6 +62,7 @@ async fn check(root: &Root) -> Vec<Row> {
             rows.push(Row { what: format!("cluster {} {backend}", cluster.name), result });
         }
     }
+    rows.extend(check_store::rows(root).await);
     rows.extend(web_ui(root, &tls).await);
     rows
 }
@@ -124,7 +125,7 @@ async fn version(
     Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

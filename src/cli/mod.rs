@@ -1,6 +1,8 @@
 //! The command line. Errors are one line that says what to do; exit codes follow sysexits.
 
 mod check;
+mod check_store;
+mod client;
 mod demo;
 mod health;
 mod serve;
@@ -8,6 +10,7 @@ mod serve;
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use http::StatusCode;
 
 use crate::{app::BuildError, config::ConfigError};
 
@@ -29,6 +32,8 @@ enum Command {
     CheckConfig(ConfigFile),
     /// Ask a running gateway whether it is ready (for container health checks)
     Health(health::Health),
+    #[command(flatten)]
+    Client(client::Command),
 }
 
 /// The option that names the configuration file.
@@ -44,6 +49,8 @@ struct ConfigFile {
 struct Failure {
     code: u8,
     line: String,
+    /// What the server answered, when it was an answer that failed.
+    status: Option<StatusCode>,
 }
 
 /// Runs the command that the process's arguments name.
@@ -61,11 +68,14 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::CheckConfig(file) => check::run(&file),
         Command::Health(health) => health.run(),
+        Command::Client(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("fedgate: {}", failure.line);
+            if !failure.line.is_empty() {
+                eprintln!("fedgate: {}", failure.line);
+            }
             ExitCode::from(failure.code)
         }
     }
@@ -80,7 +90,22 @@ fn environment() -> BTreeMap<String, String> {
 
 impl Failure {
     fn new(code: u8, line: impl fmt::Display) -> Self {
-        Self { code, line: line.to_string() }
+        Self { code, line: line.to_string(), status: None }
+    }
+
+    /// An end without a word that is no failure to anybody.
+    fn quiet() -> Self {
+        Self::new(0, "")
+    }
+
+    /// Says first what it is about.
+    fn about(self, what: &str) -> Self {
+        if self.line.is_empty() { self } else { Self { line: format!("{what}: {}", self.line), ..self } }
+    }
+
+    /// Whether the server does not have it, or Sensu's commercial edition only.
+    fn is_not_found(&self) -> bool {
+        matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::PAYMENT_REQUIRED))
     }
 }
 
@@ -98,6 +123,7 @@ impl From<BuildError> for Failure {
             | BuildError::ClusterTls { .. }
             | BuildError::WebUi(_)
             | BuildError::Store(_)
+            | BuildError::Etcd(_)
             | BuildError::StoreDirectory { .. } => CONFIG,
             BuildError::Bind(_) => UNAVAILABLE,
             BuildError::System(_) | BuildError::NoWorkers => 1,
@@ -112,5 +138,9 @@ const DEFAULT_CONFIG: &str = "/etc/fedgate/fedgate.yaml";
 const USAGE: u8 = 64;
 /// Something is not reachable (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
+/// The server refuses the user (`EX_NOPERM`).
+const REFUSED: u8 = 77;
 /// A wrong configuration (`EX_CONFIG`).
 const CONFIG: u8 = 78;
+/// Done, but clusters are missing or ill.
+const INCOMPLETE: u8 = 3;

@@ -50,7 +50,10 @@ fn auth(root: &Root) -> Verdict {
              [/etc/sensu/certs/jwt_public.pem]",
         );
     }
-    Ok(())
+    match root.auth.admin_groups.iter().position(String::is_empty) {
+        Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
+        None => Ok(()),
+    }
 }
 
 fn clusters(root: &Root) -> Verdict {
@@ -106,6 +109,8 @@ fn durations(root: &Root) -> Verdict {
         ("upstream.head-timeout", upstream.head_timeout),
         ("upstream.idle-body-timeout", upstream.idle_body_timeout),
         ("upstream.idle-connection-timeout", upstream.idle_connection_timeout),
+        ("upstream.health.interval", upstream.health.interval),
+        ("upstream.health.timeout", upstream.health.timeout),
         ("limits.head-timeout", root.limits.head_timeout),
         ("auth.api-key-ttl", root.auth.api_key_ttl),
     ] {
@@ -119,6 +124,15 @@ fn durations(root: &Root) -> Verdict {
     if fan_out.member_timeout >= fan_out.timeout {
         return broken("fan-out.member-timeout", "must be shorter than fan-out.timeout");
     }
+    if upstream.health.interval < MIN_CHECK_INTERVAL {
+        return broken("upstream.health.interval", "must be at least 100ms");
+    }
+    if upstream.health.timeout > upstream.health.interval {
+        return broken(
+            "upstream.health.timeout",
+            "must be at most upstream.health.interval: checks of one backend do not overlap",
+        );
+    }
     Ok(())
 }
 
@@ -129,6 +143,8 @@ fn counts(root: &Root) -> Verdict {
         ("fan-out.max-member-bytes", fan_out.max_member_bytes == 0),
         ("fan-out.max-members", fan_out.max_members == 0),
         ("upstream.max-idle-connections", root.upstream.max_idle_connections == 0),
+        ("upstream.health.unhealthy-after", root.upstream.health.unhealthy_after == 0),
+        ("upstream.health.healthy-after", root.upstream.health.healthy_after == 0),
         ("limits.connections", limits.connections == 0),
         ("limits.streams", limits.streams == 0),
         ("limits.headers", limits.headers == 0),
@@ -214,6 +230,9 @@ const MAX_WORKERS: usize = 1024;
 
 /// A request that fails this often will fail again.
 const MAX_RETRIES: u32 = 10;
+
+/// Checks that come faster are load, not knowledge.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The smallest head that fits a token of a user with many groups.
 const MIN_HEAD_BYTES: usize = 8 << 10;

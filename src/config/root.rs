@@ -195,6 +195,24 @@ pub struct Upstream {
     pub max_idle_connections: usize,
     /// How often a request that is safe to repeat is tried again; 0 is never.
     pub retries: u32,
+    /// How backends are checked.
+    pub health: Health,
+}
+
+/// `upstream.health`: how backends are checked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Health {
+    /// From one check of a backend to the next.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Longest time for one check; at most `interval`.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Failed checks in a row until a backend counts as down.
+    pub unhealthy_after: u32,
+    /// Passed checks in a row until it counts as up again.
+    pub healthy_after: u32,
 }
 
 /// `limits`: what one client or all of them may use.
@@ -409,6 +427,20 @@ impl Default for Upstream {
             idle_connection_timeout: Duration::from_secs(10),
             max_idle_connections: 128,
             retries: 2,
+            health: Health::default(),
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(3),
+            unhealthy_after: 3,
+            healthy_after: 2,
         }
     }
 }

@@ -185,6 +185,18 @@ fn values_that_cannot_work_are_refused() {
         ),
         ("fan-out:\n  max-members: 0\n", "f.yaml:7: fan-out.max-members: must be at least 1"),
         ("upstream: {head-timeout: 0s}\n", "f.yaml:6: upstream.head-timeout: must be more than zero"),
+        (
+            "upstream: {health: {interval: 50ms}}\n",
+            "f.yaml:6: upstream.health.interval: must be at least 100ms",
+        ),
+        (
+            "upstream: {health: {interval: 2s}}\n",
+            "f.yaml:6: upstream.health.timeout: must be at most upstream.health.interval",
+        ),
+        (
+            "upstream:\n  health:\n    healthy-after: 0\n",
+            "f.yaml:8: upstream.health.healthy-after: must be at least 1",
+        ),
         ("shutdown: {drain: 25h}\n", "f.yaml:6: shutdown.drain: must be at most 24h"),
         ("clusters: [{name: a, api-urls: []}]\n", "f.yaml:6: clusters[0].api-urls: is missing"),
         (

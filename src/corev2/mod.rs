@@ -1,13 +1,18 @@
 //! Sensu's `core/v2` resources as its backends keep them in etcd.
 //!
 //! A value is a bare protobuf message; one whose first byte is `{` is the same object as JSON. The name and namespace
-//! that count are those inside the value, not those of its key. An empty value is an empty object.
+//! that count are those inside the value, not those of its key. An empty value is an empty object. JSON keys count in
+//! any case, as in Sensu; of a key that comes twice Sensu takes the last, and here the value is refused.
 
+mod fold;
+mod keys;
 mod rbac;
+mod wire;
 
 use prost::Message;
 use serde::de::DeserializeOwned;
 
+pub use keys::{ObjectKey, Type, Unfit};
 pub use rbac::{
     ClusterRole, ClusterRoleBinding, Namespace, ObjectMeta, Role, RoleBinding, RoleRef, Rule, Subject, User,
 };
@@ -30,14 +35,44 @@ pub fn decode<T: Message + Default + DeserializeOwned>(
 ) -> Result<T, DecodeError> {
     let malformed = DecodeError::Malformed(what);
     if value.first() == Some(&b'{') {
-        return serde_json::from_slice(value).map_err(|_| malformed);
+        return from_json(value).map_err(|_| malformed);
     }
     T::decode(value).map_err(|_| malformed)
 }
 
+fn from_json<T: DeserializeOwned>(value: &[u8]) -> serde_json::Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(value);
+    let read = T::deserialize(fold::Fold(&mut json))?;
+    json.end()?;
+    Ok(read)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn json_keys_count_in_any_case_so_that_no_rule_loses_its_names() {
+        let json = r#"{"RULES":[{"Verbs":["get"],"resourceſ":["*"],"Resource_Names":["a"],"other":{"Rules":1}}],
+            "MetaData":{"NAME":"x","labels":{"Name":"kept","name":"too"}}}"#;
+        let read: ClusterRole = decode(json.as_bytes(), "ClusterRole").unwrap();
+        let text = |text: &str| vec![text.to_owned()];
+        assert_eq!(
+            read.rules,
+            [Rule { verbs: text("get"), resources: text("*"), resource_names: text("a") }]
+        );
+        let metadata = read.metadata.unwrap();
+        assert_eq!((metadata.name.as_str(), metadata.labels.len()), ("x", 2));
+        let binding: ClusterRoleBinding =
+            decode(br#"{"Role_Ref":{"TYPE":"ClusterRole","Name":"x"},"Subjects":null}"#, "binding").unwrap();
+        assert_eq!(binding.role_ref.unwrap().name, "x");
+        let twice: Result<Rule, _> = decode(br#"{"resource_names":["a"],"Resource_Names":[]}"#, "Rule");
+        assert!(twice.is_err(), "ambiguous: Sensu takes the last one");
+        assert!(decode::<Rule>(b"{}x", "Rule").is_err(), "more behind the object");
+    }
 
     #[test]
     fn a_binding_is_read_from_protobuf_and_from_json() {
@@ -51,6 +86,28 @@ mod tests {
         let json = br#"{"subjects":[{"type":"Group","name":"system:users"}],
             "role_ref":{"type":"ClusterRole","name":"system:user"},"metadata":{"name":"system:user","labels":null}}"#;
         assert_eq!(decode::<ClusterRoleBinding>(json, "ClusterRoleBinding").unwrap(), read);
+    }
+
+    proptest! {
+        #[test]
+        fn the_case_of_keys_changes_nothing(upper in any::<[bool; 64]>(), texts in vec(".{0,3}", 4)) {
+            let mut upper = upper.into_iter();
+            let mut key = |name: &str| -> String {
+                let case = |c: char| if upper.next() == Some(true) { c.to_ascii_uppercase() } else { c };
+                name.chars().map(case).collect()
+            };
+            let rule = json!({key("verbs"): [texts[0]], key("resources"): [texts[1]], key("resource_names"): [texts[2]]});
+            let role = json!({key("rules"): [rule], key("metadata"): {key("name"): texts[3]}});
+            let texts = texts.into_iter().map(|text| vec![text]).collect::<Vec<_>>();
+            let rules = vec![Rule {
+                verbs: texts[0].clone(),
+                resources: texts[1].clone(),
+                resource_names: texts[2].clone(),
+            }];
+            let metadata = Some(ObjectMeta { name: texts[3][0].clone(), ..ObjectMeta::default() });
+            let read = decode::<ClusterRole>(role.to_string().as_bytes(), "ClusterRole");
+            prop_assert_eq!(read, Ok(ClusterRole { rules, metadata }));
+        }
     }
 
     #[test]

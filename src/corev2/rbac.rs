@@ -29,6 +29,13 @@ pub struct ObjectMeta {
     pub created_by: String,
 }
 
+impl ObjectMeta {
+    /// Reads the metadata of an object in JSON.
+    pub(super) fn of_json(json: &serde_json::Value) -> Result<Self, serde_json::Error> {
+        or_default(json)
+    }
+}
+
 /// What a role allows. There are no rules that forbid.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]

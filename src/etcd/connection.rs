@@ -30,8 +30,8 @@ use tokio_rustls::TlsConnector;
 use tonic::{Status, Streaming, body::Body, client::Grpc, metadata::MetadataValue};
 use tonic_prost::ProstCodec;
 
-use super::{Config, Error, tls};
-use crate::types::Backend;
+use super::{Config, Error};
+use crate::{tls::ClientFiles, types::Backend};
 
 /// A connection; cheap to clone. It is closed when the last clone is gone.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> 
         return handshake(config, endpoint, None, tcp).await;
     }
     let files = config.tls.clone();
-    let built = spawn_blocking(move || tls::client_config(&files)).await;
+    let built = spawn_blocking(move || ClientFiles::read(&files)?.config(b"h2")).await;
     let client = built.map_err(|error| unreachable(io::Error::other(error)))?.map_err(Error::Files)?;
     let refused = |reason: String| Error::Tls { endpoint: endpoint.clone(), reason };
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| refused(error.to_string()))?;

@@ -1,9 +1,9 @@
 use http::StatusCode;
 use tonic::{Code, Status};
 
-use super::tls::TlsError;
 use crate::{
     error::{BoxError, Classify, ErrorKind, Reply},
+    tls::TlsError,
     types::Backend,
 };
 
@@ -144,6 +144,27 @@ impl Error {
         }
     }
 
+    /// Whether a write that failed so may have been done nonetheless: its answer is what is missing.
+    pub fn leaves_write_unknown(&self) -> bool {
+        match self {
+            Self::Timeout { .. }
+            | Self::Disconnected { .. }
+            | Self::Unavailable { .. }
+            | Self::Protocol { .. }
+            // Also seen when the stream breaks later.
+            | Self::Tls { .. } => true,
+            Self::NoEndpoints
+            | Self::Unreachable { .. }
+            | Self::Files(_)
+            | Self::Denied { .. }
+            | Self::NoSpace
+            | Self::Compacted { .. }
+            | Self::LeaseNotFound
+            | Self::TooLarge { .. }
+            | Self::Rejected { .. } => false,
+        }
+    }
+
     /// What a gRPC status means. etcd tells many faults apart only by its text.
     pub(super) fn from_status(endpoint: &Backend, status: &Status) -> Self {
         let broken = std::error::Error::source(status).and_then(|source| {
@@ -211,16 +232,16 @@ impl Classify for Error {
             Self::TooLarge { .. } => {
                 Reply::router(StatusCode::PAYLOAD_TOO_LARGE, 2, "the resource is too large for the store")
             }
-            _ => Reply {
-                retry_after: Some(5),
-                ..Reply::router(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    0,
-                    "the gateway's store is unavailable; nothing is known to have changed",
-                )
-            },
+            _ if self.leaves_write_unknown() => unavailable(
+                "the gateway's store did not answer; a change may or may not have happened: read before you repeat it",
+            ),
+            _ => unavailable("the gateway's store is unavailable; nothing was changed: try again later"),
         }
     }
+}
+
+fn unavailable(message: &'static str) -> Reply {
+    Reply { retry_after: Some(5), ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, message) }
 }
 
 /// A peer's text, short and in one line.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Error,
-    proto::{EventType, KeyValue, RangeResponse, ResponseHeader, WatchResponse, prefix_range},
+    proto::{EventType, KeyValue, RangeResponse, ResponseHeader, WatchResponse},
 };
 
 /// What a [`Mirror`](super::Mirror) tells.
@@ -75,7 +75,8 @@ pub(super) enum Input {
 /// Load and watch, for ever.
 pub(super) struct Machine {
     state: State,
-    prefix: Vec<u8>,
+    /// Of the keys that are mirrored.
+    first: Vec<u8>,
     /// The etcd cluster that the state is of; another one behind the same address has other revisions.
     cluster_id: u64,
     pages: Pages,
@@ -108,10 +109,10 @@ struct Backoff {
 // === impl Machine ===
 
 impl Machine {
-    pub(super) fn new(prefix: Vec<u8>, now: Instant, random: fastrand::Rng) -> Self {
+    pub(super) fn new(first: Vec<u8>, now: Instant, random: fastrand::Rng) -> Self {
         Self {
             state: State::Connecting { at: now, resume: None },
-            prefix,
+            first,
             cluster_id: 0,
             pages: Pages::default(),
             backoff: Backoff { attempt: 0, random },
@@ -140,8 +141,7 @@ impl Machine {
             (State::Opening { from, load: true }, Ok(Input::Opened)) => {
                 told.push_back(Event::Reset);
                 self.pages = Pages::default();
-                let (key, _) = prefix_range(&self.prefix);
-                State::Loading { base: from - 1, key, limit: PAGE_KEYS }
+                State::Loading { base: from - 1, key: self.first.clone(), limit: PAGE_KEYS }
             }
             // ## Opening => Watching
             (State::Opening { from, load: false }, Ok(Input::Opened)) => {

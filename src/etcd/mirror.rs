@@ -9,7 +9,7 @@ use super::{
     proto::{RangeRequest, WatchCreateRequest, prefix_range},
 };
 
-/// A prefix of the keys, told as a load and the changes after it, for ever.
+/// A range of the keys, told as a load and the changes after it, for ever.
 ///
 /// The watch opens before the load, and the load is not pinned to a revision: a compaction during either does no
 /// harm. Each connection that is lost is made anew and the watch goes on where it was; if what was missed is
@@ -36,7 +36,8 @@ pub(super) struct Engine<S> {
 /// A connection to a real etcd.
 struct Live {
     client: Arc<Client>,
-    prefix: Vec<u8>,
+    /// The first key, and the first one that does not belong.
+    keys: (Vec<u8>, Vec<u8>),
     connection: Option<Connection>,
     watch: Option<WatchStream>,
 }
@@ -46,9 +47,18 @@ struct Live {
 impl Mirror {
     /// Mirrors every key that begins with `prefix`. End it in `/`: `dev` is also the beginning of `dev2`.
     pub fn new(client: Arc<Client>, prefix: impl Into<Vec<u8>>) -> Self {
-        let prefix = prefix.into();
-        let source = Live { client, prefix: prefix.clone(), connection: None, watch: None };
-        Self { engine: Engine::new(prefix, source, fastrand::Rng::new()) }
+        Self::of(client, prefix_range(&prefix.into()))
+    }
+
+    /// Mirrors every key from `first` up to but without `end`.
+    pub fn range(client: Arc<Client>, first: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> Self {
+        Self::of(client, (first.into(), end.into()))
+    }
+
+    fn of(client: Arc<Client>, keys: (Vec<u8>, Vec<u8>)) -> Self {
+        let first = keys.0.clone();
+        let source = Live { client, keys, connection: None, watch: None };
+        Self { engine: Engine::new(first, source, fastrand::Rng::new()) }
     }
 
     /// The next event. Waits for it as long as it takes; may be cancelled without loss.
@@ -60,8 +70,8 @@ impl Mirror {
 // === impl Engine ===
 
 impl<S: Source> Engine<S> {
-    pub(super) fn new(prefix: Vec<u8>, source: S, random: fastrand::Rng) -> Self {
-        Self { machine: Machine::new(prefix, Instant::now(), random), source, told: VecDeque::new() }
+    pub(super) fn new(first: Vec<u8>, source: S, random: fastrand::Rng) -> Self {
+        Self { machine: Machine::new(first, Instant::now(), random), source, told: VecDeque::new() }
     }
 
     pub(super) async fn next(&mut self) -> Event {
@@ -88,7 +98,7 @@ impl Source for Live {
             }
             Command::Open { from } => self.open(from).await,
             Command::Page { key, limit } => {
-                let (_, range_end) = prefix_range(&self.prefix);
+                let range_end = self.keys.1.clone();
                 let request = RangeRequest { key, range_end, limit, ..RangeRequest::default() };
                 self.client.range(request).await.map(Input::Page)
             }
@@ -101,7 +111,8 @@ impl Live {
     /// The revision is asked for on the watch's own connection: no member is ahead of the one that watches.
     async fn connect(&mut self) -> Result<Input, Error> {
         let connection = self.client.dial(self.client.deadline()).await?;
-        let request = RangeRequest { count_only: true, ..RangeRequest::prefix(&self.prefix) };
+        let (key, range_end) = self.keys.clone();
+        let request = RangeRequest { key, range_end, count_only: true, ..RangeRequest::default() };
         let answer = self.client.range_on(&connection, request).await?;
         self.connection = Some(connection);
         let header = answer.header.ok_or_else(|| protocol("an answer without header"))?;
@@ -110,7 +121,8 @@ impl Live {
 
     async fn open(&mut self, from: i64) -> Result<Input, Error> {
         let connection = self.connection.as_ref().ok_or_else(|| protocol("no connection to watch on"))?;
-        let request = WatchCreateRequest::prefix(&self.prefix, from);
+        let (key, range_end) = self.keys.clone();
+        let request = WatchCreateRequest::range(key, range_end, from);
         self.watch = Some(self.client.open_watch(connection, request, self.client.deadline()).await?);
         Ok(Input::Opened)
     }

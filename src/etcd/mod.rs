@@ -12,14 +12,12 @@
 
 mod client;
 mod connection;
-mod danger;
 mod error;
 mod machine;
 mod mirror;
 pub mod proto;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod watch;
 
 use std::time::Duration;
@@ -28,9 +26,9 @@ pub use client::{Client, Lease};
 pub use error::Error;
 pub use machine::Event;
 pub use mirror::Mirror;
-pub use tls::TlsError;
 pub use watch::WatchStream;
 
+pub use crate::tls::TlsError;
 use crate::types::{Backend, TlsFiles};
 
 /// How to reach an etcd cluster.

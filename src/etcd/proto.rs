@@ -561,6 +561,11 @@ impl WatchCreateRequest {
     /// Watches every key that begins with `prefix`, from a revision on.
     pub fn prefix(prefix: &[u8], start_revision: i64) -> Self {
         let (key, range_end) = prefix_range(prefix);
+        Self::range(key, range_end, start_revision)
+    }
+
+    /// Watches every key from `key` up to but without `range_end`, from a revision on.
+    pub fn range(key: Vec<u8>, range_end: Vec<u8>, start_revision: i64) -> Self {
         Self { key, range_end, start_revision, progress_notify: true, prev_kv: false, fragment: true }
     }
 }

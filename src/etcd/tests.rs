@@ -350,6 +350,21 @@ fn clients_learn_nothing_of_the_endpoints() {
 }
 
 #[test]
+fn clients_learn_whether_a_write_may_have_happened() {
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    for (error, unknown) in [
+        (Error::Timeout { endpoint: endpoint() }, true),
+        (Error::Disconnected { endpoint: endpoint(), source: None }, true),
+        (Error::Unreachable { endpoint: endpoint(), source: refused }, false),
+        (Error::NoSpace, false),
+    ] {
+        let reply = error.reply();
+        assert_eq!(reply.message.contains("may or may not have happened"), unknown, "{error}");
+        assert_eq!(reply.message.contains("nothing was changed"), !unknown, "{error}");
+    }
+}
+
+#[test]
 fn a_prefix_ends_where_the_next_one_begins() {
     assert_eq!(prefix_range(b"/a/"), (b"/a/".to_vec(), b"/a0".to_vec()));
     assert_eq!(prefix_range(b"a\xff\xff"), (b"a\xff\xff".to_vec(), b"b".to_vec()));

@@ -150,6 +150,7 @@ fn failure_of(error: &upstream::Error) -> Failure {
         "timeout" => Failure::Timeout,
         "tls" => Failure::Tls,
         "unreachable" => Failure::Unreachable,
+        "breaker-open" => Failure::BreakerOpen,
         "bad-body" => Failure::BadBody,
         _ => Failure::ServerError,
     }

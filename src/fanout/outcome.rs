@@ -7,7 +7,7 @@ use crate::types::ClusterName;
 /// Why a member has no part in the answer. The names are those of `Fedgate-Clusters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection to any of its backends, or it was dropped without an answer.
+    /// No connection to any of its backends, all of them fail their health checks, or it was dropped without an answer.
     Unreachable,
     /// It did not answer in time.
     Timeout,
@@ -25,6 +25,8 @@ pub enum Failure {
     BadBody,
     /// Its body is larger than `max_member_bytes`.
     TooLarge,
+    /// It was not asked: connecting failed several times in a row, and it is too early to try again.
+    BreakerOpen,
 }
 
 /// What one member came to.
@@ -51,6 +53,7 @@ impl Failure {
             Self::ServerError => "server-error",
             Self::BadBody => "bad-body",
             Self::TooLarge => "too-large",
+            Self::BreakerOpen => "breaker-open",
         }
     }
 

@@ -1,5 +1,5 @@
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -61,7 +61,10 @@ impl EmbeddedStore {
         let database = open().map_err(failed)?;
         let (entries, revision) = match load(&database).map_err(failed)? {
             Loaded::Content(entries, revision) => (entries, revision),
-            Loaded::Newer(found) => return Err(StoreError::Schema { path: path.to_owned(), found }),
+            Loaded::Newer(found) => {
+                let registry = path.display().to_string();
+                return Err(StoreError::Schema { registry, found: found.to_string() });
+            }
         };
         let table = Table::new(entries, revision);
         let writer =
@@ -83,7 +86,7 @@ impl EmbeddedStore {
         let requests = self.requests.as_ref().ok_or_else(gone)?;
         let request = Request { key: key.to_owned(), change, expected, done };
         requests.send(request).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        answer.await.map_err(|_| StoreError::Unknown("the thread that writes it has ended".into()))?
     }
 }
 
@@ -161,7 +164,7 @@ impl Writer {
                 tracing::error!(path = %self.path.display(), %error, "the registry cannot be written");
                 self.database = None;
                 self.table.down(&error.to_string());
-                Err(StoreError::Unavailable(error))
+                Err(StoreError::Unknown(error))
             }
         }
     }
@@ -187,17 +190,47 @@ enum Loaded {
 }
 
 fn open_file(path: &Path) -> Result<Database, BoxError> {
+    if !path.exists() {
+        create_file(path)?;
+    }
+    database_in(options().open(path)?)
+}
+
+/// Makes the file beside its place and moves it there when it is complete: a gateway killed meanwhile leaves nothing
+/// that cannot be opened.
+fn create_file(path: &Path) -> Result<(), BoxError> {
+    use std::os::unix::fs::MetadataExt;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let draft = path.with_file_name(name);
+    let file = options().create(true).open(&draft)?;
+    // Of two gateways that start at once, one makes it.
+    file.try_lock().map_err(|_| "another gateway is creating it at this moment")?;
+    let is_ours = draft.metadata().is_ok_and(|found| found.ino() == file.metadata().map_or(0, |f| f.ino()));
+    if !is_ours {
+        // The other one has moved it already.
+        return Ok(());
+    }
+    if path.exists() {
+        return Ok(fs::remove_file(&draft)?);
+    }
+    file.set_len(0)?;
+    drop(database_in(file.try_clone()?)?);
+    fs::rename(&draft, path)?;
+    Ok(sync_directory(path)?)
+}
+
+fn options() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
-    let is_new = !path.exists();
     let mut options = OpenOptions::new();
     // It holds the secret that signs continue tokens.
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let database =
-        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?;
-    if is_new {
-        sync_directory(path)?;
-    }
-    Ok(database)
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn database_in(file: File) -> Result<Database, BoxError> {
+    let backend = FileBackend::new(file)?;
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
 /// Without this a power failure could lose a new file, and every write in it.

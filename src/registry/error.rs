@@ -13,6 +13,13 @@ pub enum StoreError {
     /// The store cannot be reached or written. Usual cause: a full disk; a store that is being restarted.
     #[error("the store is not available: {0}")]
     Unavailable(#[source] BoxError),
+    /// A write was sent and its answer lost: it may or may not have happened. Usual cause: a store that was stopped,
+    /// or a network that broke, in just that moment.
+    #[error("the store's answer was lost, the write may or may not have happened: {0}")]
+    Unknown(#[source] BoxError),
+    /// The store takes no entry of that size. Usual cause: a lowered limit of etcd's (`--max-request-bytes`).
+    #[error("the entry is too large for the store: {0}")]
+    TooLarge(#[source] BoxError),
     /// The file cannot be opened. Usual cause: a wrong path or owner, or another gateway that has it open.
     #[error("cannot open the registry {path}: {source}", path = path.display())]
     Open {
@@ -21,13 +28,13 @@ pub enum StoreError {
         /// What the system or the database said.
         source: BoxError,
     },
-    /// The file was written by a newer version of the gateway.
-    #[error("the registry {path} has schema {found}, which this version cannot read: use a newer one", path = path.display())]
+    /// The registry was written by a newer version of the gateway. This one leaves it as it is.
+    #[error("the registry {registry} has schema {found}, which this version cannot read: use a newer one")]
     Schema {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the place in etcd.
+        registry: String,
         /// The schema's number.
-        found: u64,
+        found: String,
     },
 }
 
@@ -42,8 +49,10 @@ impl StoreError {
 impl Classify for StoreError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Conflict => ErrorKind::Client,
-            Self::Unavailable(_) | Self::Open { .. } | Self::Schema { .. } => ErrorKind::Internal,
+            Self::Conflict | Self::TooLarge(_) => ErrorKind::Client,
+            Self::Unavailable(_) | Self::Unknown(_) | Self::Open { .. } | Self::Schema { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 
@@ -54,16 +63,23 @@ impl Classify for StoreError {
                 7,
                 "the resource has been changed in between: read it again and repeat the change",
             ),
-            Self::Unavailable(_) | Self::Open { .. } | Self::Schema { .. } => Reply {
-                retry_after: Some(RETRY_AFTER),
-                ..Reply::router(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    0,
-                    "the gateway's registry cannot be written at present; reading and proxying go on: try again later",
-                )
-            },
+            Self::TooLarge(_) => Reply::router(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                1,
+                "the resource is too large for the gateway's registry",
+            ),
+            Self::Unknown(_) => later(
+                "the gateway's registry did not confirm the change, which may or may not have happened: read the resource before you repeat it",
+            ),
+            Self::Unavailable(_) | Self::Open { .. } | Self::Schema { .. } => later(
+                "the gateway's registry cannot be written at present; reading and proxying go on: try again later",
+            ),
         }
     }
+}
+
+fn later(message: &'static str) -> Reply {
+    Reply { retry_after: Some(RETRY_AFTER), ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, message) }
 }
 
 /// Seconds after which a client may try again.

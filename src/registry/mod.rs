@@ -1,7 +1,7 @@
 //! What is registered: clusters and replicators, where they are kept, and what everybody else sees of them.
 //!
 //! ```text
-//!  api ──put, delete──► Store (embedded file | memory)
+//!  api ──put, delete──► Store (embedded file | etcd | memory)
 //!                         │ watch: everything once, then each change; everything again after a gap
 //!                         ▼
 //!                      Reflector ◄── clusters of the configuration file (they win, and cannot be changed by API)
@@ -17,6 +17,8 @@
 
 mod embedded;
 mod error;
+mod etcd;
+mod follow;
 mod memory;
 mod reflector;
 pub mod resource;
@@ -30,6 +32,7 @@ mod tests;
 
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
+pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
 pub use reflector::{Reflector, Views, reflector};
 pub use secret::Secret;

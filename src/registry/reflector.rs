@@ -3,7 +3,10 @@ use std::{sync::Arc, time::SystemTime};
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::{Entry, Event, Health, Item, Registry, Store};
+use super::{
+    Entry, Event, Health, Item, Registry, Secret, Store,
+    secret::{self, Maker},
+};
 use crate::types::{Kind, Snapshot};
 
 /// What the reflector publishes. Cheap to clone; reading it never waits.
@@ -36,14 +39,20 @@ pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
 // === impl Reflector ===
 
 impl Reflector {
-    /// Runs until the store is gone. Cancel-safe: the views stay as they are.
+    /// Runs until the store is gone, which somebody else must hold, and gives it its [`Secret`] when it has none.
+    /// Cancel-safe: the views stay as they are.
     pub async fn run(mut self, store: Arc<dyn Store>) {
         let mut events = store.watch();
+        let mut maker = Maker::new(&store);
         // The watch must not keep alive what it waits for the end of.
         drop(store);
         let mut reloads = true;
         loop {
+            if self.registry.borrow().lacks_secret() {
+                maker.begin();
+            }
             tokio::select! {
+                () = maker.run() => {}
                 event = events.next() => match event {
                     Some(event) => self.change(|registry| registry.apply(event)),
                     None => return,
@@ -76,37 +85,57 @@ impl Reflector {
 // === impl Registry ===
 
 impl Registry {
+    /// Whether the store is there, and has none.
+    fn lacks_secret(&self) -> bool {
+        self.secret.is_none() && self.health == Health::Following
+    }
+
     fn apply(&mut self, event: Event) {
         match event {
             Event::Reset { entries, revision } => {
+                self.secret = None;
                 self.items.clear();
                 self.unreadable.clear();
                 for entry in entries {
                     self.put(entry);
                 }
                 self.revision = revision;
+                if matches!(self.health, Health::Down { .. }) {
+                    tracing::info!(revision, "the registry's store is back");
+                }
                 self.health = Health::Following;
             }
             Event::Put(entry) => {
-                self.revision = entry.version;
+                // A watch that resumes may tell old news.
+                self.revision = self.revision.max(entry.version);
                 self.put(entry);
             }
             Event::Deleted { key, revision } => {
-                self.revision = revision;
+                self.revision = self.revision.max(revision);
                 self.items.remove(&key);
                 self.unreadable.remove(&key);
+                if &*key == secret::KEY {
+                    self.secret = None;
+                }
             }
             Event::Down(reason) => {
-                if !matches!(self.health, Health::Down { .. }) {
-                    tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
-                    self.health = Health::Down { since: SystemTime::now(), reason };
-                }
+                let since = match &self.health {
+                    Health::Down { reason: known, .. } if *known == reason => return,
+                    Health::Down { since, .. } => *since,
+                    Health::Starting | Health::Following => SystemTime::now(),
+                };
+                tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
+                self.health = Health::Down { since, reason };
             }
         }
     }
 
     fn put(&mut self, entry: Entry) {
         let key = Arc::clone(&entry.key);
+        if &*key == secret::KEY {
+            self.secret = Secret::parse(&entry);
+            return;
+        }
         let is_resource =
             key.split_once('/').is_some_and(|(collection, _)| Kind::of_collection(collection).is_some());
         if !is_resource {

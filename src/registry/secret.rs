@@ -1,29 +1,45 @@
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::time::sleep;
 
-use super::{Precondition, Store, StoreError};
+use super::{Entry, Precondition, Store, StoreError};
 
 /// 32 random bytes that all gateways of one store share: they sign what a client hands back.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
+/// Makes the secret of a store that has none, beside whoever asks for it.
+pub(super) struct Maker {
+    store: Weak<dyn Store>,
+    /// An attempt, and the pause after it; its failure in words.
+    attempt: Option<BoxFuture<'static, Option<String>>>,
+    /// The failure that was logged last.
+    logged: Option<String>,
+}
+
 // === impl Secret ===
 
 impl Secret {
-    /// The store's secret; the first gateway to ask makes it.
+    /// The store's secret; the first gateway to ask makes it, and again when it was damaged.
     pub async fn get_or_create(store: &dyn Store) -> Result<Self, StoreError> {
-        for _ in 0..2 {
-            if let Some(entry) = store.get(KEY).await? {
-                let bytes = entry.value.as_ref().try_into();
-                return bytes
-                    .map(Self)
-                    .map_err(|_| StoreError::unavailable("the secret in the store is not 32 bytes long"));
-            }
+        for _ in 0..ATTEMPTS {
+            let expected = match store.get(KEY).await? {
+                None => Precondition::Absent,
+                Some(entry) => match Self::parse(&entry) {
+                    Some(secret) => return Ok(secret),
+                    None => Precondition::Version(entry.version),
+                },
+            };
             let mut bytes = [0; 32];
             aws_lc_rs::rand::fill(&mut bytes)
                 .map_err(|_| StoreError::unavailable("the system gave no random bytes"))?;
-            match store.put(KEY, Bytes::copy_from_slice(&bytes), Precondition::Absent).await {
+            match store.put(KEY, Bytes::copy_from_slice(&bytes), expected).await {
                 Ok(_) => return Ok(Self(bytes)),
                 // Another gateway was faster: its secret counts.
                 Err(StoreError::Conflict) => {}
@@ -31,6 +47,14 @@ impl Secret {
             }
         }
         Err(StoreError::Conflict)
+    }
+
+    /// What an entry holds, if it is the secret's.
+    pub(super) fn parse(entry: &Entry) -> Option<Self> {
+        if &*entry.key != KEY {
+            return None;
+        }
+        entry.value.as_ref().try_into().ok().map(Self)
     }
 
     /// The bytes, for a MAC.
@@ -45,4 +69,48 @@ impl fmt::Debug for Secret {
     }
 }
 
-const KEY: &str = "secrets/continue";
+// === impl Maker ===
+
+impl Maker {
+    pub(super) fn new(store: &Arc<dyn Store>) -> Self {
+        Self { store: Arc::downgrade(store), attempt: None, logged: None }
+    }
+
+    /// Begins an attempt, unless one is under way or was a moment ago.
+    pub(super) fn begin(&mut self) {
+        let store = self.store.clone();
+        self.attempt.get_or_insert_with(|| {
+            async move {
+                let failure = match store.upgrade() {
+                    Some(store) => Secret::get_or_create(&*store).await.err(),
+                    None => None,
+                };
+                // The store is not held meanwhile: it is closed when its owners are done.
+                sleep(PAUSE).await;
+                failure.map(|error| error.to_string())
+            }
+            .boxed()
+        });
+    }
+
+    /// Carries on with an attempt until another one may begin; without one, for ever. May be cancelled without loss.
+    pub(super) async fn run(&mut self) {
+        let failure = match &mut self.attempt {
+            Some(attempt) => attempt.await,
+            None => std::future::pending().await,
+        };
+        self.attempt = None;
+        // A gateway that may not write would fill the log.
+        if let Some(error) = failure.as_ref().filter(|_| failure != self.logged) {
+            tracing::warn!(%error, "the secret for continue tokens cannot be made yet: paging has to wait");
+        }
+        self.logged = failure;
+    }
+}
+
+/// Where a store keeps it.
+pub(super) const KEY: &str = "secrets/continue";
+/// Against other gateways that make it at the same time.
+const ATTEMPTS: usize = 3;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
@@ -7,7 +7,7 @@ use super::StoreError;
 use crate::types::Kind;
 
 /// One key of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// `<collection>/<name>`.
     pub key: Arc<str>,
@@ -57,7 +57,7 @@ pub type Events = BoxStream<'static, Event>;
 /// A small, durable map with versions that can be watched.
 ///
 /// Every write of a store raises its revision, which is also the version of what it wrote. A write that returned
-/// `Ok` is durable; one whose future was dropped, or that returned [`StoreError::Unavailable`], may have happened.
+/// `Ok` is durable; one whose future was dropped, or that returned [`StoreError::Unknown`], may have happened.
 pub trait Store: Send + Sync + 'static {
     /// The entry of a key.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
@@ -83,6 +83,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Follows the whole store from now on.
     fn watch(&self) -> Events;
+}
+
+// === impl Entry ===
+
+impl fmt::Debug for Entry {
+    /// Without the value, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("value_bytes", &self.value.len())
+            .finish()
+    }
 }
 
 /// The key of a resource.

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
-    Entry,
+    Entry, Secret,
     resource::{self, Checked},
 };
 use crate::types::{Cluster, Kind, Resource, Snapshot, Source};
@@ -21,6 +21,7 @@ pub struct Registry {
     pub(super) config: Arc<Snapshot>,
     pub(super) items: BTreeMap<Arc<str>, Arc<Item>>,
     pub(super) unreadable: BTreeMap<Arc<str>, String>,
+    pub(super) secret: Option<Secret>,
     pub(super) revision: u64,
     pub(super) health: Health,
 }
@@ -61,6 +62,7 @@ impl Registry {
             config,
             items: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            secret: None,
             revision: 0,
             health: Health::Starting,
         }
@@ -95,6 +97,11 @@ impl Registry {
     /// Keys of what is stored but cannot be read, and why. Usual cause: a newer gateway on the same store.
     pub fn unreadable(&self) -> &BTreeMap<Arc<str>, String> {
         &self.unreadable
+    }
+
+    /// What signs continue tokens. `None` until the store was read, and for the moment in which it is made.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// The store's revision that this shows.

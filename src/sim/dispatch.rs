@@ -53,17 +53,6 @@ impl Sensu {
         }
     }
 
-    /// The seam for GraphQL: everything up to the body is as in Sensu.
-    fn graphql(&self, state: &mut State, call: &Call) -> Outcome {
-        self.0.authenticate(state, call)?;
-        call.check_form()?;
-        if let Some(wait) = state.startup_wait {
-            return Ok(reply::unavailable(wait));
-        }
-        call.json(0)?;
-        Err(Failure::Text(StatusCode::NOT_IMPLEMENTED, "GraphQL is not imitated".into()))
-    }
-
     fn core(&self, state: &mut State, call: &Call, target: &Target) -> Outcome {
         let user = self.0.authenticate(state, call)?.ok_or(Failure::Middleware(5, "bad credentials"))?;
         if let Some(asked) = target.attributes(&call.method, &user.name) {

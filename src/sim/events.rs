@@ -113,7 +113,7 @@ impl Context<'_> {
     }
 
     /// The first event whose check name starts with `check`.
-    fn find_event(&self, namespace: &str, entity: &str, check: &str) -> Result<&Object, Failure> {
+    pub(super) fn find_event(&self, namespace: &str, entity: &str, check: &str) -> Result<&Object, Failure> {
         let prefix = format!("{ROOT}{namespace}/{entity}/{check}");
         let key = self.state.store.keys(&prefix).next().ok_or_else(Failure::not_found)?;
         self.state.store.object(key).ok_or_else(|| generic::undecodable(key))

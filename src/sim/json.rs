@@ -115,6 +115,15 @@ pub(super) fn write_float(out: &mut String, number: &Number) {
 
 /// Writes any value; object keys are sorted, as Go sorts the keys of a map.
 pub(super) fn write_value(out: &mut String, value: &Value) {
+    write(out, value, true);
+}
+
+/// Writes any value; object keys stay in their order, as those of a struct.
+pub(super) fn write_in_order(out: &mut String, value: &Value) {
+    write(out, value, false);
+}
+
+fn write(out: &mut String, value: &Value, sorted: bool) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
@@ -127,13 +136,15 @@ pub(super) fn write_value(out: &mut String, value: &Value) {
                 if i > 0 {
                     out.push(',');
                 }
-                write_value(out, item);
+                write(out, item, sorted);
             }
             out.push(']');
         }
         Value::Object(map) => {
             let mut keys: Vec<_> = map.iter().collect();
-            keys.sort_by_key(|(k, _)| *k);
+            if sorted {
+                keys.sort_by_key(|(k, _)| *k);
+            }
             out.push('{');
             for (i, (key, item)) in keys.into_iter().enumerate() {
                 if i > 0 {
@@ -141,7 +152,7 @@ pub(super) fn write_value(out: &mut String, value: &Value) {
                 }
                 write_string(out, key);
                 out.push(':');
-                write_value(out, item);
+                write(out, item, sorted);
             }
             out.push('}');
         }

@@ -61,7 +61,7 @@ pub(super) fn tessen_metrics(call: &Call) -> Outcome {
 // === impl Inner ===
 
 impl Inner {
-    fn member_id(&self) -> u64 {
+    pub(super) fn member_id(&self) -> u64 {
         self.id.rotate_left(17)
     }
 

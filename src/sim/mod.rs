@@ -4,7 +4,7 @@
 //! RBAC, pages, and the hazards that a gateway must guard against. What a test cannot get from a well-behaved
 //! backend, [`Faults`] adds. It shares no code with the gateway, so that a bug cannot hide on both sides.
 //!
-//! Not imitated: agents, scheduling, handlers, and GraphQL, which answers 501.
+//! Not imitated: agents, scheduling and handlers.
 
 mod auth;
 mod call;
@@ -15,6 +15,7 @@ mod entities;
 mod events;
 mod faults;
 mod generic;
+mod graphql;
 mod json;
 mod keys;
 mod kinds;

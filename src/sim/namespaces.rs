@@ -73,7 +73,7 @@ impl Context<'_> {
             .map_err(|e| Failure::router(0, format!("error listing namespaces: {e}")))?;
         let shown: Vec<&str> = match &visible {
             Visible::All => names.clone(),
-            Visible::Named(some) => names.iter().copied().filter(|n| some.contains(*n)).collect(),
+            Visible::Named(some) => names.iter().copied().filter(|n| some.iter().any(|s| s == *n)).collect(),
         };
         if shown.is_empty() && !matches!(visible, Visible::All) {
             return Err(Failure::router(0, "request unauthorized"));

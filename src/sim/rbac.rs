@@ -1,7 +1,5 @@
 //! Authorization: bindings in key order, the first allowing rule wins, and nothing is denied by a rule.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::{
@@ -94,10 +92,10 @@ fn rules<'a>(store: &'a Store, binding: &Object) -> Result<impl Iterator<Item = 
     Ok(role.get("rules").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object))
 }
 
-/// The namespaces a caller may see: all of them, or those named.
+/// The namespaces a caller may see: all of them, or those named, in the order of the bindings that show them.
 pub(super) enum Visible {
     All,
-    Named(BTreeSet<String>),
+    Named(Vec<String>),
 }
 
 /// Which namespaces the list shows.
@@ -106,28 +104,53 @@ pub(super) enum Visible {
 ///
 /// As [`allows`].
 pub(super) fn visible(store: &Store, user: &User) -> Result<Visible, String> {
-    let mut names = BTreeSet::new();
-    let gets = |rule: &Object| json::strings(rule, "verbs").any(|v| v == "*" || v == "get");
-    let all = visit(store, user, CLUSTER_ROLE_BINDINGS, |rule| {
-        if !gets(rule) {
-            return false;
+    let mut names = Vec::new();
+    if visit(store, user, CLUSTER_ROLE_BINDINGS, |rule| match revealed(rule) {
+        Some(shown) => {
+            let all = shown.is_empty();
+            names.extend(shown.into_iter().map(ToOwned::to_owned));
+            all
         }
-        let resources: Vec<&str> = json::strings(rule, "resources").collect();
-        if resources.iter().any(|r| matches!(*r, "*" | "namespaces")) {
-            names.extend(json::strings(rule, "resource_names").map(ToOwned::to_owned));
-            return json::strings(rule, "resource_names").next().is_none();
-        }
-        resources.iter().any(|r| REVEALING.contains(r))
-    })?;
-    if all {
+        None => false,
+    })? {
         return Ok(Visible::All);
     }
     for binding in store.objects(ROLE_BINDINGS)? {
         if is_subject(binding, user) && rules(store, binding)?.any(gets) {
-            names.insert(text(binding, &["metadata", "namespace"]).to_owned());
+            names.push(text(binding, &["metadata", "namespace"]).to_owned());
         }
     }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     Ok(Visible::Named(names))
+}
+
+/// Whether the caller may see a namespace.
+///
+/// # Errors
+///
+/// As [`allows`].
+pub(super) fn sees(store: &Store, user: &User, namespace: &str) -> Result<bool, String> {
+    let shows =
+        |rule: &Object| revealed(rule).is_some_and(|shown| shown.is_empty() || shown.contains(&namespace));
+    Ok(visit(store, user, CLUSTER_ROLE_BINDINGS, shows)?
+        || visit(store, user, &format!("{ROLE_BINDINGS}{namespace}/"), gets)?)
+}
+
+fn gets(rule: &Object) -> bool {
+    json::strings(rule, "verbs").any(|v| v == "*" || v == "get")
+}
+
+/// The namespaces that a cluster-wide rule shows: none, some, or all, which is an empty list.
+fn revealed(rule: &Object) -> Option<Vec<&str>> {
+    if !gets(rule) {
+        return None;
+    }
+    let resources: Vec<&str> = json::strings(rule, "resources").collect();
+    if resources.iter().any(|r| matches!(*r, "*" | "namespaces")) {
+        return Some(json::strings(rule, "resource_names").collect());
+    }
+    resources.iter().any(|r| REVEALING.contains(r)).then(Vec::new)
 }
 
 /// The resources of which one is enough to see every namespace.

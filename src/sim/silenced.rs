@@ -17,7 +17,10 @@ use base64::Engine;
 const ROOT: &str = "/sensu.io/silenced/";
 
 /// The longest silence, which is also what one without an expiry gets.
-const LONGEST_SECONDS: i64 = 86_400;
+pub(super) const LONGEST_SECONDS: i64 = 86_400;
+
+/// What is said to a longer one.
+pub(super) const TOO_LONG: &str = "Threshold reached: silenced crossed maximum duration allowed";
 
 /// Sets what Sensu computes.
 pub(super) fn complete(silence: &mut Object, user: &str, now: i64) -> Result<(), Failure> {
@@ -32,7 +35,7 @@ pub(super) fn complete(silence: &mut Object, user: &str, now: i64) -> Result<(),
     };
     let expire = json::int(silence, "expire");
     if expire > LONGEST_SECONDS {
-        return Err(Failure::router(0, "Threshold reached: silenced crossed maximum duration allowed"));
+        return Err(Failure::router(0, TOO_LONG));
     }
     let lasts = if expire <= 0 { LONGEST_SECONDS } else { expire };
     silence.insert("begin".into(), begin.into());

@@ -1,10 +1,4 @@
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -16,8 +10,11 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Config,
     body::PooledBody,
+    breaker::Pass,
     error::{Error, Phase, UnexpectedUpgrade},
+    pick::{Candidates, MAX_BACKENDS},
     pool::{Connection, Pool},
+    signal::Advice,
 };
 use crate::{
     types::{Cluster, ClusterName},
@@ -30,8 +27,6 @@ pub struct ClusterClient {
     config: Config,
     /// In the order of the cluster's backends; never empty.
     pools: Vec<Arc<Pool>>,
-    /// Index of the backend that answered last.
-    last_good: AtomicUsize,
 }
 
 type Outgoing = Request<Full<Bytes>>;
@@ -56,7 +51,7 @@ enum Again {
 
 impl ClusterClient {
     pub(super) fn new(cluster: Arc<Cluster>, config: Config, pools: Vec<Arc<Pool>>) -> Self {
-        Self { cluster, config, pools, last_good: AtomicUsize::new(0) }
+        Self { cluster, config, pools }
     }
 
     pub(super) fn pools(&self) -> &[Arc<Pool>] {
@@ -84,11 +79,15 @@ impl ClusterClient {
     /// `Content-Length` and `Transfer-Encoding`, which follow from the body (RFC 9112 §6); hop-by-hop headers
     /// of the answer are removed (RFC 9110 §7.6.1).
     ///
-    /// A request that was not sent is sent to the next backend. One that was sent is repeated only when a
+    /// The backend is the less loaded of two random ones, of those that health checks and recent attempts to connect
+    /// speak for. Any backend does for any request: those of one cluster share one store, and Sensu keeps no session.
+    ///
+    /// A request that was not sent is sent to another backend. One that was sent is repeated only when a
     /// reused connection turns out closed before any byte of an answer, and only if its method is idempotent:
     /// a Sensu backend answers some bad requests by closing the connection.
     ///
-    /// Errors name the cluster. Errors of the body are [`Error`] too, boxed.
+    /// Errors name the cluster. Errors of the body are [`Error`] too, boxed. [`Error::Down`] and [`Error::Open`] come
+    /// at once, without an attempt.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, Error> {
         self.send_with(request, None).await
     }
@@ -99,21 +98,20 @@ impl ClusterClient {
         request: Request<Bytes>,
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Error> {
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + self.config.head_timeout);
+        let now = Instant::now();
+        let deadline = deadline.unwrap_or_else(|| now + self.config.head_timeout);
         let mut request = outgoing(request);
-        let mut order = self.order();
-        let mut index = order.next().unwrap_or_default();
+        let mut candidates = self.candidates(now);
+        let (mut pool, mut pass) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
         let mut new_connection = false;
         let mut retries = self.config.retries;
         loop {
-            let failed = match attempt(&self.pools[index], request, new_connection, deadline).await {
-                Ok(response) => {
-                    self.last_good.store(index, Relaxed);
-                    return Ok(response);
-                }
+            let failed = match attempt(pool, pass, request, new_connection, deadline).await {
+                Ok(response) => return Ok(response),
                 Err(failed) => *failed,
             };
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if now >= deadline {
                 return Err(failed.error);
             }
             match failed.again {
@@ -126,22 +124,52 @@ impl ClusterClient {
                     request = unsent;
                 }
                 Again::NextBackend(unsent) => {
-                    // Not a retry, since nothing was sent: each backend has its turn once, and later requests
-                    // start behind those that refuse.
-                    let Some(next) = order.next() else { return Err(failed.error) };
-                    self.last_good.store(next, Relaxed);
-                    index = next;
+                    // Not a retry, since nothing was sent: each backend has its turn once.
+                    let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
+                    (pool, pass) = next;
                     request = unsent;
                 }
             }
         }
     }
 
-    /// Each backend once, from the one that answered last.
-    fn order(&self) -> impl Iterator<Item = usize> + use<> {
-        let count = self.pools.len();
-        let first = self.last_good.load(Relaxed);
-        (first..count).chain(0..first)
+    /// The backends that are worth an attempt; none when every one is known not to answer.
+    ///
+    /// As long as there is a better one, those that are down come last: a check may be some seconds old.
+    fn candidates(&self, now: Instant) -> Candidates {
+        let mut candidates = Candidates::default();
+        let mut hope = false;
+        for (index, pool) in self.pools.iter().enumerate().take(MAX_BACKENDS) {
+            if pool.admits(now) {
+                let advice = pool.advice(now);
+                hope |= advice != Advice::Refuse;
+                candidates.add(index, advice == Advice::Use);
+            }
+        }
+        if hope { candidates } else { Candidates::default() }
+    }
+
+    /// The next backend to try, with leave to do so.
+    fn next(&self, candidates: &mut Candidates, now: Instant) -> Option<(&Arc<Pool>, Pass)> {
+        while let Some(index) = candidates.next(|index| self.pools[index].load()) {
+            let pool = &self.pools[index];
+            // Somebody else may have taken the only trial since the candidates were gathered.
+            if let Some(pass) = pool.enter(now) {
+                return Some((pool, pass));
+            }
+        }
+        None
+    }
+
+    /// Why there are no candidates.
+    fn unusable(&self, now: Instant) -> Error {
+        let cluster = self.cluster.name.clone();
+        let backend = self.pools[0].backend().clone();
+        if self.pools.iter().all(|pool| pool.advice(now) == Advice::Refuse) {
+            Error::Down { cluster, backend }
+        } else {
+            Error::Open { cluster, backend }
+        }
     }
 }
 
@@ -154,14 +182,19 @@ impl fmt::Debug for ClusterClient {
 /// One backend, one connection.
 async fn attempt(
     pool: &Arc<Pool>,
+    pass: Pass,
     request: Outgoing,
     new_connection: bool,
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
-    if !new_connection && let Some(connection) = pool.checkout() {
+    // A trial is about new connections: one that is open already would prove nothing.
+    if !new_connection
+        && !pass.trial
+        && let Some(connection) = pool.checkout()
+    {
         return exchange(pool, connection, request, true, deadline).await;
     }
-    match pool.open_new(deadline).await {
+    match pool.open_new(pass, deadline).await {
         Ok(connection) => exchange(pool, connection, request, false, deadline).await,
         Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
         Err(error) => Err(Failed::new(error, Again::NextBackend(request))),

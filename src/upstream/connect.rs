@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::tls::{TlsConfigs, TlsError};
+use super::{TlsConfigs, TlsError};
 use crate::types::{Backend, Cluster};
 
 /// A future on the heap.

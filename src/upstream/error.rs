@@ -75,6 +75,24 @@ pub enum Error {
         /// What hyper saw.
         source: hyper::Error,
     },
+    /// Every backend fails its health checks. Nothing was tried. Usual cause: the cluster or the way to it is down.
+    #[error("cluster \"{cluster}\" is unreachable: its backends fail their health checks")]
+    Down {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Its first backend.
+        backend: Backend,
+    },
+    /// Too many attempts to connect have failed in a row to make another one already. Nothing was tried.
+    #[error(
+        "cluster \"{cluster}\" is unreachable: connecting failed several times, try again in some seconds"
+    )]
+    Open {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Its first backend.
+        backend: Backend,
+    },
     /// All `max_connections` to the backend are in use: it is slow, or asked too much.
     #[error("too many requests to cluster \"{cluster}\" are in flight")]
     Overload {
@@ -113,6 +131,8 @@ impl Error {
             | Self::Dropped { cluster, .. }
             | Self::BadResponse { cluster, .. }
             | Self::Body { cluster, .. }
+            | Self::Down { cluster, .. }
+            | Self::Open { cluster, .. }
             | Self::Overload { cluster, .. } => cluster,
         }
     }
@@ -126,16 +146,19 @@ impl Error {
             | Self::Dropped { backend, .. }
             | Self::BadResponse { backend, .. }
             | Self::Body { backend, .. }
+            | Self::Down { backend, .. }
+            | Self::Open { backend, .. }
             | Self::Overload { backend, .. } => backend,
         }
     }
 
     /// The name of this failure in `Fedgate-Clusters` and in metrics.
     ///
-    /// [`Error::Overload`] counts as `unreachable`: nothing was sent.
+    /// [`Error::Overload`] and [`Error::Down`] count as `unreachable`: nothing was sent.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Connect { .. } | Self::Overload { .. } => "unreachable",
+            Self::Connect { .. } | Self::Down { .. } | Self::Overload { .. } => "unreachable",
+            Self::Open { .. } => "breaker-open",
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Dropped { .. } | Self::BadResponse { .. } => "server-error",

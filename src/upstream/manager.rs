@@ -6,7 +6,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Config, cluster::ClusterClient, connect::Connect, pool::Pool};
+use super::{
+    Config,
+    cluster::ClusterClient,
+    connect::Connect,
+    pool::Pool,
+    signal::{Key, Signals},
+};
 use crate::types::{Backend, Cluster, ClusterName, Snapshot};
 
 /// One worker's connections to all clusters. Cheap to clone.
@@ -19,6 +25,7 @@ pub struct Manager(Arc<Inner>);
 struct Inner {
     config: Config,
     connect: Arc<dyn Connect>,
+    signals: Arc<Signals>,
     clients: ArcSwap<Clients>,
     /// Held while a snapshot is applied; readers do not take it.
     applying: Mutex<()>,
@@ -29,9 +36,15 @@ type Clients = HashMap<ClusterName, Arc<ClusterClient>>;
 // === impl Manager ===
 
 impl Manager {
-    /// Knows no cluster yet.
+    /// Knows no cluster yet, and nothing of health checks.
     pub fn new(config: Config, connect: Arc<dyn Connect>) -> Self {
-        Self(Arc::new(Inner { config, connect, clients: ArcSwap::default(), applying: Mutex::new(()) }))
+        Self::with_signals(config, connect, Arc::default())
+    }
+
+    /// Knows no cluster yet, and heeds what a [`Prober`](super::Prober) with the same signals finds.
+    pub fn with_signals(config: Config, connect: Arc<dyn Connect>, signals: Arc<Signals>) -> Self {
+        let (clients, applying) = (ArcSwap::default(), Mutex::new(()));
+        Self(Arc::new(Inner { config, connect, signals, clients, applying }))
     }
 
     /// Follows a new set of clusters.
@@ -91,7 +104,8 @@ impl Manager {
                 .cloned()
                 .unwrap_or_else(|| {
                     let connect = self.0.connect.clone();
-                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect))
+                    let signal = self.0.signals.of(&Key::new(cluster, backend));
+                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect, signal))
                 })
         };
         ClusterClient::new(cluster.clone(), self.0.config, cluster.backends.iter().map(pool).collect())

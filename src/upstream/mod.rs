@@ -1,19 +1,27 @@
-//! Connections to the clusters: one HTTP/1.1 pool per backend and worker, TLS per cluster, failover.
+//! Connections to the clusters: one HTTP/1.1 pool per backend and worker, TLS per cluster, failover, health checks.
 //!
-//! Every worker owns a [`Manager`]; only [`TlsConfigs`] and snapshots are shared between workers.
+//! Every worker owns a [`Manager`]; only [`TlsConfigs`], [`Signals`] and snapshots are shared between workers.
 //! A request goes through [`ClusterClient::send`], which picks a backend, takes an idle connection or opens
 //! one, and decides what may be sent again. The answer's [`Body`](crate::wire::Body) brings the connection back
 //! when it has been read to its end.
+//!
+//! Two things keep requests from backends that do not work: the [`Prober`], one for the process, whose verdicts reach
+//! the workers through [`Signals`], and each pool's own breaker, which counts failed attempts to connect. A backend
+//! that is down is tried last; when all are, a request fails at once. A verdict that is not renewed runs out, and a
+//! passed check allows the breakers a trial: a backend that is back waits for one check at most.
 
 use std::time::Duration;
 
 mod body;
+mod breaker;
 mod cluster;
 mod connect;
-mod danger;
 mod error;
+mod health;
 mod manager;
+mod pick;
 mod pool;
+mod signal;
 mod tls;
 
 #[cfg(test)]
@@ -22,8 +30,12 @@ mod tests;
 pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
 pub use error::{Error, Phase};
+pub use health::{Config as HealthConfig, Prober};
 pub use manager::Manager;
-pub use tls::{Reload, TlsConfigs, TlsError};
+pub use signal::Signals;
+pub use tls::{Reload, TlsConfigs};
+
+pub use crate::tls::TlsError;
 
 /// How the connections of one worker behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,8 +21,10 @@ use tokio::{
 
 use super::{
     Config,
+    breaker::{Breaker, Pass},
     connect::{BoxIo, Connect, ConnectError},
     error::Error,
+    signal::{Advice, Signal},
 };
 use crate::types::{Backend, Cluster};
 
@@ -34,6 +36,8 @@ pub(super) struct Pool {
     backend: Backend,
     config: Config,
     connect: Arc<dyn Connect>,
+    signal: Arc<Signal>,
+    breaker: Breaker,
     open: Arc<AtomicUsize>,
     idle: Mutex<Idle>,
 }
@@ -79,8 +83,11 @@ impl Pool {
         backend: Backend,
         config: Config,
         connect: Arc<dyn Connect>,
+        signal: Arc<Signal>,
     ) -> Self {
-        Self { cluster, backend, config, connect, open: Arc::default(), idle: Mutex::default() }
+        let breaker = Breaker::new(config.connect_timeout);
+        let (open, idle) = (Arc::default(), Mutex::default());
+        Self { cluster, backend, config, connect, signal, breaker, open, idle }
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -100,6 +107,26 @@ impl Pool {
         self.open.load(Relaxed)
     }
 
+    /// Connections that are in use or being opened.
+    pub(super) fn load(&self) -> usize {
+        self.open().saturating_sub(self.lock().connections.len())
+    }
+
+    /// What the health checks say.
+    pub(super) fn advice(&self, now: Instant) -> Advice {
+        self.signal.advice(now)
+    }
+
+    /// Whether this worker's own attempts to connect leave hope.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        self.breaker.admits(now, self.signal.passes())
+    }
+
+    /// Leave to send it a request.
+    pub(super) fn enter(&self, now: Instant) -> Option<Pass> {
+        self.breaker.enter(now, self.signal.passes())
+    }
+
     /// Takes the unused connection that came back last.
     pub(super) fn checkout(&self) -> Option<Connection> {
         let mut idle = self.lock();
@@ -116,10 +143,19 @@ impl Pool {
     }
 
     /// Opens a connection, in the connect timeout and before the deadline.
-    pub(super) async fn open_new(&self, deadline: Instant) -> Result<Connection, Error> {
+    pub(super) async fn open_new(&self, pass: Pass, deadline: Instant) -> Result<Connection, Error> {
         let permit = Permit::take(&self.open, self.config.max_connections).ok_or_else(|| {
             Error::Overload { cluster: self.cluster.name.clone(), backend: self.backend.clone() }
         })?;
+        let result = self.dial(permit, deadline).await;
+        match &result {
+            Ok(_) => self.breaker.opened(),
+            Err(_) => self.breaker.failed(pass, Instant::now(), self.signal.passes()),
+        }
+        result
+    }
+
+    async fn dial(&self, permit: Permit, deadline: Instant) -> Result<Connection, Error> {
         let limit = deadline.min(Instant::now() + self.config.connect_timeout);
         let io = timeout_at(limit, self.connect.connect(&self.cluster, &self.backend))
             .await

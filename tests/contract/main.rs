@@ -57,6 +57,8 @@ mod simulated {
         traversal_and_forged_cursors_cross_namespaces => "hazards",
         clusters_with_one_key_accept_each_others_tokens => "federation",
         a_starting_backend_answers_503 => "startup",
+        graphql_queries_answer_as_recorded => "graphql-read",
+        graphql_mutations_answer_as_recorded => "graphql-write",
     }
 }
 

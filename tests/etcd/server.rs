@@ -77,9 +77,19 @@ impl Etcd {
 
     /// Starts it again on the same data and ports, after [`Etcd::kill`].
     pub(crate) async fn restart(&mut self) {
+        self.start_again();
+        assert!(self.answers().await, "etcd ended at once:\n{}", self.log());
+    }
+
+    /// Starts it again as [`Etcd::restart`] does, without waiting for it.
+    pub(crate) fn start_again(&mut self) {
         let secure = self.tls.trusted_ca_file.is_some();
         self.child = spawn(&self.dir, self.client_port, self.peer_port, &self.flags, secure);
-        assert!(self.answers().await, "etcd ended at once:\n{}", self.log());
+    }
+
+    /// The URL for other members, which is the wrong one for clients.
+    pub(crate) fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
     }
 
     /// Sends a signal, by name.

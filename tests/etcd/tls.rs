@@ -62,7 +62,7 @@ async fn certificates_are_read_again_for_each_connection() {
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
     fs::write(dir.path().join("client-key.pem"), "half written").unwrap();
     let error = ask(&fresh).await.unwrap_err();
-    assert!(matches!(error, Error::Files(TlsError::Pem { .. })), "{error:?}");
+    assert!(matches!(error, Error::Files(TlsError::NoKey { .. })), "{error:?}");
     assert!(error.to_string().contains("client-key.pem"), "{error}");
 
     // The next rotation is a good one.

@@ -25,7 +25,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::support::{Running, World, h1, logs, plain, read};
+use crate::support::{Running, World, asked, h1, logs, plain, read};
 
 #[tokio::test]
 async fn a_gateway_about_to_stop_is_not_ready_and_still_serves() {
@@ -51,6 +51,14 @@ async fn a_server_serves_over_tcp_and_ends_when_told() {
     let (status, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
     assert_eq!(status, 200);
     assert!(memchr::memmem::find(&metrics, b"fedgate_auth_total{result=\"ok\"} 1").is_some());
+    // The health checks run.
+    loop {
+        let (_, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
+        if memchr::memmem::find(&metrics, b"fedgate_backend_up{cluster=\"local-cluster\"").is_some() {
+            assert!(metrics.ends_with(b"\"} 1\n"), "{metrics:?}");
+            break;
+        }
+    }
     server.stop.send(()).await.unwrap();
     server.done.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.main).await.is_err());
@@ -63,9 +71,7 @@ async fn a_request_in_work_is_finished_before_the_end() {
     let mut client = h1(server.main).await;
     let answer = client.send_request(server.request("/api/core/v2/users"));
     let asked = async {
-        while server.sensu.requests().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        asked(&server.sensu).await;
         server.stop.send(()).await.unwrap();
     };
     let (answer, ()) = tokio::join!(answer, asked);
@@ -79,9 +85,7 @@ async fn a_second_word_ends_it_at_once() {
     server.sensu.faults().set_hang(true);
     let mut client = h1(server.main).await;
     let hanging = tokio::spawn(client.send_request(server.request("/api/core/v2/users")));
-    while server.sensu.requests().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    asked(&server.sensu).await;
     server.stop.send(()).await.unwrap();
     // Not ready while it drains, and the admin listener can still be asked.
     let mut admin = h1(server.admin).await;

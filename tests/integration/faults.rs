@@ -185,6 +185,22 @@ async fn what_answers_in_a_members_place_is_told_apart() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_member_that_takes_no_connections_is_left_alone_for_a_while() {
+    let world = World::new();
+    world.net.set("alpha", Line::Refused);
+    for _ in 0..5 {
+        assert!(clusters(&world).await.contains(r#""alpha";error=unreachable"#));
+    }
+    assert!(clusters(&world).await.contains(r#""alpha";error=breaker-open"#));
+    let one = world.get("/api/core/v2/namespaces/default@alpha/checks/disk").await;
+    let message = r#"{"message":"cluster \"alpha\" is unreachable: connecting failed several times, try again in some seconds","code":0}"#;
+    one.is(502, message);
+    world.net.set("alpha", Line::Up);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(clusters(&world).await.contains(r#""alpha";status=200"#));
+}
+
 #[tokio::test]
 async fn a_short_body_that_breaks_off_is_reported() {
     let world = World::new();

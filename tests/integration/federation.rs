@@ -6,7 +6,7 @@ use fedgate::sim::Sensu;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Running, World, claims, h1, now, plain, read, request_of, simulated};
+use crate::support::{Running, World, asked, claims, h1, now, plain, read, request_of, simulated};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 
@@ -58,9 +58,7 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
     alpha.faults().set_delay(Some(Duration::from_millis(300)));
     let mut slow = h1(server.main).await;
     let in_flight = tokio::spawn(slow.send_request(server.request("/c/alpha/api/core/v2/namespaces")));
-    while alpha.requests().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    asked(&alpha).await;
     server.call(Method::DELETE, &format!("{CLUSTERS}/alpha"), &Value::Null, 204).await;
     for _ in 0..8 {
         let gone = server.call(Method::GET, "/c/alpha/version", &Value::Null, 404).await;
@@ -126,4 +124,152 @@ async fn a_gateway_is_not_ready_before_it_has_read_its_registry() {
     world.send(plain(Method::GET, "/livez", "")).await.is(200, "ok\n");
     world.ready().await;
     world.send(plain(Method::GET, "/readyz", "")).await.is(200, "ok\n");
+}
+
+/// A gateway with the private key, whose local cluster has an administrator's and a viewer's API key.
+async fn with_api_keys() -> (Running, Sensu, [String; 2]) {
+    let server = Running::with(json!({"private-key": true})).await;
+    let alpha = register(&server, "alpha").await;
+    let mut keys = Vec::new();
+    for (user, group) in [("root", "cluster-admins"), ("eve", "viewers")] {
+        let body = json!({"username": user, "password": "P@ssw0rd!", "groups": [group]});
+        let status = server.sensu.apply(&Method::PUT, &format!("/api/core/v2/users/{user}"), &body);
+        assert!(status.is_success(), "{status}");
+        let body = json!({"username": user}).to_string();
+        let grant = request_of(&server.token, Method::POST, "/api/core/v2/apikeys", body);
+        let (status, headers, body) = server.send(grant).await;
+        assert_eq!(status, 201, "{body:?}");
+        let location = headers["location"].to_str().unwrap();
+        keys.push(location.rsplit('/').next().unwrap().to_owned());
+    }
+    for sensu in [&server.sensu, &alpha] {
+        let binding = json!({
+            "metadata": {"name": "viewers"}, "role_ref": {"type": "ClusterRole", "name": "view"},
+            "subjects": [{"type": "Group", "name": "viewers"}]
+        });
+        let status = sensu.apply(&Method::PUT, "/api/core/v2/clusterrolebindings/viewers", &binding);
+        assert!(status.is_success(), "{status}");
+    }
+    (server, alpha, keys.try_into().unwrap())
+}
+
+fn with_key(
+    key: &str,
+    method: Method,
+    target: &str,
+    body: &Value,
+) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    let mut request =
+        request_of("", method, target, if body.is_null() { String::new() } else { body.to_string() });
+    request.headers_mut().insert("authorization", format!("Key {key}").parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn an_api_key_of_the_local_cluster_works_in_every_cluster_when_it_can_be_exchanged() {
+    let (server, alpha, [_, viewer]) = with_api_keys().await;
+    let null = Value::Null;
+    let list = server.send(with_key(&viewer, Method::GET, "/api/core/v2/namespaces", &null)).await;
+    assert_eq!((list.0, &list.1["fedgate-complete"]), (200, &"true".parse().unwrap()), "{list:?}");
+    let one = "/api/core/v2/namespaces/default@alpha/checks";
+    assert_eq!(server.send(with_key(&viewer, Method::GET, one, &null)).await.0, 200);
+    let check =
+        json!({"metadata": {"name": "x", "namespace": "default@alpha"}, "interval": 60, "command": "x"});
+    let refused = server.send(with_key(&viewer, Method::PUT, &format!("{one}/x"), &check)).await;
+    assert_eq!(refused.0, 403, "{refused:?}");
+    let keys_seen = alpha.requests().iter().any(|request| {
+        request.headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Key "))
+    });
+    assert!(!keys_seen, "a remote cluster was shown the key");
+    let unknown = "8c5ee6f7-5d2b-4a5e-9d3f-0d1a8cf2a003";
+    let refused = server.send(with_key(unknown, Method::GET, one, &null)).await;
+    assert_eq!((refused.0, &refused.2[..]), (401, &br#"{"Code":5,"Message":"invalid credentials"}"#[..]));
+}
+
+#[tokio::test]
+async fn an_administrators_api_key_may_register_clusters_and_a_viewers_may_list_them() {
+    let (server, _alpha, [admin, viewer]) = with_api_keys().await;
+    let beta = format!("{CLUSTERS}/beta");
+    let body = resource("beta", "http://127.0.0.1:1");
+    assert_eq!(server.send(with_key(&viewer, Method::GET, CLUSTERS, &Value::Null)).await.0, 200);
+    assert_eq!(server.send(with_key(&viewer, Method::PUT, &beta, &body)).await.0, 403);
+    assert_eq!(server.send(with_key(&admin, Method::PUT, &beta, &body)).await.0, 201);
+    let plain = Running::start().await;
+    let refused = plain.send(with_key(&admin, Method::GET, CLUSTERS, &Value::Null)).await;
+    assert_eq!(refused.0, 401, "without the private key no API key can be judged: {refused:?}");
+}
+
+#[tokio::test]
+async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
+    let server = Running::with(json!({"private-key": true})).await;
+    let operator = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
+    let alpha = format!("{CLUSTERS}/alpha");
+    let put = |server: &Running| {
+        let request =
+            request_of(&operator, Method::PUT, &alpha, resource("alpha", "http://127.0.0.1:1").to_string());
+        let address = server.main;
+        async move { read(h1(address).await.send_request(request).await.unwrap()).await.0 }
+    };
+    assert_eq!(put(&server).await, 403);
+    let role = json!({
+        "metadata": {"name": "federators"},
+        "rules": [{"verbs": ["update"], "resources": ["clusters"], "resource_names": ["alpha"]}]
+    });
+    let binding = json!({
+        "metadata": {"name": "olga"}, "role_ref": {"type": "ClusterRole", "name": "federators"},
+        "subjects": [{"type": "User", "name": "olga"}]
+    });
+    let role_path = "/api/core/v2/clusterroles/federators";
+    assert!(server.sensu.apply(&Method::PUT, role_path, &role).is_success());
+    assert!(server.sensu.apply(&Method::PUT, "/api/core/v2/clusterrolebindings/olga", &binding).is_success());
+    let begun = std::time::Instant::now();
+    while put(&server).await != 201 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the new binding does not count");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Only the verb and the name that the role has.
+    let delete = request_of(&operator, Method::DELETE, &alpha, "");
+    assert_eq!(server.send(delete).await.0, 403);
+    let other = request_of(
+        &operator,
+        Method::PUT,
+        &format!("{CLUSTERS}/beta"),
+        resource("beta", "http://127.0.0.1:1").to_string(),
+    );
+    assert_eq!(server.send(other).await.0, 403);
+}
+
+#[tokio::test]
+async fn the_status_tells_which_cluster_is_ill_and_why_to_those_who_may_know() {
+    let server = Running::start().await;
+    register(&server, "alpha").await;
+    let beta = resource("beta", "http://127.0.0.1:1");
+    server.call(Method::PUT, &format!("{CLUSTERS}/beta"), &beta, 201).await;
+    let target = "/api/enterprise/federation/v1/status";
+    let status = loop {
+        let status = server.call(Method::GET, target, &Value::Null, 200).await;
+        let status: Value = serde_json::from_slice(&status).unwrap();
+        if status["complete"] == true {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let seen: Vec<_> = status["clusters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (&c["name"], &c["source"], &c["state"]))
+        .collect();
+    let wanted = json!([["local-cluster", "local", "up"], ["alpha", "api", "up"], ["beta", "api", "down"]]);
+    assert_eq!(json!(seen), wanted);
+    assert_eq!(status["clusters"][1]["version"], "6.12.0");
+    assert!(status["clusters"][2]["error"].as_str().unwrap().starts_with("unreachable"), "{status}");
+    assert_eq!((&status["authorization"], &status["replicators"]), (&json!("admin-groups"), &json!([])));
+    let viewer = server.keys.mint(&claims("viewer", &["viewers"], now() + 60));
+    let (_, _, status) = server.send(request_of(&viewer, Method::GET, target, "")).await;
+    let status: Value = serde_json::from_slice(&status).unwrap();
+    assert_eq!(
+        (&status["clusters"][2]["state"], &status["clusters"][2]["error"]),
+        (&json!("down"), &Value::Null)
+    );
 }

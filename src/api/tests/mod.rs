@@ -1,5 +1,6 @@
 mod clients;
 mod requests;
+mod status;
 
 use std::{io, path::Path, sync::Arc};
 
@@ -7,8 +8,9 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{AdminGroups, Api};
+use super::Api;
 use crate::{
+    authz::AdminGroups,
     error::{Classify, Reply},
     registry::{EmbeddedStore, MemoryStore, Store, Views, reflector},
     types::{Caller, Cluster, Principal, Snapshot, Source, TlsFiles},
@@ -83,6 +85,12 @@ impl Rig {
 impl Answer {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// Of a list's items.
+    fn names(&self) -> Vec<String> {
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
+        self.json().as_array().unwrap().iter().map(name).collect()
     }
 
     fn header(&self, name: &str) -> &str {

@@ -1,15 +1,14 @@
 mod crash;
 mod failing;
 mod fields;
+mod follow;
 mod reflect;
 mod stores;
+mod suite;
 
 use std::sync::Arc;
 
-use crate::{
-    registry::{Event, Events},
-    types::{Cluster, Snapshot, Source, TlsFiles},
-};
+use crate::types::{Cluster, Snapshot, Source, TlsFiles};
 
 fn cluster(name: &str, source: Source) -> Cluster {
     let backends = vec![format!("https://{name}.example.com").parse().unwrap()];
@@ -27,8 +26,4 @@ fn json(name: &str, url: &str) -> bytes::Bytes {
         r#"{{"type":"Cluster","api_version":"federation/v1","metadata":{{"name":"{name}"}},"spec":{{"api_urls":["{url}"]}}}}"#
     );
     text.into()
-}
-
-async fn next(events: &mut Events) -> Event {
-    futures::StreamExt::next(events).await.unwrap()
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -10,6 +10,8 @@ use crate::{
 
 struct Rig {
     store: MemoryStore,
+    /// The reflector alone keeps no store.
+    _shared: Arc<dyn Store>,
     reload: watch::Sender<Arc<Snapshot>>,
     views: Views,
 }
@@ -19,8 +21,9 @@ impl Rig {
         let store = MemoryStore::new();
         let (reload, configured) = watch::channel(config(names));
         let (reflector, views) = reflector(configured);
-        tokio::spawn(reflector.run(Arc::new(store.clone())));
-        Self { store, reload, views }
+        let shared: Arc<dyn Store> = Arc::new(store.clone());
+        tokio::spawn(reflector.run(Arc::clone(&shared)));
+        Self { store, _shared: shared, reload, views }
     }
 
     async fn put(&self, key: &str, value: bytes::Bytes) {
@@ -31,7 +34,8 @@ impl Rig {
     async fn until(&self, done: impl FnMut(&Registry) -> bool) -> Arc<Registry> {
         let mut done = done;
         let mut registry = self.views.registry.clone();
-        Arc::clone(&registry.wait_for(|view| done(view)).await.unwrap())
+        let seen = tokio::time::timeout(Duration::from_secs(60), registry.wait_for(|view| done(view))).await;
+        Arc::clone(&seen.expect("it does not come to that").unwrap())
     }
 
     fn names(&self) -> Vec<String> {
@@ -98,4 +102,51 @@ async fn what_cannot_be_read_is_left_out_and_listed() {
     assert_eq!(rig.names(), ["local-cluster", "gamma"]);
     rig.put("clusters/beta", json("beta", "https://a")).await;
     assert_eq!(rig.views.registry.borrow().unreadable().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_is_given_its_secret_whenever_it_lacks_one() {
+    let rig = Rig::start(&[]);
+    let first = rig.until(|view| view.secret().is_some()).await.secret().cloned();
+    let entry = rig.store.get("secrets/continue").await.unwrap().unwrap();
+    assert_eq!(first.unwrap().as_bytes()[..], entry.value);
+    rig.put("clusters/alpha", json("alpha", "https://a")).await;
+    assert_eq!(rig.store.get("secrets/continue").await.unwrap().unwrap(), entry, "made once");
+
+    tokio::time::pause();
+    rig.store.delete("secrets/continue", Precondition::Any).await.unwrap();
+    rig.until(|view| view.secret().is_none()).await;
+    rig.until(|view| view.secret().is_some()).await;
+    // Damaged by hand.
+    let version = rig.store.put("secrets/continue", "short".into(), Precondition::Any).await.unwrap();
+    rig.until(|view| view.revision() >= version && view.secret().is_none()).await;
+    rig.until(|view| view.secret().is_some()).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_gets_its_secret_later_and_keeps_the_one_it_had() {
+    let rig = Rig::start(&[]);
+    rig.store.break_down("no disk");
+    rig.until(|view| matches!(view.health(), Health::Down { .. })).await;
+    assert_eq!(rig.views.registry.borrow().secret(), None);
+    tokio::time::pause();
+    rig.store.recover();
+    let made = rig.until(|view| view.secret().is_some()).await.secret().cloned();
+    rig.store.break_down("no disk");
+    let view = rig.until(|view| matches!(view.health(), Health::Down { .. })).await;
+    assert_eq!(view.secret(), made.as_ref());
+}
+
+#[tokio::test]
+async fn the_secret_is_not_printed() {
+    let rig = Rig::start(&[]);
+    let view = rig.until(|view| view.secret().is_some()).await;
+    let bytes = view.secret().unwrap().as_bytes();
+    let entry = rig.store.get("secrets/continue").await.unwrap().unwrap();
+    let printed = format!("{view:?} {entry:?} {:?}", crate::registry::Event::Put(entry.clone()));
+    for leak in [format!("{bytes:?}"), format!("{:?}", entry.value)] {
+        let leak = &leak[leak.len() / 2..];
+        assert!(!printed.contains(leak), "{printed}");
+    }
+    assert!(view.list(Kind::Cluster).next().is_none() && view.unreadable().is_empty());
 }

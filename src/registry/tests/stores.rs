@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use futures::StreamExt;
-
-use super::{json, next};
-use crate::registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError};
-
-fn is_conflict<T>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(StoreError::Conflict))
-}
+use super::{
+    json,
+    suite::{self, next},
+};
+use crate::{
+    error::Classify as _,
+    registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError},
+};
 
 /// Both stores, each empty.
 fn both() -> (tempfile::TempDir, [Arc<dyn Store>; 2]) {
@@ -16,56 +16,25 @@ fn both() -> (tempfile::TempDir, [Arc<dyn Store>; 2]) {
     (directory, [Arc::new(MemoryStore::new()), Arc::new(embedded)])
 }
 
-#[tokio::test]
-async fn writes_name_what_they_expect_and_versions_only_grow() {
-    let (_directory, stores) = both();
-    for store in stores {
-        let one = store.put("clusters/a", "1".into(), Precondition::Absent).await.unwrap();
-        assert!(is_conflict(&store.put("clusters/a", "2".into(), Precondition::Absent).await));
-        let two = store.put("clusters/a", "2".into(), Precondition::Version(one)).await.unwrap();
-        assert!(two > one);
-        assert!(is_conflict(&store.put("clusters/a", "3".into(), Precondition::Version(one)).await));
-        assert!(is_conflict(&store.delete("clusters/a", Precondition::Version(one)).await));
-        assert_eq!(store.get("clusters/a").await.unwrap().unwrap().version, two);
-        let three = store.delete("clusters/a", Precondition::Version(two)).await.unwrap().unwrap();
-        assert!(three > two);
-        assert_eq!(store.delete("clusters/a", Precondition::Any).await.unwrap(), None);
-        assert!(is_conflict(&store.delete("clusters/a", Precondition::Version(two)).await));
-        assert!(is_conflict(&store.put("clusters/b", "1".into(), Precondition::Version(two)).await));
-        let again = store.put("clusters/a", "4".into(), Precondition::Absent).await.unwrap();
-        assert!(again > three, "a version must not come back");
-    }
+/// Runs functions of the suite on each store.
+macro_rules! suite {
+    ($($name:ident,)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let (_directory, stores) = both();
+            for store in stores {
+                suite::$name(store).await;
+            }
+        })*
+    };
 }
 
-#[tokio::test]
-async fn lists_hold_one_prefix_in_order() {
-    let (_directory, stores) = both();
-    for store in stores {
-        for key in ["clusters/b", "clusters0", "cluster", "clusters/a", "etcd-replicators/a"] {
-            store.put(key, "x".into(), Precondition::Any).await.unwrap();
-        }
-        let keys: Vec<_> = store.list("clusters/").await.unwrap().into_iter().map(|e| e.key).collect();
-        assert_eq!(keys, ["clusters/a".into(), "clusters/b".into()] as [Arc<str>; 2]);
-    }
-}
-
-#[tokio::test]
-async fn a_watch_begins_with_everything_and_misses_nothing() {
-    let (_directory, stores) = both();
-    for store in stores {
-        store.put("clusters/a", "1".into(), Precondition::Any).await.unwrap();
-        let mut events = store.watch();
-        let Event::Reset { entries, revision } = next(&mut events).await else { panic!() };
-        assert_eq!((entries.len(), revision), (1, 1));
-        let version = store.put("clusters/b", "2".into(), Precondition::Any).await.unwrap();
-        let Event::Put(entry) = next(&mut events).await else { panic!() };
-        assert_eq!((&*entry.key, entry.version), ("clusters/b", version));
-        store.delete("clusters/a", Precondition::Any).await.unwrap();
-        let deleted = Event::Deleted { key: "clusters/a".into(), revision: version + 1 };
-        assert_eq!(next(&mut events).await, deleted);
-        drop(store);
-        assert_eq!(events.next().await, None, "the watch ends with the store");
-    }
+suite! {
+    writes_name_what_they_expect_and_versions_only_grow,
+    lists_hold_one_prefix_in_order,
+    a_watch_begins_with_everything_and_misses_nothing,
+    concurrent_creations_have_one_winner,
+    concurrent_first_calls_agree_on_the_secret,
 }
 
 #[tokio::test]
@@ -78,20 +47,6 @@ async fn a_slow_watcher_is_given_everything_anew() {
     assert!(matches!(next(&mut events).await, Event::Reset { revision: 0, .. }));
     let Event::Reset { entries, revision } = next(&mut events).await else { panic!() };
     assert_eq!((entries.len(), revision), (1000, 1000));
-}
-
-#[tokio::test]
-async fn concurrent_creations_have_one_winner() {
-    let (_directory, stores) = both();
-    for store in stores {
-        let one = |n: u8| {
-            let store = Arc::clone(&store);
-            async move { store.put("clusters/a", vec![n].into(), Precondition::Absent).await }
-        };
-        let results = futures::future::join_all((0..20).map(one)).await;
-        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-        assert_eq!(results.iter().filter(|result| is_conflict(result)).count(), 19);
-    }
 }
 
 #[tokio::test]
@@ -121,6 +76,43 @@ async fn a_file_is_its_owners_and_opened_once() {
     drop(store);
     let store = EmbeddedStore::open(&path).unwrap();
     assert_eq!(store.get("clusters/a").await.unwrap().unwrap().version, version);
+}
+
+#[test]
+fn only_a_lost_answer_leaves_a_client_in_doubt() {
+    for (error, in_doubt) in
+        [(StoreError::Unknown("lost".into()), true), (StoreError::Unavailable("down".into()), false)]
+    {
+        let reply = error.reply();
+        assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(5)));
+        assert_eq!(reply.message.contains("may or may not have happened"), in_doubt);
+    }
+}
+
+#[test]
+fn a_file_that_was_half_made_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    std::fs::write(directory.path().join("registry.redb.new"), vec![0; 10_000]).unwrap();
+    drop(EmbeddedStore::open(&path).unwrap());
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["registry.redb"]);
+}
+
+#[test]
+fn of_gateways_that_start_at_once_one_has_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let path = directory.path().join(format!("{round}.redb"));
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| EmbeddedStore::open(&path))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(opened.iter().filter(|opened| opened.is_ok()).count() <= 1);
+        drop(opened);
+        EmbeddedStore::open(&path).unwrap();
+    }
 }
 
 #[test]

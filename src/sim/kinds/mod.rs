@@ -4,7 +4,7 @@ mod shapes;
 mod validate;
 
 pub(super) use shapes::*;
-pub(super) use validate::{name, username};
+pub(super) use validate::{name, subscription_name, username};
 
 use super::{json::Object, schema::Schema};
 

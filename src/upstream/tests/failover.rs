@@ -1,4 +1,11 @@
+use http::StatusCode;
+use tokio::time::Instant;
+
 use super::*;
+use crate::{
+    error::{Classify as _, ErrorKind},
+    upstream::Phase,
+};
 
 /// When a peer closes the connection on which a request arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,29 +19,41 @@ enum Closes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn backends_are_tried_in_order_from_the_last_good_one() {
-    let (net, mut peers) = Net::new([(1, Door::Refuses), (2, Door::Slams)]);
-    let client = client(&net, Config::default(), &[1, 2, 3]);
-    // POST too: nothing was sent.
-    let call = client.send(request(Method::POST, "/", "{}"));
-    let (response, mut peer) = tokio::join!(call, async {
-        let mut peer = peers.recv().await.unwrap();
-        assert!(peer.request().await.unwrap().ends_with("\r\n\r\n{}"));
-        peer.write("HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
-        peer
-    });
-    assert_eq!(response.unwrap().status(), 201);
-    assert_eq!(net.dialed(), [1, 2, 3]);
-    peer.request().await;
+async fn what_was_not_sent_goes_to_another_backend() {
+    for _ in 0..20 {
+        let (net, mut peers) = Net::new([(1, Door::Refuses), (2, Door::Slams)]);
+        let client = client(&net, Config::default(), &[1, 2, 3]);
+        // POST too: nothing was sent.
+        let call = client.send(request(Method::POST, "/", "{}"));
+        let (response, port) = tokio::join!(call, async {
+            let mut peer = peers.recv().await.unwrap();
+            assert!(peer.request().await.unwrap().ends_with("\r\n\r\n{}"));
+            peer.write("HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+            peer.port
+        });
+        assert_eq!((response.unwrap().status().as_u16(), port), (201, 3));
+        let mut dialed = net.dialed();
+        assert_eq!(dialed.pop(), Some(3));
+        dialed.sort_unstable();
+        assert!(dialed.len() < 3 && dialed.windows(2).all(|w| w[0] != w[1]), "{dialed:?}");
+    }
+}
 
-    let (response, peer) = tokio::join!(client.send(get("/")), async {
-        let mut peer = peers.recv().await.unwrap();
-        peer.request().await.unwrap();
-        peer.write(OK).await;
-        peer
-    });
-    assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
-    assert_eq!((peer.port, net.dialed()), (3, vec![1, 2, 3, 3]));
+#[tokio::test(start_paused = true)]
+async fn requests_are_spread_by_what_each_backend_has_in_work() {
+    let (net, mut peers) = Net::new([]);
+    let client = client(&net, Config::default(), &[1, 2]);
+    let mut busy = Vec::new();
+    for _ in 0..10 {
+        busy.push(tokio::spawn({
+            let client = client.clone();
+            async move { client.send(get("/")).await.map(drop) }
+        }));
+        settle().await;
+    }
+    let mut ports: Vec<_> = std::iter::from_fn(|| peers.try_recv().ok()).map(|peer| peer.port).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +66,62 @@ async fn every_backend_gets_one_attempt_before_a_request_fails() {
         let client = client(&net, Config { retries, ..Config::default() }, ports);
         let error = client.send(get("/")).await.unwrap_err();
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");
-        assert_eq!(net.dialed(), dialed);
+        let mut seen = net.dialed();
+        seen.sort_unstable();
+        assert_eq!(seen, dialed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_swallows_connections_is_left_alone_for_a_while() {
+    let (net, mut peers) = Net::new([(1, Door::Swallows)]);
+    let client = client(&net, Config::default(), &[1]);
+    for _ in 0..5 {
+        let error = client.send(get("/")).await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { phase: Phase::Connect, .. }), "{error:?}");
+    }
+    let start = Instant::now();
+    let error = client.send(get("/")).await.unwrap_err();
+    assert!(matches!(error, Error::Open { .. }), "{error:?}");
+    assert_eq!((error.class(), error.kind()), ("breaker-open", ErrorKind::Upstream));
+    assert_eq!(error.reply().status, StatusCode::BAD_GATEWAY);
+    assert_eq!((start.elapsed(), net.dialed().len()), (Duration::ZERO, 5));
+
+    // One request at a time finds out whether it is back.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (trial, other) = tokio::join!(client.send(get("/")), client.send(get("/")));
+    assert!(matches!(trial, Err(Error::Timeout { .. })) && matches!(other, Err(Error::Open { .. })));
+    assert_eq!(net.dialed().len(), 6);
+
+    net.set(1, None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let serve = tokio::spawn(async move { peers.recv().await.unwrap().play([OK, OK]).await.len() });
+    for _ in 0..2 {
+        assert_eq!(text(client.send(get("/")).await.unwrap()).await.unwrap(), "ok");
+    }
+    assert_eq!(serve.await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_backend_is_left_alone_the_others_serve_without_delay() {
+    let (net, mut peers) = Net::new([(1, Door::Swallows)]);
+    let client = ordered(&net, Config::default(), &[1, 2]);
+    tokio::spawn(async move { peers.recv().await.unwrap().play([OK; 6]).await });
+    for seconds in [2, 2, 2, 2, 2, 0] {
+        let start = Instant::now();
+        assert_eq!(text(client.send(get("/")).await.unwrap()).await.unwrap(), "ok");
+        assert_eq!(start.elapsed().as_secs(), seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_answers_never_keep_others_from_a_backend() {
+    let (net, mut peers) = Net::new([]);
+    let client = client(&net, Config::default(), &[1]);
+    for _ in 0..10 {
+        let error = client.send(get("/")).await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { phase: Phase::Head, .. }), "{error:?}");
+        peers.recv().await.unwrap();
     }
 }
 
@@ -155,7 +229,7 @@ async fn only_what_is_safe_is_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn a_second_drop_is_final() {
     let (net, mut peers) = Net::new([]);
-    let client = client(&net, Config { retries: 9, ..Config::default() }, &[1, 2]);
+    let client = ordered(&net, Config { retries: 9, ..Config::default() }, &[1, 2]);
     let (first, ()) = tokio::join!(async { text(client.send(get("/")).await.unwrap()).await }, async {
         // Answers once, reads the second request, then closes.
         let mut peer = peers.recv().await.unwrap();

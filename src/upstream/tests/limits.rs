@@ -10,7 +10,7 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_does_not_answer_times_out() {
     let (net, mut peers) = Net::new([]);
-    let client = client(&net, Config::default(), &[1, 2]);
+    let client = ordered(&net, Config::default(), &[1, 2]);
     let start = Instant::now();
     let (result, closed) = tokio::join!(client.send(get("/")), async {
         let mut peer = peers.recv().await.unwrap();
@@ -44,7 +44,7 @@ async fn a_deadline_replaces_the_head_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_swallows_connections_costs_the_connect_timeout() {
     let (net, mut peers) = Net::new([(1, Door::Swallows)]);
-    let client = client(&net, Config::default(), &[1, 2]);
+    let client = ordered(&net, Config::default(), &[1, 2]);
     let start = Instant::now();
     let (response, _) =
         tokio::join!(client.send(get("/")), async { peers.recv().await.unwrap().play([OK]).await });

@@ -1,6 +1,7 @@
 //! Scripted peers over in-memory streams, under paused time.
 
 mod failover;
+mod health;
 mod limits;
 mod pooling;
 mod tls;
@@ -20,7 +21,9 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{BoxFuture, BoxIo, ClusterClient, Config, Connect, ConnectError, Error, Manager};
+use super::{
+    BoxFuture, BoxIo, ClusterClient, Config, Connect, ConnectError, Error, Manager, Signals, signal::Key,
+};
 use crate::{
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
     wire::{Body, read_limited},
@@ -39,7 +42,7 @@ enum Door {
 
 /// A network of backends in memory.
 struct Net {
-    doors: HashMap<u16, Door>,
+    doors: Mutex<HashMap<u16, Door>>,
     dialed: Mutex<Vec<u16>>,
     accepted: mpsc::UnboundedSender<Peer>,
 }
@@ -54,8 +57,15 @@ struct Peer {
 impl Net {
     fn new(doors: impl IntoIterator<Item = (u16, Door)>) -> (Arc<Self>, mpsc::UnboundedReceiver<Peer>) {
         let (accepted, peers) = mpsc::unbounded_channel();
-        let doors = doors.into_iter().collect();
+        let doors = Mutex::new(doors.into_iter().collect());
         (Arc::new(Self { doors, dialed: Mutex::default(), accepted }), peers)
+    }
+
+    /// Changes how a backend takes connections; `None` accepts them.
+    fn set(&self, port: u16, door: Option<Door>) {
+        let mut doors = self.doors.lock().unwrap();
+        doors.remove(&port);
+        doors.extend(door.map(|door| (port, door)));
     }
 
     /// The ports of all attempts to connect, in order.
@@ -70,7 +80,8 @@ impl Connect for Net {
         async move {
             self.dialed.lock().unwrap().push(port);
             let (client, server) = tokio::io::duplex(64 * 1024);
-            match self.doors.get(&port) {
+            let door = self.doors.lock().unwrap().get(&port).copied();
+            match door {
                 Some(Door::Refuses) => {
                     return Err(ConnectError::Tcp(io::ErrorKind::ConnectionRefused.into()));
                 }
@@ -137,6 +148,18 @@ fn cluster(name: &str, ports: &[u16]) -> Cluster {
 fn client(net: &Arc<Net>, config: Config, ports: &[u16]) -> Arc<ClusterClient> {
     let manager = Manager::new(config, net.clone());
     manager.apply(&Snapshot::new([cluster("alpha", ports)]));
+    manager.cluster("alpha").unwrap()
+}
+
+/// Like [`client`], but the first backend is always preferred to the others.
+fn ordered(net: &Arc<Net>, config: Config, ports: &[u16]) -> Arc<ClusterClient> {
+    let signals = Arc::new(Signals::new());
+    let cluster = cluster("alpha", ports);
+    let manager = Manager::with_signals(config, net.clone(), signals.clone());
+    manager.apply(&Snapshot::new([cluster.clone()]));
+    for backend in &cluster.backends[1..] {
+        signals.of(&Key::new(&cluster, backend)).avoid();
+    }
     manager.cluster("alpha").unwrap()
 }
 

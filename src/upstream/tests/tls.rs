@@ -11,7 +11,10 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::upstream::{Connector, Reload, TlsConfigs, TlsError, connect::secure};
+use crate::{
+    types::BackendState,
+    upstream::{Connector, HealthConfig, Prober, Reload, TlsConfigs, TlsError, connect::secure},
+};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -60,8 +63,8 @@ fn write(dir: &TempDir, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// What a call to a backend with a certificate of `ca` gives.
-async fn call(ca: &Ca, asks_client: bool, files: TlsFiles) -> Result<String, Error> {
+/// A backend with a certificate of `ca`, and its cluster.
+fn backend(ca: &Ca, asks_client: bool, files: TlsFiles) -> (Arc<TlsNet>, Snapshot) {
     let (cert, key) = issue(ca, "sensu.example.com");
     let builder = ServerConfig::builder();
     let builder = if asks_client {
@@ -75,11 +78,42 @@ async fn call(ca: &Ca, asks_client: bool, files: TlsFiles) -> Result<String, Err
     let mut server = builder.with_single_cert(vec![cert.der().clone()], key).unwrap();
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let net = Arc::new(TlsNet { server: Arc::new(server), configs: TlsConfigs::new() });
+    (net, Snapshot::new([Cluster { tls: files, ..cluster("alpha", &[1]) }]))
+}
+
+/// What a call to it gives.
+async fn call(ca: &Ca, asks_client: bool, files: TlsFiles) -> Result<String, Error> {
+    let (net, snapshot) = backend(ca, asks_client, files);
     let manager = Manager::new(Config::default(), net);
-    let mut cluster = cluster("alpha", &[1]);
-    cluster.tls = files;
-    manager.apply(&Snapshot::new([cluster]));
+    manager.apply(&snapshot);
     text(manager.cluster("alpha").unwrap().send(get("/")).await?).await
+}
+
+/// What a health check of it finds wrong.
+async fn check(ca: &Ca, asks_client: bool, files: TlsFiles) -> String {
+    let (net, snapshot) = backend(ca, asks_client, files);
+    let (_clusters, seen) = tokio::sync::watch::channel(Arc::new(snapshot));
+    let (prober, mut health) = Prober::new(HealthConfig::default(), net, seen, Arc::default());
+    let prober = tokio::spawn(prober.run());
+    let checked = health.wait_for(|health| health[0].backends[0].state != BackendState::Unknown);
+    let error = checked.await.unwrap()[0].backends[0].error.clone().unwrap_or_default();
+    prober.abort();
+    error.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_says_what_is_wrong_with_the_certificates() {
+    let dir = TempDir::new().unwrap();
+    let (ours, theirs) = (ca(), ca());
+    let trusting = |file| TlsFiles { trusted_ca_file: Some(file), ..TlsFiles::default() };
+    let right = trusting(write(&dir, "ca.pem", &ours.pem()));
+    let wrong = trusting(write(&dir, "other.pem", &theirs.pem()));
+    // The double answers "none", which is no version: the handshake was good.
+    assert_eq!(check(&ours, false, right.clone()).await, "not a Sensu API");
+    assert!(check(&ours, false, wrong).await.starts_with("tls: invalid peer certificate: "));
+    assert_eq!(check(&ours, true, right).await, "tls: received fatal alert: CertificateRequired");
+    let missing = check(&ours, false, trusting(dir.path().join("no.pem"))).await;
+    assert!(missing.starts_with("tls: cannot read ") && missing.ends_with("/no.pem"), "{missing}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,9 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
-    api::{AdminGroups, Api},
+    api::Api,
     app::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
     auth::{self, Authenticator, KeyFiles},
+    authz::AdminGroups,
     error::BoxError,
     fanout,
     listener::Phase,
@@ -32,7 +33,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub(crate) use net::{Line, Net};
-pub(crate) use server::{Running, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";
@@ -125,6 +126,7 @@ impl World {
             bodies: Arc::default(),
             readiness,
             federation,
+            exchange: None,
             web: WebUi::new(
                 Arc::new(ArcSwap::from_pointee(setup.web)),
                 Manager::new(upstream::Config::default(), Arc::clone(&net) as Arc<_>),

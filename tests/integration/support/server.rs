@@ -52,6 +52,8 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let key = directory.path().join("jwt_public.pem");
         std::fs::write(&key, keys.public_pem()).unwrap();
+        let private = directory.path().join("jwt_private.pem");
+        std::fs::write(&private, keys.private_pem()).unwrap();
         let mut file = json!({
             "listen": {"address": "127.0.0.1:0", "workers": 2},
             "admin": {"address": "127.0.0.1:0"},
@@ -61,6 +63,10 @@ impl Running {
         });
         for (section, value) in sections.as_object().unwrap() {
             file[section] = value.clone();
+        }
+        if sections.get("private-key").is_some() {
+            file.as_object_mut().unwrap().remove("private-key");
+            file["auth"]["jwt-private-key-file"] = json!(private);
         }
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let server = Server::build(&root, None, logs()).unwrap();
@@ -101,7 +107,11 @@ pub(crate) fn request_of(
     target: &str,
     body: impl Into<Bytes>,
 ) -> Request<Full<Bytes>> {
-    let request = Request::builder().method(method).uri(target).header("host", "gw");
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "gw")
+        .header("content-type", "application/json");
     let request = request.header("authorization", format!("Bearer {token}"));
     request.body(Full::new(body.into())).unwrap()
 }
@@ -114,6 +124,13 @@ pub(crate) async fn cluster(name: &str, keys: &Arc<SharedKeys>) -> (Sensu, Socke
     let address = socket.local_addr().unwrap();
     tokio::spawn(sensu.clone().serve(socket, std::future::pending::<()>()));
     (sensu, address)
+}
+
+/// Returns once the cluster has a client's request; health checks are none.
+pub(crate) async fn asked(sensu: &Sensu) {
+    while sensu.requests().iter().all(|request| request.path_and_query == "/version") {
+        tokio::task::yield_now().await;
+    }
 }
 
 pub(crate) fn logs() -> LogHandle {

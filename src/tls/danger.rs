@@ -1,4 +1,4 @@
-//! Accepting any server certificate, for endpoints configured so.
+//! Accepting any server certificate, for clusters and etcd endpoints with `insecure-skip-tls-verify`.
 
 use std::sync::Arc;
 

@@ -1,0 +1,302 @@
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    registry::{self, Registry},
+    types::{
+        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, ReplicatorState,
+        ReplicatorStatus, Source,
+    },
+};
+
+/// For whom a status is written, and what else the authorizer says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Viewer {
+    /// Whether error texts are shown: they may name files and certificates.
+    pub(super) detailed: bool,
+    /// Where the rules come from that decide who may write.
+    pub(super) authorization: &'static str,
+}
+
+/// Everything at a glance.
+#[derive(Serialize)]
+struct Status<'a> {
+    /// Whether everything below is current and has been checked.
+    complete: bool,
+    clusters: Vec<ClusterStatus<'a>>,
+    replicators: Vec<Replicator<'a>>,
+    authorization: &'static str,
+    /// Only when the store does not work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Store<'a>>,
+}
+
+/// `up` is all backends, `degraded` some, `down` none; a backend that has not been checked yet is `down`, too: nobody
+/// has seen it answer.
+#[derive(Serialize)]
+struct ClusterStatus<'a> {
+    name: &'a str,
+    source: &'static str,
+    version: Option<&'a str>,
+    state: &'static str,
+    since: Option<String>,
+    error: Option<&'a str>,
+    backends: Vec<BackendStatus<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct BackendStatus<'a> {
+    url: String,
+    state: &'static str,
+    since: Option<String>,
+    error: Option<&'a str>,
+    latency_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Replicator<'a> {
+    name: &'a str,
+    state: &'static str,
+    since: Option<String>,
+    error: Option<&'a str>,
+    keys: u64,
+    lag_seconds: Option<f64>,
+    last_sync: Option<String>,
+    leader: bool,
+}
+
+#[derive(Serialize)]
+struct Store<'a> {
+    state: &'static str,
+    since: Option<String>,
+    error: Option<&'a str>,
+}
+
+/// Writes what is registered, and how it is, as JSON.
+///
+/// What is registered decides: findings about anything else are left out, and what has not been looked at is listed, too.
+pub(super) fn render(
+    view: &Registry,
+    health: &[ClusterHealth],
+    replicators: &[ReplicatorStatus],
+    viewer: Viewer,
+) -> Vec<u8> {
+    let snapshot = view.snapshot();
+    let found: HashMap<_, _> = health.iter().map(|cluster| (&cluster.name, cluster)).collect();
+    let facts: Vec<_> =
+        snapshot.iter().map(|cluster| Facts::gather(cluster, found.get(&cluster.name).copied())).collect();
+    let store = store(view.health(), viewer);
+    let checked = facts.iter().flat_map(|facts| &facts.backends).all(|(_, health)| is_known(*health));
+    let mut clusters: Vec<_> = facts.iter().map(|facts| facts.status(view, viewer)).collect();
+    clusters.extend(unreadable(view, Kind::Cluster).map(|name| ClusterStatus {
+        name,
+        source: source(Source::Api),
+        version: None,
+        state: "down",
+        since: None,
+        error: viewer.shows(UNREADABLE),
+        backends: Vec::new(),
+        warnings: Vec::new(),
+    }));
+    let status = Status {
+        complete: checked && store.is_none() && view.unreadable().is_empty(),
+        clusters,
+        replicators: all_replicators(view, replicators, viewer),
+        authorization: viewer.authorization,
+        store,
+    };
+    serde_json::to_vec(&status)
+        .expect("it has no map whose keys are not strings, and no number that is not one")
+}
+
+/// What is known of one cluster.
+struct Facts<'a> {
+    cluster: &'a Cluster,
+    version: Option<&'a str>,
+    /// `None` when a change is so new that nobody looks yet.
+    backends: Vec<(&'a Backend, Option<&'a BackendHealth>)>,
+}
+
+// === impl Viewer ===
+
+impl Viewer {
+    fn shows(self, error: &str) -> Option<&str> {
+        self.detailed.then_some(error)
+    }
+}
+
+// === impl Facts ===
+
+impl<'a> Facts<'a> {
+    fn gather(cluster: &'a Cluster, health: Option<&'a ClusterHealth>) -> Self {
+        let of = |backend: &Backend| health?.backends.iter().find(|health| health.backend == *backend);
+        let backends = cluster.backends.iter().map(|backend| (backend, of(backend))).collect();
+        Self { cluster, version: health.and_then(|health| health.version.as_deref()), backends }
+    }
+
+    fn status(&self, view: &Registry, viewer: Viewer) -> ClusterStatus<'a> {
+        let backends = self.backends.iter().map(|(backend, health)| backend_status(backend, *health, viewer));
+        let backends: Vec<_> = backends.collect();
+        let (state, since) = self.state();
+        let error =
+            backends.iter().filter(|backend| backend.state == "down").find_map(|backend| backend.error);
+        ClusterStatus {
+            name: self.cluster.name.as_str(),
+            source: source(self.cluster.source),
+            version: self.version,
+            state,
+            since: since.map(rfc3339),
+            error,
+            backends,
+            warnings: self.warnings(view),
+        }
+    }
+
+    /// The state, and since when, as far as the backends' own times tell.
+    fn state(&self) -> (&'static str, Option<SystemTime>) {
+        let since = |up: bool| {
+            let matching = self.backends.iter().filter(move |(_, health)| is_up(*health) == up);
+            matching.filter_map(|(_, health)| health.map(|health| health.since))
+        };
+        let ups = self.backends.iter().filter(|(_, health)| is_up(*health)).count();
+        match ups {
+            0 => ("down", since(false).max()),
+            all if all == self.backends.len() => ("up", since(true).max()),
+            // Since the first of one kind joined the other.
+            _ => ("degraded", since(true).min().max(since(false).min())),
+        }
+    }
+
+    fn warnings(&self, view: &Registry) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.cluster.tls.insecure_skip_tls_verify {
+            warnings.push("server certificates are not verified".to_owned());
+        }
+        let plain = self.cluster.backends.iter().filter(|backend| !backend.tls);
+        warnings.extend(plain.map(|backend| format!("{backend} is spoken to in plain HTTP")));
+        if self.cluster.source != Source::Api && view.get(Kind::Cluster, self.cluster.name.as_str()).is_some()
+        {
+            warnings.push("it hides a registered cluster of the same name".to_owned());
+        }
+        warnings
+    }
+}
+
+fn backend_status<'a>(
+    backend: &Backend,
+    health: Option<&'a BackendHealth>,
+    viewer: Viewer,
+) -> BackendStatus<'a> {
+    let error = if is_known(health) { health.and_then(|h| h.error.as_deref()) } else { Some(NOT_CHECKED) };
+    BackendStatus {
+        url: backend.to_string(),
+        state: if is_up(health) { "up" } else { "down" },
+        since: health.map(|health| rfc3339(health.since)),
+        error: error.filter(|_| viewer.detailed),
+        latency_ms: health
+            .and_then(|health| health.latency)
+            .map(|latency| tenths(latency.as_secs_f64() * 1e3)),
+    }
+}
+
+/// Every registered one by name.
+fn all_replicators<'a>(
+    view: &'a Registry,
+    found: &'a [ReplicatorStatus],
+    viewer: Viewer,
+) -> Vec<Replicator<'a>> {
+    let none = |name: &'a str, state, error| Replicator {
+        name,
+        state: replicator_state(state),
+        since: None,
+        error: viewer.shows(error),
+        keys: 0,
+        lag_seconds: None,
+        last_sync: None,
+        leader: false,
+    };
+    let names = view.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str());
+    let readable = names.map(|name| match found.iter().find(|status| *status.name == *name) {
+        None => none(name, ReplicatorState::Stopped, REPLICATION_OFF),
+        Some(status) => Replicator {
+            name,
+            state: replicator_state(status.state),
+            since: Some(rfc3339(status.since)),
+            error: status.error.as_deref().and_then(|error| viewer.shows(error)),
+            keys: status.keys,
+            lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
+            last_sync: status.last_sync.map(rfc3339),
+            leader: status.leader,
+        },
+    });
+    let unreadable =
+        unreadable(view, Kind::EtcdReplicator).map(|name| none(name, ReplicatorState::Rejected, UNREADABLE));
+    readable.chain(unreadable).collect()
+}
+
+fn store(health: &registry::Health, viewer: Viewer) -> Option<Store<'_>> {
+    match health {
+        registry::Health::Following => None,
+        registry::Health::Starting => Some(Store { state: "starting", since: None, error: None }),
+        registry::Health::Down { since, reason } => {
+            Some(Store { state: "down", since: Some(rfc3339(*since)), error: viewer.shows(reason) })
+        }
+    }
+}
+
+/// Names of what is stored and cannot be read.
+fn unreadable(view: &Registry, kind: Kind) -> impl Iterator<Item = &str> {
+    let keys = view.unreadable().keys().filter_map(|key| key.split_once('/'));
+    keys.filter(move |(collection, _)| *collection == kind.collection()).map(|(_, name)| name)
+}
+
+fn is_up(health: Option<&BackendHealth>) -> bool {
+    health.is_some_and(|health| health.state == BackendState::Up)
+}
+
+fn is_known(health: Option<&BackendHealth>) -> bool {
+    health.is_some_and(|health| health.state != BackendState::Unknown)
+}
+
+const fn source(source: Source) -> &'static str {
+    match source {
+        Source::Api => "api",
+        Source::Config => "config",
+        Source::Local => "local",
+    }
+}
+
+const fn replicator_state(state: ReplicatorState) -> &'static str {
+    match state {
+        ReplicatorState::Syncing => "syncing",
+        ReplicatorState::Following => "following",
+        ReplicatorState::Retrying => "retrying",
+        ReplicatorState::Stopped => "stopped",
+        ReplicatorState::Rejected => "rejected",
+    }
+}
+
+/// In UTC, to the second.
+fn rfc3339(at: SystemTime) -> String {
+    let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    at.format(&Rfc3339).unwrap_or_default()
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+const NOT_CHECKED: &str = "not checked yet";
+
+const UNREADABLE: &str = "the stored resource cannot be read by this version of the gateway";
+
+const REPLICATION_OFF: &str = "replication is off on this gateway";

@@ -1,0 +1,66 @@
+//! The control plane: everything that runs beside the workers.
+//!
+//! ```text
+//!  store ─► reflector ─► registered ─► publish (certificates read) ─► workers, prober, own connections
+//!              ▲                                                       │
+//!  files ─► reloader (configured clusters, keys, certificates)         └► authority: RBAC rules, API keys
+//!  registry ─► replication (its own etcd clients)
+//! ```
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{authority::Authority, clusters, reload::Reloader, worker::Shared};
+use crate::{
+    listener::Phase,
+    registry::{Reflector, Store},
+    replication::Supervisor,
+    types::Snapshot,
+    upstream::{Manager, Prober, TlsConfigs},
+};
+
+/// What will run, until it is spawned.
+pub(super) struct Control {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) reflector: Reflector,
+    pub(super) registered: watch::Receiver<Arc<Snapshot>>,
+    pub(super) tls: Arc<TlsConfigs>,
+    pub(super) published: watch::Sender<Arc<Snapshot>>,
+    pub(super) replication: Option<Supervisor>,
+    pub(super) authority: Authority,
+    pub(super) prober: Prober,
+    pub(super) reloader: Reloader,
+}
+
+// === impl Control ===
+
+impl Control {
+    /// Everything ends with `tasks` but replication, which ends by itself once the process drains.
+    pub(super) fn spawn(self, shared: &Shared, tasks: &mut JoinSet<()>) -> Option<JoinHandle<()>> {
+        tasks.spawn(self.reflector.run(self.store));
+        tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
+        tasks.spawn(self.prober.run());
+        tasks.spawn(self.reloader.run());
+        self.authority.spawn(connections(shared, tasks), tasks);
+        let mut phase = shared.phase.clone();
+        self.replication.map(|supervisor| {
+            tokio::spawn(supervisor.run(async move {
+                let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+            }))
+        })
+    }
+}
+
+/// The control plane's own connections to the clusters.
+fn connections(shared: &Shared, tasks: &mut JoinSet<()>) -> Manager {
+    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
+    let manager = Manager::with_signals(shared.upstream, connect, signals);
+    let mut clusters = shared.clusters.clone();
+    manager.apply(&clusters.borrow_and_update());
+    tasks.spawn(clusters::follow(manager.clone(), clusters, shared.certificates.clone(), drop));
+    manager
+}

@@ -1,0 +1,204 @@
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::value::RawValue;
+use tokio::time::sleep;
+
+use super::{
+    Feeder, LocalError, Minter, Rules,
+    local::{self, Answer},
+    table::{MAX_BYTES, Table, What, too_large},
+};
+use crate::{
+    corev2,
+    upstream::Manager,
+    wire::{ReadError, header::SENSU_CONTINUE},
+};
+
+/// The pages of one list.
+#[derive(Default)]
+struct Pages {
+    bodies: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// Why a poll brought no rules.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Local(LocalError),
+    TooLarge,
+}
+
+/// What the last poll that succeeded had read, to be compared with the next one.
+pub(super) type Digest = [u8; 32];
+
+// === impl Feeder ===
+
+impl Feeder {
+    /// Asks the local cluster's API every few seconds, in the name of user `fedgate`. Never ends. May be dropped at
+    /// any time, and begun anew: the rules that were read stay in force.
+    ///
+    /// Each question bears a token of group `cluster-admins`. Where the local cluster is reached over plain HTTP or
+    /// without verifying its certificate, whoever is on the way can use it on every cluster.
+    pub async fn follow_api(&mut self, manager: Manager, minter: Minter) {
+        let mut random = fastrand::Rng::new();
+        let mut seen = None;
+        let mut failures = 0;
+        loop {
+            match poll(&manager, &minter, seen).await {
+                Ok(changed) => {
+                    failures = 0;
+                    self.found();
+                    if let Some((digest, rules)) = changed {
+                        seen = Some(digest);
+                        self.publish(rules);
+                    }
+                }
+                Err(Failure::TooLarge) => {
+                    (failures, seen) = (MAX_DOUBLINGS, None);
+                    self.found();
+                    self.publish(Rules::new(Err(too_large())));
+                }
+                Err(Failure::Local(error)) => {
+                    failures += 1;
+                    self.lost(&error);
+                }
+            }
+            sleep(pause(failures, &mut random)).await;
+        }
+    }
+}
+
+/// The rules, unless they are those that were seen before.
+pub(super) async fn poll(
+    manager: &Manager,
+    minter: &Minter,
+    seen: Option<Digest>,
+) -> Result<Option<(Digest, Rules)>, Failure> {
+    // A role that is made after the bindings were read does no harm; a binding made after the roles would dangle.
+    let bindings = list(manager, minter, "clusterrolebindings", 0).await?;
+    let roles = list(manager, minter, "clusterroles", bindings.bytes).await?;
+    let digest = digest_of([&bindings, &roles]);
+    if seen == Some(digest) {
+        return Ok(None);
+    }
+    let mut table = Table::default();
+    let mut index = 0_usize;
+    bindings.each(&mut |item| {
+        // The list is in the order of the keys, which it does not tell.
+        table.put(What::Binding, format!("{index:08}").as_bytes(), item);
+        index += 1;
+        !table.is_too_large()
+    })?;
+    roles.each(&mut |item| {
+        put_role(&mut table, item);
+        !table.is_too_large()
+    })?;
+    Ok(Some((digest, table.rules())))
+}
+
+/// Adds a role under the name that it has.
+fn put_role(table: &mut Table, item: &[u8]) {
+    let Ok(role) = corev2::decode::<corev2::ClusterRole>(item, "ClusterRole") else {
+        // Without a name no binding can mean it.
+        return;
+    };
+    let name = role.metadata.unwrap_or_default().name;
+    if table.has_role(name.as_bytes()) {
+        // Copies under other keys keep their name: which of them bindings mean is not to be seen here.
+        table.spoil_role(name.as_bytes());
+    } else {
+        table.put(What::Role, name.as_bytes(), item);
+    }
+}
+
+/// Reads a list to its end; with `read` it must not be larger than the gateway holds.
+async fn list(manager: &Manager, minter: &Minter, collection: &str, read: usize) -> Result<Pages, Failure> {
+    let mut pages = Pages::default();
+    let mut target = format!("/api/core/v2/{collection}");
+    for _ in 0..MAX_PAGES {
+        let limit = MAX_BYTES.saturating_sub(read + pages.bytes);
+        let answer = match local::get(manager, minter, &target, limit).await {
+            Err(error) if is_too_large(&error) => return Err(Failure::TooLarge),
+            answer => answer.map_err(Failure::Local)?,
+        };
+        let next = pages.take(answer)?;
+        let Some(token) = next else { return Ok(pages) };
+        target = format!("/api/core/v2/{collection}?continue={token}");
+    }
+    Err(Failure::TooLarge)
+}
+
+fn is_too_large(error: &LocalError) -> bool {
+    matches!(error, LocalError::Body(error) if matches!(**error, ReadError::TooLarge { .. }))
+}
+
+fn digest_of(lists: [&Pages; 2]) -> Digest {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for pages in lists {
+        // The lengths keep what ends one list from beginning the next.
+        context.update(&pages.bytes.to_be_bytes());
+        for body in &pages.bodies {
+            context.update(body);
+        }
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+/// Between polls; after failures longer and longer. A part of it is random, so that gateways that began together do
+/// not ask together.
+fn pause(failures: u32, random: &mut fastrand::Rng) -> Duration {
+    let whole = INTERVAL.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
+    whole.mul_f64(0.75 + random.f64() / 4.0)
+}
+
+// === impl Pages ===
+
+impl Pages {
+    /// Keeps a page; where the next one begins.
+    fn take(&mut self, answer: Answer) -> Result<Option<String>, Failure> {
+        if answer.status != StatusCode::OK {
+            return Err(Failure::Local(LocalError::of_status(answer.status)));
+        }
+        self.bytes += answer.body.len();
+        self.bodies.push(answer.body);
+        let Some(token) = answer.headers.get(SENSU_CONTINUE) else { return Ok(None) };
+        // Base64url without padding; anything else could become another parameter.
+        let token = token.to_str().ok().filter(|token| {
+            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        });
+        token.map(|token| Some(token.to_owned())).ok_or(Failure::Local(LocalError::Malformed("list")))
+    }
+
+    /// Calls `with` with each object, until it says that this is too much.
+    fn each(&self, with: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Failure> {
+        let malformed = || Failure::Local(LocalError::Malformed("list"));
+        for body in &self.bodies {
+            let items: Option<Vec<&RawValue>> = serde_json::from_slice(body).map_err(|_| malformed())?;
+            for item in items.into_iter().flatten() {
+                // What is no object would be read as if it were protobuf.
+                let item = item.get().as_bytes();
+                if item.first() != Some(&b'{') {
+                    return Err(malformed());
+                }
+                if !with(item) {
+                    return Err(Failure::TooLarge);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Between two polls that succeed.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// 24 s at most: a cluster that is back is noticed within this.
+const MAX_DOUBLINGS: u32 = 3;
+
+/// Sensu sends a list that is asked for without `limit` as one page.
+const MAX_PAGES: usize = 100;

@@ -1,0 +1,77 @@
+use http::StatusCode;
+
+use crate::error::{Classify, ErrorKind, Reply};
+
+/// Why the rules give no answer for a caller. Sensu says 500 in each of these cases, and grants nothing.
+///
+/// The text is for the log: it names what to mend. Names are cut short and free of control characters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthzError {
+    /// A binding of the caller refers to a role that is not there, and none before it allowed the request. Usual
+    /// cause: the role was deleted before its binding, or has not been copied here yet.
+    #[error(
+        "ClusterRoleBinding {binding} refers to {kind} {role}, which does not exist: create the role or delete the binding"
+    )]
+    Dangling {
+        /// The binding.
+        binding: Box<str>,
+        /// The kind of role that it names; only a `ClusterRole` can exist for it.
+        kind: Box<str>,
+        /// The role.
+        role: Box<str>,
+    },
+    /// A role that a binding of the caller refers to cannot be read. Usual cause: written into etcd by hand.
+    #[error(
+        "ClusterRole {role}, to which ClusterRoleBinding {binding} refers, cannot be read: write the role anew"
+    )]
+    UnreadableRole {
+        /// The binding.
+        binding: Box<str>,
+        /// The role.
+        role: Box<str>,
+    },
+    /// A binding cannot be read, which concerns everybody: it may be anyone's. Usual cause: written into etcd by
+    /// hand.
+    #[error("ClusterRoleBinding {binding} cannot be read, so nobody is let in: rewrite or delete it in etcd")]
+    UnreadableBinding {
+        /// Its key.
+        binding: Box<str>,
+    },
+    /// More rules than the gateway holds. Usual cause: a script that makes roles without end.
+    #[error(
+        "the local cluster's ClusterRoles and ClusterRoleBindings take more than {limit} bytes, so nobody is let in: delete some"
+    )]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+}
+
+// === impl AuthzError ===
+
+impl Classify for AuthzError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+
+    fn reply(&self) -> Reply {
+        Reply::middleware(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            0,
+            "unexpected error occurred during authorization",
+        )
+    }
+}
+
+/// A name from a store as a log may show it.
+pub(super) fn printable(name: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(name)
+        .chars()
+        .take(MAX_NAME)
+        .flat_map(char::escape_debug)
+        .collect::<String>()
+        .into_boxed_str()
+}
+
+/// Most characters of a name in a message.
+const MAX_NAME: usize = 253;

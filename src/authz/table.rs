@@ -1,0 +1,147 @@
+use std::{collections::BTreeMap, mem, sync::Arc};
+
+use super::{
+    AuthzError, Rules,
+    error::printable,
+    rules::{Binding, Rule, Subject},
+};
+use crate::corev2;
+
+/// The roles and bindings of a cluster as its store has them, one by one, of which [`Rules`] are made.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// By key, which gives the order in which they are tried.
+    bindings: BTreeMap<Box<[u8]>, Held<Reference>>,
+    /// By key, by which they are looked up.
+    roles: BTreeMap<Box<[u8]>, Held<Arc<[Rule]>>>,
+    /// Of all keys and stored values, and what holding them takes.
+    bytes: usize,
+}
+
+/// Which of the two a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Role,
+    Binding,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    bytes: usize,
+    /// `None`: it cannot be read.
+    value: Option<T>,
+}
+
+/// A binding before its role is looked up.
+#[derive(Clone, Debug)]
+struct Reference {
+    name: Box<str>,
+    subjects: Arc<[Subject]>,
+    kind: Box<str>,
+    role: Box<str>,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// Reads a stored value and keeps what of it matters. `key` is what follows the directory.
+    pub(super) fn put(&mut self, what: What, key: &[u8], value: &[u8]) {
+        let bytes = key.len() + value.len() + ENTRY_BYTES;
+        match what {
+            What::Role => self.put_role(key, Held { bytes, value: role(value) }),
+            What::Binding => {
+                let held = Held { bytes, value: reference(value) };
+                self.bytes += bytes;
+                self.bytes -= held_bytes(self.bindings.insert(key.into(), held));
+            }
+        }
+    }
+
+    /// Keeps in mind that nobody can tell what this role allows.
+    pub(super) fn spoil_role(&mut self, key: &[u8]) {
+        self.put_role(key, Held { bytes: key.len() + ENTRY_BYTES, value: None });
+    }
+
+    pub(super) fn has_role(&self, key: &[u8]) -> bool {
+        self.roles.contains_key(key)
+    }
+
+    pub(super) fn delete(&mut self, what: What, key: &[u8]) {
+        self.bytes -= match what {
+            What::Role => held_bytes(self.roles.remove(key)),
+            What::Binding => held_bytes(self.bindings.remove(key)),
+        };
+    }
+
+    /// Whether it holds more than it should: whoever fills it must stop.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.bytes > MAX_BYTES
+    }
+
+    /// The rules as they are now.
+    pub(super) fn rules(&self) -> Rules {
+        if self.is_too_large() {
+            return Rules::new(Err(too_large()));
+        }
+        Rules::new(self.bindings.iter().map(|(key, held)| self.resolve(key, held)).collect())
+    }
+
+    fn resolve(&self, key: &[u8], held: &Held<Reference>) -> Result<Binding, AuthzError> {
+        let Some(reference) = &held.value else {
+            return Err(AuthzError::UnreadableBinding { binding: printable(key) });
+        };
+        let Reference { name, subjects, kind, role } = reference;
+        let found = self.roles.get(role.as_bytes()).filter(|_| **kind == *"ClusterRole");
+        let grant = match found.map(|held| &held.value) {
+            Some(Some(rules)) => Ok(Arc::clone(rules)),
+            Some(None) => Err(AuthzError::UnreadableRole {
+                binding: printable(name.as_bytes()),
+                role: printable(role.as_bytes()),
+            }),
+            None => Err(AuthzError::Dangling {
+                binding: printable(name.as_bytes()),
+                kind: printable(kind.as_bytes()),
+                role: printable(role.as_bytes()),
+            }),
+        };
+        Ok(Binding { subjects: Arc::clone(subjects), grant })
+    }
+
+    fn put_role(&mut self, key: &[u8], held: Held<Arc<[Rule]>>) {
+        self.bytes += held.bytes;
+        self.bytes -= held_bytes(self.roles.insert(key.into(), held));
+    }
+}
+
+/// What nobody is let in with.
+pub(super) fn too_large() -> AuthzError {
+    AuthzError::TooLarge { limit: MAX_BYTES }
+}
+
+fn held_bytes<T>(held: Option<Held<T>>) -> usize {
+    held.map_or(0, |held| held.bytes)
+}
+
+fn role(value: &[u8]) -> Option<Arc<[Rule]>> {
+    let role: corev2::ClusterRole = corev2::decode(value, "ClusterRole").ok()?;
+    Some(role.rules.into_iter().filter_map(Rule::of).collect())
+}
+
+fn reference(value: &[u8]) -> Option<Reference> {
+    let mut binding: corev2::ClusterRoleBinding = corev2::decode(value, "ClusterRoleBinding").ok()?;
+    let role = binding.role_ref.unwrap_or_default();
+    let name = binding.metadata.as_mut().map(|metadata| mem::take(&mut metadata.name));
+    Some(Reference {
+        name: name.unwrap_or_default().into(),
+        subjects: binding.subjects.into_iter().filter_map(Subject::of).collect(),
+        kind: role.kind.into(),
+        role: role.name.into(),
+    })
+}
+
+/// Without it, a million empty values would be nothing.
+const ENTRY_BYTES: usize = 128;
+
+/// Most bytes: some 20,000 roles of the usual size. What is made of them takes at most some 30 times as much, when
+/// values consist of empty strings.
+pub(super) const MAX_BYTES: usize = 8 << 20;

@@ -1,0 +1,305 @@
+use serde_json::Value;
+
+use super::{Cell, Column, joined, shown};
+use crate::cli::client::{kind::Kind, time};
+
+/// The columns of a kind in their order.
+pub(super) fn of_kind(kind: &Kind) -> &'static [Column] {
+    match kind.type_name {
+        "Cluster" => &CLUSTER,
+        "EtcdReplicator" => &ETCD_REPLICATOR,
+        "Namespace" => &NAMESPACE_KIND,
+        "ClusterRole" => &CLUSTER_ROLE,
+        "ClusterRoleBinding" => &CLUSTER_ROLE_BINDING,
+        "User" => &USER,
+        "APIKey" => &API_KEY,
+        "TessenConfig" => &TESSEN,
+        "Asset" => &ASSET,
+        "CheckConfig" => &CHECK,
+        "Entity" => &ENTITY,
+        "Event" => &EVENT,
+        "EventFilter" => &FILTER,
+        "Handler" => &HANDLER,
+        "HookConfig" => &HOOK,
+        "Mutator" => &MUTATOR,
+        "Pipeline" => &PIPELINE,
+        "Role" => &ROLE,
+        "RoleBinding" => &ROLE_BINDING,
+        "Silenced" => &SILENCED,
+        _ => &ONLY_NAME,
+    }
+}
+
+const fn column(title: &'static str, cell: Cell) -> Column {
+    Column { title, cell, only_info: false }
+}
+
+const fn text(title: &'static str, path: &'static str) -> Column {
+    column(title, Cell::Text(path))
+}
+
+const fn info(title: &'static str, cell: Cell) -> Column {
+    Column { title, cell, only_info: true }
+}
+
+fn names_in(value: Option<&Value>) -> String {
+    let items = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(|item| item.get("name")).map(shown).collect::<Vec<_>>().join(",")
+}
+
+fn workflows(item: &Value) -> String {
+    names_in(item.get("workflows"))
+}
+
+fn subjects(item: &Value) -> String {
+    let items = item.get("subjects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let subject = |item: &Value| format!("{} {}", shown(&item["type"]), shown(&item["name"]));
+    items.iter().map(subject).collect::<Vec<_>>().join(", ")
+}
+
+fn rules(item: &Value) -> String {
+    let items = item.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let rule = |item: &Value| {
+        let of = Some(joined(&item["resource_names"])).filter(|names| !names.is_empty());
+        let of = of.map(|names| format!(" named {names}")).unwrap_or_default();
+        format!("{} on {}{of}", joined(&item["verbs"]), joined(&item["resources"]))
+    };
+    items.iter().map(rule).collect::<Vec<_>>().join("; ")
+}
+
+fn check_hooks(item: &Value) -> String {
+    let lists = item.get("check_hooks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let entries = lists.iter().filter_map(Value::as_object).flatten();
+    entries.map(|(kind, hooks)| format!("{kind}: [{}]", joined(hooks))).collect::<Vec<_>>().join(", ")
+}
+
+/// Host and file: the rest is long and tells little.
+fn asset_url(item: &Value) -> String {
+    let url = item.get("url").map(shown).unwrap_or_default();
+    let Some((_, rest)) = url.split_once("://") else { return url };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let file = path.rsplit_once('/').map_or("", |(_, file)| file);
+    format!("//{host}/.../{file}")
+}
+
+fn asset_hash(item: &Value) -> String {
+    let hash = item.get("sha512").map(shown).unwrap_or_default();
+    if hash.chars().count() < 128 { hash } else { hash.chars().take(7).collect() }
+}
+
+fn handler_target(item: &Value) -> String {
+    let get = |path: &str| item.pointer(path).map(shown).unwrap_or_default();
+    match get("/type").as_str() {
+        kind @ ("tcp" | "udp") => format!("PUSH: {kind}://{}:{}", get("/socket/host"), get("/socket/port")),
+        "pipe" => format!("RUN: {}", get("/command")),
+        "set" => format!("CALL: {}", item.get("handlers").map(joined).unwrap_or_default()),
+        _ => "UNKNOWN".to_owned(),
+    }
+}
+
+fn filter_expressions(item: &Value) -> String {
+    let separator = match item.get("action").and_then(Value::as_str) {
+        Some("allow") => " && ",
+        Some("deny") => " || ",
+        _ => ", ",
+    };
+    let items = item.get("expressions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|text| format!("({})", shown(text))).collect::<Vec<_>>().join(separator)
+}
+
+fn event_history(item: &Value) -> String {
+    let items =
+        item.pointer("/check/history").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|entry| shown(&entry["status"])).collect::<Vec<_>>().join(",")
+}
+
+fn expiry(item: &Value) -> String {
+    match item.get("expire_at").and_then(Value::as_i64).unwrap_or_default() {
+        at if at <= 0 => "never".to_owned(),
+        at => time::show(at),
+    }
+}
+
+/// The role of a binding, if it is of that type.
+fn role_ref(item: &Value, role_type: &str) -> String {
+    let role = &item["role_ref"];
+    if role["type"] == role_type { shown(&role["name"]) } else { String::new() }
+}
+
+fn source(item: &Value) -> String {
+    item["metadata"]["labels"]["fedgate/source"].as_str().unwrap_or("api").to_owned()
+}
+
+fn interval(item: &Value) -> String {
+    item["spec"]
+        .get("replication_interval_seconds")
+        .map(|seconds| format!("{}s", shown(seconds)))
+        .unwrap_or_default()
+}
+
+const NAME: Column = text("NAME", "/metadata/name");
+pub(super) const NAMESPACE: Column = column("NAMESPACE", Cell::Special(namespace));
+
+fn namespace(item: &Value) -> String {
+    let found = item.pointer("/metadata/namespace").or_else(|| item.pointer("/entity/metadata/namespace"));
+    found.map(shown).unwrap_or_default()
+}
+
+const ONLY_NAME: [Column; 1] = [NAME];
+
+const NAMESPACE_KIND: [Column; 1] = [text("NAME", "/name")];
+
+const TESSEN: [Column; 1] = [column("OPT-OUT", Cell::Flag("/opt_out"))];
+
+const PIPELINE: [Column; 2] = [NAME, column("WORKFLOWS", Cell::Special(workflows))];
+
+const CLUSTER_ROLE: [Column; 3] =
+    [NAME, column("RULES", Cell::Count("/rules")), info("GRANTS", Cell::Special(rules))];
+
+const ROLE: [Column; 4] =
+    [NAME, NAMESPACE, column("RULES", Cell::Count("/rules")), info("GRANTS", Cell::Special(rules))];
+
+const CLUSTER: [Column; 7] = [
+    NAME,
+    column("API URLS", Cell::Joined("/spec/api_urls")),
+    column("SOURCE", Cell::Special(source)),
+    text("CREATED BY", "/metadata/created_by"),
+    info("CA CERT", Cell::Text("/spec/ca_cert")),
+    info("CERT", Cell::Text("/spec/cert")),
+    info("INSECURE", Cell::Flag("/spec/insecure")),
+];
+
+const ETCD_REPLICATOR: [Column; 9] = [
+    NAME,
+    text("URL", "/spec/url"),
+    text("RESOURCE", "/spec/resource"),
+    text("NAMESPACE", "/spec/namespace"),
+    column("INTERVAL", Cell::Special(interval)),
+    info("CA CERT", Cell::Text("/spec/ca_cert")),
+    info("CERT", Cell::Text("/spec/cert")),
+    info("INSECURE", Cell::Flag("/spec/insecure")),
+    info("CREATED BY", Cell::Text("/metadata/created_by")),
+];
+
+const CLUSTER_ROLE_BINDING: [Column; 4] = [
+    NAME,
+    text("CLUSTER ROLE", "/role_ref/name"),
+    column("SUBJECTS", Cell::Count("/subjects")),
+    info("WHO", Cell::Special(subjects)),
+];
+
+const ROLE_BINDING: [Column; 6] = [
+    NAME,
+    NAMESPACE,
+    column("CLUSTER ROLE", Cell::Special(|item| role_ref(item, "ClusterRole"))),
+    column("ROLE", Cell::Special(|item| role_ref(item, "Role"))),
+    column("SUBJECTS", Cell::Count("/subjects")),
+    info("WHO", Cell::Special(subjects)),
+];
+
+const USER: [Column; 3] = [
+    text("USERNAME", "/username"),
+    column("GROUPS", Cell::Joined("/groups")),
+    column("ENABLED", Cell::NotFlag("/disabled")),
+];
+
+const API_KEY: [Column; 3] =
+    [NAME, text("USERNAME", "/username"), column("CREATED AT", Cell::Time("/created_at"))];
+
+const ASSET: [Column; 4] = [
+    NAME,
+    column("URL", Cell::Special(asset_url)),
+    column("HASH", Cell::Special(asset_hash)),
+    info("FILTERS", Cell::Joined("/filters")),
+];
+
+const CHECK: [Column; 15] = [
+    NAME,
+    text("COMMAND", "/command"),
+    column("INTERVAL", Cell::Number("/interval")),
+    text("CRON", "/cron"),
+    column("TIMEOUT", Cell::Number("/timeout")),
+    column("TTL", Cell::Number("/ttl")),
+    column("SUBSCRIPTIONS", Cell::Joined("/subscriptions")),
+    column("HANDLERS", Cell::Joined("/handlers")),
+    column("ASSETS", Cell::Joined("/runtime_assets")),
+    column("HOOKS", Cell::Special(check_hooks)),
+    column("PUBLISH?", Cell::Flag("/publish")),
+    column("STDIN?", Cell::Flag("/stdin")),
+    info("PROXY ENTITY NAME", Cell::Text("/proxy_entity_name")),
+    text("METRIC FORMAT", "/output_metric_format"),
+    column("METRIC HANDLERS", Cell::Joined("/output_metric_handlers")),
+];
+
+const ENTITY: [Column; 11] = [
+    text("ID", "/metadata/name"),
+    text("CLASS", "/entity_class"),
+    text("OS", "/system/os"),
+    column("SUBSCRIPTIONS", Cell::Joined("/subscriptions")),
+    column("LAST SEEN", Cell::Time("/last_seen")),
+    info("HOSTNAME", Cell::Text("/system/hostname")),
+    info("PLATFORM", Cell::Text("/system/platform")),
+    info("PLATFORM FAMILY", Cell::Text("/system/platform_family")),
+    info("PLATFORM VERSION", Cell::Text("/system/platform_version")),
+    info("AUTO-DEREGISTRATION", Cell::Flag("/deregister")),
+    info("DEREGISTRATION HANDLER", Cell::Text("/deregistration/handler")),
+];
+
+const EVENT: [Column; 9] = [
+    text("ENTITY", "/entity/metadata/name"),
+    text("CHECK", "/check/metadata/name"),
+    text("OUTPUT", "/check/output"),
+    column("STATUS", Cell::Number("/check/status")),
+    info("HISTORY", Cell::Special(event_history)),
+    column("SILENCED", Cell::Flag("/check/is_silenced")),
+    info("SILENCED BY", Cell::Joined("/check/silenced")),
+    column("TIMESTAMP", Cell::Time("/timestamp")),
+    text("UUID", "/id"),
+];
+
+const FILTER: [Column; 4] = [
+    NAME,
+    text("ACTION", "/action"),
+    column("EXPRESSIONS", Cell::Special(filter_expressions)),
+    info("ASSETS", Cell::Joined("/runtime_assets")),
+];
+
+const HANDLER: [Column; 8] = [
+    NAME,
+    text("TYPE", "/type"),
+    column("TIMEOUT", Cell::Number("/timeout")),
+    column("FILTERS", Cell::Joined("/filters")),
+    text("MUTATOR", "/mutator"),
+    column("EXECUTE", Cell::Special(handler_target)),
+    column("ENVIRONMENT VARIABLES", Cell::Joined("/env_vars")),
+    column("ASSETS", Cell::Joined("/runtime_assets")),
+];
+
+const HOOK: [Column; 4] = [
+    NAME,
+    text("COMMAND", "/command"),
+    column("TIMEOUT", Cell::Number("/timeout")),
+    column("STDIN?", Cell::Flag("/stdin")),
+];
+
+const MUTATOR: [Column; 5] = [
+    NAME,
+    text("COMMAND", "/command"),
+    column("ENVIRONMENT VARIABLES", Cell::Joined("/env_vars")),
+    column("TIMEOUT", Cell::Number("/timeout")),
+    column("ASSETS", Cell::Joined("/runtime_assets")),
+];
+
+const SILENCED: [Column; 9] = [
+    NAME,
+    text("SUBSCRIPTION", "/subscription"),
+    text("CHECK", "/check"),
+    column("BEGIN", Cell::Time("/begin")),
+    column("EXPIRATION", Cell::Special(expiry)),
+    column("EXPIRE ON RESOLVE", Cell::Flag("/expire_on_resolve")),
+    text("CREATOR", "/creator"),
+    text("REASON", "/reason"),
+    NAMESPACE,
+];

@@ -1,0 +1,348 @@
+//! Requests to the gateway as the user.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use serde_json::Value;
+
+use super::{
+    answer::Answer,
+    base::Base,
+    options::{Credential, Settings},
+    progress::Progress,
+    prompt,
+    saved::{SavedFiles, Tokens},
+};
+use crate::{
+    cli::{CONFIG, Failure, REFUSED, UNAVAILABLE},
+    types::{Cluster, ClusterName, Snapshot, Source},
+    upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
+    wire::{ReadError, read_limited},
+};
+
+/// A connection to a gateway, or to a Sensu backend, and who speaks on it.
+pub(super) struct Gateway {
+    client: Arc<ClusterClient>,
+    base: Base,
+    timeout: Duration,
+    auth: Mutex<Auth>,
+    progress: Progress,
+}
+
+#[derive(Clone)]
+enum Auth {
+    Key(String),
+    Tokens(Session),
+}
+
+#[derive(Clone)]
+struct Session {
+    tokens: Tokens,
+    /// Path prefix of the API that issued them, and so can renew them.
+    prefix: String,
+    /// Where they are kept; those of `--user` are not.
+    files: Option<SavedFiles>,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Prepares the connection, and logs in when a user was named.
+    pub(super) async fn open(settings: Settings) -> Result<Self, Failure> {
+        let client = client(&settings)?;
+        let Settings { base, timeout, credential, .. } = settings;
+        let progress = Progress::new(&base);
+        let prefix = base.prefix.clone();
+        let gateway = |auth| Self { client, base, timeout, auth: Mutex::new(auth), progress };
+        Ok(match credential {
+            Credential::Key(key) => gateway(Auth::Key(key)),
+            Credential::Saved { tokens, files, base } => {
+                gateway(Auth::Tokens(Session { tokens, prefix: base.prefix, files: Some(files) }))
+            }
+            Credential::User { name, password_file } => {
+                let password = prompt::password(&name, password_file.as_deref())?;
+                let gateway = gateway(Auth::Key(String::new()));
+                let tokens = gateway.log_in(&name, &password).await?;
+                let session = Session { tokens, prefix, files: None };
+                gateway.set_auth(Auth::Tokens(session));
+                gateway
+            }
+        })
+    }
+
+    /// The URL.
+    pub(super) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Reads, and refuses an answer that is an error.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, None, None).await?.success()
+    }
+
+    /// Sends a request with the user's credential; a token that has expired is renewed first, and one that is refused
+    /// once.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let mut headers = HeaderMap::new();
+        if let Some(tag) = if_match {
+            headers.insert(header::IF_MATCH, tag.clone());
+        }
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let path = format!("{}{path}", self.base.prefix);
+        let auth = self.current_auth().await?;
+        headers.insert(header::AUTHORIZATION, auth.header()?);
+        let answer = self.exchange(method.clone(), &path, headers.clone(), body.clone()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let answer = match auth {
+            Auth::Tokens(session) if !session.tokens.refresh.is_empty() => {
+                let renewed = self.renew(session).await?;
+                headers.insert(header::AUTHORIZATION, Auth::Tokens(renewed).header()?);
+                self.exchange(method, &path, headers, body).await?
+            }
+            Auth::Key(_) => {
+                let line = format!("{}: give another --api-key, or --user", answer.message());
+                return Err(Failure::new(REFUSED, line));
+            }
+            Auth::Tokens(_) => answer,
+        };
+        if answer.status == StatusCode::UNAUTHORIZED { Err(answer.failure()) } else { Ok(answer) }
+    }
+
+    /// One request, without any credential of its own.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        for (name, value) in FIXED_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let host = HeaderValue::from_str(self.base.host()).map_err(|error| Failure::new(1, error))?;
+        headers.insert(header::HOST, host);
+        let mut request = Request::builder().method(method.clone()).uri(path).body(body);
+        if let Ok(request) = &mut request {
+            *request.headers_mut() = headers;
+        }
+        let request = request.map_err(|error| Failure::new(1, format!("cannot ask for {path}: {error}")))?;
+        let exchange = async {
+            let response = self.client.send(request).await.map_err(|e| self.unreachable(&e, &method))?;
+            let (head, body) = response.into_parts();
+            let body = read_limited(body, MAX_BODY).await.map_err(|error| match error {
+                ReadError::TooLarge { .. } => {
+                    Failure::new(1, "the answer is larger than 1 GiB: ask for less with --chunk-size")
+                }
+                ReadError::Broken(_) => {
+                    Failure::new(UNAVAILABLE, format!("the answer of {} broke off: try again", self.base))
+                }
+            })?;
+            Ok(Answer { status: head.status, headers: head.headers, body })
+        };
+        self.progress.during(exchange).await
+    }
+
+    fn unreachable(&self, error: &upstream::Error, method: &Method) -> Failure {
+        let base = &self.base;
+        let line = match error {
+            upstream::Error::Timeout { phase: upstream::Phase::Connect, .. } => {
+                format!("cannot reach {base}: no connection within {:?}", self.timeout)
+            }
+            upstream::Error::Timeout { .. } => {
+                let doubt = if *method == Method::GET { "" } else { "; it may have been done all the same" };
+                format!("no answer from {base} within {:?}: give a longer --timeout{doubt}", self.timeout)
+            }
+            upstream::Error::Tls { .. } => format!(
+                "no trusted connection to {base}: {}; --trusted-ca-file names the CA to trust",
+                deepest(error)
+            ),
+            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
+            _ => format!("{base} gave no answer that is HTTP: {}: is it the API's URL?", deepest(error)),
+        };
+        Failure::new(UNAVAILABLE, line)
+    }
+
+    async fn log_in(&self, user: &str, password: &str) -> Result<Tokens, Failure> {
+        let basic = format!("Basic {}", encode_basic(user, password));
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(&basic)?)]);
+        let path = format!("{}/auth", self.base.prefix);
+        let answer = self.exchange(Method::GET, &path, headers, Bytes::new()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(Failure::new(
+                REFUSED,
+                format!("{} refuses user {user:?} or the password", self.base),
+            ));
+        }
+        let answer = answer.success()?;
+        answer.tokens().ok_or_else(|| {
+            Failure::new(UNAVAILABLE, format!("{}/auth answered no tokens: is it the API's URL?", self.base))
+        })
+    }
+
+    /// The credential to send, renewed when it has expired.
+    async fn current_auth(&self) -> Result<Auth, Failure> {
+        match self.auth() {
+            Auth::Tokens(session) if session.tokens.expires_at <= now() + MARGIN => {
+                if session.tokens.refresh.is_empty() {
+                    return Err(session_over());
+                }
+                Ok(Auth::Tokens(self.renew(session).await?))
+            }
+            auth => Ok(auth),
+        }
+    }
+
+    /// Trades the refresh token for a new pair. It is good for one trade only, and a second one ends the session: so
+    /// whoever was faster is followed.
+    async fn renew(&self, mut session: Session) -> Result<Session, Failure> {
+        let files = session.files.clone();
+        let _lock = match &files {
+            Some(files) => Some(files.lock(self.timeout).await),
+            None => None,
+        };
+        if let Some(newer) = newer(files.as_ref(), &session.tokens) {
+            session.tokens = newer;
+            if session.tokens.expires_at > now() + MARGIN {
+                return Ok(self.keep(session));
+            }
+        }
+        let old = session.tokens.clone();
+        let headers =
+            HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(&format!("Bearer {}", old.access))?)]);
+        let body = Bytes::from(serde_json::json!({ "refresh_token": old.refresh }).to_string());
+        let path = format!("{}/auth/token", session.prefix);
+        let answer = self.exchange(Method::POST, &path, headers, body).await?;
+        if !answer.status.is_success() {
+            if let Some(newer) = newer(files.as_ref(), &old) {
+                session.tokens = newer;
+                return Ok(self.keep(session));
+            }
+            if answer.status.is_client_error() {
+                return Err(session_over());
+            }
+            return Err(answer.failure());
+        }
+        let broken = || Failure::new(UNAVAILABLE, format!("{path} of {} answered no tokens", self.base));
+        session.tokens = answer.tokens().ok_or_else(broken)?;
+        if let Some(files) = files
+            && let Err(error) = files.replace(&old, &session.tokens)
+        {
+            let file = files.cluster();
+            eprintln!(
+                "fedgate: the renewed login cannot be kept in {} ({error}): log in again with sensuctl configure",
+                file.display()
+            );
+        }
+        Ok(self.keep(session))
+    }
+
+    fn keep(&self, session: Session) -> Session {
+        self.set_auth(Auth::Tokens(session.clone()));
+        session
+    }
+
+    fn auth(&self) -> Auth {
+        self.auth.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_auth(&self, auth: Auth) {
+        *self.auth.lock().unwrap_or_else(PoisonError::into_inner) = auth;
+    }
+}
+
+fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
+    let cluster = Cluster {
+        name: ClusterName::local(),
+        backends: vec![settings.base.backend.clone()],
+        tls: settings.tls.clone(),
+        source: Source::Local,
+    };
+    let snapshot = Snapshot::new([cluster]);
+    let tls = Arc::new(TlsConfigs::new());
+    if settings.base.backend.tls
+        && let Some((_, error)) = tls.prepare(&snapshot).first()
+    {
+        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {error}")));
+    }
+    let config = upstream::Config {
+        connect_timeout: settings.timeout,
+        head_timeout: settings.timeout,
+        idle_body_timeout: settings.timeout,
+        ..upstream::Config::default()
+    };
+    let manager = Manager::new(config, Arc::new(Connector::new(tls, config.connect_timeout)));
+    manager.apply(&snapshot);
+    manager
+        .cluster(ClusterName::local().as_str())
+        .ok_or_else(|| Failure::new(1, "no connection was prepared"))
+}
+
+/// Tokens that somebody else has saved since.
+fn newer(files: Option<&SavedFiles>, known: &Tokens) -> Option<Tokens> {
+    files?.tokens().ok().flatten().filter(|found| found != known)
+}
+
+fn session_over() -> Failure {
+    Failure::new(REFUSED, "the saved login has expired: log in again with sensuctl configure, or give --user")
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| Failure::new(CONFIG, "the token or key holds characters that no header can hold"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn encode_basic(user: &str, password: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(format!("{user}:{password}"))
+}
+
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The cause that says most.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
+// === impl Auth ===
+
+impl Auth {
+    fn header(&self) -> Result<HeaderValue, Failure> {
+        match self {
+            Self::Key(key) => sensitive(&format!("Key {key}")),
+            Self::Tokens(session) => sensitive(&format!("Bearer {}", session.tokens.access)),
+        }
+    }
+}
+
+/// As Sensu's own client sends them; a body without a type would be read as a form.
+const FIXED_HEADERS: [(HeaderName, &str); 3] = [
+    (header::ACCEPT, "application/json"),
+    (header::CONTENT_TYPE, "application/json"),
+    (header::USER_AGENT, concat!("fedgate/", env!("CARGO_PKG_VERSION"))),
+];
+
+/// Largest answer, in bytes.
+const MAX_BODY: usize = 1 << 30;
+/// Seconds before its end at which a token counts as expired: it still has to travel.
+const MARGIN: i64 = 5;

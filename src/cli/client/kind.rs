@@ -1,0 +1,278 @@
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::types::FEDERATION_V1;
+
+/// One type of resource: its names and where it lives in the API.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// `type` in the wrapped form.
+    pub(super) type_name: &'static str,
+    /// `api_version` in the wrapped form.
+    pub(super) api_version: &'static str,
+    /// Path segment of the collection.
+    pub(super) collection: &'static str,
+    /// What sensuctl calls one.
+    pub(super) word: &'static str,
+    /// Other types in files that mean this one.
+    other_types: &'static [&'static str],
+    /// What its path is made of.
+    pub(super) scope: Scope,
+}
+
+/// What the path of a resource is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Namespace and name.
+    Namespaced,
+    /// Namespace, entity and check.
+    Event,
+    /// Name.
+    ClusterWide,
+    /// There is one only.
+    Single,
+}
+
+/// A TYPE on the command line or in a file that means nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KindError {
+    /// No such word. Usual cause: a typing error.
+    #[error("type {0:?} is not known{1}")]
+    Word(String, String),
+    /// No such type in a file. Usual cause: a type of the commercial Sensu, or a missing `api_version`.
+    #[error("type {type_name:?} of {api_version:?} is not known{hint}")]
+    Type {
+        /// As written.
+        type_name: String,
+        /// As written, or Sensu's default.
+        api_version: String,
+        /// What was meant, perhaps.
+        hint: String,
+    },
+}
+
+/// Sensu's own resources.
+pub(super) const CORE_V2: &str = "core/v2";
+
+/// Everything that can be handled, in the order in which a dump can be created again.
+pub(super) static KINDS: [Kind; 20] = [
+    federation("Cluster", "clusters", "cluster"),
+    core("Namespace", "namespaces", "namespace", Scope::ClusterWide),
+    core("ClusterRole", "clusterroles", "cluster-role", Scope::ClusterWide),
+    core("ClusterRoleBinding", "clusterrolebindings", "cluster-role-binding", Scope::ClusterWide),
+    core("User", "users", "user", Scope::ClusterWide),
+    core("APIKey", "apikeys", "api-key", Scope::ClusterWide),
+    core("TessenConfig", "tessen", "tessen", Scope::Single),
+    core("Asset", "assets", "asset", Scope::Namespaced),
+    Kind { other_types: &["Check"], ..core("CheckConfig", "checks", "check", Scope::Namespaced) },
+    core("Entity", "entities", "entity", Scope::Namespaced),
+    core("Event", "events", "event", Scope::Event),
+    core("EventFilter", "filters", "filter", Scope::Namespaced),
+    core("Handler", "handlers", "handler", Scope::Namespaced),
+    Kind { other_types: &["Hook"], ..core("HookConfig", "hooks", "hook", Scope::Namespaced) },
+    core("Mutator", "mutators", "mutator", Scope::Namespaced),
+    core("Pipeline", "pipelines", "pipeline", Scope::Namespaced),
+    core("Role", "roles", "role", Scope::Namespaced),
+    core("RoleBinding", "rolebindings", "role-binding", Scope::Namespaced),
+    core("Silenced", "silenced", "silenced", Scope::Namespaced),
+    federation("EtcdReplicator", "etcd-replicators", "etcd-replicator"),
+];
+
+const fn core(type_name: &'static str, collection: &'static str, word: &'static str, scope: Scope) -> Kind {
+    Kind { type_name, api_version: CORE_V2, collection, word, other_types: &[], scope }
+}
+
+const fn federation(type_name: &'static str, collection: &'static str, word: &'static str) -> Kind {
+    let scope = Scope::ClusterWide;
+    Kind { type_name, api_version: FEDERATION_V1, collection, word, other_types: &[], scope }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The kind that a person means: as sensuctl spells it, in singular or plural, with or without hyphens, or in
+    /// full such as `core/v2.CheckConfig`.
+    pub(super) fn named(text: &str) -> Result<&'static Self, KindError> {
+        let unknown = || {
+            let guess = closest(text).map(|word| format!(": did you mean {word}?"));
+            let all = || format!(": known are {}", KINDS.each_ref().map(|kind| kind.word).join(", "));
+            KindError::Word(text.to_owned(), guess.unwrap_or_else(all))
+        };
+        if let Some((version, type_name)) = text.rsplit_once('.').filter(|(version, _)| version.contains('/'))
+        {
+            let found = KINDS
+                .iter()
+                .find(|kind| kind.api_version == version && kind.spellings().any(|s| s == plain(type_name)));
+            return found.ok_or_else(unknown);
+        }
+        let text = plain(text);
+        KINDS.iter().find(|kind| kind.spellings().any(|spelling| spelling == text)).ok_or_else(unknown)
+    }
+
+    /// The kind of a resource in a file.
+    pub(super) fn of(api_version: &str, type_name: &str) -> Result<&'static Self, KindError> {
+        let same_type = |kind: &&Self| kind.type_name == type_name || kind.other_types.contains(&type_name);
+        KINDS.iter().find(|kind| kind.api_version == api_version && same_type(kind)).ok_or_else(|| {
+            let elsewhere = KINDS.iter().find(same_type);
+            let hint = elsewhere.map(|kind| format!(": did you mean api_version {}?", kind.api_version));
+            let (type_name, api_version) = (type_name.to_owned(), api_version.to_owned());
+            KindError::Type { type_name, api_version, hint: hint.unwrap_or_default() }
+        })
+    }
+
+    /// Whether it is a resource of the gateway, not of Sensu.
+    pub(super) fn is_federation(&self) -> bool {
+        self.api_version == FEDERATION_V1
+    }
+
+    /// Whether its resources live in namespaces.
+    pub(super) fn is_namespaced(&self) -> bool {
+        matches!(self.scope, Scope::Namespaced | Scope::Event)
+    }
+
+    /// How many names one has.
+    pub(super) fn names(&self) -> usize {
+        match self.scope {
+            Scope::Single => 0,
+            Scope::Namespaced | Scope::ClusterWide => 1,
+            Scope::Event => 2,
+        }
+    }
+
+    /// Path of the list; no namespace is all namespaces.
+    pub(super) fn list_path(&self, namespace: Option<&str>) -> String {
+        match namespace.filter(|_| self.is_namespaced()) {
+            Some(namespace) => {
+                format!("{}/namespaces/{}/{}", self.root(), escaped(namespace), self.collection)
+            }
+            None => format!("{}/{}", self.root(), self.collection),
+        }
+    }
+
+    /// Path of one resource.
+    pub(super) fn item_path(&self, namespace: &str, names: &[String]) -> String {
+        let mut path = self.list_path(Some(namespace));
+        for name in names {
+            path.push('/');
+            path.push_str(&escaped(name));
+        }
+        path
+    }
+
+    fn root(&self) -> &'static str {
+        if self.is_federation() { "/api/enterprise/federation/v1" } else { "/api/core/v2" }
+    }
+
+    /// Every word for it, as [`plain`] leaves it.
+    fn spellings(&self) -> impl Iterator<Item = String> {
+        let word = plain(self.word);
+        let plural = format!("{word}s");
+        let types = std::iter::once(&self.type_name).chain(self.other_types);
+        let types = types.flat_map(|name| [plain(name), format!("{}s", plain(name))]);
+        [word, plural, plain(self.collection)].into_iter().chain(types)
+    }
+}
+
+/// Lower case without hyphens and underscores: `cluster-role`, `cluster_role` and `ClusterRole` are one word.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+fn closest(text: &str) -> Option<&'static str> {
+    let text = plain(text);
+    let near =
+        |kind: &Kind| kind.spellings().map(|s| strsim::levenshtein(&s, &text)).min().unwrap_or(usize::MAX);
+    let best = KINDS.iter().min_by_key(|kind| near(kind))?;
+    (near(best) <= 2).then_some(best.word)
+}
+
+/// A path segment as Sensu's own client escapes it.
+fn escaped(segment: &str) -> String {
+    utf8_percent_encode(segment, &SEGMENT).to_string()
+}
+
+/// All but the characters that a path segment may hold, less `;` and `,` (Go's `url.PathEscape`).
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_found_in_every_spelling_that_sensuctl_knows() {
+        for (text, type_name) in [
+            ("check", "CheckConfig"),
+            ("checks", "CheckConfig"),
+            ("check_config", "CheckConfig"),
+            ("core/v2.CheckConfig", "CheckConfig"),
+            ("core/v2.Check", "CheckConfig"),
+            ("entity", "Entity"),
+            ("entities", "Entity"),
+            ("filter", "EventFilter"),
+            ("event_filter", "EventFilter"),
+            ("cluster-role-binding", "ClusterRoleBinding"),
+            ("clusterrolebindings", "ClusterRoleBinding"),
+            ("ClusterRoleBinding", "ClusterRoleBinding"),
+            ("api-key", "APIKey"),
+            ("apikeys", "APIKey"),
+            ("silenced", "Silenced"),
+            ("tessen", "TessenConfig"),
+            ("hook", "HookConfig"),
+            ("cluster", "Cluster"),
+            ("clusters", "Cluster"),
+            ("federation/v1.Cluster", "Cluster"),
+            ("etcd-replicator", "EtcdReplicator"),
+            ("EtcdReplicators", "EtcdReplicator"),
+            ("federation/v1.EtcdReplicator", "EtcdReplicator"),
+        ] {
+            assert_eq!(Kind::named(text).unwrap().type_name, type_name, "{text}");
+        }
+        for text in ["", "core/v2.Cluster", "federation/v1.Check", "core/v3.EntityConfig", "chekcs2"] {
+            assert!(Kind::named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_word_means_two_kinds() {
+        for kind in &KINDS {
+            for spelling in kind.spellings() {
+                assert_eq!(Kind::named(&spelling).unwrap().type_name, kind.type_name, "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_typing_error_gets_a_suggestion() {
+        assert!(Kind::named("chcek").unwrap_err().to_string().ends_with("did you mean check?"));
+        assert!(Kind::named("nonsense").unwrap_err().to_string().contains("known are cluster, namespace"));
+        let error = Kind::of(CORE_V2, "Cluster").unwrap_err().to_string();
+        assert!(error.ends_with("did you mean api_version federation/v1?"), "{error}");
+    }
+
+    #[test]
+    fn paths_are_those_of_sensus_own_client() {
+        let path = |word: &str, namespace: &str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Kind::named(word).unwrap().item_path(namespace, &names)
+        };
+        assert_eq!(
+            path("check", "default@alpha", &["a b"]),
+            "/api/core/v2/namespaces/default@alpha/checks/a%20b"
+        );
+        assert_eq!(path("event", "d", &["e", "c"]), "/api/core/v2/namespaces/d/events/e/c");
+        assert_eq!(path("asset", "d", &["x/y:1.0~2"]), "/api/core/v2/namespaces/d/assets/x%2Fy:1.0~2");
+        assert_eq!(path("cluster-role", "d", &["view"]), "/api/core/v2/clusterroles/view");
+        assert_eq!(path("tessen", "d", &[]), "/api/core/v2/tessen");
+        assert_eq!(path("cluster", "d", &["a"]), "/api/enterprise/federation/v1/clusters/a");
+        assert_eq!(Kind::named("silenced").unwrap().list_path(None), "/api/core/v2/silenced");
+    }
+}

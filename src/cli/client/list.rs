@@ -1,0 +1,350 @@
+//! `list`, `info` and `dump`.
+
+use clap::Args;
+use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::{
+    answer::Answer,
+    columns::Origin,
+    http::Gateway,
+    kind::{KINDS, Kind, Scope},
+    missing::Missing,
+    options::{Connection, Format, Output},
+    print::Printer,
+};
+use crate::{
+    cli::{Failure, INCOMPLETE, REFUSED, USAGE},
+    types::{ClusterName, LOCAL_CLUSTER},
+    wire::header::{FEDGATE_COMPLETE, SENSU_CONTINUE},
+};
+
+/// `fedgate list`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    /// What to list: check, entity, event, …, cluster, etcd-replicator
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// `fedgate info`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Info {
+    /// What it is: check, entity, event, …, cluster, etcd-replicator
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// Its name; of an event, entity and check
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// `fedgate dump`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Dump {
+    /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, or all
+    #[arg(value_name = "TYPE", required = true, value_delimiter = ',')]
+    kinds: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Which items of a list.
+#[derive(Clone, Debug, Default, Args)]
+struct Selection {
+    /// Clusters to ask, or * for all of them; without it the gateway's own choice
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    clusters: Vec<String>,
+    /// Items of all namespaces
+    #[arg(long)]
+    all_namespaces: bool,
+    /// Ask for so many items at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    chunk_size: Option<u32>,
+}
+
+// === impl List ===
+
+impl List {
+    /// Prints a list, whole or in part.
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let kind = kind_named(&self.kind)?;
+        self.selection.check(kind)?;
+        let settings = self.connection.settings()?;
+        let format = self.output.format.unwrap_or(settings.format);
+        let namespace = settings.namespace.clone();
+        let gateway = Gateway::open(settings).await?;
+        let cluster = gateway.base().cluster().unwrap_or(LOCAL_CLUSTER).to_owned();
+        let origin = Origin { cluster: &cluster, namespaces: self.selection.all_namespaces };
+        let mut printer = Printer::new(format, origin, false);
+        let mut missing = Missing::default();
+        let mut started = false;
+        let mut take = |items: Vec<Value>| {
+            if !started {
+                printer.start(kind)?;
+                started = true;
+            }
+            items.into_iter().try_for_each(|item| printer.item(kind, item))
+        };
+        pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await?;
+        printer.end()?;
+        complete(&missing)
+    }
+}
+
+// === impl Info ===
+
+impl Info {
+    /// Prints one resource.
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let kind = kind_named(&self.kind)?;
+        check_names(kind, &self.names)?;
+        let settings = self.connection.settings()?;
+        let format = self.output.format.unwrap_or(settings.format);
+        let path = kind.item_path(&settings.namespace, &self.names);
+        let cluster = cluster_of_namespace(kind, &settings.namespace, &self.names);
+        let gateway = Gateway::open(settings).await?;
+        let item =
+            gateway.get(&path).await.map_err(|failure| failure.about(&titled(kind, &self.names)))?.json()?;
+        let cluster = cluster.or_else(|| gateway.base().cluster().map(str::to_owned));
+        let origin = Origin { cluster: cluster.as_deref().unwrap_or(LOCAL_CLUSTER), namespaces: true };
+        Printer::new(format, origin, false).info(kind, item)
+    }
+}
+
+// === impl Dump ===
+
+impl Dump {
+    /// Prints what `create -f` takes.
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let all = self.kinds.iter().any(|word| word == "all");
+        let kinds = self.kinds()?;
+        if !all {
+            kinds.iter().try_for_each(|kind| self.selection.check_dump(kind))?;
+        }
+        let settings = self.connection.settings()?;
+        let format = self.output.format.unwrap_or(match settings.format {
+            Format::Json | Format::WrappedJson => Format::WrappedJson,
+            Format::Tabular | Format::Yaml => Format::Yaml,
+        });
+        let namespace = settings.namespace.clone();
+        let gateway = Gateway::open(settings).await?;
+        let mut printer = Printer::new(format, Origin { cluster: LOCAL_CLUSTER, namespaces: true }, true);
+        let mut missing = Missing::default();
+        for kind in kinds {
+            let mut take = |items: Vec<Value>| {
+                items
+                    .into_iter()
+                    .filter(|item| !is_configured(kind, item))
+                    .try_for_each(|item| printer.item(kind, item))
+            };
+            let selection = if all { self.selection.as_far_as_it_fits(kind) } else { self.selection.clone() };
+            match pages(&gateway, kind, &namespace, &selection, &mut missing, &mut take).await {
+                // A plain Sensu has no clusters, and few users may see everything.
+                Err(failure) if all && (failure.is_not_found() || failure.code == REFUSED) => {
+                    eprintln!("fedgate: left out: {} ({})", kind.collection, failure.line);
+                }
+                done => done?,
+            }
+        }
+        if all {
+            eprintln!(
+                "fedgate: left out: users and apikeys, which cannot be created from what Sensu shows of them"
+            );
+        }
+        complete(&missing)
+    }
+
+    fn kinds(&self) -> Result<Vec<&'static Kind>, Failure> {
+        let mut kinds: Vec<&'static Kind> = Vec::new();
+        for word in &self.kinds {
+            let named: Vec<&Kind> = match word.as_str() {
+                "all" => KINDS.iter().filter(|kind| !matches!(kind.type_name, "User" | "APIKey")).collect(),
+                word => vec![kind_named(word)?],
+            };
+            for kind in named {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+// === impl Selection ===
+
+impl Selection {
+    fn check(&self, kind: &Kind) -> Result<(), Failure> {
+        for name in self.clusters.iter().filter(|name| *name != "*") {
+            name.parse::<ClusterName>()
+                .map_err(|error| Failure::new(USAGE, format!("--clusters: {error}")))?;
+        }
+        if !self.clusters.is_empty() && (kind.is_federation() || kind.scope == Scope::Single) {
+            let what = if kind.is_federation() { "belong to the gateway itself" } else { "are not listed" };
+            return Err(Failure::new(
+                USAGE,
+                format!("--clusters does not apply: {} {what}", kind.collection),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What has no namespace cannot say which cluster it is from, so creating it again would mix them up.
+    fn check_dump(&self, kind: &Kind) -> Result<(), Failure> {
+        self.check(kind)?;
+        if self.is_ambiguous_for(kind) {
+            let line = format!(
+                "{} have no namespace that could name their cluster: dump one cluster at a time with \
+                 --url …/c/CLUSTER",
+                kind.collection
+            );
+            return Err(Failure::new(USAGE, line));
+        }
+        Ok(())
+    }
+
+    fn is_ambiguous_for(&self, kind: &Kind) -> bool {
+        let is_local = |name: &String| name == LOCAL_CLUSTER;
+        !kind.is_namespaced() && kind.type_name != "Namespace" && !self.clusters.iter().all(is_local)
+    }
+
+    fn as_far_as_it_fits(&self, kind: &Kind) -> Self {
+        let clusters = if self.is_ambiguous_for(kind) { Vec::new() } else { self.clusters.clone() };
+        Self { clusters, ..self.clone() }
+    }
+
+    fn query(&self, token: Option<&str>) -> String {
+        let mut parts = Vec::new();
+        if !self.clusters.is_empty() {
+            parts.push(format!("clusters={}", self.clusters.join(",")));
+        }
+        if let Some(size) = self.chunk_size {
+            parts.push(format!("limit={size}"));
+        }
+        if let Some(token) = token {
+            parts.push(format!("continue={}", utf8_percent_encode(token, NON_ALPHANUMERIC)));
+        }
+        if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    }
+}
+
+/// Asks for a list page by page.
+async fn pages(
+    gateway: &Gateway,
+    kind: &'static Kind,
+    namespace: &str,
+    selection: &Selection,
+    missing: &mut Missing,
+    take: &mut dyn FnMut(Vec<Value>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let namespace = (!selection.all_namespaces).then_some(namespace);
+    let is_qualified = kind.is_namespaced() && namespace.is_some_and(|namespace| namespace.contains('@'));
+    if is_qualified && !selection.clusters.is_empty() {
+        let line = "--clusters and the namespace both name a cluster: give one of them";
+        return Err(Failure::new(USAGE, line));
+    }
+    let path = kind.list_path(namespace);
+    let mut token: Option<String> = None;
+    loop {
+        let answer = gateway.get(&format!("{path}{}", selection.query(token.as_deref()))).await;
+        let answer = answer.map_err(|failure| {
+            if kind.is_federation() && failure.is_not_found() {
+                let line = format!("{} has no {}: is it a fedgate?", gateway.base(), kind.api_version);
+                return Failure { line, ..failure };
+            }
+            failure
+        })?;
+        if !selection.clusters.is_empty() && answer.header(&FEDGATE_COMPLETE).is_none() {
+            let line = format!("{} does not know --clusters: is it a fedgate?", gateway.base());
+            return Err(Failure::new(1, line));
+        }
+        missing.note(&answer);
+        take(items(&answer)?)?;
+        let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);
+        // Some of Sensu's lists echo the token that they were sent, for ever.
+        if next.is_none() || next == token || selection.chunk_size.is_none() {
+            return Ok(());
+        }
+        token = next;
+    }
+}
+
+/// The items of a list; nothing and `null` are an empty one, and an object is one of one.
+fn items(answer: &Answer) -> Result<Vec<Value>, Failure> {
+    if answer.body.is_empty() || answer.status == StatusCode::NO_CONTENT {
+        return Ok(Vec::new());
+    }
+    Ok(match answer.json()? {
+        Value::Array(items) => items,
+        Value::Null => Vec::new(),
+        item => vec![item],
+    })
+}
+
+fn complete(missing: &Missing) -> Result<(), Failure> {
+    if missing.is_any() {
+        return Err(Failure::new(INCOMPLETE, format!("incomplete: no answer from {missing}")));
+    }
+    Ok(())
+}
+
+/// Clusters of the gateway's configuration file are listed, but cannot be created.
+fn is_configured(kind: &Kind, item: &Value) -> bool {
+    let is = kind.type_name == "Cluster" && item["metadata"]["labels"]["fedgate/source"] == "config";
+    if is {
+        let name = item["metadata"]["name"].as_str().unwrap_or_default();
+        eprintln!("fedgate: left out: cluster {name:?}, which is in the gateway's configuration file");
+    }
+    is
+}
+
+/// The cluster that a qualified namespace names.
+fn cluster_of_namespace(kind: &Kind, namespace: &str, names: &[String]) -> Option<String> {
+    let namespace = match kind.scope {
+        Scope::Namespaced | Scope::Event => namespace,
+        Scope::ClusterWide if kind.type_name == "Namespace" => names.first()?,
+        Scope::ClusterWide | Scope::Single => return None,
+    };
+    namespace.split_once('@').map(|(_, cluster)| cluster.to_owned())
+}
+
+/// The kind that a TYPE argument names.
+pub(super) fn kind_named(word: &str) -> Result<&'static Kind, Failure> {
+    Kind::named(word).map_err(|error| Failure::new(USAGE, error))
+}
+
+/// Refuses too few and too many NAME arguments, and those that no path can hold.
+pub(super) fn check_names(kind: &Kind, names: &[String]) -> Result<(), Failure> {
+    if names.len() != kind.names() {
+        let wanted = match kind.scope {
+            Scope::Single => "no name",
+            Scope::Event => "two names: entity and check",
+            Scope::Namespaced | Scope::ClusterWide => "one name",
+        };
+        return Err(Failure::new(USAGE, format!("{} takes {wanted}", kind.word)));
+    }
+    match names.iter().find(|name| matches!(name.as_str(), "" | "." | "..")) {
+        Some(name) => Err(Failure::new(USAGE, format!("{name:?} cannot be a name"))),
+        None => Ok(()),
+    }
+}
+
+/// `cluster "alpha"`
+pub(super) fn titled(kind: &Kind, names: &[String]) -> String {
+    if names.is_empty() { kind.word.to_owned() } else { format!("{} {:?}", kind.word, names.join("/")) }
+}

@@ -1,0 +1,255 @@
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    base::Base,
+    saved::{Saved, SavedFiles, Tokens},
+};
+use crate::{
+    cli::{CONFIG, Failure, USAGE, environment},
+    types::{NamespaceRef, TlsFiles},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Where to connect and as whom. What is not given comes from sensuctl's environment variables, then from its files.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// URL of the gateway, in place of sensuctl's or `SENSU_API_URL`
+    #[arg(long, alias = "api-url", value_name = "URL")]
+    url: Option<String>,
+    /// Log in as this user; the password comes from --password-file, `FEDGATE_PASSWORD` or a prompt
+    #[arg(long, alias = "username", value_name = "NAME", conflicts_with = "api_key")]
+    user: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// Use this API key, or `SENSU_API_KEY`
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+    /// CA certificates to trust in place of the system's, or `SENSU_TRUSTED_CA_FILE`
+    #[arg(long, value_name = "FILE")]
+    trusted_ca_file: Option<PathBuf>,
+    /// Accept any server certificate (not recommended)
+    #[arg(long)]
+    insecure_skip_tls_verify: bool,
+    /// Longest wait for the server, such as 15s
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// Namespace of what names none; `NAMESPACE@CLUSTER` is another cluster's
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+/// The option of commands that print resources.
+#[derive(Debug, Default, Args)]
+pub(super) struct Output {
+    /// How to print
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
+}
+
+/// How resources are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table
+    Tabular,
+    /// Documents in the wrapped form, which `create -f` takes
+    Yaml,
+    /// What the API answers
+    Json,
+    /// Objects in the wrapped form, one after another, which `create -f` takes
+    WrappedJson,
+}
+
+/// Everything that a command needs to know before it connects.
+pub(super) struct Settings {
+    /// Where.
+    pub(super) base: Base,
+    /// As whom.
+    pub(super) credential: Credential,
+    /// Certificates.
+    pub(super) tls: TlsFiles,
+    /// Longest wait for a connection, for an answer, and for its next part.
+    pub(super) timeout: Duration,
+    /// Namespace of what names none.
+    pub(super) namespace: String,
+    /// How to print, unless the command says.
+    pub(super) format: Format,
+}
+
+/// As whom to speak.
+pub(super) enum Credential {
+    /// An API key.
+    Key(String),
+    /// Log in first; the password is asked for when it is needed.
+    User {
+        /// The user.
+        name: String,
+        /// Where the password is, unless in the environment.
+        password_file: Option<PathBuf>,
+    },
+    /// The tokens of sensuctl's login, and where they are kept.
+    Saved {
+        /// What was saved.
+        tokens: Tokens,
+        /// Where.
+        files: SavedFiles,
+        /// The URL that renews them.
+        base: Base,
+    },
+}
+
+/// The environment.
+struct Variables<'a>(&'a BTreeMap<String, String>);
+
+// === impl Connection ===
+
+impl Connection {
+    /// Completes the options from the environment and sensuctl's files.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        self.settings_in(&environment())
+    }
+
+    fn settings_in(&self, environment: &BTreeMap<String, String>) -> Result<Settings, Failure> {
+        let files = SavedFiles::locate(environment);
+        let mut saved = files.read().map_err(|error| Failure::new(CONFIG, error))?;
+        let saved_base = match &saved.url {
+            Some(url) => Some(parse_url(url, CONFIG, &format!("the URL in {}", files.cluster().display()))?),
+            None => None,
+        };
+        let variables = Variables(environment);
+        let base = self.base(&variables, saved_base.as_ref())?;
+        // What was saved for one server must not reach, or make trusted, another.
+        let saved_base = saved_base.filter(|saved| saved.is_same_server(&base));
+        if saved_base.is_none() {
+            saved = Saved { format: saved.format, namespace: saved.namespace, ..Saved::default() };
+        }
+        Ok(Settings {
+            timeout: self.timeout(&variables, &saved)?,
+            namespace: self.namespace(&variables, &saved)?,
+            format: variables
+                .get("SENSU_FORMAT")
+                .or(saved.format.as_ref())
+                .and_then(|format| Format::from_str(format, false).ok())
+                .unwrap_or(Format::Tabular),
+            tls: self.tls(&variables, &saved),
+            credential: self.credential(&variables, files, saved, saved_base, &base)?,
+            base,
+        })
+    }
+
+    fn base(&self, variables: &Variables<'_>, saved: Option<&Base>) -> Result<Base, Failure> {
+        match (&self.url, variables.get("SENSU_API_URL"), saved) {
+            (Some(url), _, _) => parse_url(url, USAGE, "--url"),
+            (None, Some(url), _) => parse_url(url, CONFIG, "SENSU_API_URL"),
+            (None, None, Some(base)) => Ok(base.clone()),
+            (None, None, None) => {
+                Err(Failure::new(CONFIG, "no server: log in with sensuctl configure, or give --url"))
+            }
+        }
+    }
+
+    fn tls(&self, variables: &Variables<'_>, saved: &Saved) -> TlsFiles {
+        let ca = variables.get("SENSU_TRUSTED_CA_FILE").or(saved.trusted_ca_file.as_ref()).map(PathBuf::from);
+        let insecure = variables.get("SENSU_INSECURE_SKIP_TLS_VERIFY").is_some_and(|value| is_true(value));
+        TlsFiles {
+            trusted_ca_file: self.trusted_ca_file.clone().or(ca),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify || insecure || saved.insecure,
+            ..TlsFiles::default()
+        }
+    }
+
+    fn credential(
+        &self,
+        variables: &Variables<'_>,
+        files: SavedFiles,
+        saved: Saved,
+        saved_base: Option<Base>,
+        base: &Base,
+    ) -> Result<Credential, Failure> {
+        if let Some(name) = &self.user {
+            let password_file = self.password_file.clone();
+            return Ok(Credential::User { name: name.clone(), password_file });
+        }
+        let key = self.api_key.clone().or_else(|| variables.get("SENSU_API_KEY").cloned()).or(saved.api_key);
+        match (key, saved.tokens, saved_base) {
+            (Some(key), _, _) => Ok(Credential::Key(key)),
+            (None, Some(tokens), Some(base)) => Ok(Credential::Saved { tokens, files, base }),
+            _ => {
+                let line =
+                    format!("not logged in to {base}: give --user or --api-key, or run sensuctl configure");
+                Err(Failure::new(CONFIG, line))
+            }
+        }
+    }
+
+    fn timeout(&self, variables: &Variables<'_>, saved: &Saved) -> Result<Duration, Failure> {
+        let (text, code, what) = match (&self.timeout, variables.get("SENSU_TIMEOUT")) {
+            (Some(text), _) => (text, USAGE, "--timeout"),
+            (None, Some(text)) => (text, CONFIG, "SENSU_TIMEOUT"),
+            (None, None) => return Ok(saved.timeout.unwrap_or(DEFAULT_TIMEOUT)),
+        };
+        let bad = || Failure::new(code, format!("{what} must be a duration such as 15s or 1m30s"));
+        duration(text).ok_or_else(bad)
+    }
+
+    fn namespace(&self, variables: &Variables<'_>, saved: &Saved) -> Result<String, Failure> {
+        let (text, code) = match (&self.namespace, variables.get("SENSU_NAMESPACE"), &saved.namespace) {
+            (Some(text), _, _) => (text, USAGE),
+            (None, Some(text), _) | (None, None, Some(text)) => (text, CONFIG),
+            (None, None, None) => return Ok("default".to_owned()),
+        };
+        NamespaceRef::parse(text).map(|_| text.clone()).map_err(|error| Failure::new(code, error))
+    }
+}
+
+// === impl Variables ===
+
+impl<'a> Variables<'a> {
+    /// A variable that is set to something.
+    fn get(&self, name: &str) -> Option<&'a String> {
+        self.0.get(name).filter(|value| !value.is_empty())
+    }
+}
+
+fn parse_url(text: &str, code: u8, what: &str) -> Result<Base, Failure> {
+    text.parse().map_err(|_| {
+        let line =
+            format!("{what} must be http:// or https:// with a host, such as https://gateway.example.com");
+        Failure::new(code, line)
+    })
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// A duration as Go writes it: `1m30s`, `1.5h`, `500ms`. Zero is none.
+fn duration(text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit_len = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_len);
+        let scale = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * scale;
+        rest = after;
+    }
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero() && *duration <= LONGEST)
+}
+
+/// Longer than the gateway gives its clusters.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);

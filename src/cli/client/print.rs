@@ -1,0 +1,145 @@
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::{
+    columns::{self, Column, Origin},
+    document::{for_dump, wrapped},
+    kind::Kind,
+    options::Format,
+    table::{self, Table},
+    text::harmless_json,
+    yaml,
+};
+use crate::cli::Failure;
+
+/// Prints resources as they come, or as a table in the end.
+pub(super) struct Printer<'a> {
+    format: Format,
+    origin: Origin<'a>,
+    /// Whether what is printed is meant to be created again.
+    is_dump: bool,
+    printed: usize,
+    table: Option<(Table, Vec<Column>)>,
+}
+
+// === impl Printer ===
+
+impl<'a> Printer<'a> {
+    /// For a list. In place of a table, a dump prints YAML; in place of JSON, what can be created again.
+    pub(super) fn new(format: Format, origin: Origin<'a>, is_dump: bool) -> Self {
+        let format = match format {
+            Format::Tabular if is_dump => Format::Yaml,
+            Format::Json if is_dump => Format::WrappedJson,
+            format => format,
+        };
+        Self { format, origin, is_dump, printed: 0, table: None }
+    }
+
+    /// Begins a list of this kind.
+    pub(super) fn start(&mut self, kind: &Kind) -> Result<(), Failure> {
+        match self.format {
+            Format::Tabular => {
+                let columns = columns::columns(kind, &self.origin, false);
+                let mut titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+                if !kind.is_federation() {
+                    titles.insert(kind.names().max(1), CLUSTER);
+                }
+                self.table = Some((Table::new(titles), columns));
+            }
+            Format::Json => put("[")?,
+            Format::Yaml | Format::WrappedJson => {}
+        }
+        Ok(())
+    }
+
+    /// Takes an item as the API shows it.
+    pub(super) fn item(&mut self, kind: &Kind, item: Value) -> Result<(), Failure> {
+        if let Some((table, columns)) = &mut self.table {
+            let mut cells: Vec<String> = columns.iter().map(|column| column.text(&item)).collect();
+            if !kind.is_federation() {
+                cells.insert(kind.names().max(1), columns::cluster_of(&item, &self.origin));
+            }
+            table.push(cells);
+            return Ok(());
+        }
+        let item = match self.format {
+            _ if self.is_dump => for_dump(kind, item),
+            Format::Json => item,
+            _ => wrapped(kind, item),
+        };
+        let is_first = self.printed == 0;
+        self.printed += 1;
+        match self.format {
+            Format::Json => {
+                let text = pretty(&item).replace('\n', "\n  ");
+                put(&format!("{}\n  {text}", if is_first { "" } else { "," }))
+            }
+            Format::WrappedJson => put(&format!("{}\n", pretty(&item))),
+            _ => put(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml::write(&item))),
+        }
+    }
+
+    /// Ends the list.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        if let Some((table, _)) = self.table.take() {
+            return put(&table.render());
+        }
+        match self.format {
+            Format::Json if self.printed == 0 => put("]\n"),
+            Format::Json => put("\n]\n"),
+            _ => Ok(()),
+        }
+    }
+
+    /// One resource by itself.
+    pub(super) fn info(&self, kind: &Kind, item: Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Tabular => {
+                let columns = columns::columns(kind, &self.origin, true);
+                let mut pairs: Vec<(String, String)> =
+                    columns.iter().map(|column| (label(column.title), column.text(&item))).collect();
+                if !kind.is_federation() {
+                    let cluster = columns::cluster_of(&item, &self.origin);
+                    pairs.insert(kind.names().max(1), (label(CLUSTER), cluster));
+                }
+                put(&table::pairs(&pairs))
+            }
+            Format::Json => put(&format!("{}\n", pretty(&item))),
+            Format::WrappedJson => put(&format!("{}\n", pretty(&wrapped(kind, item)))),
+            Format::Yaml => put(&yaml::write(&wrapped(kind, item))),
+        }
+    }
+}
+
+/// `METRIC FORMAT` as a label: `Metric format`.
+fn label(title: &str) -> String {
+    let is_acronym = matches!(title, "ID" | "OS" | "TTL" | "URL" | "UUID");
+    let mut chars = title.chars();
+    match chars.next() {
+        Some(first) if !is_acronym => first.to_string() + &chars.as_str().to_lowercase(),
+        _ => title.to_owned(),
+    }
+}
+
+/// JSON for people, harmless to a terminal.
+pub(super) fn pretty(value: &Value) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    harmless_json(&text).into_owned()
+}
+
+/// Reports what has been done. Nobody who reads it is no reason to stop.
+pub(super) fn report(text: &str) {
+    let _ = put(text);
+}
+
+/// Writes to the standard output. A reader who has seen enough, such as `head`, ends the command without a word.
+pub(super) fn put(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::quiet(),
+        _ => Failure::new(1, format!("cannot write to the standard output: {error}")),
+    })
+}
+
+const CLUSTER: &str = "CLUSTER";

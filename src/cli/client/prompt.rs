@@ -1,0 +1,73 @@
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+};
+
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+
+use crate::cli::{CONFIG, Failure, USAGE};
+
+/// A terminal that does not show what is typed.
+struct Quiet<'a> {
+    terminal: &'a fs::File,
+    before: Termios,
+}
+
+/// The user's password: from the file, from `FEDGATE_PASSWORD`, or from the terminal.
+pub(super) fn password(user: &str, file: Option<&Path>) -> Result<String, Failure> {
+    if let Some(file) = file {
+        let text = fs::read_to_string(file)
+            .map_err(|error| Failure::new(CONFIG, format!("cannot read {}: {error}", file.display())))?;
+        let password = text.lines().next().filter(|line| !line.is_empty());
+        let empty = || Failure::new(CONFIG, format!("{} has no password in its first line", file.display()));
+        return password.map(str::to_owned).ok_or_else(empty);
+    }
+    match std::env::var("FEDGATE_PASSWORD") {
+        Ok(password) if !password.is_empty() => Ok(password),
+        _ => ask(user)
+            .ok_or_else(|| Failure::new(USAGE, "no password: give --password-file or set FEDGATE_PASSWORD")),
+    }
+}
+
+/// Asks on the terminal itself: the standard input may be a file of resources.
+fn ask(user: &str) -> Option<String> {
+    let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    write!(terminal, "Password of {user}: ").ok()?;
+    let quiet = Quiet::new(&terminal)?;
+    // A terminal gives one line at a time, and never a longer one.
+    let mut line = [0; 4096];
+    let read = (&terminal).read(&mut line);
+    drop(quiet);
+    let _ = writeln!(terminal);
+    let line = &line[..read.ok()?];
+    if line.contains(&CTRL_C) {
+        std::process::exit(INTERRUPTED);
+    }
+    let password = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']);
+    (!password.is_empty()).then(|| password.to_owned())
+}
+
+// === impl Quiet ===
+
+impl<'a> Quiet<'a> {
+    fn new(terminal: &'a fs::File) -> Option<Self> {
+        let before = tcgetattr(terminal).ok()?;
+        let mut quiet = before.clone();
+        // Without its signal Ctrl-C ends the line, so that the terminal is never left mute.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        quiet.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
+        tcsetattr(terminal, OptionalActions::Flush, &quiet).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+const CTRL_C: u8 = 3;
+/// What shells report of a command that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;

@@ -1,0 +1,217 @@
+//! `status`: which clusters and replicators are ill, and since when.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    http::Gateway,
+    options::{Connection, Format, Output},
+    print::{pretty, put},
+    table::Table,
+    text::harmless,
+    time, yaml,
+};
+use crate::cli::{Failure, INCOMPLETE};
+
+/// `fedgate status`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Status {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+// === impl Status ===
+
+impl Status {
+    /// Prints the status; fails when something is ill.
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let settings = self.connection.settings()?;
+        let format = self.output.format.unwrap_or(settings.format);
+        let gateway = Gateway::open(settings).await?;
+        let answer = gateway.get(PATH).await.map_err(|failure| {
+            if failure.is_not_found() {
+                let line = format!("{} has no federation status: is it a fedgate?", gateway.base());
+                return Failure::new(1, line);
+            }
+            failure
+        })?;
+        let status = answer.json()?;
+        match format {
+            Format::Tabular => put(&tables(&status, now()))?,
+            Format::Yaml => put(&yaml::write(&status))?,
+            Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status)))?,
+        }
+        match ill(&status) {
+            None => Ok(()),
+            Some(what) => Err(Failure::new(INCOMPLETE, what)),
+        }
+    }
+}
+
+/// What is ill, in one line.
+fn ill(status: &Value) -> Option<String> {
+    let named = |list: &str, healthy: &[&str]| -> Vec<String> {
+        let is_ill = |item: &&Value| !healthy.contains(&text(item, "state").as_str());
+        let name = |item: &Value| {
+            harmless(&format!("{} ({})", text(item, "name"), text(item, "state"))).into_owned()
+        };
+        items(status, list).iter().filter(is_ill).map(name).collect()
+    };
+    let mut parts = Vec::new();
+    // What was never asked is not known to be ill.
+    let clusters = named("clusters", &["up", "unknown"]);
+    if !clusters.is_empty() {
+        parts.push(format!("ill clusters: {}", clusters.join(", ")));
+    }
+    let replicators = named("replicators", &["syncing", "following", "stopped"]);
+    if !replicators.is_empty() {
+        parts.push(format!("ill replicators: {}", replicators.join(", ")));
+    }
+    if let Some(store) = status.get("store") {
+        let reason = harmless(&text(store, "error")).into_owned();
+        parts.push(format!("the registry's store is {}: {reason}", harmless(&text(store, "state"))));
+    }
+    if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
+        parts.push("the gateway does not know everything: look at its log".to_owned());
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn tables(status: &Value, now: i64) -> String {
+    let mut clusters = Table::new(["NAME", "STATE", "SINCE", "VERSION", "BACKENDS", "ERROR"]);
+    for cluster in items(status, "clusters") {
+        let backends = items(cluster, "backends");
+        let up = backends.iter().filter(|backend| text(backend, "state") == "up").count();
+        clusters.push([
+            text(cluster, "name"),
+            text(cluster, "state"),
+            since(cluster, now),
+            text(cluster, "version"),
+            format!("{up}/{} up", backends.len()),
+            cluster_error(cluster, backends),
+        ]);
+    }
+    let mut shown = clusters.render();
+    let found = items(status, "replicators");
+    if !found.is_empty() {
+        let mut replicators =
+            Table::new(["REPLICATOR", "STATE", "SINCE", "KEYS", "LAG", "LAST SYNC", "LEADER", "ERROR"]);
+        for replicator in found {
+            let lag = replicator.get("lag_seconds").and_then(Value::as_f64).filter(|lag| *lag >= 0.0);
+            let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
+            replicators.push([
+                text(replicator, "name"),
+                text(replicator, "state"),
+                since(replicator, now),
+                text(replicator, "keys"),
+                lag.unwrap_or_else(|| "-".to_owned()),
+                ago(&text(replicator, "last_sync"), now),
+                if replicator["leader"] == true { "yes" } else { "no" }.to_owned(),
+                text(replicator, "error"),
+            ]);
+        }
+        shown.push('\n');
+        shown.push_str(&replicators.render());
+    }
+    if text(status, "authorization") == "admin-groups" {
+        shown.push_str(
+            "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
+        );
+    }
+    shown
+}
+
+/// The cluster's own error, else the first of a backend that is not up.
+fn cluster_error(cluster: &Value, backends: &[Value]) -> String {
+    let own = text(cluster, "error");
+    if !own.is_empty() {
+        return own;
+    }
+    let failed = backends.iter().find(|backend| !text(backend, "error").is_empty());
+    failed.map(|backend| format!("{}: {}", text(backend, "url"), text(backend, "error"))).unwrap_or_default()
+}
+
+fn since(item: &Value, now: i64) -> String {
+    ago(&text(item, "since"), now)
+}
+
+/// An instant and how long ago it was; what is no instant is shown as it is.
+fn ago(instant: &str, now: i64) -> String {
+    match time::parse(instant) {
+        None if instant.is_empty() => "-".to_owned(),
+        None => instant.to_owned(),
+        Some(then) => {
+            let age = Duration::from_secs(u64::try_from(now - then).unwrap_or_default());
+            format!("{} ({} ago)", time::show(then), time::age(age))
+        }
+    }
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+const PATH: &str = "/api/enterprise/federation/v1/status";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_ill_are_seen_at_a_glance() {
+        let status = json!({
+            "complete": true,
+            "authorization": "admin-groups",
+            "clusters": [
+                {"name": "local-cluster", "source": "local", "version": "6.12.0", "state": "up", "error": null,
+                    "since": "2026-11-24T05:00:00Z", "backends": [{"url": "https://a", "state": "up"}]},
+                {"name": "beta", "source": "api", "version": null, "state": "degraded",
+                    "since": "2026-11-24T05:58:00.5Z", "backends": [{"url": "https://b1", "state": "up"},
+                    {"url": "https://b2", "state": "down", "error": "unreachable"}]},
+            ],
+            "replicators": [{"name": "roles", "state": "retrying", "since": "2026-11-24T05:59:30Z", "keys": 12,
+                "lag_seconds": 75.2, "last_sync": null, "leader": true, "error": "no\nleader"}],
+        });
+        let expected = "\
+NAME           STATE     SINCE                             VERSION  BACKENDS  ERROR
+local-cluster  up        2026-11-24T05:00:00Z (1h00m ago)  6.12.0   1/1 up
+beta           degraded  2026-11-24T05:58:00Z (2m ago)              1/2 up    https://b2: unreachable
+
+REPLICATOR  STATE     SINCE                           KEYS  LAG  LAST SYNC  LEADER  ERROR
+roles       retrying  2026-11-24T05:59:30Z (30s ago)  12    1m   -          yes     no\\nleader
+
+Authorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)
+";
+        assert_eq!(tables(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
+        let line = ill(&status).unwrap();
+        assert_eq!(line, "ill clusters: beta (degraded); ill replicators: roles (retrying)");
+    }
+
+    #[test]
+    fn an_odd_status_is_shown_as_far_as_it_goes() {
+        for status in [json!(null), json!({}), json!({"clusters": 1}), json!({"clusters": [{}, 3]})] {
+            let _ = (tables(&status, 0), ill(&status));
+        }
+        assert_eq!(ill(&json!({"complete": true, "clusters": [{"state": "up"}], "replicators": []})), None);
+        assert!(ill(&json!({"complete": false})).is_some());
+    }
+}

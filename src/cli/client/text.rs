@@ -1,0 +1,97 @@
+//! Text from elsewhere, made fit for a terminal.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use unicode_width::UnicodeWidthChar;
+
+/// Writes out whatever a terminal would obey or that would hide: control characters, and those that change the
+/// direction of text. One line stays one line.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_harmful) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_harmful(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.into()
+}
+
+/// JSON with the same characters escaped as JSON escapes them. They occur only inside of strings, since line breaks
+/// and tabs outside of them are left alone.
+pub(super) fn harmless_json(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t' | '\r');
+    if !text.chars().any(is_harmful) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_harmful(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
+/// Columns that a text takes on a terminal.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// At most so many columns, with an ellipsis in place of what is cut.
+pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return text.into();
+    }
+    let mut used = 1;
+    let mut cut = String::new();
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        cut.push(c);
+    }
+    cut.push('…');
+    cut.into()
+}
+
+/// Every such character is in the basic plane.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        let text = "a\u{1b}[31mb\u{9b}31m\r\n\tc\u{7}\u{202e}d\u{7f}";
+        assert_eq!(harmless(text), "a\\u{1b}[31mb\\u{9b}31m\\r\\n\\tc\\u{7}\\u{202e}d\\u{7f}");
+        assert_eq!(harmless("ärger 中"), "ärger 中");
+        let json = serde_json::to_string_pretty(&serde_json::json!({ "x": text })).unwrap();
+        let safe = harmless_json(&json);
+        assert!(!safe.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap()["x"], text);
+    }
+
+    #[test]
+    fn width_is_that_of_the_terminal() {
+        assert_eq!((width("abc"), width("中文"), width("e\u{301}")), (3, 4, 1));
+        assert_eq!(fit("abcdef", 4), "abc…");
+        assert_eq!(fit("中文字", 4), "中…");
+        assert_eq!(fit("abcd", 4), "abcd");
+    }
+}

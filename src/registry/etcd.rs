@@ -1,0 +1,357 @@
+use std::{collections::VecDeque, fmt, str, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt as _, TryFutureExt as _,
+    future::{BoxFuture, FutureExt as _},
+    stream,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Entry, Event, Events, Precondition, Store, StoreError,
+    follow::{Follow, MAX_BYTES, number},
+};
+use crate::etcd::{
+    Client, Error, Mirror,
+    proto::{
+        Compare, CompareResult, CompareWith, DeleteRangeRequest, KeyValue, Op, OpResult, PutRequest,
+        RangeRequest, TxnRequest, TxnResponse, prefix_range,
+    },
+};
+
+/// A store in etcd, shared by several gateways. Nothing is kept here: each call asks etcd, each watch follows it.
+///
+/// `<prefix>registry/<key>` holds the entries, `<prefix>schema` the schema's version, which every write compares. A
+/// registry of a newer schema is neither read nor written. Versions are etcd's revisions.
+pub struct EtcdStore {
+    client: Arc<Client>,
+    layout: Arc<Layout>,
+    /// Its end ends the watches.
+    alive: watch::Sender<()>,
+}
+
+/// Where things are in etcd.
+pub(super) struct Layout {
+    /// Ends in `/`.
+    prefix: String,
+    entries: String,
+    schema: String,
+}
+
+/// What a registry says about its form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Schema {
+    /// Nothing: it is new.
+    #[default]
+    Absent,
+    /// The one of this version.
+    Known,
+    /// Another one.
+    Foreign(String),
+}
+
+/// One watch.
+struct Watch {
+    client: Arc<Client>,
+    layout: Arc<Layout>,
+    mirror: Mirror,
+    /// When the mirror may begin.
+    begins: Instant,
+    follow: Follow,
+    told: VecDeque<Event>,
+}
+
+// === impl EtcdStore ===
+
+impl EtcdStore {
+    /// A store below a prefix, `/fedgate/` for instance, which gets a `/` at its end if it has none. Asks nothing yet.
+    pub fn new(client: Arc<Client>, prefix: &str) -> Self {
+        Self { client, layout: Arc::new(Layout::new(prefix)), alive: watch::Sender::new(()) }
+    }
+
+    /// Refuses a registry of another schema. A new one is as good as one of this version.
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let answer = self.client.range(RangeRequest::key(&*self.layout.schema)).await.map_err(not_read)?;
+        self.layout.refusal(&Schema::in_answer(&answer.kvs)).map_or(Ok(()), Err)
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let found = self.client.range(RangeRequest::key(self.layout.key(key))).map_err(not_read);
+        let ((), answer) = tokio::try_join!(self.check_schema(), found)?;
+        Ok(answer.kvs.into_iter().find_map(|kv| self.layout.read(kv)))
+    }
+
+    /// Page by page, all at the revision of the first one.
+    async fn read_all(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.check_schema().await?;
+        let (key, range_end) = prefix_range(self.layout.key(prefix).as_bytes());
+        let mut page = RangeRequest { key, range_end, limit: PAGE_KEYS, ..RangeRequest::default() };
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        loop {
+            let answer = match self.client.range(page.clone()).await {
+                Ok(answer) => answer,
+                // Large values, smaller pages.
+                Err(Error::TooLarge { .. }) if page.limit > 1 => {
+                    page.limit = page.limit / 4 + 1;
+                    continue;
+                }
+                Err(error) => return Err(not_read(error)),
+            };
+            let last = answer.kvs.last().map(|kv| [&kv.key[..], &[0]].concat());
+            bytes += answer.kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>();
+            entries.extend(answer.kvs.into_iter().filter_map(|kv| self.layout.read(kv)));
+            if bytes > MAX_BYTES {
+                return Err(StoreError::unavailable(format!("{} holds too much", self.layout)));
+            }
+            match (answer.more, last) {
+                (false, _) => return Ok(entries),
+                (true, Some(last)) if last > page.key => page.key = last,
+                (true, _) => return Err(StoreError::unavailable("a page that does not lead on")),
+            }
+            page.revision = match (page.revision, answer.header) {
+                (0, Some(header)) => header.revision,
+                (revision, _) => revision,
+            };
+        }
+    }
+
+    /// Does one thing if the schema is ours and the key is as expected. A new registry gets its schema first.
+    async fn write(&self, key: &str, op: Op, expected: Precondition) -> Result<TxnResponse, StoreError> {
+        let ours = CompareWith::Value(SCHEMA.as_bytes().to_vec());
+        let mut compare = vec![Compare::new(&*self.layout.schema, CompareResult::Equal, ours)];
+        match expected {
+            Precondition::Any => {}
+            Precondition::Absent => compare.push(Compare::absent(self.layout.key(key))),
+            Precondition::Version(version) => match i64::try_from(version) {
+                Ok(revision @ 1..) => compare.push(Compare::unchanged(self.layout.key(key), revision)),
+                // etcd gives no such version; 0 would mean that there is no such key.
+                _ => return Err(StoreError::Conflict),
+            },
+        }
+        let failure = vec![Op::Range(RangeRequest::key(&*self.layout.schema)).into()];
+        let request = TxnRequest { compare, success: vec![op.into()], failure };
+        for _ in 0..ATTEMPTS {
+            let answer = self.client.txn(request.clone()).await.map_err(not_written)?;
+            if answer.succeeded {
+                return Ok(answer);
+            }
+            let found = Schema::in_answer(&ranged(answer)?);
+            if let Some(refusal) = self.layout.refusal(&found) {
+                return Err(refusal);
+            }
+            if found == Schema::Known {
+                return Err(StoreError::Conflict);
+            }
+            self.create_schema().await?;
+        }
+        Err(StoreError::unavailable(format!("somebody keeps deleting {}", self.layout.schema)))
+    }
+
+    /// Marks a new registry as one of this version, unless another gateway was faster.
+    async fn create_schema(&self) -> Result<(), StoreError> {
+        let schema = &*self.layout.schema;
+        let request = TxnRequest {
+            compare: vec![Compare::absent(schema)],
+            success: vec![Op::Put(PutRequest::new(schema, SCHEMA)).into()],
+            failure: Vec::new(),
+        };
+        self.client.txn(request).await.map(drop).map_err(not_read)
+    }
+}
+
+impl Store for EtcdStore {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.read(key).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        self.read_all(prefix).boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        expected: Precondition,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let put = Op::Put(PutRequest::new(self.layout.key(key), value));
+        async move { revision(&self.write(key, put, expected).await?) }.boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Precondition,
+    ) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        let delete = Op::DeleteRange(DeleteRangeRequest::key(self.layout.key(key)));
+        async move {
+            let answer = self.write(key, delete, expected).await?;
+            match answer.responses.first().and_then(|first| first.response.as_ref()) {
+                Some(OpResult::DeleteRange(done)) if done.deleted == 0 => Ok(None),
+                Some(OpResult::DeleteRange(_)) => revision(&answer).map(Some),
+                _ => Err(garbled()),
+            }
+        }
+        .boxed()
+    }
+
+    fn watch(&self) -> Events {
+        let watch = Watch::new(Arc::clone(&self.client), Arc::clone(&self.layout));
+        let mut alive = self.alive.subscribe();
+        stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) })
+            .take_until(async move { while alive.changed().await.is_ok() {} })
+            .boxed()
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn new(client: Arc<Client>, layout: Arc<Layout>) -> Self {
+        Self {
+            mirror: layout.mirror(&client),
+            begins: Instant::now(),
+            follow: Follow::new(Arc::clone(&layout)),
+            told: VecDeque::new(),
+            client,
+            layout,
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return event;
+            }
+            let deadline = self.follow.deadline();
+            let overdue = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let (mirror, begins) = (&mut self.mirror, self.begins);
+            let event = async {
+                sleep_until(begins).await;
+                mirror.next().await
+            };
+            tokio::select! {
+                event = event => {
+                    let now = Instant::now();
+                    if self.follow.take(event, now, &mut self.told).is_err() {
+                        self.mirror = self.layout.mirror(&self.client);
+                        self.begins = now + PAUSE;
+                    }
+                }
+                () = overdue => self.follow.give_up(&mut self.told),
+            }
+        }
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(super) fn new(prefix: &str) -> Self {
+        let mut prefix = prefix.to_owned();
+        if !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        Self { entries: format!("{prefix}registry/"), schema: format!("{prefix}schema"), prefix }
+    }
+
+    /// A key of the store as one of etcd's.
+    pub(super) fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.entries)
+    }
+
+    pub(super) fn is_schema(&self, key: &[u8]) -> bool {
+        key == self.schema.as_bytes()
+    }
+
+    /// A key of etcd's as one of the store. `None` for others, and for what no gateway has written.
+    pub(super) fn entry<'a>(&self, key: &'a [u8]) -> Option<&'a str> {
+        str::from_utf8(key.strip_prefix(self.entries.as_bytes())?).ok()
+    }
+
+    /// Why a registry of this schema is left alone.
+    pub(super) fn refusal(&self, schema: &Schema) -> Option<StoreError> {
+        let Schema::Foreign(found) = schema else { return None };
+        Some(StoreError::Schema { registry: self.to_string(), found: found.clone() })
+    }
+
+    fn read(&self, kv: KeyValue) -> Option<Entry> {
+        let key = self.entry(&kv.key)?.into();
+        Some(Entry { key, value: kv.value.into(), version: number(kv.mod_revision) })
+    }
+
+    /// Of the entries up to the schema, so that both come in one order of events.
+    fn mirror(&self, client: &Arc<Client>) -> Mirror {
+        Mirror::range(Arc::clone(client), &*self.entries, format!("{}\0", self.schema))
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in etcd", self.prefix)
+    }
+}
+
+// === impl Schema ===
+
+impl Schema {
+    pub(super) fn of(value: &[u8]) -> Self {
+        if value == SCHEMA.as_bytes() {
+            return Self::Known;
+        }
+        Self::Foreign(value[..value.len().min(MAX_SCHEMA_BYTES)].escape_ascii().to_string())
+    }
+
+    /// What an answer about its key says.
+    fn in_answer(kvs: &[KeyValue]) -> Self {
+        kvs.first().map_or(Self::Absent, |kv| Self::of(&kv.value))
+    }
+}
+
+/// What a transaction that did not hold has read.
+fn ranged(answer: TxnResponse) -> Result<Vec<KeyValue>, StoreError> {
+    match answer.responses.into_iter().next().and_then(|first| first.response) {
+        Some(OpResult::Range(found)) => Ok(found.kvs),
+        _ => Err(StoreError::unavailable(GARBLED)),
+    }
+}
+
+fn revision(answer: &TxnResponse) -> Result<u64, StoreError> {
+    answer.header.map(|header| number(header.revision)).ok_or_else(garbled)
+}
+
+fn garbled() -> StoreError {
+    StoreError::Unknown(GARBLED.into())
+}
+
+fn not_read(error: Error) -> StoreError {
+    StoreError::unavailable(error)
+}
+
+fn not_written(error: Error) -> StoreError {
+    match error {
+        Error::TooLarge { .. } => StoreError::TooLarge(error.into()),
+        _ if error.leaves_write_unknown() => StoreError::Unknown(error.into()),
+        _ => StoreError::unavailable(error),
+    }
+}
+
+const SCHEMA: &str = "1";
+/// Of somebody else's schema, to be shown.
+const MAX_SCHEMA_BYTES: usize = 20;
+/// How often a write is tried against somebody who deletes the schema.
+const ATTEMPTS: usize = 3;
+/// Keys of one page of a list.
+const PAGE_KEYS: i64 = 500;
+/// After which a registry that was too large is tried again.
+const PAUSE: Duration = Duration::from_secs(60);
+const GARBLED: &str = "etcd's answer has no result";

@@ -1,0 +1,208 @@
+//! The task of one destination: does what its machine commands.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    image::{Followers, Image, Written},
+    leadership::Term,
+    machine::{Batch, Command, Input, Machine},
+    record::{FENCE, Fence},
+    status::{Metrics, Report, report},
+    work::{Assignment, Sides},
+};
+use crate::etcd::{
+    Client, Error,
+    proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
+};
+
+/// What a destination's task needs.
+pub(super) struct Destination {
+    pub(super) client: Arc<Client>,
+    pub(super) source: Arc<Image>,
+    pub(super) source_client: Arc<Client>,
+    /// Its end ends the task.
+    pub(super) assignments: watch::Receiver<Arc<Assignment>>,
+    pub(super) terms: watch::Receiver<Option<Term>>,
+    pub(super) reports: watch::Sender<Report>,
+    /// Told after each report.
+    pub(super) news: watch::Sender<()>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The task at work.
+struct Running {
+    it: Destination,
+    machine: Machine,
+    image: Arc<Image>,
+    followers: Followers,
+    term: Option<Term>,
+    reported: Option<Instant>,
+}
+
+// === impl Destination ===
+
+impl Destination {
+    /// Runs until nobody assigns anything any more. Never stops in the middle of a write.
+    pub(super) async fn run(self, store: &str) {
+        let machine = Machine::new(store, Instant::now(), fastrand::Rng::new());
+        let (image, followers) = (Image::new(), Followers::default());
+        Running { it: self, machine, image, followers, term: None, reported: None }.run().await;
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn run(mut self) {
+        let mut input = Input::Woke;
+        let mut source_changes = self.it.source.changes();
+        let mut dest_changes = self.image.changes();
+        loop {
+            self.term.clone_from(&self.it.terms.borrow_and_update());
+            self.machine.lead(self.term.as_ref().map(|term| (term.number, Arc::clone(&term.holder))));
+            let assignment = Arc::clone(&self.it.assignments.borrow_and_update());
+            self.machine.assign(assignment, Instant::now());
+            source_changes.mark_unchanged();
+            dest_changes.mark_unchanged();
+            let command = self.step(input);
+            let wakes = self.report(&command);
+            input = match command {
+                Command::Wait { until } => {
+                    let until = [until, wakes].into_iter().flatten().min();
+                    tokio::select! {
+                        Ok(()) = source_changes.changed() => {}
+                        Ok(()) = dest_changes.changed() => {}
+                        Ok(()) = self.it.terms.changed() => {}
+                        changed = self.it.assignments.changed() => if changed.is_err() { return },
+                        () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
+                    }
+                    Input::Woke
+                }
+                command => self.perform(command).await.unwrap_or_else(Input::Failed),
+            };
+            if self.it.assignments.has_changed().is_err() {
+                self.step(input);
+                self.report_now();
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Command {
+        let command = {
+            let (source, dest) = (self.it.source.read(), self.image.read());
+            self.machine.step(input, Sides { source: &source, dest: &dest }, Instant::now())
+        };
+        if let Some(areas) = self.machine.follows() {
+            self.followers.follow(&self.image, &self.it.client, &areas);
+        }
+        self.it.metrics.count(&mut self.machine);
+        command
+    }
+
+    /// Reports, unless that was done a moment ago. Returns when it is to be done again.
+    fn report(&mut self, command: &Command) -> Option<Instant> {
+        let now = Instant::now();
+        if let Some(next) = self.reported.map(|at| at + REPORT_PAUSE).filter(|next| now < *next) {
+            return Some(next);
+        }
+        self.report_now();
+        // A lag grows, and a write shows, without anything that wakes.
+        let stirs = !matches!(command, Command::Wait { .. }) || !self.machine.work.is_done();
+        stirs.then(|| now + REPORT_PAUSE * 4)
+    }
+
+    fn report_now(&mut self) {
+        let now = Instant::now();
+        let new = {
+            let (source, dest) = (self.it.source.read(), self.image.read());
+            report(&self.machine, Sides { source: &source, dest: &dest }, &self.it.reports.borrow(), now)
+        };
+        self.reported = Some(now);
+        self.it.reports.send_replace(new);
+        self.it.news.send_replace(());
+    }
+
+    async fn perform(&mut self, command: Command) -> Result<Input, Error> {
+        let leads = self.term.as_ref().is_some_and(Term::is_current);
+        match command {
+            Command::ReadFence => self.read_fence().await,
+            Command::ReadSourceFence => {
+                let answer = self.it.source_client.range(RangeRequest::key(FENCE)).await?;
+                Ok(Input::SourceFence(answer.kvs.into_iter().next().map(|kv| kv.value)))
+            }
+            // What may have run out is not acted on: the news is on its way.
+            Command::TakeFence { .. } | Command::Write(_) if !leads => {
+                let _ = timeout(TERM_PAUSE, self.it.terms.changed()).await;
+                Ok(Input::Woke)
+            }
+            Command::TakeFence { expected, fence } => self.take_fence(expected, fence).await,
+            Command::Write(batch) => self.write(batch).await,
+            Command::Wait { .. } => Ok(Input::Woke),
+        }
+    }
+
+    async fn read_fence(&self) -> Result<Input, Error> {
+        let epoch = self.image.read().epoch();
+        let answer = self.it.client.range(RangeRequest::key(FENCE)).await?;
+        let found = answer.kvs.into_iter().next().map(|kv| (kv.mod_revision, kv.value));
+        if let Some((revision, value)) = &found {
+            self.show_fence(epoch, *revision, value);
+        }
+        Ok(Input::Fence(found))
+    }
+
+    async fn take_fence(&self, expected: i64, fence: Fence) -> Result<Input, Error> {
+        let epoch = self.image.read().epoch();
+        let value = fence.to_bytes();
+        let request = TxnRequest {
+            compare: vec![Compare::unchanged(FENCE, expected)],
+            success: vec![Op::Put(PutRequest::new(FENCE, &value[..])).into()],
+            failure: vec![],
+        };
+        let answer = self.it.client.txn(request).await?;
+        if !answer.succeeded {
+            return Ok(Input::Taken(None));
+        }
+        let revision = revision_of(&answer)?;
+        self.show_fence(epoch, revision, &value);
+        Ok(Input::Taken(Some(revision)))
+    }
+
+    /// What was just read or written is not to be learned of from the watch.
+    fn show_fence(&self, epoch: u64, revision: i64, value: &[u8]) {
+        let put = Written::Put(Bytes::from_static(FENCE.as_bytes()), Bytes::copy_from_slice(value));
+        self.image.wrote(epoch, revision, [put]);
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<Input, Error> {
+        let answer = self.it.client.txn(batch.request.clone()).await?;
+        if !answer.succeeded {
+            return Ok(Input::Fenced);
+        }
+        self.image.wrote(batch.epoch, revision_of(&answer)?, batch.effects());
+        self.machine.count(&batch);
+        Ok(Input::Written)
+    }
+}
+
+/// The revision of a transaction's writes. One that deletes what was not there writes nothing, and says the revision
+/// before.
+fn revision_of(answer: &TxnResponse) -> Result<i64, Error> {
+    let header =
+        answer.header.ok_or_else(|| Error::Protocol { reason: "an answer without header".to_owned() })?;
+    debug_assert!(answer.responses.iter().all(|it| !matches!(it.response, Some(OpResult::Range(_)))));
+    Ok(header.revision)
+}
+
+/// How soon to look whether a term that has run out was renewed.
+const TERM_PAUSE: Duration = Duration::from_millis(200);
+
+/// Shortest time between two reports.
+const REPORT_PAUSE: Duration = Duration::from_millis(250);

@@ -1,0 +1,28 @@
+//! What went wrong, in words that an operator can act on.
+
+use std::error::Error as _;
+
+use crate::etcd;
+
+/// An error of etcd's, with what lies below it and what to look at.
+pub(super) fn of_etcd(error: &etcd::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(source) = error.source().filter(|_| !matches!(error, etcd::Error::Files(_))) {
+        text = format!("{text} ({source})");
+    }
+    if matches!(error, etcd::Error::Disconnected { .. }) {
+        text.push_str(CHECK_THE_PORT);
+    }
+    if matches!(error, etcd::Error::Denied { .. }) {
+        text.push_str(RIGHTS);
+    }
+    text
+}
+
+/// What replication needs.
+const RIGHTS: &str = " (to read /sensu.io/ in the source; to read and write /sensu.io/ and /fedgate/replication/ in a \
+     destination)";
+
+/// What a connection that ends at once usually means.
+const CHECK_THE_PORT: &str = ": if this stays, check that the URL is that of etcd's client port (2379, not the peer \
+     port 2380, not the Sensu API) and that http or https is right";

@@ -1,0 +1,289 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{
+    corev2::Type,
+    replication::{
+        decide::Scope,
+        image::{Image, tests::image_of},
+    },
+    types::Backend,
+};
+
+const ROLES: &str = "/sensu.io/rbac/clusterroles/";
+
+/// A machine between two sides that the test sets.
+struct Script {
+    machine: Machine,
+    source: Vec<(String, Vec<u8>)>,
+    dest: Arc<Image>,
+    now: Instant,
+}
+
+fn role(name: &str) -> (String, Vec<u8>) {
+    let length = u8::try_from(name.len()).unwrap();
+    (format!("{ROLES}{name}"), [&[0x1a, length + 2, 0x0a, length], name.as_bytes()].concat())
+}
+
+fn fence(store: &str, term: u64, gateway: &str) -> Vec<u8> {
+    Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into() }.to_bytes()
+}
+
+fn timeout() -> Error {
+    let endpoint: Backend = "http://a:1".parse().unwrap();
+    Error::Timeout { endpoint }
+}
+
+impl Script {
+    fn new(roles: usize) -> Self {
+        let now = Instant::now();
+        let mut machine = Machine::new("ours", now, fastrand::Rng::with_seed(1));
+        let scope = Scope { name: "r".into(), kind: Type::ClusterRole, namespace: None, held: false };
+        let interval = Duration::from_secs(30);
+        let assignment =
+            Assignment { generation: 1, scopes: vec![scope], hands_off: BTreeSet::new(), interval };
+        machine.assign(Arc::new(assignment), now);
+        let source = (0..roles).map(|n| role(&format!("r{n:03}"))).collect();
+        Self { machine, source, dest: Image::new(), now }
+    }
+
+    fn lead(&mut self, term: u64) {
+        self.machine.lead(Some((term, "me".into())));
+    }
+
+    fn step(&mut self, input: Input) -> Command {
+        let source =
+            image_of(&[RBAC], self.source.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1)));
+        let (source, dest) = (source.read(), self.dest.read());
+        self.machine.step(input, Sides { source: &source, dest: &dest }, self.now)
+    }
+
+    /// The destination is read: it holds the fence and more.
+    fn read(&mut self, fence_revision: i64, entries: &[(String, Vec<u8>)]) {
+        let fence = (FENCE.as_bytes(), &b"{}"[..], fence_revision);
+        let entries = entries.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1));
+        self.dest = image_of(&[RBAC, RECORDS], entries.chain([fence]).collect::<Vec<_>>());
+    }
+
+    /// Leads, has the fence, and has read a destination without anything.
+    fn holding(roles: usize) -> (Self, Command) {
+        let mut script = Self::new(roles);
+        script.lead(3);
+        assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+        script.read(7, &[]);
+        assert!(matches!(
+            script.step(Input::Fence(Some((7, fence("ours", 3, "me"))))),
+            Command::ReadSourceFence
+        ));
+        let command = script.step(Input::SourceFence(None));
+        (script, command)
+    }
+}
+
+fn keys(command: &Command) -> usize {
+    let Command::Write(batch) = command else { panic!("{command:?}") };
+    batch.ops.len()
+}
+
+fn waits(command: &Command) -> Instant {
+    let Command::Wait { until: Some(until) } = command else { panic!("{command:?}") };
+    *until
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_without_leading_and_nothing_more_after_it() {
+    let mut script = Script::new(1);
+    assert!(matches!(script.step(Input::Woke), Command::Wait { until: None }));
+    assert_eq!(script.machine.follows(), Some(vec![]));
+    let (mut script, command) = Script::holding(1);
+    assert_eq!(keys(&command), 1);
+    script.machine.lead(None);
+    assert!(matches!(script.step(Input::Written), Command::Wait { until: None }));
+    // Another term begins with the fence.
+    script.lead(4);
+    assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fence_is_taken_from_nobody_and_from_earlier_terms_only() {
+    for (found, expected) in [
+        (None, Some(0)),
+        (Some(fence("ours", 2, "other")), Some(7)),
+        (Some(fence("ours", 3, "other")), Some(7)),
+        (Some(fence("ours", 4, "other")), None),
+        (Some(fence("theirs", 1, "other")), None),
+        (Some(b"what".to_vec()), None),
+    ] {
+        let mut script = Script::new(1);
+        script.lead(3);
+        script.step(Input::Woke);
+        let command = script.step(Input::Fence(found.clone().map(|value| (7, value))));
+        match (command, expected) {
+            (Command::TakeFence { expected, fence }, Some(revision)) => {
+                assert_eq!((expected, fence.term, &*fence.gateway), (revision, 3, "me"));
+                assert_eq!(fence.place == "p", found.is_some(), "a place keeps its name");
+                // Somebody was faster.
+                assert!(matches!(script.step(Input::Taken(None)), Command::ReadFence));
+            }
+            (Command::Wait { until: Some(until) }, None) => {
+                assert!(until > script.now && script.machine.trouble.is_some());
+                assert_eq!(script.machine.follows(), None);
+            }
+            (command, _) => panic!("{found:?} {command:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_before_the_destination_is_read() {
+    let mut script = Script::new(1);
+    script.lead(3);
+    script.step(Input::Woke);
+    script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
+    waits(&script.step(Input::SourceFence(Some(b"what".to_vec()))));
+    assert!(script.machine.follows().unwrap().contains(&RECORDS));
+    // What was read before the fence was ours does not count.
+    script.read(6, &[]);
+    waits(&script.step(Input::Woke));
+    script.read(7, &[]);
+    assert_eq!(keys(&script.step(Input::Woke)), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_fence_is_noticed_in_an_answer_and_by_sight_and_an_equal_is_not_fought() {
+    let (mut script, _) = Script::holding(1);
+    assert!(matches!(script.step(Input::Fenced), Command::ReadFence));
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        // Another gateway with the same term.
+        let command = script.step(Input::Fence(Some((9, fence("ours", 3, "twin")))));
+        let until = waits(&command);
+        pauses.push(until - script.now);
+        script.now = until;
+        assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+        let Command::TakeFence { .. } = script.step(Input::Fence(Some((9, fence("ours", 3, "twin"))))) else {
+            panic!("the pause is over")
+        };
+        script.read(10, &[]);
+        script.step(Input::Taken(Some(10)));
+        // It is gone again, which the watch shows.
+        script.read(11, &[]);
+        assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+    }
+    assert!(pauses[0] >= Duration::from_secs(4), "{pauses:?}");
+    assert!(pauses[7] >= Duration::from_secs(150) && pauses[7] <= LONGEST_CONTEST, "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_unknown_outcome_is_repeated_after_a_pause_that_grows() {
+    let (mut script, command) = Script::holding(1);
+    assert_eq!(keys(&command), 1);
+    let mut last = Duration::ZERO;
+    for n in 0..12 {
+        let until = waits(&script.step(Input::Failed(timeout())));
+        let pause = until - script.now;
+        assert!(pause <= LONGEST_RETRY && (n < 2 || pause >= last / 3), "{pause:?} after {last:?}");
+        assert!(script.machine.unresolved && script.machine.trouble.is_some());
+        last = pause;
+        // Not earlier, whatever wakes it.
+        waits(&script.step(Input::Woke));
+        script.now = until;
+        assert_eq!(keys(&script.step(Input::Woke)), 1);
+    }
+    assert!(last >= LONGEST_RETRY / 2);
+    script.step(Input::Written);
+    assert!(!script.machine.unresolved && script.machine.trouble.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_at_once_is_split_and_what_is_too_large_is_left_out() {
+    let (mut script, command) = Script::holding(100);
+    assert_eq!(keys(&command), MAX_KEYS);
+    let too_large = || Error::TooLarge { reason: "x".into() };
+    let mut count = MAX_KEYS;
+    while count > 1 {
+        let next = keys(&script.step(Input::Failed(too_large())));
+        assert!(next < count);
+        count = next;
+    }
+    // The one to blame is left out, the others go on.
+    let command = script.step(Input::Failed(too_large()));
+    assert_eq!(keys(&command), 1);
+    assert_eq!(script.machine.work.problems_of("r").0, 1);
+    let mut written = 0;
+    let mut command = command;
+    while let Command::Write(batch) = command {
+        written += batch.ops.len();
+        command = script.step(Input::Written);
+    }
+    assert_eq!(written, 99);
+    // With the next comparison it is tried again.
+    script.now = waits(&command);
+    assert_eq!(keys(&script.step(Input::Woke)), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_destination_still_takes_deletions() {
+    let (mut script, _) = Script::holding(1);
+    let until = waits(&script.step(Input::Failed(Error::NoSpace)));
+    assert_eq!(waits(&script.step(Input::Woke)), until);
+    // Something owned is not in the source any more.
+    let gone = role("gone");
+    let record = ("/fedgate/replication/owned/ours/rbac/clusterroles/gone".to_owned(), b"r".to_vec());
+    script.read(7, &[gone, record]);
+    let command = script.step(Input::Woke);
+    let Command::Write(batch) = &command else { panic!("{command:?}") };
+    assert!(matches!(&batch.ops[..], [(_, Op::Delete)]), "{batch:?}");
+    assert!(matches!(script.step(Input::Failed(Error::NoSpace)), Command::Wait { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_write_compares_the_fence_and_is_within_etcds_bounds() {
+    let (mut script, mut command) = Script::holding(300);
+    let mut batches = 0;
+    while let Command::Write(batch) = command {
+        assert_eq!(batch.request.compare, [Compare::unchanged(FENCE, 7)]);
+        assert!(batch.request.success.len() <= 128);
+        batches += 1;
+        command = script.step(Input::Written);
+    }
+    assert_eq!(batches, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_idle_minutes_ask_and_write_nothing() {
+    let (mut script, _) = Script::holding(3);
+    let equal: Vec<_> = script.source.clone();
+    let record = |(key, _): &(String, Vec<u8>)| {
+        (key.replace("/sensu.io/", "/fedgate/replication/owned/ours/"), b"r".to_vec())
+    };
+    let owned: Vec<_> = equal.iter().map(record).chain(equal.clone()).collect();
+    script.read(7, &owned);
+    let end = script.now + Duration::from_secs(600);
+    let mut until = waits(&script.step(Input::Written));
+    let mut wakes = 0;
+    while script.now < end {
+        script.now = until;
+        until = waits(&script.step(Input::Woke));
+        wakes += 1;
+    }
+    assert_eq!(wakes, 20, "once in an interval");
+    assert!(script.machine.synced && script.machine.last_sync.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_itself_is_no_destination() {
+    let mut script = Script::new(1);
+    script.lead(3);
+    script.step(Input::Woke);
+    let ours = || fence("ours", 3, "me");
+    assert!(matches!(script.step(Input::Fence(Some((7, ours())))), Command::ReadSourceFence));
+    // As long as that is not known, nothing is done.
+    let until = waits(&script.step(Input::Failed(timeout())));
+    assert_eq!(script.machine.follows(), None);
+    script.now = until;
+    assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+    script.step(Input::Fence(Some((7, ours()))));
+    waits(&script.step(Input::SourceFence(Some(ours()))));
+    assert!(script.machine.is_source() && script.machine.follows().is_none());
+}

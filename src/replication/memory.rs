@@ -1,0 +1,232 @@
+//! What replication keeps in the registry's store: this store's identity, and where it has written.
+//!
+//! | key | value |
+//! |---|---|
+//! | `replication/id` | names the store in every destination |
+//! | `replication/destinations/<id>` | how to reach a destination, and the replicators that may own something there |
+//!
+//! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean, or is given
+//! up: a destination may never come back. To delete its key does the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    registry::{Precondition, Store, StoreError},
+    types::{Backend, ReplicatorSpec, TlsFiles},
+};
+
+/// How a destination is reached. Replicators that say the same share a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) endpoints: Vec<Backend>,
+    pub(super) tls: TlsFiles,
+}
+
+/// What is known of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) address: Address,
+    /// Replicators that may own something there.
+    pub(super) names: BTreeSet<Arc<str>>,
+    /// The destination's own name, once seen.
+    pub(super) place: Option<String>,
+}
+
+/// What is kept, in memory as in the store.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) store_id: String,
+    pub(super) destinations: BTreeMap<String, Known>,
+}
+
+/// As stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    endpoints: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted_ca_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cert_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
+    #[serde(default)]
+    insecure: bool,
+    replicators: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+}
+
+// === impl Address ===
+
+impl Address {
+    pub(super) fn of(spec: &ReplicatorSpec) -> Self {
+        let mut endpoints = spec.endpoints.clone();
+        endpoints.sort_by_key(Backend::to_string);
+        endpoints.dedup();
+        Self { endpoints, tls: spec.tls.clone() }
+    }
+
+    /// The same for the same address, whoever asks.
+    pub(super) fn id(&self) -> String {
+        let mut text = self.describe();
+        for file in [&self.tls.trusted_ca_file, &self.tls.cert_file, &self.tls.key_file] {
+            text.push('\n');
+            text.push_str(&file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default());
+        }
+        text.push_str(if self.tls.insecure_skip_tls_verify { "\ninsecure" } else { "" });
+        Uuid::new_v5(&NAMESPACE, text.as_bytes()).simple().to_string()
+    }
+
+    /// For an operator.
+    pub(super) fn describe(&self) -> String {
+        self.endpoints.iter().map(Backend::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn parse(value: &[u8]) -> Option<Self> {
+        let stored: Stored = serde_json::from_slice(value).ok()?;
+        let endpoints = stored.endpoints.iter().map(|text| text.parse().ok()).collect::<Option<Vec<_>>>()?;
+        let tls = TlsFiles {
+            trusted_ca_file: stored.trusted_ca_file.map(Into::into),
+            cert_file: stored.cert_file.map(Into::into),
+            key_file: stored.key_file.map(Into::into),
+            insecure_skip_tls_verify: stored.insecure,
+        };
+        let names = stored.replicators.into_iter().map(Into::into).collect();
+        (!endpoints.is_empty()).then_some(Self {
+            address: Address { endpoints, tls },
+            names,
+            place: stored.place,
+        })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let path =
+            |file: &Option<std::path::PathBuf>| file.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let tls = &self.address.tls;
+        let stored = Stored {
+            endpoints: self.address.endpoints.iter().map(Backend::to_string).collect(),
+            trusted_ca_file: path(&tls.trusted_ca_file),
+            cert_file: path(&tls.cert_file),
+            key_file: path(&tls.key_file),
+            insecure: tls.insecure_skip_tls_verify,
+            replicators: self.names.iter().map(ToString::to_string).collect(),
+            place: self.place.clone(),
+        };
+        serde_json::to_vec(&stored).expect("texts always serialize")
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// Reads everything; gives the store an identity if it has none.
+    pub(super) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let store_id = loop {
+            if let Some(entry) = store.get(ID).await? {
+                break String::from_utf8_lossy(&entry.value).into_owned();
+            }
+            let new = Uuid::new_v4().simple().to_string();
+            match store.put(ID, new.into(), Precondition::Absent).await {
+                // Whoever was faster has named it; what was written is read back.
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let mut destinations = BTreeMap::new();
+        for entry in store.list(DESTINATIONS).await? {
+            let id = entry.key[DESTINATIONS.len()..].to_owned();
+            match Known::parse(&entry.value) {
+                Some(known) => {
+                    destinations.insert(id, known);
+                }
+                None => {
+                    tracing::error!(key = %entry.key, "a record of a replication destination cannot be read");
+                }
+            }
+        }
+        Ok(Self { store_id, destinations })
+    }
+
+    /// Keeps what is known of a destination; nothing known is deleted.
+    pub(super) async fn keep(
+        &mut self,
+        store: &dyn Store,
+        id: &str,
+        known: Option<Known>,
+    ) -> Result<(), StoreError> {
+        if self.destinations.get(id) == known.as_ref() {
+            return Ok(());
+        }
+        let key = format!("{DESTINATIONS}{id}");
+        if let Some(known) = known {
+            store.put(&key, known.to_bytes().into(), Precondition::Any).await?;
+            self.destinations.insert(id.to_owned(), known);
+        } else {
+            store.delete(&key, Precondition::Any).await?;
+            self.destinations.remove(id);
+        }
+        Ok(())
+    }
+}
+
+const ID: &str = "replication/id";
+const DESTINATIONS: &str = "replication/destinations/";
+
+/// For identities that are made from addresses.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1b_5d0e_9a57_4c1c_8b0a_5f7f_0c1d_2e3a);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::MemoryStore;
+
+    fn known() -> Known {
+        let tls = TlsFiles { trusted_ca_file: Some("/ca.pem".into()), ..TlsFiles::default() };
+        let endpoints = vec!["https://b:2379".parse().unwrap(), "https://a:2379".parse().unwrap()];
+        Known {
+            address: Address { endpoints, tls },
+            names: BTreeSet::from(["x".into()]),
+            place: Some("p".into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_keeps_its_identity_and_its_destinations() {
+        let store = MemoryStore::new();
+        let mut first = Memory::load(&store).await.unwrap();
+        first.keep(&store, "1", Some(known())).await.unwrap();
+        first.keep(&store, "2", Some(known())).await.unwrap();
+        first.keep(&store, "2", None).await.unwrap();
+        let second = Memory::load(&store).await.unwrap();
+        assert_eq!(second.store_id, first.store_id);
+        assert_eq!(second.destinations, BTreeMap::from([("1".to_owned(), known())]));
+        let other = Memory::load(&MemoryStore::new()).await.unwrap();
+        assert_ne!(other.store_id, first.store_id);
+    }
+
+    #[test]
+    fn an_address_is_the_same_whatever_the_order_and_another_with_other_files() {
+        let spec = |urls: &[&str], ca: Option<&str>| ReplicatorSpec {
+            endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
+            tls: TlsFiles { trusted_ca_file: ca.map(Into::into), ..TlsFiles::default() },
+            api_version: "core/v2".into(),
+            resource: "Role".into(),
+            namespace: None,
+            interval: std::time::Duration::from_secs(30),
+        };
+        let id = |urls: &[&str], ca| Address::of(&spec(urls, ca)).id();
+        assert_eq!(id(&["https://a", "https://b"], None), id(&["https://b", "https://a"], None));
+        assert_ne!(id(&["https://a"], None), id(&["https://a"], Some("/ca")));
+        assert_ne!(id(&["https://a"], None), id(&["https://b"], None));
+    }
+}

@@ -1,0 +1,207 @@
+//! Which destination is to do what: pure, from the registry and from what is known of earlier times.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    decide::Scope,
+    memory::{Address, Known},
+    status::Report,
+    work::Assignment,
+};
+use crate::{
+    corev2::Type,
+    registry::{Registry, key_of},
+    types::{Kind, Spec},
+};
+
+/// What the registry wants.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// By the address' identity.
+    pub(super) destinations: BTreeMap<String, Destination>,
+    /// Replicators whose definition cannot be read: what they own stays as it is.
+    pub(super) unreadable: BTreeSet<Arc<str>>,
+}
+
+/// One destination and what is copied to it.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) address: Address,
+    /// By name.
+    pub(super) scopes: Vec<Scope>,
+    /// The shortest of its replicators'.
+    pub(super) interval: Duration,
+}
+
+/// Everything that decides.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) known: &'a BTreeMap<String, Known>,
+    /// The destinations' own names.
+    pub(super) places: &'a BTreeMap<String, String>,
+}
+
+/// Whether a replicator has been expected to leave a destination for too long.
+pub(super) type Overdue<'a> = &'a dyn Fn(&str, &Arc<str>) -> bool;
+
+// === impl Wanted ===
+
+impl Wanted {
+    pub(super) fn of(registry: &Registry) -> Self {
+        let mut wanted = Self::default();
+        for item in registry.list(Kind::EtcdReplicator) {
+            let Spec::EtcdReplicator(spec) = &item.checked.spec else { continue };
+            let name: Arc<str> = item.checked.resource.metadata.name.as_str().into();
+            let Some(kind) = Type::of_name(&spec.resource) else {
+                wanted.unreadable.insert(name);
+                continue;
+            };
+            let address = Address::of(spec);
+            let destination = wanted.destinations.entry(address.id()).or_insert_with(|| Destination {
+                address,
+                scopes: Vec::new(),
+                interval: spec.interval,
+            });
+            destination.interval = destination.interval.min(spec.interval);
+            destination.scopes.push(Scope { name, kind, namespace: spec.namespace.clone(), held: false });
+        }
+        wanted
+            .unreadable
+            .extend(registry.unreadable().keys().filter_map(|key| replicator_of(key)).map(Arc::from));
+        wanted
+    }
+}
+
+/// The names of all replicators that can be read.
+pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Arc<str>> {
+    registry.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str().into())
+}
+
+/// What is unsafe about how a replicator's destination is reached.
+pub(super) fn warning(registry: &Registry, name: &str) -> Option<&'static str> {
+    let item = registry.get(Kind::EtcdReplicator, name)?;
+    let Spec::EtcdReplicator(spec) = &item.checked.spec else { return None };
+    let is_local =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if spec.endpoints.iter().any(|endpoint| !endpoint.tls && !is_local(&endpoint.host)) {
+        return Some("warning: spec.url is http: what is copied can be read and changed on its way");
+    }
+    spec.tls
+        .insecure_skip_tls_verify
+        .then_some("warning: spec.insecure is set: any server is taken for the destination")
+}
+
+/// The replicator that a key of the registry is of.
+pub(super) fn replicator_of(key: &str) -> Option<&str> {
+    key.strip_prefix(&key_of(Kind::EtcdReplicator, ""))
+}
+
+// === impl View ===
+
+impl View<'_> {
+    /// What is to be known of a destination that is wanted: its replicators, and those that may own something there from
+    /// before, under whatever address.
+    pub(super) fn names(&self, id: &str) -> BTreeSet<Arc<str>> {
+        let wanted = self.wanted.destinations.get(id).into_iter().flat_map(|it| &it.scopes);
+        let mut names: BTreeSet<_> = wanted.map(|scope| Arc::clone(&scope.name)).collect();
+        let same = self.known.iter().filter(|(other, _)| self.is_same(id, other) == Some(true));
+        let before = same.flat_map(|(_, known)| &known.names);
+        names.extend(before.filter(|name| self.home(name).is_none_or(|home| home == id)).cloned());
+        names.extend(self.known.get(id).into_iter().flat_map(|known| known.names.clone()));
+        names
+    }
+
+    /// What a destination's task is to do.
+    pub(super) fn assignment(&self, id: &str, overdue: Overdue<'_>) -> Assignment {
+        let wanted = self.wanted.destinations.get(id);
+        let mut hands_off = self.wanted.unreadable.clone();
+        for (other, destination) in self.wanted.destinations.iter().filter(|(other, _)| *other != id) {
+            let names = destination.scopes.iter().map(|scope| &scope.name);
+            match self.is_same(id, other) {
+                Some(true) => hands_off.extend(names.cloned()),
+                Some(false) => {}
+                // It may turn out to be the same place: not for ever.
+                None => hands_off.extend(names.filter(|name| !overdue(id, name)).cloned()),
+            }
+        }
+        let held = |name: &Arc<str>| {
+            self.known.keys().any(|other| self.leaves(other, name) && !overdue(other, name))
+        };
+        let scopes = wanted.into_iter().flat_map(|it| &it.scopes);
+        Assignment {
+            generation: 0,
+            scopes: scopes.map(|scope| Scope { held: held(&scope.name), ..scope.clone() }).collect(),
+            hands_off,
+            interval: wanted.map_or(IDLE_INTERVAL, |it| it.interval),
+        }
+    }
+
+    /// Whether a replicator has moved away from a destination to another one, and what it owns there is to go first.
+    pub(super) fn leaves(&self, id: &str, name: &Arc<str>) -> bool {
+        let was_here = self.known.get(id).is_some_and(|known| known.names.contains(name));
+        was_here && self.home(name).is_some_and(|home| home != id && self.is_same(id, home) != Some(true))
+    }
+
+    pub(super) fn all_leaving(&self) -> Vec<(String, Arc<str>)> {
+        let all = self.known.iter().flat_map(|(id, known)| known.names.iter().map(move |name| (id, name)));
+        all.filter(|(id, name)| self.leaves(id, name))
+            .map(|(id, name)| (id.clone(), Arc::clone(name)))
+            .collect()
+    }
+
+    /// The replicators that may still own something at a destination, after a report of its task that can be relied on.
+    pub(super) fn remaining(
+        &self,
+        id: &str,
+        report: Option<&Report>,
+        overdue: Overdue<'_>,
+    ) -> BTreeSet<Arc<str>> {
+        let Some(known) = self.known.get(id) else { return BTreeSet::new() };
+        let remains = |name: &&Arc<str>| {
+            let home = self.home(name);
+            if home == Some(id) || self.wanted.unreadable.contains(*name) {
+                return true;
+            }
+            // Under its other address the same place is looked after by another task, which knows of it.
+            let successor = home
+                .into_iter()
+                .chain(self.wanted.destinations.keys().map(String::as_str))
+                .find(|other| *other != id && self.is_same(id, other) == Some(true));
+            if let Some(successor) = successor {
+                return !self
+                    .known
+                    .get(successor)
+                    .is_some_and(|it| it.names.contains(*name) || home.is_some());
+            }
+            let undecided = home.is_some_and(|home| self.is_same(id, home).is_none()) && !overdue(id, name);
+            undecided || report.is_none_or(|report| report.strangers.contains_key(&***name))
+        };
+        known.names.iter().filter(remains).cloned().collect()
+    }
+
+    /// The destination at which a replicator is wanted.
+    fn home(&self, name: &Arc<str>) -> Option<&str> {
+        let has = |it: &Destination| it.scopes.iter().any(|scope| scope.name == *name);
+        self.wanted.destinations.iter().find(|(_, it)| has(it)).map(|(id, _)| id.as_str())
+    }
+
+    /// Whether two addresses lead to the same place; `None` while that is not known.
+    fn is_same(&self, a: &str, b: &str) -> Option<bool> {
+        if a == b {
+            return Some(true);
+        }
+        Some(self.places.get(a)? == self.places.get(b)?)
+    }
+}
+
+/// The interval of a destination that is only cleaned.
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

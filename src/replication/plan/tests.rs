@@ -1,0 +1,102 @@
+use super::*;
+use crate::types::TlsFiles;
+
+fn address(host: &str) -> Address {
+    Address { endpoints: vec![format!("http://{host}:2379").parse().unwrap()], tls: TlsFiles::default() }
+}
+
+/// What is wanted: replicators by destination.
+fn wanted(all: &[(&str, &[&str])]) -> Wanted {
+    let destination = |(id, names): &(&str, &[&str])| {
+        let scope =
+            |name: &&str| Scope { name: (*name).into(), kind: Type::Role, namespace: None, held: false };
+        let scopes = names.iter().map(scope).collect();
+        ((*id).to_owned(), Destination { address: address(id), scopes, interval: Duration::from_secs(1) })
+    };
+    Wanted { destinations: all.iter().map(destination).collect(), unreadable: BTreeSet::new() }
+}
+
+fn known(all: &[(&str, &[&str])]) -> BTreeMap<String, Known> {
+    let known = |(id, names): &(&str, &[&str])| {
+        let names = names.iter().map(|name| (*name).into()).collect();
+        ((*id).to_owned(), Known { address: address(id), names, place: None })
+    };
+    all.iter().map(known).collect()
+}
+
+fn places(all: &[(&str, &str)]) -> BTreeMap<String, String> {
+    all.iter().map(|(id, place)| ((*id).to_owned(), (*place).to_owned())).collect()
+}
+
+fn set(names: &[&str]) -> BTreeSet<Arc<str>> {
+    names.iter().map(|name| (*name).into()).collect()
+}
+
+fn clean() -> Report {
+    Report { is_current: true, ..Report::default() }
+}
+
+const NEVER: Overdue<'static> = &|_, _| false;
+const LONG_AGO: Overdue<'static> = &|_, _| true;
+
+#[test]
+fn a_replicator_that_moves_waits_for_its_old_destination_but_not_for_ever() {
+    let (wanted, known) = (wanted(&[("new", &["r"])]), known(&[("new", &["r"]), ("old", &["r"])]));
+    for (names, old_hands_off) in [(&[("old", "1"), ("new", "2")][..], false), (&[("old", "1")][..], true)] {
+        let places = places(names);
+        let view = View { wanted: &wanted, known: &known, places: &places };
+        assert!(view.assignment("new", NEVER).scopes[0].held);
+        assert_eq!(view.assignment("old", NEVER).hands_off.contains("r"), old_hands_off);
+        assert!(!view.assignment("new", LONG_AGO).scopes[0].held);
+        assert!(!view.assignment("old", LONG_AGO).hands_off.contains("r"));
+        let dirty = Report { strangers: BTreeMap::from([("r".to_owned(), 1)]), ..clean() };
+        assert_eq!(view.remaining("old", Some(&dirty), LONG_AGO), set(&["r"]));
+        assert_eq!(view.remaining("old", None, LONG_AGO), set(&["r"]));
+        assert_eq!(view.remaining("old", Some(&clean()), LONG_AGO), set(&[]));
+        let still = if old_hands_off { set(&["r"]) } else { set(&[]) };
+        assert_eq!(view.remaining("old", Some(&clean()), NEVER), still);
+    }
+}
+
+#[test]
+fn another_address_of_a_place_takes_over_what_is_owned_there() {
+    let (wanted, places) = (wanted(&[("new", &["r"])]), places(&[("old", "1"), ("new", "1")]));
+    let first = known(&[("new", &["r"]), ("old", &["r", "deleted"])]);
+    let view = View { wanted: &wanted, known: &first, places: &places };
+    assert!(!view.assignment("new", NEVER).scopes[0].held);
+    assert!(view.assignment("old", NEVER).hands_off.contains("r"));
+    // What was deleted meanwhile is the new address' to clean, once it is written down there.
+    assert_eq!(view.remaining("old", None, NEVER), set(&["deleted"]));
+    assert_eq!(view.names("new"), set(&["r", "deleted"]));
+    let second = known(&[("new", &["r", "deleted"]), ("old", &["r", "deleted"])]);
+    let view = View { known: &second, ..view };
+    assert_eq!(view.remaining("old", None, NEVER), set(&[]));
+    assert_eq!(view.remaining("new", None, NEVER), set(&["r", "deleted"]));
+    assert_eq!(view.remaining("new", Some(&clean()), NEVER), set(&["r"]));
+}
+
+#[test]
+fn what_a_definition_owns_that_cannot_be_read_stays() {
+    let mut wanted = wanted(&[]);
+    wanted.unreadable = set(&["r"]);
+    let (known, places) = (known(&[("a", &["r", "s"])]), places(&[("a", "1")]));
+    let view = View { wanted: &wanted, known: &known, places: &places };
+    assert!(view.assignment("a", LONG_AGO).hands_off.contains("r"));
+    assert!(!view.assignment("a", LONG_AGO).hands_off.contains("s"));
+    assert_eq!(view.remaining("a", Some(&clean()), LONG_AGO), set(&["r"]));
+}
+
+#[test]
+fn two_addresses_of_one_place_leave_each_others_replicators_alone() {
+    let all: &[(&str, &[&str])] = &[("a", &["r"]), ("b", &["s"])];
+    let (wanted, known) = (wanted(all), known(all));
+    for (places, hands_off) in [
+        (places(&[("a", "1"), ("b", "1")]), true),
+        (places(&[("a", "1"), ("b", "2")]), false),
+        (places(&[("a", "1")]), true),
+    ] {
+        let view = View { wanted: &wanted, known: &known, places: &places };
+        assert_eq!(view.assignment("a", NEVER).hands_off.contains("s"), hands_off);
+        assert!(!view.assignment("a", NEVER).scopes[0].held);
+    }
+}

@@ -1,0 +1,234 @@
+//! What is told of replication: to the status, to the metrics, and from a destination's task to the supervisor.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    decide::Scope,
+    image::Standing,
+    machine::{Machine, State, source_areas},
+    work::{Sides, is_source},
+};
+use crate::types::{ReplicatorState, ReplicatorStatus};
+
+/// What a destination's task tells the supervisor.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    /// The assignment that it is about.
+    pub(super) generation: u64,
+    pub(super) statuses: Vec<ReplicatorStatus>,
+    /// The destination's own name.
+    pub(super) place: Option<String>,
+    /// Keys owned for replicators that are not assigned, by name.
+    pub(super) strangers: BTreeMap<String, u64>,
+    /// Whether `strangers` can be relied on.
+    pub(super) is_current: bool,
+    /// What is wrong with the destination.
+    pub(super) trouble: Option<Arc<str>>,
+    /// A write may be under way that nobody waits for.
+    pub(super) unresolved: bool,
+}
+
+/// Counters of replication, and what the status says, for Prometheus.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    counts: BTreeMap<Arc<str>, Counts>,
+    statuses: Arc<Vec<ReplicatorStatus>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    writes: u64,
+    errors: u64,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Everything in Prometheus' text format. Only replicators that exist are labels.
+    pub fn render(&self) -> String {
+        let inner = self.lock();
+        let mut text = String::new();
+        let mut family =
+            |name: &str, kind: &str, help: &str, value: &dyn Fn(&ReplicatorStatus, Counts) -> Option<f64>| {
+                let _ = writeln!(
+                    text,
+                    "# HELP fedgate_replication_{name} {help}\n# TYPE fedgate_replication_{name} {kind}"
+                );
+                for status in inner.statuses.iter() {
+                    let counts = inner.counts.get(&status.name).copied().unwrap_or_default();
+                    if let Some(value) = value(status, counts) {
+                        let _ = writeln!(
+                            text,
+                            "fedgate_replication_{name}{{replicator=\"{}\"}} {value}",
+                            label(&status.name)
+                        );
+                    }
+                }
+            };
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
+        let float = |number: u64| number as f64;
+        family("keys", "gauge", "Keys of the destination that the replicator owns.", &|it, _| {
+            Some(float(it.keys))
+        });
+        family("lag_seconds", "gauge", "Age of the oldest change that has not been copied.", &|it, _| {
+            it.lag.map(|lag| lag.as_secs_f64())
+        });
+        family("writes_total", "counter", "Objects written or deleted.", &|_, counts| {
+            Some(float(counts.writes))
+        });
+        family("errors_total", "counter", "Requests that failed.", &|_, counts| Some(float(counts.errors)));
+        family(
+            "last_success_timestamp_seconds",
+            "gauge",
+            "When the destination was last known to equal the source.",
+            &|it, _| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()),
+        );
+        text
+    }
+
+    pub(super) fn show(&self, statuses: Arc<Vec<ReplicatorStatus>>) {
+        let mut inner = self.lock();
+        let names: BTreeSet<_> = statuses.iter().map(|status| Arc::clone(&status.name)).collect();
+        inner.counts.retain(|name, _| names.contains(name));
+        inner.statuses = statuses;
+    }
+
+    pub(super) fn count(&self, machine: &mut Machine) {
+        let tally = std::mem::take(&mut machine.tally);
+        if tally.writes.is_empty() && tally.errors == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        for name in tally.writes {
+            inner.counts.entry(name).or_default().writes += 1;
+        }
+        for scope in &machine.assignment.scopes {
+            inner.counts.entry(Arc::clone(&scope.name)).or_default().errors += tally.errors;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here can panic half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name as a label's value. Only what cannot be read has a name that needs it.
+fn label(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// What a machine tells at this moment. `before` is what it told last.
+pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
+    let owned = machine.work.owned(sides.dest);
+    let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
+    let standing = machine.follows().filter(|_| is_held).map(|areas| sides.dest.standing(&areas));
+    let dest_trouble = machine.trouble.clone().or(match &standing {
+        Some(Standing::Old(why)) => Some(format!("the destination is not being watched: {why}").into()),
+        Some(Standing::Incomplete(why)) => why.clone(),
+        _ => None,
+    });
+    let context = Context { machine, sides, now, owned: &owned, trouble: dest_trouble.clone() };
+    let statuses = machine.assignment.scopes.iter().map(|scope| context.status(scope, before)).collect();
+    let is_ours = |name: &str| {
+        machine.assignment.hands_off.contains(name)
+            || machine.assignment.scopes.iter().any(|it| &*it.name == name)
+    };
+    let strangers =
+        owned.iter().filter(|(name, _)| !is_ours(name)).map(|(name, count)| (name.clone(), *count));
+    Report {
+        generation: machine.assignment.generation,
+        statuses,
+        place: machine.place.clone(),
+        strangers: strangers.collect(),
+        is_current: standing == Some(Standing::Current) && machine.work.is_done(),
+        trouble: dest_trouble,
+        unresolved: machine.unresolved,
+    }
+}
+
+struct Context<'a> {
+    machine: &'a Machine,
+    sides: Sides<'a>,
+    now: Instant,
+    owned: &'a BTreeMap<String, u64>,
+    trouble: Option<Arc<str>>,
+}
+
+// === impl Context ===
+
+impl Context<'_> {
+    fn status(&self, scope: &Scope, before: &Report) -> ReplicatorStatus {
+        let (trouble, is_waiting) = self.trouble_of(scope);
+        let (state, error) = match (trouble, self.machine.state == State::Idle) {
+            (_, true) => (ReplicatorState::Stopped, None),
+            (text, _) if self.machine.is_source() => (ReplicatorState::Rejected, text),
+            (Some(text), _) if is_waiting => (ReplicatorState::Retrying, Some(text)),
+            (text, _) if self.machine.synced => (ReplicatorState::Following, text),
+            (text, _) => (ReplicatorState::Syncing, text),
+        };
+        let old = before.statuses.iter().find(|status| status.name == scope.name);
+        let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
+        let is_known = self.machine.synced && self.source_trouble().is_none();
+        let oldest = self.machine.work.oldest(scope).map(|at| self.now.duration_since(at));
+        ReplicatorStatus {
+            name: Arc::clone(&scope.name),
+            state,
+            since,
+            error,
+            keys: self.owned.get(&*scope.name).copied().unwrap_or_default(),
+            lag: oldest.or_else(|| is_known.then_some(std::time::Duration::ZERO)),
+            last_sync: self.machine.last_sync,
+            leader: self.machine.term.is_some(),
+        }
+    }
+
+    /// What is wrong, and whether it keeps the replicator from working.
+    fn trouble_of(&self, scope: &Scope) -> (Option<Arc<str>>, bool) {
+        if let Some(text) = &self.trouble {
+            return (Some(Arc::clone(text)), true);
+        }
+        if scope.held {
+            return (Some("it waits until its old destination has been cleaned".into()), true);
+        }
+        if let Some(text) = self.source_trouble() {
+            return (Some(text), true);
+        }
+        match self.machine.work.problems_of(&scope.name) {
+            (0, 0, _) | (_, _, None) => (None, false),
+            (0, 1, Some(text)) => (Some(format!("warning: {text}").into()), false),
+            (0, more, Some(text)) => (Some(format!("{more} warnings, such as {text}").into()), false),
+            (1, _, Some(text)) => (Some(format!("not copied: {text}").into()), false),
+            (more, _, Some(text)) => {
+                (Some(format!("{more} objects are not copied, such as {text}").into()), false)
+            }
+        }
+    }
+
+    fn source_trouble(&self) -> Option<Arc<str>> {
+        match self.sides.source.standing(&source_areas(&self.machine.assignment)) {
+            Standing::Incomplete(None) => None,
+            Standing::Incomplete(Some(why)) => Some(format!("the local cluster's etcd: {why}").into()),
+            Standing::Old(why) => {
+                Some(format!("the local cluster's etcd, whose last known state is kept up: {why}").into())
+            }
+            Standing::Current if is_source(self.sides.source) => None,
+            Standing::Current => Some(NO_SOURCE.into()),
+        }
+    }
+}
+
+const NO_SOURCE: &str = "the local cluster's etcd holds no roles or bindings at all: check that replication.source is \
+     the etcd of an initialized Sensu cluster; until then nothing is copied or deleted";

@@ -1,0 +1,139 @@
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use aws_lc_rs::digest;
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
+    crypto::{CryptoProvider, aws_lc_rs as provider},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+
+use super::{TlsError, danger::AcceptAny};
+use crate::types::TlsFiles;
+
+/// What a client's certificate files hold.
+pub struct ClientFiles {
+    files: TlsFiles,
+    roots: Roots,
+    client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+enum Roots {
+    File(Vec<u8>),
+    System(Vec<CertificateDer<'static>>),
+    Any,
+}
+
+// === impl ClientFiles ===
+
+impl ClientFiles {
+    /// Reads the files. Blocks.
+    pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let roots = match &files.trusted_ca_file {
+            _ if files.insecure_skip_tls_verify => Roots::Any,
+            Some(path) => Roots::File(read(path)?),
+            None => Roots::System(rustls_native_certs::load_native_certs().certs),
+        };
+        let client = match (&files.cert_file, &files.key_file) {
+            (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+            (None, None) => None,
+            (Some(path), None) | (None, Some(path)) => return Err(TlsError::Half { path: path.clone() }),
+        };
+        Ok(Self { files: files.clone(), roots, client })
+    }
+
+    /// The client side of TLS 1.2 and 1.3 for one protocol, named as in ALPN.
+    pub fn config(&self, protocol: &[u8]) -> Result<ClientConfig, TlsError> {
+        let Self { files, roots, client } = self;
+        let builder = match roots {
+            Roots::Any => {
+                builder().dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(PROVIDER.clone())))
+            }
+            Roots::System(certs) => builder().with_root_certificates(system_roots(certs)?),
+            Roots::File(text) => {
+                let path = files.trusted_ca_file.as_deref().unwrap_or(Path::new(""));
+                builder().with_root_certificates(roots_of(text, path)?)
+            }
+        };
+        let mut config = match (client, &files.cert_file, &files.key_file) {
+            (Some((chain, key)), Some(cert_path), Some(key_path)) => builder
+                .with_client_auth_cert(certificates(chain, cert_path)?, private_key(key, key_path)?)
+                .map_err(|source| TlsError::Pair {
+                    cert: cert_path.clone(),
+                    key: key_path.clone(),
+                    source,
+                })?,
+            _ => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(config)
+    }
+
+    /// Over everything that was read; tells whether a later reading differs.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut add = |part: &[u8]| {
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        };
+        match &self.roots {
+            Roots::File(text) => add(text),
+            Roots::System(certs) => certs.iter().for_each(|cert| add(cert)),
+            Roots::Any => {}
+        }
+        if let Some((cert, key)) = &self.client {
+            add(cert);
+            add(key);
+        }
+        let mut sum = [0; 32];
+        sum.copy_from_slice(context.finish().as_ref());
+        sum
+    }
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()
+        .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+fn certificates(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certs: Vec<_> = CertificateDer::pem_slice_iter(text)
+        .collect::<Result<_, _>>()
+        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })?;
+    if certs.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(certs) }
+}
+
+fn private_key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|source| match source {
+        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
+        source => TlsError::Pem { path: path.to_owned(), source },
+    })
+}
+
+fn roots_of(text: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for cert in certificates(text, path)? {
+        roots.add(cert).map_err(|source| TlsError::Ca { path: path.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+fn system_roots(certs: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    // System stores may hold certificates that webpki does not read; the others still count.
+    roots.add_parsable_certificates(certs.iter().cloned());
+    if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
+}
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(provider::default_provider()));

@@ -1,0 +1,148 @@
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::{Either, select};
+use http::{Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    types::{Backend, Cluster},
+    upstream::{Connect, ConnectError, Error},
+    wire::{Body, read_limited},
+};
+
+/// A backend that answers as Sensu does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Its version, as it says it.
+    pub(super) version: Arc<str>,
+    /// From the first packet to the end of the answer.
+    pub(super) latency: Duration,
+}
+
+/// Why a check failed. The text is for administrators: it may hold what the system or the peer's certificate says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CheckError {
+    /// No name, no route, nobody listens, or the connection was closed without an answer.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// No answer within the timeout: a firewall drops packets, or the backend hangs.
+    #[error("timeout")]
+    Timeout,
+    /// A wrong CA or name, an expired certificate, or certificate files that cannot be used.
+    #[error("tls: {0}")]
+    Tls(String),
+    /// `/version` answered another status than 200.
+    #[error("http {}", .0.as_u16())]
+    Status(StatusCode),
+    /// Something answers, but not with a Sensu backend's version: the port of another service.
+    #[error("not a Sensu API")]
+    NotSensu,
+}
+
+/// The part of `/version` that tells a Sensu backend.
+#[derive(Deserialize)]
+struct Version {
+    sensu_backend: String,
+}
+
+/// Asks a backend for its version, which needs no credentials, over a new connection.
+///
+/// A new one each time, because it tells most: that the name resolves, the port accepts and the handshake succeeds, as the
+/// next connection of a worker needs it. A connection that was kept would outlive all of these. One every few seconds,
+/// mostly with a resumed TLS session, is no burden for a backend.
+pub(super) async fn check(
+    connect: &dyn Connect,
+    cluster: &Cluster,
+    backend: &Backend,
+    limit: Duration,
+) -> Result<Passed, CheckError> {
+    let start = Instant::now();
+    let version = timeout(limit, ask(connect, cluster, backend)).await.unwrap_or(Err(CheckError::Timeout))?;
+    Ok(Passed { version, latency: start.elapsed() })
+}
+
+async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Result<Arc<str>, CheckError> {
+    let failed = |source| CheckError::from(Error::exchange(&cluster.name, backend, source));
+    let io = connect.connect(cluster, backend).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
+    let url = backend.to_string();
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    let request = Request::get("/version")
+        .header(header::HOST, host)
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| CheckError::Unreachable(error.to_string()))?;
+    let answer = Box::pin(async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(CheckError::Status(response.status()));
+        }
+        read_limited(Body::from(response.into_body()), MAX_BODY).await.map_err(|_| CheckError::NotSensu)
+    });
+    let body = match select(answer, Box::pin(connection)).await {
+        Either::Left((body, _)) => body?,
+        // The peer closed after its answer, which is still to be read; or without one, which the answer's error says.
+        Either::Right((_, answer)) => answer.await?,
+    };
+    let version: Version = serde_json::from_slice(&body).map_err(|_| CheckError::NotSensu)?;
+    Ok(short(&version.sensu_backend, MAX_VERSION).into())
+}
+
+// === impl CheckError ===
+
+impl CheckError {
+    /// Whether somebody is there: requests would be answered at once, if not well.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Status(_) | Self::NotSensu)
+    }
+}
+
+impl From<ConnectError> for CheckError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Resolve(_) => Self::Unreachable("the host name could not be resolved".to_owned()),
+            ConnectError::Tcp(source) => Self::Unreachable(cause(&source)),
+            ConnectError::Tls(source) => Self::Tls(cause(&source)),
+            ConnectError::Files(source) => Self::Tls(short(&source.to_string(), MAX_CAUSE)),
+            ConnectError::Timeout => Self::Timeout,
+        }
+    }
+}
+
+/// For what comes in place of an answer.
+impl From<Error> for CheckError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tls { source, .. } => Self::Tls(cause(&*source)),
+            Error::BadResponse { .. } => Self::NotSensu,
+            _ => Self::Unreachable("the connection was closed without an answer".to_owned()),
+        }
+    }
+}
+
+/// What lies at the bottom of an error.
+fn cause(error: &(dyn StdError + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    short(&last.to_string(), MAX_CAUSE)
+}
+
+/// One line of at most so many characters.
+fn short(text: &str, max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max).collect()
+}
+
+/// Sensu's own is some 150 bytes.
+const MAX_BODY: usize = 16 * 1024;
+
+const MAX_VERSION: usize = 64;
+
+/// rustls lists the names of a certificate that has none of those expected.
+const MAX_CAUSE: usize = 200;

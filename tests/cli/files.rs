@@ -1,0 +1,133 @@
+//! Files that cannot be sent.
+
+use crate::{server::Server, user::User};
+
+const GOOD: &str =
+    "type: Cluster\napi_version: federation/v1\nmetadata: {name: good}\nspec: {api_urls: [\"https://a\"]}\n";
+
+#[test]
+fn a_bad_file_is_one_line_and_nothing_is_sent() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let good = user.write("good.yaml", GOOD);
+    for (text, expected) in [
+        ("", "bad.yaml is empty: it holds no resource"),
+        ("\n# nothing\n---\n", "bad.yaml is empty: it holds no resource"),
+        (
+            "type: Cluster\napi_version: federation/v1\nmetadata:\n\tname: x\nspec: {}\n",
+            "bad.yaml, document 1, line 4: is indented with a tab: YAML takes only spaces",
+        ),
+        (
+            "type: Asset\nmetadata: {name: a}\nspec: {}\n---\ntype: Asset\nmetadata: {name: a}\nspec: {}\n",
+            "bad.yaml, document 2, line 5: Asset \"a\" in default is already in bad.yaml, document 1",
+        ),
+        (GOOD, "bad.yaml, document 1, line 1: Cluster \"good\" is already in good.yaml, document 1"),
+        (
+            "type: Cluser\napi_version: federation/v1\nmetadata: {name: x}\nspec: {}\n",
+            "bad.yaml, document 1, line 1: type \"Cluser\" of \"federation/v1\" is not known",
+        ),
+        (
+            "type: Cluster\nmetadata: {name: x}\nspec: {}\n",
+            "bad.yaml, document 1, line 1: type \"Cluster\" of \"core/v2\" is not known: did you mean api_version federation/v1?",
+        ),
+        ("type: Asset\nspec: {}\n", "bad.yaml, document 1, line 1: has no metadata.name"),
+        ("type: Asset\nmetadata: {name: a}\n", "bad.yaml, document 1, line 1: has no spec"),
+        ("name: a\n", "bad.yaml, document 1, line 1: has no type"),
+        ("type: [\n", "bad.yaml, document 1, line 1: is not valid YAML: unclosed bracket '['"),
+        (
+            "type: Asset\nmetadata: {name: a}\nmetadata: {name: b}\nspec: {}\n",
+            "bad.yaml, document 1, line 3: has the key metadata twice",
+        ),
+        (
+            "{\"type\": \"Asset\",\n",
+            "bad.yaml, document 1, line 2: is not valid JSON: EOF while parsing an object",
+        ),
+        (
+            "type: APIKey\nmetadata: {name: k}\nspec: {username: ann}\n",
+            "bad.yaml, document 1 (APIKey \"k\"): Sensu names API keys itself: make one with sensuctl api-key grant",
+        ),
+    ] {
+        let bad = user.write("bad.yaml", text);
+        for command in ["create", "delete"] {
+            if command == "delete" && text.contains("APIKey") {
+                continue;
+            }
+            assert_eq!(user.fails(&[command, "-f", &good, "-f", &bad], 78), expected, "{text}");
+        }
+    }
+    assert_eq!(
+        user.fails(&["create", "-f", "none.yaml"], 78),
+        "cannot read none.yaml: No such file or directory (os error 2)"
+    );
+    std::fs::write(user.home().join("latin1.yaml"), b"type: \xe4").unwrap();
+    assert_eq!(user.fails(&["create", "-f", "latin1.yaml"], 78), "latin1.yaml is not UTF-8 text");
+    let done = user.run_with(&["create"], "");
+    assert_eq!(
+        (done.code, done.line().as_str()),
+        (Some(78), "standard input is empty: it holds no resource")
+    );
+    assert_eq!(server.take_lines(), Vec::<String>::new(), "nothing was sent");
+}
+
+#[test]
+fn arrays_streams_and_lists_are_files_too() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let one = |name: &str| {
+        format!(
+            r#"{{"type":"Cluster","api_version":"federation/v1","metadata":{{"name":"{name}"}},"spec":{{"api_urls":["https://x"]}}}}"#
+        )
+    };
+    let (a, b) = (one("a"), one("b"));
+    for text in
+        [format!("[{a},{b}]"), format!("{a}\n{b}"), format!("{a}\n---\n{b}\n"), format!("- {a}\n- {b}\n")]
+    {
+        let done = user.run_with(&["create", "-f", "-"], &text);
+        assert_eq!(done.code, Some(0), "{text}: {}", done.stderr);
+        assert_eq!(done.stdout, "applied Cluster \"a\"\napplied Cluster \"b\"\n");
+    }
+}
+
+#[test]
+fn mistakes_in_the_arguments_are_usage_errors() {
+    let server = Server::start();
+    let user = User::of(&server);
+    for args in [
+        vec!["list"],
+        vec!["create", "--nonsense"],
+        vec!["delete"],
+        vec!["delete", "check", "y", "-f", "x"],
+        vec!["list", "check", "--chunk-size", "0"],
+        vec!["list", "check", "--format", "xml"],
+        vec!["list", "check", "--user", "a", "--api-key", "b"],
+        vec!["list", "check", "--password-file", "x"],
+    ] {
+        assert_eq!(user.run(&args).code, Some(64), "{args:?}");
+    }
+    for (args, line) in [
+        (vec!["list", "chekc"], "type \"chekc\" is not known: did you mean check?"),
+        (
+            vec!["list", "check", "--url", "gw"],
+            "--url must be http:// or https:// with a host, such as https://gateway.example.com",
+        ),
+        (
+            vec!["list", "check", "--namespace", "a@"],
+            "namespace \"a@\" is not valid: write <namespace> or <namespace>@<cluster>",
+        ),
+        (vec!["list", "check", "--timeout", "5"], "--timeout must be a duration such as 15s or 1m30s"),
+        (
+            vec!["list", "cluster", "--clusters", "a"],
+            "--clusters does not apply: clusters belong to the gateway itself",
+        ),
+    ] {
+        assert_eq!(user.fails(&args, 64), line);
+    }
+    let line = user.fails(&["list", "check", "--clusters", "a/b"], 64);
+    assert!(line.starts_with("--clusters: cluster name \"a/b\" is not valid"), "{line}");
+    let nobody = User::stranger();
+    let line = nobody.fails(&["list", "check"], 78);
+    assert_eq!(line, "no server: log in with sensuctl configure, or give --url");
+    let line = nobody.fails(&["list", "check", "--url", &server.url], 78);
+    assert!(line.starts_with("not logged in to http://127.0.0.1:"), "{line}");
+    assert_eq!(server.take_lines(), Vec::<String>::new(), "nothing was sent");
+}

@@ -1,0 +1,13 @@
+//! The commands for resources, run as a user runs them against a server in this process.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod core;
+mod edit;
+mod federation;
+mod files;
+mod output;
+mod server;
+mod session;
+mod tls;
+mod user;

@@ -1,0 +1,399 @@
+//! The checker: random changes of source and followers while everything breaks, then the question whether all is as it
+//! must be. `FEDGATE_REPLICATION_ROUNDS` sets how long, `FEDGATE_REPLICATION_SEED` repeats.
+
+mod model;
+
+use std::{collections::BTreeMap, env, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use fedgate::{
+    corev2::Type,
+    etcd::{
+        Client,
+        proto::{DeleteRangeRequest, PutRequest, RangeRequest},
+    },
+};
+use model::{Follower, SCOPES, State};
+use rcgen::{CertifiedIssuer, KeyPair};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    basics::cluster,
+    faults::{ca, issue, secure_etcd},
+    server::Etcd,
+    support::{
+        gateway::{definition, register, unregister},
+        objects::seed,
+        process::Process,
+        proxy::{Link, Proxy},
+        shared::SharedStore,
+    },
+};
+
+const ROUNDS: u32 = 200;
+
+/// Longest time for everything to be right again.
+const QUIET: Duration = Duration::from_secs(60);
+
+struct World {
+    random: Rng,
+    source: Etcd,
+    local: Arc<Client>,
+    gateways: Etcd,
+    store: SharedStore,
+    processes: [Process; 2],
+    /// The first over TLS, the second through the proxy.
+    followers: [Etcd; 2],
+    clients: [Arc<Client>; 2],
+    proxy: Proxy,
+    certificates: (TempDir, CertifiedIssuer<'static, KeyPair>),
+    /// What the source holds, but for its seeds.
+    content: State,
+    seeds: [State; 2],
+    models: [Follower; 2],
+    faults: BTreeMap<&'static str, u32>,
+}
+
+/// What is done to the source: a key gets a value, or goes.
+type Change = (String, Option<Vec<u8>>);
+
+/// Repeats a write until it is known to be done.
+async fn write(client: &Client, (key, value): &Change) {
+    loop {
+        let done = match value {
+            Some(value) => client.put(PutRequest::new(&**key, &value[..])).await.map(drop),
+            None => client.delete_range(DeleteRangeRequest::key(&**key)).await.map(drop),
+        };
+        match done {
+            Ok(()) => return,
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn read(client: &Client, prefix: &str) -> Option<State> {
+    let answer = client.range(RangeRequest::prefix(prefix.as_bytes())).await.ok()?;
+    Some(answer.kvs.into_iter().map(|kv| (String::from_utf8(kv.key).unwrap(), kv.value)).collect())
+}
+
+impl World {
+    async fn new(seed_number: u64) -> Self {
+        let certificates = (TempDir::new().unwrap(), ca());
+        let (source, second, gateways, first) = tokio::join!(
+            cluster("local"),
+            cluster("beta"),
+            Etcd::start(),
+            secure_etcd(&certificates.1, certificates.0.path())
+        );
+        let clients = [first.client(), second.1];
+        seed(&clients[0], "alpha").await;
+        let proxy = Proxy::to(second.0.endpoint()).await;
+        let processes =
+            ["one", "two"].map(|name| Process::start(name, &source.0, &gateways, Duration::from_secs(2)));
+        let mut seeds = [State::new(), State::new()];
+        for (client, seeds) in clients.iter().zip(&mut seeds) {
+            *seeds = read(client, "/sensu.io/rbac/").await.unwrap();
+            // These are updated, and stay so.
+            for name in ["admin", "edit", "view"] {
+                let key = Type::ClusterRole.key(None, name);
+                let value = read(&source.1, &key).await.unwrap().remove(&key).unwrap();
+                seeds.insert(key, value);
+            }
+        }
+        let world = Self {
+            random: Rng::with_seed(seed_number),
+            source: source.0,
+            local: source.1,
+            store: SharedStore(gateways.client()),
+            gateways,
+            processes,
+            followers: [first, second.0],
+            clients,
+            proxy,
+            certificates,
+            content: State::new(),
+            seeds,
+            models: [Follower::default(), Follower::default()],
+            faults: BTreeMap::new(),
+        };
+        world.register_all().await
+    }
+
+    async fn register_all(mut self) -> Self {
+        for index in 0..2 {
+            for (kind, _) in SCOPES {
+                self.register(index, kind).await;
+            }
+        }
+        self
+    }
+
+    async fn register(&mut self, index: usize, kind: Type) {
+        let follower = &self.followers[index];
+        let url = if index == 1 { self.proxy.url.clone() } else { follower.endpoint().to_string() };
+        let mut definition =
+            definition(&format!("{}-{index}", kind.name()), kind, &url, &follower.config().tls);
+        definition["spec"]["replication_interval_seconds"] = 1.into();
+        if let Some((_, Some(namespace))) = SCOPES.iter().find(|(it, _)| *it == kind) {
+            definition["spec"]["namespace"] = (*namespace).into();
+        }
+        register(&self.store, &definition).await;
+        self.models[index].types.insert(kind);
+    }
+
+    /// Changes of the source, each of another key.
+    fn changes(&mut self) -> Vec<Change> {
+        let mut changes: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+        for _ in 0..self.random.usize(1..8) {
+            let key = model::any_key(&mut self.random);
+            let value = (self.random.u8(..3) > 0).then(|| model::any_value(&mut self.random, &key));
+            changes.insert(key, value);
+        }
+        for (key, value) in &changes {
+            match value {
+                Some(value) => drop(self.content.insert(key.clone(), value.clone())),
+                None => drop(self.content.remove(key)),
+            }
+        }
+        changes.into_iter().collect()
+    }
+
+    /// Edits and deletions on a follower, of what replication has brought and what does not change now.
+    fn edits(&mut self, index: usize, changes: &[Change]) -> Vec<Change> {
+        let model = &self.models[index];
+        let stays = |key: &&String| {
+            let good = self.content.get(*key) == model.brought.get(*key);
+            good && model.wants(key)
+                && !model.is_delicate(key)
+                && !changes.iter().any(|(changed, _)| changed == *key)
+        };
+        let keys: Vec<String> = model.brought.keys().filter(stays).cloned().collect();
+        let mut edits = BTreeMap::new();
+        for _ in 0..self.random.usize(..4).min(keys.len()) {
+            let key = keys[self.random.usize(..keys.len())].clone();
+            let value = self.random.bool().then(|| model::any_value(&mut self.random, &key));
+            edits.insert(key, value);
+        }
+        edits.into_iter().collect()
+    }
+
+    /// The followers' own bindings, and the replicators, change only when nothing else does: in which order they meet
+    /// other changes would decide what is right.
+    async fn settings(&mut self) {
+        let index = self.random.usize(..2);
+        if self.random.bool() {
+            let (key, value) = model::own_binding(&mut self.random);
+            let value = self.random.bool().then_some(value);
+            match &value {
+                Some(value) => drop(self.models[index].own.insert(key.clone(), value.clone())),
+                None => drop(self.models[index].own.remove(&key)),
+            }
+            write(&self.clients[index], &(key, value)).await;
+            return;
+        }
+        let (kind, _) = SCOPES[self.random.usize(..SCOPES.len())];
+        if self.models[index].types.remove(&kind) {
+            unregister(&self.store, &format!("{}-{index}", kind.name())).await;
+        } else {
+            self.register(index, kind).await;
+        }
+    }
+
+    async fn break_something(&mut self) {
+        let pause = Duration::from_millis(self.random.u64(20..400));
+        let index = self.random.usize(..2);
+        let fault = self.random.usize(..12);
+        let name = match fault {
+            0 | 1 => {
+                self.processes[index].restart();
+                "gateway killed"
+            }
+            2 => {
+                self.processes[index].pause();
+                sleep(pause).await;
+                self.processes[index].resume();
+                "gateway stopped for a moment"
+            }
+            3 => {
+                // Until all is right without it.
+                self.processes[index].pause();
+                "gateway stopped"
+            }
+            4 => {
+                self.source.kill();
+                self.source.restart().await;
+                "source killed"
+            }
+            5 => {
+                self.followers[index].kill();
+                sleep(pause).await;
+                self.followers[index].restart().await;
+                "follower killed"
+            }
+            6 => {
+                self.source.signal("STOP");
+                sleep(pause).await;
+                self.source.signal("CONT");
+                "source stopped"
+            }
+            7 => {
+                self.followers[index].signal("STOP");
+                sleep(pause).await;
+                self.followers[index].signal("CONT");
+                "follower stopped"
+            }
+            8 => {
+                for client in [&self.local, &self.clients[0], &self.clients[1]] {
+                    if let Ok(answer) = client.range(RangeRequest::key("/")).await {
+                        let _ = client.compact(answer.header.unwrap().revision).await;
+                    }
+                }
+                "history forgotten"
+            }
+            9 => {
+                self.proxy.set(Link::Cut);
+                sleep(pause).await;
+                self.proxy.set(Link::Up);
+                "partition, noticed"
+            }
+            10 => {
+                self.proxy.set(Link::Silent);
+                sleep(pause).await;
+                self.proxy.set(Link::Up);
+                "partition, silent"
+            }
+            _ => {
+                let wrong = ca();
+                issue(&wrong, self.certificates.0.path(), "client");
+                self.followers[0].kill();
+                self.followers[0].start_again();
+                sleep(pause).await;
+                issue(&self.certificates.1, self.certificates.0.path(), "client");
+                "certificates swapped"
+            }
+        };
+        *self.faults.entry(name).or_default() += 1;
+    }
+
+    async fn round(&mut self) {
+        if self.random.u8(..5) == 0 {
+            self.settings().await;
+        } else {
+            let changes = self.changes();
+            let edits = [self.edits(0, &changes), self.edits(1, &changes)];
+            let half = self.random.usize(..=changes.len());
+            for change in &changes[..half] {
+                write(&self.local, change).await;
+            }
+            let later = (self.local.clone(), changes[half..].to_vec(), self.clients.clone(), edits);
+            let writing = tokio::spawn(async move {
+                let (local, changes, clients, edits) = later;
+                for change in &changes {
+                    write(&local, change).await;
+                }
+                for (client, edits) in clients.iter().zip(&edits) {
+                    for edit in edits {
+                        write(client, edit).await;
+                    }
+                }
+            });
+            for _ in 0..self.random.usize(..3) {
+                self.break_something().await;
+            }
+            writing.await.unwrap();
+        }
+        for model in &mut self.models {
+            model.settle(&self.content);
+        }
+    }
+
+    /// Waits until both followers hold what they must, records included.
+    async fn quiet(&mut self, what: &str) {
+        let begun = Instant::now();
+        let mut paused = begun;
+        loop {
+            let Some(difference) = self.difference().await else { break };
+            // Two of them may be stopped: one must go on.
+            if paused.elapsed() > Duration::from_secs(6) {
+                self.processes.iter_mut().for_each(Process::resume);
+                paused = Instant::now();
+            }
+            if begun.elapsed() >= QUIET {
+                let (source, actual) = (model::show(&self.content), self.actual().await);
+                panic!(
+                    "{what}: {difference}{:?}
+source{source}
+followers{actual}",
+                    self.models
+                );
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.processes.iter_mut().for_each(Process::resume);
+    }
+
+    /// What the followers hold, to read.
+    async fn actual(&self) -> String {
+        let mut text = String::new();
+        for client in &self.clients {
+            for prefix in ["/sensu.io/rbac/", "/fedgate/"] {
+                text.push_str(&model::show(&read(client, prefix).await.unwrap_or_default()));
+            }
+            text.push_str("\n  --");
+        }
+        text
+    }
+
+    async fn difference(&self) -> Option<String> {
+        for (index, (client, model)) in self.clients.iter().zip(&self.models).enumerate() {
+            let Some(actual) = read(client, "/sensu.io/rbac/").await else {
+                return Some("no answer".to_owned());
+            };
+            if let Some(difference) = model.difference(&self.seeds[index], &actual) {
+                return Some(format!("follower {index}: {difference}"));
+            }
+            let Some(records) = read(client, "/fedgate/replication/owned/").await else {
+                return Some("no answer".to_owned());
+            };
+            let owned = records.keys().map(|record| record.splitn(6, '/').last().unwrap());
+            let owned: Vec<String> = owned.map(|rest| format!("/sensu.io/{rest}")).collect();
+            let seeded = ["admin", "edit", "view"].map(|name| Type::ClusterRole.key(None, name));
+            let seeded = seeded.into_iter().filter(|_| model.types.contains(&Type::ClusterRole));
+            let mut expected: Vec<String> = model.brought.keys().cloned().chain(seeded).collect();
+            expected.sort();
+            if owned != expected {
+                return Some(format!("follower {index} owns {owned:?} and not {expected:?}"));
+            }
+        }
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_breaks_the_followers_end_up_equal_to_the_source() {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = number("FEDGATE_REPLICATION_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let rounds = number("FEDGATE_REPLICATION_ROUNDS").unwrap_or(ROUNDS.into());
+    eprintln!("FEDGATE_REPLICATION_SEED={seed}");
+    let mut world = Box::pin(World::new(seed)).await;
+    let begun = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let at = Instant::now();
+        world.round().await;
+        world.quiet(&format!("round {round} of FEDGATE_REPLICATION_SEED={seed}")).await;
+        slowest = slowest.max(at.elapsed());
+    }
+    eprintln!("{rounds} rounds in {:?}, the slowest {slowest:?}; {:?}", begun.elapsed(), world.faults);
+    // Nothing is written any more.
+    let revisions = async || {
+        let ask = |client: Arc<Client>| async move { crate::support::revision(&client).await };
+        [ask(world.clients[0].clone()).await, ask(world.clients[1].clone()).await]
+    };
+    sleep(Duration::from_secs(3)).await;
+    let before = revisions().await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(revisions().await, before);
+    assert!(world.gateways.client().status().await.is_ok());
+}

@@ -1,0 +1,68 @@
+//! A TCP proxy that can be cut.
+
+use std::sync::Arc;
+
+use fedgate::types::Backend;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// What the proxy does with connections, old and new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Passes everything.
+    Up,
+    /// Closes them.
+    Cut,
+    /// Keeps them open and passes nothing.
+    Silent,
+}
+
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    link: Arc<watch::Sender<Link>>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(target: Backend) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let link = Arc::new(watch::Sender::new(Link::Up));
+        let links = Arc::clone(&link);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, target.clone(), links.subscribe()));
+            }
+        });
+        Self { url, link, task }
+    }
+
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut client: TcpStream, target: Backend, mut links: watch::Receiver<Link>) {
+    if links.wait_for(|link| *link != Link::Silent).await.is_ok_and(|link| *link == Link::Cut) {
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect((target.host.as_str(), target.port)).await else { return };
+    let broken = tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => return,
+        broken = async { *links.wait_for(|link| *link != Link::Up).await.unwrap() } => broken,
+    };
+    // What was on its way is lost, as the connection is; only when that is noticed differs.
+    if broken == Link::Silent {
+        let _ = links.wait_for(|link| *link != Link::Silent).await;
+    }
+}
