@@ -21,7 +21,8 @@
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
 //!    ├─ Web       webui (files in memory, or the dashboard)
-//!    └─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
+//!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
 //! # How it runs
@@ -40,7 +41,7 @@
 //! | 1 | [`tls`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
-//! | 4 | [`api`] |
+//! | 4 | [`api`], [`graphql`] |
 //! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
@@ -59,6 +60,7 @@ pub mod corev2;
 pub mod error;
 pub mod etcd;
 pub mod fanout;
+pub mod graphql;
 pub mod listener;
 pub mod registry;
 pub mod replication;

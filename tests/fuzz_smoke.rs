@@ -2,7 +2,7 @@
 //! and that the obvious holds.
 
 use fastrand::Rng;
-use fedgate::{auth, authz, rewrite, routing, wire};
+use fedgate::{auth, authz, graphql, rewrite, routing, wire};
 
 /// An input is a seed that was changed in a few places, or random.
 const SEED: u64 = 6_120;
@@ -54,6 +54,33 @@ const KEYS: &[&str] = &[
 
 const PAGING: &[&str] =
     &["AUGThSfMvOMDR4vqfoSXzO0p7CiMpjU2C3JV4Oyjf2KiYWxwaGE", "YWxwaGEA", "alpha/default/disk"];
+
+const DOCUMENTS: &[&str] = &[
+    "query Q($n: String! = \"a@alpha\", $s: Boolean) {\n  a: namespace(name: $n) @skip(if: $s) { ...F cluster }\n  check(namespace: \"x@beta\") { id }\n}\nfragment F on Namespace { id name checks { toJSON } }",
+    "{ node(id: \"srn:checks:a@alpha:b\") { ... on Namespace { x: name } ... on Check { x: namespace } } # comment\n viewer { namespaces { name } } }",
+    "mutation($i: Input) { a: put(input: { id: \"srn:checks:a@b:c\", more: $i }) { id } b: put(raw: \"\"\"{\"metadata\": {\"namespace\": \"a@b\"}}\"\"\") { id } }",
+    "{...R}fragment R on Query{namespace(name:\"\"\"\n  a@b\n\"\"\"){...S}...R2}fragment R2 on Query{__typename}fragment S on Namespace{...on Node{id}}",
+];
+
+const BODIES: &[&str] = &[
+    r#"{"query":"query($n:String){namespace(name:$n){id}}","variables":{"n":"default@alpha","m":1.0e5},"operationName":"x"}"#,
+    r#"[{"query":"mutation($i:Input){put(input:$i){id}}","variables":{"i":{"id":"srn:checks:a@b:c","more":{"id":"x"}}}},{},1]"#,
+    r#"{"query":"{a:namespace(name:\"x@alpha\"){name} b:check(namespace:\"y\"){id} viewer{namespaces{id}}}","skip_validation":true}"#,
+];
+
+const ANSWERS: &[&str] = &[
+    r#"{"auth":true,"data":{"node":{"A":"Namespace","id":"srn:namespaces:a","cluster":"Namespace","x":"a"}},"errors":null}"#,
+    r#"{"data":{"node":{"A":"Check","id":"srn:checks:a:b","toJSON":{"type":"Event","metadata":{"namespace":"a"},"spec":{"entity":{"metadata":{"namespace":"a"}}}},"x":"a"}}}"#,
+    r#"{"data":null,"errors":[{"message":"m","locations":[{"line":1,"column":2}],"path":["node"]},{"extensions":{"a":1}},{"extensions":{}}]}"#,
+];
+
+const IDS: &[&str] = &[
+    "srn:checks:default@alpha:disk",
+    "srn:namespaces:default%40alpha?x=1",
+    "srn:silences:default:linux:%2A",
+    "srn:clusterroles:system:user",
+    "srn:events:a@b@c:check/x",
+];
 
 /// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
 fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
@@ -124,4 +151,12 @@ fn tokens_for_paging_cannot_be_made_up() {
 #[test]
 fn stored_rules_grant_nothing_by_accident() {
     run("stored_value", RBAC, false, authz::fuzzing::stored_value);
+}
+
+#[test]
+fn graphql_holds_its_properties() {
+    run("fuzz_document", DOCUMENTS, false, graphql::fuzzing::fuzz_document);
+    run("fuzz_request", BODIES, false, graphql::fuzzing::fuzz_request);
+    run("fuzz_answer", ANSWERS, true, graphql::fuzzing::fuzz_answer);
+    run("fuzz_id", IDS, false, graphql::fuzzing::fuzz_id);
 }

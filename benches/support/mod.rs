@@ -75,6 +75,7 @@ impl Client {
             upstream,
             fan_outs,
             bodies: Arc::default(),
+            graphql: fedgate::graphql::Engine::new(settings(&root).graphql()),
             readiness: Readiness::new(phase_seen, views.registry),
             federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
             exchange: None,

@@ -27,7 +27,7 @@ use crate::{
     api::Api,
     auth::{Authenticator, KeyError, KeyFiles},
     config::{self, Root},
-    etcd, fanout,
+    etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, StoreError, Views},
     replication,
@@ -144,8 +144,10 @@ impl Server {
         let (replication, handle) = replication.unzip();
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let api = told_of(api, health.clone(), handle.as_ref());
+        let settings = Arc::new(settings::gateway(root));
         let shared = Shared {
-            settings: Arc::new(settings::gateway(root)),
+            graphql: graphql::Engine::new(settings.graphql()),
+            settings,
             listener: settings::listener(root),
             tls: tls.clone(),
             upstream: settings::upstream(root),

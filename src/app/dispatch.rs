@@ -21,6 +21,7 @@ use crate::{
     config::Cidr,
     error::BoxError,
     fanout::{self, Query},
+    graphql,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
@@ -59,6 +60,8 @@ pub struct Gateway {
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.
     pub bodies: Arc<Budget>,
+    /// Answers GraphQL; its caches are shared by all workers.
+    pub graphql: graphql::Engine,
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Answers `federation/v1`.
@@ -67,6 +70,15 @@ pub struct Gateway {
     pub exchange: Option<KeyExchange>,
     /// Answers everything outside the API.
     pub web: WebUi,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The bounds that apply to GraphQL too.
+    pub fn graphql(&self) -> graphql::Config {
+        graphql::Config { member_timeout: self.fan_out.member_timeout, max_members: self.max_members }
+    }
 }
 
 // === impl Gateway ===
@@ -105,6 +117,11 @@ impl Gateway {
             Route::List(list) => {
                 info.route = "list";
                 self.list(request, list, caller, info).await
+            }
+            Route::GraphQl if *request.method() == Method::POST => {
+                info.route = "graphql";
+                let target = target.to_owned();
+                self.graphql(request, &target, &clusters, caller, info).await
             }
             Route::GraphQl => {
                 info.route = "graphql";
@@ -215,6 +232,27 @@ impl Gateway {
             api_key,
         };
         Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
+    }
+}
+
+impl Gateway {
+    async fn graphql(
+        &self,
+        request: Request<Body>,
+        target: &str,
+        clusters: &Snapshot,
+        caller: &Caller,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
+        let (parts, incoming) = request.into_parts();
+        let (body, _held) = body::read(incoming, graphql::BODY_BYTES, &self.bodies).await?;
+        let target = Target { path_and_query: target, edited: true };
+        let head = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
+        let call = graphql::Call { head: &head, body, caller, clusters: &self.upstream, snapshot: clusters };
+        let graphql::Answered { response, cluster } = self.graphql.handle(call).await?;
+        info.cluster = cluster;
+        let (parts, body) = response.into_parts();
+        Ok(Response::from_parts(parts, stall::guard(body).await?))
     }
 }
 

@@ -13,7 +13,8 @@
 //!                      ├ Gateway   answered here; federation/v1 by the control plane
 //!                      ├ Web       the web UI, from memory or from the dashboard
 //!                      ├ Forward   body rules → one cluster → re-qualified answer
-//!                      └ List      fan-out → merged answer
+//!                      ├ List      fan-out → merged answer
+//!                      └ GraphQL   plan → clusters → one answer
 //! ```
 
 mod admin;

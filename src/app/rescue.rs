@@ -15,7 +15,7 @@ use crate::{
     auth::AuthError,
     authz::ExchangeError,
     error::{BoxError, Classify, ErrorKind, Reply},
-    fanout,
+    fanout, graphql,
     rewrite::ScanError,
     routing,
     telemetry::RequestId,
@@ -104,6 +104,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<ApiError>(error))
         .or_else(|| as_classified::<WebUiError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
+        .or_else(|| as_classified::<graphql::GraphQlError>(error))
         .or_else(|| as_classified::<upstream::Error>(error))
         .or_else(|| as_classified::<ScanError>(error))
 }

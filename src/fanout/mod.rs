@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::{rewrite::Shape, types::ClusterName, wire::Body};
 
 pub use member::Member;
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, Outcome, clusters_header};
 pub use shared::{Overloaded, Shared};
 
 use member::{Event, Slot, Step};

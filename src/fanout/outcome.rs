@@ -70,8 +70,8 @@ impl Failure {
 
 /// `Fedgate-Clusters`: an RFC 9651 list of strings with a parameter each. Names need no escaping.
 ///
-/// Past [`MAX_HEADER`] only failures are listed, past that again the last item says how many were left out.
-pub(super) fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
+/// Past 4 KiB only failures are listed, past that again the last item says how many were left out.
+pub fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
     let items = |failures_only: bool| {
         outcomes
             .iter()

@@ -16,7 +16,7 @@ use fedgate::{
     auth::{self, Authenticator, KeyFiles},
     authz::AdminGroups,
     error::BoxError,
-    fanout,
+    fanout, graphql,
     listener::Phase,
     registry::{self, MemoryStore, Store},
     routing::Scope,
@@ -119,11 +119,12 @@ impl World {
         let (phase, seen) = watch::channel(Phase::Running);
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
         let gateway = Gateway {
-            settings: Arc::new(setup.settings),
+            settings: Arc::new(setup.settings.clone()),
             clusters: Arc::new(ArcSwap::new(snapshot)),
             upstream,
             fan_outs: Arc::clone(&fan_outs),
             bodies: Arc::default(),
+            graphql: graphql::Engine::new(setup.settings.graphql()),
             readiness,
             federation,
             exchange: None,

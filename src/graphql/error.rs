@@ -1,0 +1,70 @@
+use http::StatusCode;
+
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    fanout::Failure,
+    types::ClusterName,
+};
+
+/// Why a whole GraphQL request has no answer. Everything that concerns only a part of it is part of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphQlError {
+    /// Every operation was for this one cluster, and it gave no answer: it is down, hung, or refuses the token. Not an
+    /// answer with `errors`, so that a page of Sensu's web UI keeps what it shows.
+    #[error("{}", describe(cluster, *failure))]
+    Cluster {
+        /// The cluster.
+        cluster: ClusterName,
+        /// What it did.
+        failure: Failure,
+    },
+    /// All answers in work together hold as much memory as they may.
+    #[error("too many GraphQL requests are in flight; try again")]
+    Overloaded,
+}
+
+/// What a client is told about a cluster that failed.
+pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
+    match failure {
+        Failure::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
+        Failure::BreakerOpen => {
+            format!("cluster \"{cluster}\" failed to connect time and again, and is tried again in a moment")
+        }
+        Failure::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
+        Failure::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
+        Failure::Unauthorized => {
+            format!(
+                "cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?"
+            )
+        }
+        Failure::BadBody => format!("cluster \"{cluster}\" answered with a body that is not valid"),
+        Failure::TooLarge => {
+            format!("the answer of cluster \"{cluster}\" is too large to be merged: ask it alone")
+        }
+        Failure::Forbidden | Failure::NotFound | Failure::ServerError => {
+            format!("cluster \"{cluster}\" failed to answer")
+        }
+    }
+}
+
+// === impl GraphQlError ===
+
+impl Classify for GraphQlError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Cluster { .. } => ErrorKind::Upstream,
+            Self::Overloaded => ErrorKind::Overload,
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        let status = match self {
+            Self::Cluster { failure: Failure::Timeout, .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Cluster { .. } => StatusCode::BAD_GATEWAY,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut reply = Reply::router(status, 0, self.to_string());
+        reply.retry_after = matches!(self, Self::Overloaded).then_some(1);
+        reply
+    }
+}

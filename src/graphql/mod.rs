@@ -1,0 +1,377 @@
+//! GraphQL over all clusters: one endpoint in front of servers with the same schema.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! body ── request::read ── one operation or a list of up to 10           nothing readable ──► local cluster, as it is
+//!            │
+//!            ▼ for each operation, all at once
+//!   plan (cached by document and schema)
+//!     parse     text → Document            tokens and nesting are counted first
+//!     measure   depth, root fields, aliases   each fragment once
+//!     shape     what the answer looks like: where namespaces and ids stand, by the schema
+//!     plan      root fields: what names their clusters, what only the gateway knows
+//!            │                                        not a valid operation ──► local cluster, unchanged
+//!            ▼
+//!   resolve (needs the variables)
+//!     each root field → a cluster │ every cluster │ the local one │ nowhere
+//!     fields of one cluster       → a group        mutations: neighbours only, one group after the other
+//!            │
+//!            ├─ one group     the whole document ──► cluster ──► Rewriter ──► client        streams
+//!            ├─ several       document::part ──► clusters ──► Rewriter ──► Merged           in memory, bounded
+//!            ├─ viewer        every cluster ──► lists joined; the ill ones as last known
+//!            └─ route         one namespace's name: known names answer at once
+//!            ▼
+//!   joined      [ answer , answer ]        502/504 only when all of it was for one cluster that failed
+//! ```
+//!
+//! # What changes in a document
+//!
+//! A cluster gets the client's own text. What is for others is blanked, byte for byte, and a qualified namespace in a
+//! literal leaves white space behind, so the lines and columns in the cluster's errors fit the client's document. Only
+//! where the gateway asks for something of its own does text move; then locations are left out.
+//!
+//! # What changes in an answer
+//!
+//! Strings, by the shape of the selection: a namespace gets `@cluster`, an id gets it in its namespace part, the gateway's
+//! own field gets its value. Errors of remote clusters get `extensions.cluster`. An answer of the local cluster has
+//! nothing to change, unless `Namespace.cluster` was asked for.
+//!
+//! # What is trusted
+//!
+//! Nothing here grants anything: each cluster gets the client's own credentials and decides. Caches hold documents (no
+//! user in them), the schema (the same for all) and names of namespaces (by user).
+//!
+//! Names that would lead out of their namespace go nowhere. Sensu joins them to store keys and cleans these like paths,
+//! after it has looked at the rights in the namespace that was named: `check(namespace: "a", name: "../b/c")` reads from
+//! `b` with rights in `a`.
+//!
+//! # Where this differs from Sensu
+//!
+//! * One operation of a document is looked at; one with several is refused by Sensu, whatever `operationName` says.
+//! * A variable that names a cluster loses it wherever it is used in a group, also where it is meant as plain text.
+//! * Operations of a list run at once, not one after the other.
+
+mod ask;
+mod ast;
+mod document;
+mod envelope;
+mod error;
+pub mod fuzzing;
+mod id;
+mod introspect;
+mod joined;
+mod known;
+mod limits;
+mod literal;
+mod measure;
+mod parse;
+mod plan;
+mod request;
+mod resolve;
+mod rewriter;
+mod run;
+mod schema;
+mod schemas;
+mod shape;
+mod viewer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use moka::sync::Cache;
+
+use crate::{
+    error::Reply,
+    fanout::{Failure, Outcome as MemberOutcome, clusters_header},
+    types::{Caller, ClusterName, Snapshot},
+    wire::{self, Body, header as names},
+};
+
+pub use ask::Clusters;
+pub use error::GraphQlError;
+pub use limits::BODY_BYTES;
+
+use joined::{Joined, Part};
+use known::{Namespaces, UserKey};
+use limits::Limit;
+use plan::Planned;
+use request::{Incoming, Operation};
+use run::{Answer, Outcome, Wanted};
+use schema::Schema;
+use schemas::Schemas;
+
+/// Bounds of one engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Longest wait for one cluster in a fan-out.
+    pub member_timeout: Duration,
+    /// Most clusters of one fan-out.
+    pub max_members: usize,
+}
+
+/// The GraphQL side of the gateway. Cheap to clone; all clones share caches.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    config: Config,
+    schemas: Arc<Schemas>,
+    plans: Cache<PlanKey, Planned>,
+    namespaces: Namespaces,
+    held: Arc<AtomicUsize>,
+}
+
+/// A request to answer.
+pub struct Call<'a> {
+    /// Method, target and headers as a cluster is to get them, the client's `Content-Type` included.
+    pub head: &'a Request<()>,
+    /// The whole body, at most [`BODY_BYTES`].
+    pub body: Bytes,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The clusters' clients.
+    pub clusters: &'a dyn Clusters,
+    /// The clusters that are registered.
+    pub snapshot: &'a Snapshot,
+}
+
+/// An answer, and whose it is.
+#[derive(Debug)]
+pub struct Answered {
+    /// The response.
+    pub response: Response<Body>,
+    /// The one cluster that was asked; none when there were several, or none.
+    pub cluster: Option<ClusterName>,
+}
+
+/// Generation of the schema, and the document's digest.
+type PlanKey = (u64, [u8; 32]);
+
+/// What all operations of a request share.
+struct Context<'a> {
+    config: Config,
+    head: &'a Request<()>,
+    caller: &'a Caller,
+    user: Option<UserKey>,
+    clusters: &'a dyn Clusters,
+    snapshot: &'a Snapshot,
+    namespaces: &'a Namespaces,
+    held: ask::Held,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Knows no schema yet: it asks for it with the first request.
+    pub fn new(config: Config) -> Self {
+        let weight = |_: &PlanKey, planned: &Planned| match planned {
+            Planned::Federated(plan) => u32::try_from(plan.weight()).unwrap_or(u32::MAX),
+            Planned::Unchanged | Planned::Limit(_) => SMALL_PLAN,
+        };
+        Self {
+            config,
+            schemas: Schemas::new(),
+            plans: Cache::builder().weigher(weight).max_capacity(PLAN_BYTES).build(),
+            namespaces: Namespaces::new(),
+            held: Arc::default(),
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When all of it was for one cluster that gave no answer, or too many answers are in memory already.
+    pub async fn handle(&self, call: Call<'_>) -> Result<Answered, GraphQlError> {
+        if matches!(call.caller, Caller::Anonymous) || !is_json(call.head.headers()) {
+            return pass(&call).await;
+        }
+        let body = call.body.clone();
+        let (operations, list) = match request::read(&body) {
+            Incoming::Other if is_odd(&body) => {
+                let reply =
+                    Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
+                return Ok(Answered { response: wire::reply(&reply), cluster: None });
+            }
+            Incoming::Other => return pass(&call).await,
+            Incoming::One(operation) => (vec![operation], false),
+            Incoming::Many(operations) => (operations, true),
+        };
+        if operations.len() > limits::OPERATIONS {
+            let refusal = Part::Bytes(envelope::limited(Limit::Operations));
+            return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+        }
+        if self.held.load(Ordering::Relaxed) >= ask::MAX_HELD {
+            return Err(GraphQlError::Overloaded);
+        }
+        let head = ask::json_head(call.head);
+        let context = Context {
+            config: self.config,
+            head: &head,
+            caller: call.caller,
+            user: if let Caller::Token(principal) = call.caller {
+                Some(UserKey::of(principal))
+            } else {
+                None
+            },
+            clusters: call.clusters,
+            snapshot: call.snapshot,
+            namespaces: &self.namespaces,
+            held: ask::Held::new(&self.held),
+        };
+        let planned = self.plans(&context, &operations).await;
+        let outcomes = run_all(&context, &operations, &planned).await;
+        assemble(outcomes, list)
+    }
+
+    /// The plans of all operations; without a schema nothing is planned.
+    async fn plans(&self, context: &Context<'_>, operations: &[Operation<'_>]) -> Vec<Planned> {
+        let sources = || {
+            let names = context.snapshot.iter().map(|cluster| &cluster.name);
+            names.filter_map(|name| context.clusters.get(name)).collect()
+        };
+        let Some(schema) = self.schemas.get(context.head, sources).await else {
+            return vec![Planned::Unchanged; operations.len()];
+        };
+        operations.iter().map(|operation| self.plan(&operation.query, &schema)).collect()
+    }
+
+    fn plan(&self, text: &str, schema: &Arc<Schema>) -> Planned {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+        let key = (schema.generation, digest);
+        if let Some(known) = self.plans.get(&key) {
+            return known;
+        }
+        // Two workers may plan the same document at once; waiting for each other would cost more.
+        let planned = plan::plan(text, schema);
+        self.plans.insert(key, planned.clone());
+        planned
+    }
+}
+
+/// Runs all operations at once, equal queries only once.
+async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &[Planned]) -> Vec<Outcome> {
+    let alone = operations.len() == 1;
+    let is_query = |index: usize| matches!(&planned[index], Planned::Federated(plan) if !plan.is_mutation());
+    let same = |one: &Operation<'_>, other: &Operation<'_>| {
+        (one.query_raw, one.variables_raw, one.skip_validation)
+            == (other.query_raw, other.variables_raw, other.skip_validation)
+    };
+    let first_of = |index: usize| {
+        let equal = |earlier: &usize| is_query(index) && same(&operations[*earlier], &operations[index]);
+        (0..index).find(equal).unwrap_or(index)
+    };
+    let firsts: Vec<usize> = (0..operations.len()).map(first_of).collect();
+    let unique = (0..operations.len()).filter(|index| firsts[*index] == *index);
+    let running = unique.map(|index| {
+        let repeated = firsts.iter().filter(|first| **first == index).count() > 1;
+        let wanted = Wanted { alone, whole: repeated };
+        async move { (index, run::run(context, &operations[index], &planned[index], wanted).await) }
+    });
+    let mut done: HashMap<usize, Outcome> = join_all(running).await.into_iter().collect();
+    firsts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, first)| {
+            let last = !firsts[index + 1..].contains(first);
+            if last { done.remove(first) } else { done.get(first).and_then(Outcome::again) }
+        })
+        .collect()
+}
+
+/// Puts the answers of all operations into one response.
+fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlError> {
+    let mut asked: Vec<&ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).collect();
+    asked.sort();
+    asked.dedup();
+    let cluster = if let [only] = asked.as_slice() { Some((*only).clone()) } else { None };
+    let failures: Option<Vec<(ClusterName, Failure)>> =
+        outcomes.iter().map(|outcome| outcome.failed.clone()).collect();
+    if let Some([(cluster, failure), rest @ ..]) = failures.as_deref()
+        && rest.iter().all(|(other, _)| other == cluster)
+    {
+        return Err(GraphQlError::Cluster { cluster: cluster.clone(), failure: *failure });
+    }
+    if let [Outcome { answer: Answer::Response(_), .. }] = outcomes.as_slice()
+        && let Some(Outcome { answer: Answer::Response(response), .. }) = outcomes.pop()
+    {
+        return Ok(Answered { response, cluster });
+    }
+    let members = outcomes.iter().find_map(|outcome| outcome.outcomes.clone());
+    let mut response = respond(list, outcomes.into_iter().map(|outcome| outcome.answer.parts()));
+    if let Some(members) = members {
+        let complete = members.iter().all(|(_, outcome)| matches!(outcome, MemberOutcome::Answered(_)));
+        let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
+        let headers = response.headers_mut();
+        headers.insert(
+            names::FEDGATE_COMPLETE,
+            HeaderValue::from_static(if complete { "true" } else { "false" }),
+        );
+        headers.insert(names::FEDGATE_CLUSTERS, clusters_header(&members));
+    }
+    Ok(Answered { response, cluster })
+}
+
+/// A response of the answers' parts, in a list or not.
+fn respond(list: bool, answers: impl IntoIterator<Item = impl IntoIterator<Item = Part>>) -> Response<Body> {
+    let mut parts = Vec::new();
+    for (index, answer) in answers.into_iter().enumerate() {
+        let lead: &'static [u8] = match (list, index) {
+            (false, _) => b"",
+            (true, 0) => b"[",
+            (true, _) => b",",
+        };
+        parts.push(Part::Bytes(Bytes::from_static(lead)));
+        parts.extend(answer);
+    }
+    if list {
+        let end: &'static [u8] = if parts.is_empty() { b"[]" } else { b"]" };
+        parts.push(Part::Bytes(Bytes::from_static(end)));
+    }
+    let mut joined = Joined::new(parts);
+    let mut response = wire::json(StatusCode::OK, Bytes::new());
+    *response.body_mut() = joined.full().map_or_else(|| Body::boxed(joined), Body::full);
+    response
+}
+
+/// Has the local cluster answer the request as it is.
+async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
+    let local = ClusterName::local();
+    let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
+    let member = call.clusters.get(&local).ok_or(failed(Failure::Unreachable))?;
+    let response = ask::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
+    Ok(Answered { response, cluster: Some(local) })
+}
+
+/// Whether a body that is not read here might still be read by Sensu, which takes the first value and forgives more, with
+/// names in it that were not looked at.
+fn is_odd(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"..").is_some() || memchr::memmem::find(body, b"\\u").is_some()
+}
+
+/// Whether Sensu would read the body as JSON: without a type, or with a form's, it sees none.
+fn is_json(headers: &HeaderMap) -> bool {
+    let form = b"application/x-www-form-urlencoded";
+    headers.get(header::CONTENT_TYPE).is_some_and(|ty| {
+        let ty = ty.as_bytes();
+        !ty.is_empty() && !ty.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
+    })
+}
+
+/// Memory for plans, in bytes.
+const PLAN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a document without a plan counts for, in bytes.
+const SMALL_PLAN: u32 = 256;

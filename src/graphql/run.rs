@@ -1,0 +1,391 @@
+//! One operation: its groups asked, their answers put together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{Response, StatusCode};
+use serde_json::Value as Json;
+
+use super::{
+    Context,
+    ask::{self, Edited},
+    envelope::{self, Envelope, Merged},
+    error::describe,
+    introspect,
+    joined::Part,
+    literal,
+    plan::{Plan, Planned, RootKind, Simple},
+    request::Operation,
+    resolve::{self, Group, GroupTarget, Resolution, Target},
+    viewer::{self, Outcomes},
+};
+use crate::{
+    fanout::Failure,
+    types::{Caller, ClusterName, NamespaceRef},
+    wire::Body,
+};
+
+/// What became of one operation.
+pub(super) struct Outcome {
+    pub(super) answer: Answer,
+    /// The clusters that were asked, fan-outs left out.
+    pub(super) asked: Vec<ClusterName>,
+    /// Set when nothing came of it because of one cluster.
+    pub(super) failed: Option<(ClusterName, Failure)>,
+    /// What each cluster came to, when all were asked.
+    pub(super) outcomes: Option<Outcomes>,
+}
+
+/// An operation's answer.
+pub(super) enum Answer {
+    /// The local cluster's own response, of any status.
+    Response(Response<Body>),
+    /// The beginning, and what may follow.
+    Parts(Bytes, Option<Box<Edited>>),
+}
+
+/// How an operation's answer is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// It is the only one, so that a response may be passed on as it is.
+    pub(super) alone: bool,
+    /// Its answer is needed in memory.
+    pub(super) whole: bool,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn bytes(bytes: Bytes) -> Self {
+        Self { answer: Answer::Parts(bytes, None), asked: Vec::new(), failed: None, outcomes: None }
+    }
+
+    /// A copy, for an equal operation; only what is in memory can be copied.
+    pub(super) fn again(&self) -> Option<Self> {
+        let Answer::Parts(bytes, None) = &self.answer else { return None };
+        let (asked, failed, outcomes) = (self.asked.clone(), self.failed.clone(), self.outcomes.clone());
+        Some(Self { answer: Answer::Parts(bytes.clone(), None), asked, failed, outcomes })
+    }
+
+    fn by(mut self, cluster: &ClusterName) -> Self {
+        self.asked.push(cluster.clone());
+        self
+    }
+
+    fn failed(mut self, cluster: &ClusterName, failure: Failure) -> Self {
+        self.failed = Some((cluster.clone(), failure));
+        self.by(cluster)
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The parts of a body.
+    pub(super) fn parts(self) -> impl Iterator<Item = Part> {
+        let (start, rest) = match self {
+            Self::Response(response) => (Bytes::new(), Some(Box::new(Edited::raw(response.into_body())))),
+            Self::Parts(start, rest) => (start, rest),
+        };
+        std::iter::once(Part::Bytes(start)).chain(rest.map(Part::Stream))
+    }
+}
+
+/// Runs one operation.
+pub(super) async fn run(
+    context: &Context<'_>,
+    operation: &Operation<'_>,
+    planned: &Planned,
+    wanted: Wanted,
+) -> Outcome {
+    match planned {
+        Planned::Limit(limit) => Outcome::bytes(envelope::limited(*limit)),
+        Planned::Unchanged => {
+            if literal::any_climbs(&operation.query, operation.variables_raw) {
+                return Outcome::bytes(envelope::refusal(CLIMBS, None));
+            }
+            let local = ClusterName::local();
+            let body = Bytes::copy_from_slice(operation.raw.as_bytes());
+            match one(context, &local, body, false, wanted, Edited::raw).await {
+                Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(&local),
+                Err(failure) => {
+                    let message = describe(&local, failure);
+                    Outcome::bytes(envelope::refusal(&message, Some(&local))).failed(&local, failure)
+                }
+            }
+        }
+        Planned::Federated(plan) => {
+            let resolution = resolve::resolve(plan, operation, context.snapshot);
+            if let Err(limit) = resolution.check(plan, operation, context.snapshot.len()) {
+                return Outcome::bytes(envelope::limited(limit));
+            }
+            if let Some(route) = Route::of(plan, operation, &resolution) {
+                return route.run(context, operation, &resolution, wanted).await;
+            }
+            match resolution.whole() {
+                Some(cluster) => {
+                    let cluster = cluster.clone();
+                    whole(context, plan, operation, &resolution, &cluster, wanted).await
+                }
+                None => Merge { context, plan, operation, resolution: &resolution }.run().await,
+            }
+        }
+    }
+}
+
+/// Sends one cluster one request and passes its answer on.
+async fn one(
+    context: &Context<'_>,
+    cluster: &ClusterName,
+    body: Bytes,
+    again: bool,
+    wanted: Wanted,
+    edit: impl FnOnce(Body) -> Edited,
+) -> Result<Answer, Failure> {
+    let member = context.clusters.get(cluster).ok_or(Failure::Unreachable)?;
+    let response = ask::send(&*member, context.head, body, again).await?;
+    // The local cluster's refusals are for the client, as without a gateway.
+    if wanted.alone && cluster.is_local() && response.status() != StatusCode::OK {
+        return Ok(Answer::Response(response));
+    }
+    let mut edited = edit(ask::good(response)?);
+    let limit = match wanted {
+        Wanted { whole: true, .. } => MERGE_BYTES,
+        Wanted { alone: true, .. } => START_BYTES,
+        Wanted { .. } => HOLD_BYTES,
+    };
+    let start = edited.read(limit, &context.held).await?;
+    if edited.has_ended() {
+        return Ok(Answer::Parts(start, None));
+    }
+    if wanted.whole { Err(Failure::TooLarge) } else { Ok(Answer::Parts(start, Some(Box::new(edited)))) }
+}
+
+/// One cluster gets the whole document.
+async fn whole(
+    context: &Context<'_>,
+    plan: &Arc<Plan>,
+    operation: &Operation<'_>,
+    resolution: &Resolution,
+    cluster: &ClusterName,
+    wanted: Wanted,
+) -> Outcome {
+    let roots: Vec<usize> = (0..plan.roots.len()).collect();
+    if key_elsewhere(context, cluster) {
+        let mut merged = Merged::new(plan);
+        refuse_key(&mut merged, &roots, cluster);
+        return Outcome::bytes(merged.write());
+    }
+    let body = resolution.whole_body(plan, operation).into();
+    let edit = |body| Edited::new(body, plan, cluster);
+    match one(context, cluster, body, !plan.is_mutation(), wanted, edit).await {
+        Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(cluster),
+        Err(failure) => {
+            let mut merged = Merged::new(plan);
+            merged.failed(&roots, cluster, failure);
+            Outcome::bytes(merged.write()).failed(cluster, failure)
+        }
+    }
+}
+
+/// An API key belongs to the cluster that issued it, and no other sees it.
+fn key_elsewhere(context: &Context<'_>, cluster: &ClusterName) -> bool {
+    matches!(context.caller, Caller::ApiKey) && !cluster.is_local()
+}
+
+fn refuse_key(merged: &mut Merged<'_>, roots: &[usize], cluster: &ClusterName) {
+    for root in roots {
+        merged.fail(*root, Some(KEY_ELSEWHERE), Some(cluster));
+    }
+}
+
+/// A query for one namespace of which nothing is asked that its name does not tell: the first of Sensu's web UI on every
+/// page, which takes an answer behind the page's own for a fault. What is known is answered at once.
+struct Route<'a> {
+    plan: &'a Arc<Plan>,
+    simple: &'a Simple,
+    cluster: &'a ClusterName,
+    qualified: String,
+}
+
+// === impl Route ===
+
+impl<'a> Route<'a> {
+    fn of(plan: &'a Arc<Plan>, operation: &Operation<'_>, resolution: &'a Resolution) -> Option<Self> {
+        let ([root], [Target::Cluster(cluster)]) = (plan.roots.as_slice(), resolution.targets.as_slice())
+        else {
+            return None;
+        };
+        let RootKind::Named(simple) = &root.kind else { return None };
+        let text = match root.variables.as_slice() {
+            [] => root.literal.as_deref()?.to_owned(),
+            [(name, _)] => serde_json::from_str(operation.variables.get(&**name)?.get()).ok()?,
+            _ => return None,
+        };
+        let namespace = NamespaceRef::parse(&text).ok()?;
+        let qualified = match namespace.cluster {
+            Some(cluster) => format!("{}@{cluster}", namespace.namespace),
+            None => namespace.namespace,
+        };
+        Some(Self { plan, simple, cluster, qualified })
+    }
+
+    async fn run(
+        &self,
+        context: &Context<'_>,
+        operation: &Operation<'_>,
+        resolution: &Resolution,
+        wanted: Wanted,
+    ) -> Outcome {
+        let known = |ever| {
+            context.user.is_some_and(|user| context.namespaces.has(user, self.cluster, &self.qualified, ever))
+        };
+        if known(false) {
+            return self.known();
+        }
+        let wanted = Wanted { whole: true, ..wanted };
+        let outcome = whole(context, self.plan, operation, resolution, self.cluster, wanted).await;
+        if outcome.failed.is_some() && known(true) {
+            return self.known();
+        }
+        if let (Answer::Parts(answer, None), Some(user)) = (&outcome.answer, context.user)
+            && let Ok(Envelope { data: Some(data), .. }) = Envelope::read(answer)
+            && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
+        {
+            context.namespaces.learn_one(user, &self.qualified);
+        }
+        outcome
+    }
+
+    fn known(&self) -> Outcome {
+        let mut merged = Merged::new(self.plan);
+        merged.set(0, viewer::item(self.simple, &self.qualified, self.cluster));
+        Outcome::bytes(merged.write())
+    }
+}
+
+/// An operation for several clusters.
+struct Merge<'a> {
+    context: &'a Context<'a>,
+    plan: &'a Arc<Plan>,
+    operation: &'a Operation<'a>,
+    resolution: &'a Resolution,
+}
+
+// === impl Merge ===
+
+impl Merge<'_> {
+    async fn run(self) -> Outcome {
+        let mut merged = Merged::new(self.plan);
+        for (index, target) in self.resolution.targets.iter().enumerate() {
+            match target {
+                Target::Nowhere(why) => merged.fail(index, self.plan.is_mutation().then_some(why), None),
+                Target::Conflict(why) => merged.fail(index, Some(why), None),
+                _ => {}
+            }
+        }
+        let mut failures: Vec<(ClusterName, Failure)> = Vec::new();
+        let mut answered = false;
+        let mut asked = Vec::new();
+        let mut outcomes = None;
+        let (answers, viewer) = futures::join!(self.answers(), self.viewer(&mut merged));
+        match viewer {
+            Some(Ok(found)) => {
+                answered = true;
+                outcomes = Some(found);
+            }
+            Some(Err((roots, failure))) => {
+                let local = ClusterName::local();
+                merged.failed(roots, &local, failure);
+                failures.push((local, failure));
+            }
+            None => {}
+        }
+        for (group, answer) in self.resolution.groups.iter().zip(answers) {
+            let GroupTarget::Cluster(cluster) = group.target.or_local() else { continue };
+            if key_elsewhere(self.context, &cluster) {
+                refuse_key(&mut merged, &group.roots, &cluster);
+                answered = true;
+                continue;
+            }
+            asked.push(cluster.clone());
+            match answer.and_then(|answer| self.take(group, &answer, &mut merged)) {
+                Ok(()) => answered = true,
+                Err(failure) => {
+                    merged.failed(&group.roots, &cluster, failure);
+                    failures.push((cluster, failure));
+                }
+            }
+        }
+        let failed = match failures.as_slice() {
+            [first, rest @ ..] if !answered && rest.iter().all(|(cluster, _)| *cluster == first.0) => {
+                Some(first.clone())
+            }
+            _ => None,
+        };
+        Outcome { asked, failed, outcomes, ..Outcome::bytes(merged.write()) }
+    }
+
+    /// The answers of all groups but the fan-out's: at once for a query, one after the other for a mutation.
+    async fn answers(&self) -> Vec<Result<Bytes, Failure>> {
+        let groups = &self.resolution.groups;
+        if self.plan.is_mutation() {
+            let mut answers = Vec::with_capacity(groups.len());
+            for group in groups {
+                answers.push(self.ask(group).await);
+            }
+            answers
+        } else {
+            join_all(groups.iter().map(|group| self.ask(group))).await
+        }
+    }
+
+    async fn ask(&self, group: &Group) -> Result<Bytes, Failure> {
+        let GroupTarget::Cluster(cluster) = group.target.or_local() else { return Ok(Bytes::new()) };
+        if key_elsewhere(self.context, &cluster) {
+            return Ok(Bytes::new());
+        }
+        let body = self.resolution.body(self.plan, self.operation, group).into();
+        let wanted = Wanted { alone: false, whole: true };
+        let edit = |body| Edited::new(body, self.plan, &cluster);
+        match one(self.context, &cluster, body, !self.plan.is_mutation(), wanted, edit).await? {
+            Answer::Parts(answer, None) => Ok(answer),
+            Answer::Parts(..) | Answer::Response(_) => Err(Failure::TooLarge),
+        }
+    }
+
+    fn take(&self, group: &Group, answer: &[u8], merged: &mut Merged<'_>) -> Result<(), Failure> {
+        let introspection = group.target == GroupTarget::Introspection;
+        merged.answer(&group.roots, answer, |key, value| {
+            if !introspection {
+                return None;
+            }
+            let mut value: Json = serde_json::from_str(value.get()).ok()?;
+            introspect::complete(self.plan, key, &mut value);
+            Some(value.to_string())
+        })
+    }
+
+    /// The fan-out, if there is one.
+    async fn viewer(&self, merged: &mut Merged<'_>) -> Option<Result<Outcomes, (&[usize], Failure)>> {
+        let group = self.resolution.groups.iter().find(|group| group.target == GroupTarget::Viewer)?;
+        let body = self.resolution.body(self.plan, self.operation, group);
+        let found = viewer::fan_out(self.context, self.plan, body.into(), &group.roots, merged).await;
+        Some(found.map_err(|failure| (group.roots.as_slice(), failure)))
+    }
+}
+
+/// Largest answer of one cluster that is put together with others, in bytes.
+const MERGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How much of an answer in a batch is held back, so that a cluster that fails early is a failure and no cut.
+const HOLD_BYTES: usize = 1024 * 1024;
+
+/// The same for an answer that is alone and streams.
+const START_BYTES: usize = 64 * 1024;
+
+const CLIMBS: &str = "a name in the document or its variables leads out of its namespace";
+
+const KEY_ELSEWHERE: &str =
+    "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/";

@@ -1,0 +1,143 @@
+//! The schema in use: asked for when first needed, and again from time to time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::Request;
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    ask::{self, Edited, Held as Memory},
+    schema::{INTROSPECTION, Schema},
+};
+use crate::fanout::Member;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    current: ArcSwapOption<Held>,
+    failed: ArcSwapOption<Instant>,
+    generations: AtomicU64,
+    /// One question at a time.
+    asking: Semaphore,
+}
+
+#[derive(Debug)]
+struct Held {
+    schema: Arc<Schema>,
+    digest: Vec<u8>,
+    due: Instant,
+}
+
+/// Whom to ask, in order: the local cluster first.
+pub(super) type Sources = Vec<Arc<dyn Member>>;
+
+// === impl Schemas ===
+
+impl Schemas {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwapOption::empty(),
+            failed: ArcSwapOption::empty(),
+            generations: AtomicU64::new(1),
+            asking: Semaphore::new(1),
+        })
+    }
+
+    /// The schema; `None` when nobody tells it.
+    ///
+    /// A schema that is due is used while a task asks for the next one.
+    pub(super) async fn get(
+        self: &Arc<Self>,
+        head: &Request<()>,
+        sources: impl FnOnce() -> Sources,
+    ) -> Option<Arc<Schema>> {
+        if let Some(held) = self.current.load_full() {
+            if held.due <= Instant::now() && self.asking.available_permits() > 0 {
+                let (schemas, head, sources) = (Arc::clone(self), ask::own_head(head), sources());
+                tokio::spawn(async move {
+                    if let Ok(_permit) = schemas.asking.try_acquire() {
+                        schemas.refresh(&head, &sources).await;
+                    }
+                });
+            }
+            return Some(Arc::clone(&held.schema));
+        }
+        if self.has_failed_lately() {
+            return None;
+        }
+        let _permit = self.asking.acquire().await.ok()?;
+        if self.current.load().is_none() && !self.has_failed_lately() {
+            self.refresh(&ask::own_head(head), &sources()).await;
+        }
+        self.current.load().as_ref().map(|held| Arc::clone(&held.schema))
+    }
+
+    fn has_failed_lately(&self) -> bool {
+        self.failed.load().as_ref().is_some_and(|at| at.elapsed() < RETRY)
+    }
+
+    async fn refresh(&self, head: &Request<()>, sources: &[Arc<dyn Member>]) {
+        for (index, source) in sources.iter().enumerate() {
+            let Some(answer) = fetch(&**source, head).await else { continue };
+            let digest = digest::digest(&digest::SHA256, &answer).as_ref().to_vec();
+            let old = self.current.load_full().filter(|old| old.digest == digest);
+            let schema = if let Some(old) = old {
+                Arc::clone(&old.schema)
+            } else {
+                let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+                let Ok(schema) = Schema::read(&answer, generation) else { continue };
+                tracing::info!(generation, cluster = %source.name(), "the GraphQL schema was read");
+                Arc::new(schema)
+            };
+            let life = if index == 0 { LIFE } else { STAND_IN_LIFE };
+            self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + life })));
+            return;
+        }
+        if let Some(old) = self.current.load_full() {
+            let (schema, digest) = (Arc::clone(&old.schema), old.digest.clone());
+            self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + RETRY })));
+        } else {
+            self.failed.store(Some(Arc::new(Instant::now())));
+        }
+    }
+}
+
+async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
+    let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
+    let answer = async {
+        let response = ask::send(source, head, body.into(), true).await?;
+        Edited::raw(ask::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
+    };
+    match tokio::time::timeout(ask::OWN_TIMEOUT, answer).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(failure)) => {
+            tracing::warn!(cluster = %source.name(), error = failure.as_str(), "no GraphQL schema");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(cluster = %source.name(), error = "timeout", "no GraphQL schema");
+            None
+        }
+    }
+}
+
+/// How long a schema is used before it is asked for again.
+const LIFE: Duration = Duration::from_secs(600);
+
+/// The same for a remote cluster's, in use because the local one did not answer.
+const STAND_IN_LIFE: Duration = Duration::from_secs(30);
+
+/// How long nobody is asked after nobody answered.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Largest answer to the introspection query, in bytes. Sensu's has about 100 KB.
+const MAX_SCHEMA: usize = 8 * 1024 * 1024;

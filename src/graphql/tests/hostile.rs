@@ -1,0 +1,123 @@
+//! Documents that are made to cost.
+
+use std::fmt::Write as _;
+
+use super::schema;
+use crate::graphql::{
+    limits::{self, Limit},
+    plan::{self, Planned},
+};
+
+fn limit(text: &str) -> Option<Limit> {
+    match plan::plan(text, &schema()) {
+        Planned::Limit(limit) => Some(limit),
+        Planned::Federated(_) | Planned::Unchanged => None,
+    }
+}
+
+#[test]
+fn every_limit_names_itself_and_what_is_just_below_passes() {
+    let roots = |n: usize| format!("{{{}}}", "viewer{user{username}} ".repeat(n));
+    assert_eq!(limit(&roots(limits::ROOT_FIELDS)), None);
+    assert_eq!(limit(&roots(limits::ROOT_FIELDS + 1)), Some(Limit::RootFields));
+
+    let aliases = |n: usize| {
+        let all: String = (0..n).fold(String::new(), |mut out, n| {
+            let _ = write!(out, "a{n}:name ");
+            out
+        });
+        format!("{{namespace(name:\"x\"){{{all}}}}}")
+    };
+    assert_eq!(limit(&aliases(limits::ALIASES)), None);
+    assert_eq!(limit(&aliases(limits::ALIASES + 1)), Some(Limit::Aliases));
+
+    // `{`, `}`, and what `namespace(name:"x"){…}` has, are 9 tokens.
+    let tokens = |n: usize| format!("{{namespace(name:\"x\"){{{}}}}}", "name ".repeat(n));
+    assert_eq!(limit(&tokens(limits::TOKENS - 10)), None);
+    assert_eq!(limit(&tokens(limits::TOKENS)), Some(Limit::Tokens));
+    assert_eq!(limit(&format!("{{__typename{}}}", ",".repeat(limits::RAW_TOKENS))), Some(Limit::Tokens));
+
+    let nested = |n: usize| format!("{}__typename{}", "{...".repeat(n), "}".repeat(n));
+    assert_eq!(limit(&nested(limits::NESTING + 1)), Some(Limit::Depth));
+    for (kind, message) in [(Limit::Depth, "32"), (Limit::Operations, "10"), (Limit::Tokens, "15000")] {
+        assert!(kind.message().contains(message));
+    }
+}
+
+#[test]
+fn depth_counts_fields_through_fragments() {
+    let chain = |n: usize| {
+        let mut text = "{namespace(name:\"x\"){checks{nodes{...F0}}}}".to_owned();
+        for level in 0..n {
+            let next = if level + 1 < n { format!("...F{}", level + 1) } else { "id".to_owned() };
+            let _ = write!(
+                text,
+                " fragment F{level} on CheckConfig{{handlers{{mutator{{id}} handlers{{id}}}} runtimeAssets{{id}} {next}}}"
+            );
+        }
+        text
+    };
+    assert_eq!(limit(&chain(200)), None, "fragments add no depth");
+    let mut text = "{namespace(name:\"x\"){checks{nodes{...F0}}}}".to_owned();
+    for level in 0..20 {
+        let _ = write!(text, " fragment F{level} on Handler{{handlers{{...F{}}}}}", level + 1);
+    }
+    text.push_str(" fragment F20 on Handler{handlers{id}}");
+    let text = text.replacen("{...F0}", "{handlers{...F0}}", 1);
+    assert_eq!(limit(&text), None);
+    let deeper = text.replace(
+        "fragment F20 on Handler{handlers{id}}",
+        &format!("fragment F20 on Handler{{{}id{}}}", "handlers{".repeat(20), "}".repeat(20)),
+    );
+    assert_eq!(limit(&deeper), Some(Limit::Depth));
+}
+
+#[test]
+fn fragments_that_double_each_other_cost_their_length() {
+    // 2^60 fields, were they opened.
+    let mut text = "{namespace(name:\"x\"){checks{nodes{handlers{...F0}}}}}".to_owned();
+    for level in 0..60 {
+        let _ = write!(text, " fragment F{level} on Handler{{...F{0} ...F{0} id}}", level + 1);
+    }
+    text.push_str(" fragment F60 on Handler{id name}");
+    assert_eq!(limit(&text), None);
+
+    // The same with fields between: 2^25 places in the answer.
+    let mut text = "{namespace(name:\"x\"){checks{nodes{handlers{...F0}}}}}".to_owned();
+    for level in 0..25 {
+        let _ = write!(
+            text,
+            " fragment F{level} on Handler{{handlers{{...F{0}}} x:handlers{{...F{0}}}}}",
+            level + 1
+        );
+    }
+    text.push_str(" fragment F25 on Handler{id}");
+    assert_eq!(limit(&text), Some(Limit::Aliases));
+
+    // Merged in ever new ways: fields of one key under many conditions.
+    let mut text = "{node(id:\"srn:checks:a:b\"){".to_owned();
+    for _ in 0..3000 {
+        text.push_str("...F ");
+    }
+    text.push_str("}} fragment F on Node{");
+    for _ in 0..1000 {
+        text.push_str("...on Entity{id}");
+    }
+    text.push('}');
+    assert!(matches!(limit(&text), None | Some(Limit::Complexity)));
+}
+
+#[test]
+fn a_set_that_merges_in_too_many_ways_is_refused() {
+    // Each level has two spellings of one field, which merge; all levels together would be looked at again and again.
+    let mut text = "{node(id:\"srn:checks:a:b\"){...on Handler{".to_owned();
+    let mut close = String::from("}}}");
+    for _ in 0..12 {
+        text.push_str("handlers{");
+        text.push_str(&"handlers{id}handlers{name}".repeat(100));
+        close.push('}');
+    }
+    text.push_str("id");
+    text.push_str(&close);
+    assert!(matches!(limit(&text), None | Some(Limit::Complexity)));
+}

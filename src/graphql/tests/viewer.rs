@@ -1,0 +1,151 @@
+//! Lists of namespaces from all clusters, and what is known without asking.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use super::world::{Mood, SWITCHER, World, listed, names, user};
+use crate::{fanout::Failure, graphql::GraphQlError};
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_of_all_clusters_are_one_list() {
+    let world = World::new();
+    let (head, answer) = world.ask_as(&user("u"), &json!({"query": SWITCHER})).await.unwrap();
+    assert_eq!(names(&answer), listed(&["local-cluster", "alpha", "beta"]));
+    assert_eq!(answer["errors"], Json::Null);
+    assert_eq!(
+        answer["extensions"]["fedgate"]["clusters"],
+        json!({"local-cluster": "ok", "alpha": "ok", "beta": "ok"})
+    );
+    assert_eq!(head.headers()["fedgate-complete"], "true");
+    assert_eq!(
+        head.headers()["fedgate-clusters"],
+        "\"local-cluster\";status=200, \"alpha\";status=200, \"beta\";status=200"
+    );
+    let clusters = world.ask("{viewer{namespaces{where:cluster}}}").await;
+    let clusters = clusters["data"]["viewer"]["namespaces"].as_array().unwrap().clone();
+    let at = |cluster: &str| clusters.iter().filter(|item| item["where"] == cluster).count();
+    for cluster in ["local-cluster", "alpha", "beta"] {
+        assert_eq!(at(cluster), listed(&[cluster]).len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_switcher_opens_whatever_a_cluster_does() {
+    for mood in [
+        Mood::Hangs,
+        Mood::Fails(Failure::Unreachable),
+        Mood::Says(StatusCode::INTERNAL_SERVER_ERROR, "x"),
+        Mood::Says(StatusCode::UNAUTHORIZED, "{}"),
+        Mood::Says(StatusCode::OK, "<html>"),
+        Mood::Says(StatusCode::OK, "{\"data\":null,\"errors\":[{\"message\":\"m\"}]}"),
+        Mood::BreaksOff,
+    ] {
+        for ill in ["alpha", "local-cluster"] {
+            let world = World::new();
+            let healthy: Vec<&str> =
+                ["local-cluster", "alpha", "beta"].into_iter().filter(|c| *c != ill).collect();
+            // The schema is known from another question.
+            world.ask("{__typename}").await;
+            world.set(ill, mood.clone());
+            let (head, answer) = world.ask_as(&user("u"), &json!({"query": SWITCHER})).await.unwrap();
+            assert_eq!((names(&answer), &answer["errors"]), (listed(&healthy), &Json::Null), "{mood:?}");
+            assert_eq!(head.headers()["fedgate-complete"], "false");
+            assert_ne!(answer["extensions"]["fedgate"]["clusters"][ill], "ok");
+
+            world.set(ill, Mood::Answers);
+            world.ask(SWITCHER).await;
+            world.set(ill, mood.clone());
+            let begun = Instant::now();
+            let answer = world.ask(SWITCHER).await;
+            assert_eq!(names(&answer), listed(&["local-cluster", "alpha", "beta"]), "{mood:?}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "a list that is known is not waited for");
+            let (_, other) = world.ask_as(&user("v"), &json!({"query": SWITCHER})).await.unwrap();
+            assert_eq!(names(&other), listed(&healthy), "another user was told nothing");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_every_cluster_down_the_switcher_shows_what_is_known_or_fails_gently() {
+    let world = World::new();
+    world.ask("{__typename}").await;
+    for cluster in ["local-cluster", "alpha", "beta"] {
+        world.set(cluster, Mood::Hangs);
+    }
+    let failure = world.failure(&json!({"query": SWITCHER})).await;
+    assert!(matches!(failure, GraphQlError::Cluster { failure: Failure::Timeout, .. }));
+    for cluster in ["local-cluster", "alpha", "beta"] {
+        world.set(cluster, Mood::Answers);
+    }
+    world.ask(SWITCHER).await;
+    for cluster in ["local-cluster", "alpha", "beta"] {
+        world.set(cluster, Mood::Fails(Failure::Unreachable));
+    }
+    let answer = world.ask("{viewer{namespaces{name id cluster} user{username} __typename}}").await;
+    assert_eq!(names(&answer), listed(&["local-cluster", "alpha", "beta"]));
+    assert_eq!(answer["data"]["viewer"]["__typename"], "Viewer");
+    assert_eq!(answer["data"]["viewer"]["user"], Json::Null);
+    assert_eq!(answer["errors"], Json::Null);
+    // More than names tell is not made up.
+    assert!(matches!(
+        world.failure(&json!({"query": "{viewer{namespaces{name checks{nodes{id}}}}}"})).await,
+        GraphQlError::Cluster { .. }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_a_fan_out_point_into_the_merged_list() {
+    let world = World::new();
+    world.set("beta", Mood::Complains);
+    let answer = world.ask("{viewer{namespaces{name events{nodes{id}}}}}").await;
+    let before = listed(&["local-cluster", "alpha"]).len();
+    assert_eq!(
+        answer["errors"],
+        json!([{"message": "m", "locations": [], "path": ["viewer", "namespaces", before, "events"], "extensions": {"cluster": "beta"}}])
+    );
+}
+
+const ROUTE: &str = "query NamespaceRouteQuery($n:String!){namespace(name:$n){name __typename}}";
+
+#[tokio::test(start_paused = true)]
+async fn the_route_query_is_answered_from_what_is_known() {
+    let world = World::new();
+    world.ask(SWITCHER).await;
+    let known = listed(&["alpha"]).pop().expect("alpha lists a namespace");
+    world.got("alpha");
+    world.set("alpha", Mood::Hangs);
+    let body = json!([{"operationName": "NamespaceRouteQuery", "query": ROUTE, "variables": {"n": known}}]);
+    let begun = Instant::now();
+    let (_, answer) = world.ask_as(&user("u"), &body).await.unwrap();
+    assert_eq!(
+        answer,
+        json!([{"auth": true, "data": {"namespace": {"name": known, "__typename": "Namespace"}}, "errors": null}])
+    );
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(world.got("alpha").is_empty());
+
+    // Another user's is asked for.
+    world.set("alpha", Mood::Fails(Failure::Timeout));
+    assert!(world.ask_as(&user("v"), &body).await.is_err());
+    assert_eq!(world.got("alpha").len(), 1);
+
+    // Long after, the cluster is asked again, and stands in for itself when it fails.
+    tokio::time::advance(Duration::from_secs(600)).await;
+    let (_, again) = world.ask_as(&user("u"), &body).await.unwrap();
+    assert_eq!(again[0]["data"]["namespace"]["name"], known.as_str());
+    assert_eq!(world.got("alpha").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_was_seen_once_is_known_afterwards() {
+    let world = World::new();
+    let body = json!({"query": ROUTE, "variables": {"n": "some@beta"}});
+    let first = world.ask_as(&user("u"), &body).await.unwrap().1;
+    assert_eq!(world.got("beta").len(), 1);
+    let found = first["data"]["namespace"].is_object();
+    world.ask_as(&user("u"), &body).await.unwrap();
+    assert_eq!(world.got("beta").len(), usize::from(!found));
+}

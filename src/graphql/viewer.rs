@@ -1,0 +1,285 @@
+//! `viewer { namespaces }`: every cluster's lists as one.
+//!
+//! Its answer must be there whatever the clusters do, because the namespace switcher of Sensu's web UI takes every failure
+//! for the end. A cluster that fails or is slow is replaced by what it has last told this user.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use serde_json::{Value as Json, json, value::RawValue};
+
+use super::{
+    Context,
+    ask::{self, Edited},
+    envelope::{self, Envelope, Merged},
+    id,
+    known::{Namespaces, UserKey},
+    plan::{Known, Plan, RootKind, Simple, Viewer},
+};
+use crate::{
+    fanout::{Failure, Outcome},
+    types::{Caller, ClusterName},
+};
+
+/// What the clusters came to, in order.
+pub(super) type Outcomes = Vec<(ClusterName, Outcome)>;
+
+/// What one cluster has answered.
+type Answers = Vec<(ClusterName, Result<Bytes, Failure>)>;
+
+/// Asks all clusters for some root fields and puts the values into `merged`.
+///
+/// # Errors
+/// When nobody answered and nothing is known.
+pub(super) async fn fan_out(
+    context: &Context<'_>,
+    plan: &Arc<Plan>,
+    body: Bytes,
+    roots: &[usize],
+    merged: &mut Merged<'_>,
+) -> Result<Outcomes, Failure> {
+    let members = context.snapshot.iter().take(context.config.max_members);
+    let answers: Answers = join_all(members.map(|cluster| async {
+        let answer = member(context, plan, &cluster.name, body.clone()).await;
+        (cluster.name.clone(), answer)
+    }))
+    .await;
+    let read: Vec<(&ClusterName, Result<Envelope<'_>, Failure>)> = answers
+        .iter()
+        .map(|(name, answer)| {
+            (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes)))
+        })
+        .collect();
+    let outcomes: Outcomes = read
+        .iter()
+        .map(|(name, answer)| {
+            let outcome = match answer {
+                Ok(_) => Outcome::Answered(http::StatusCode::OK),
+                Err(failure) => Outcome::Failed(*failure),
+            };
+            ((*name).clone(), outcome)
+        })
+        .collect();
+    let mut lists = Lists { context, offsets: BTreeMap::new() };
+    let mut nothing = false;
+    for root in roots {
+        let RootKind::Viewer(viewer) = &plan.roots[*root].kind else { continue };
+        match lists.root(&plan.roots[*root].key, viewer, &read) {
+            Some(value) => merged.set(*root, value),
+            None => nothing = true,
+        }
+    }
+    if nothing {
+        let timeouts = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Failed(Failure::Timeout));
+        return Err(if timeouts { Failure::Timeout } else { Failure::Unreachable });
+    }
+    for (name, envelope) in read.iter().filter_map(|(name, answer)| Some((*name, answer.as_ref().ok()?))) {
+        for error in envelope.errors.iter().flatten() {
+            merged.error(lists.moved_error(name, error));
+        }
+    }
+    merged.extensions = Some(extensions(&outcomes));
+    Ok(outcomes)
+}
+
+async fn member(
+    context: &Context<'_>,
+    plan: &Arc<Plan>,
+    name: &ClusterName,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
+    if matches!(context.caller, Caller::ApiKey) && !name.is_local() {
+        return Err(Failure::Unauthorized);
+    }
+    let member = context.clusters.get(name).ok_or(Failure::Unreachable)?;
+    let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
+    let quick = known || context.namespaces.is_ill(name);
+    let patience =
+        if quick { QUICK.min(context.config.member_timeout) } else { context.config.member_timeout };
+    let answer = async {
+        let response = ask::send(&*member, context.head, body, true).await?;
+        Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES, &context.held).await
+    };
+    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::Timeout));
+    context.namespaces.note(name, answer.is_ok());
+    answer
+}
+
+/// An answer with data.
+fn read(answer: &[u8]) -> Result<Envelope<'_>, Failure> {
+    let envelope = Envelope::read(answer)?;
+    if envelope.data.is_some() { Ok(envelope) } else { Err(Failure::ServerError) }
+}
+
+/// Merges lists and remembers where each cluster's items begin.
+struct Lists<'a> {
+    context: &'a Context<'a>,
+    /// By root key, list key and cluster.
+    offsets: BTreeMap<(String, String, ClusterName), usize>,
+}
+
+/// An object whose values are left as they are.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+// === impl Lists ===
+
+impl Lists<'_> {
+    /// The value of one root field; `None` when nobody answered and not all of it is known.
+    fn root(
+        &mut self,
+        key: &str,
+        viewer: &Viewer,
+        answers: &[(&ClusterName, Result<Envelope<'_>, Failure>)],
+    ) -> Option<String> {
+        let objects: Vec<(&ClusterName, Option<Members<'_>>)> = answers
+            .iter()
+            .map(|(name, answer)| {
+                let value = answer.as_ref().ok().and_then(|envelope| envelope.data.as_ref()?.get(key));
+                (*name, value.and_then(|value| serde_json::from_str(value.get()).ok()))
+            })
+            .collect();
+        let base = objects.iter().find_map(|(name, object)| Some((*name, object.as_ref()?)));
+        if base.is_none() && answers.iter().any(|(_, answer)| answer.is_ok()) {
+            return Some("null".to_owned());
+        }
+        let mut members: BTreeMap<&str, String> = BTreeMap::new();
+        for (list, simple) in &viewer.lists {
+            let there = base.map_or(viewer.sure, |(_, object)| object.contains_key(&**list));
+            if there {
+                let items = self.items(key, list, simple.as_ref(), &objects);
+                if base.is_none() && items.is_empty() {
+                    return None;
+                }
+                members.insert(list, format!("[{}]", items.join(",")));
+            }
+        }
+        rest(viewer, base, &mut members);
+        let mut value = String::new();
+        envelope::object(&mut value, members.iter().map(|(key, value)| (*key, value.as_str())));
+        Some(value)
+    }
+
+    /// All clusters' items of one list.
+    fn items(
+        &mut self,
+        root: &str,
+        list: &str,
+        simple: Option<&Simple>,
+        objects: &[(&ClusterName, Option<Members<'_>>)],
+    ) -> Vec<String> {
+        let mut items = Vec::new();
+        for (name, object) in objects {
+            self.offsets.insert((root.to_owned(), list.to_owned(), (*name).clone()), items.len());
+            let answered = object.as_ref().and_then(|object| object.get(list));
+            if let Some(raw) = answered {
+                let own: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+                if let (Some(simple), Some(user)) = (simple, self.context.user) {
+                    learn(self.context.namespaces, user, name, simple, &own);
+                }
+                items.extend(own.iter().map(|item| item.get().to_owned()));
+                continue;
+            }
+            let user = self.context.user.filter(|_| object.is_none());
+            let known = user.and_then(|user| self.context.namespaces.last_good(user, name));
+            if let (Some(simple), Some(known)) = (simple, known) {
+                items.extend(known.names.iter().map(|qualified| item(simple, qualified, name)));
+            }
+        }
+        items
+    }
+
+    /// A member's error, with the index of a list's item as it is in the merged list.
+    fn moved_error(&self, cluster: &ClusterName, error: &RawValue) -> String {
+        let unchanged = || error.get().to_owned();
+        let Ok(mut moved) = serde_json::from_str::<Json>(error.get()) else { return unchanged() };
+        let Some(path) = moved.get_mut("path").and_then(Json::as_array_mut) else { return unchanged() };
+        let [Json::String(root), Json::String(list), Json::Number(index), ..] = path.as_slice() else {
+            return unchanged();
+        };
+        let offset = self.offsets.get(&(root.clone(), list.clone(), cluster.clone())).copied();
+        match (offset, index.as_u64()) {
+            (Some(offset @ 1..), Some(index)) => {
+                path[2] = json!(index + offset as u64);
+                moved.to_string()
+            }
+            _ => unchanged(),
+        }
+    }
+}
+
+/// The members beside the lists, which only the local cluster can tell.
+fn rest<'v>(
+    viewer: &'v Viewer,
+    base: Option<(&ClusterName, &Members<'_>)>,
+    members: &mut BTreeMap<&'v str, String>,
+) {
+    let own = |key: &str| base.and_then(|(_, object)| object.get(key)).map(|value| value.get().to_owned());
+    let there = |key: &str| base.is_none_or(|(_, object)| object.contains_key(key));
+    for key in viewer.typenames.iter().filter(|key| there(key)) {
+        members.insert(key, own(key).unwrap_or_else(|| format!("\"{}\"", viewer.ty)));
+    }
+    for key in viewer.others.iter().filter(|key| there(key)) {
+        let local = base.is_some_and(|(name, _)| name.is_local());
+        members.insert(key, own(key).filter(|_| local).unwrap_or_else(|| "null".to_owned()));
+    }
+}
+
+/// Remembers the names in a list that holds them.
+fn learn(
+    namespaces: &Namespaces,
+    user: UserKey,
+    cluster: &ClusterName,
+    simple: &Simple,
+    items: &[&RawValue],
+) {
+    let Some((key, _)) = simple.iter().find(|(_, known)| *known == Known::Name) else { return };
+    let name = |item: &&RawValue| {
+        let members: Members<'_> = serde_json::from_str(item.get()).ok()?;
+        serde_json::from_str::<Box<str>>(members.get(&**key)?.get()).ok()
+    };
+    let names: Vec<Box<str>> = items.iter().filter_map(name).collect();
+    if names.len() == items.len() {
+        namespaces.learn(user, cluster, names);
+    }
+}
+
+/// A namespace object of which all that is asked follows from its name.
+pub(super) fn item(simple: &Simple, qualified: &str, cluster: &ClusterName) -> String {
+    let values: Vec<String> = simple
+        .iter()
+        .map(|(_, known)| {
+            let text = match known {
+                Known::Name => qualified.to_owned(),
+                Known::Id => id::of_namespace(qualified),
+                Known::Cluster => cluster.to_string(),
+                Known::Typename => "Namespace".to_owned(),
+            };
+            Json::from(text).to_string()
+        })
+        .collect();
+    let mut out = String::new();
+    envelope::object(&mut out, simple.iter().map(|(key, _)| &**key).zip(values.iter().map(String::as_str)));
+    out
+}
+
+/// What the client is told about the clusters behind a merged list.
+fn extensions(outcomes: &Outcomes) -> Json {
+    let clusters: serde_json::Map<String, Json> = outcomes
+        .iter()
+        .map(|(name, outcome)| {
+            let text = match outcome {
+                Outcome::Answered(_) => "ok",
+                Outcome::Failed(failure) => failure.as_str(),
+            };
+            (name.to_string(), text.into())
+        })
+        .collect();
+    json!({ "fedgate": { "clusters": clusters } })
+}
+
+/// Longest wait for a cluster whose list is known from before, or that has failed a moment ago.
+const QUICK: Duration = Duration::from_millis(1500);
+
+/// Largest answer of one cluster, in bytes: it is held until all have answered.
+const MEMBER_BYTES: usize = 4 * 1024 * 1024;
