@@ -20,6 +20,7 @@
 //!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
+//!    ├─ Web       webui (files in memory, or the dashboard)
 //!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
 //!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
 //! ```
@@ -41,7 +42,7 @@
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
-//! | 5 | [`config`], [`sim`] |
+//! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`app`] |
 //! | 7 | [`cli`] |
 
@@ -70,4 +71,5 @@ pub mod telemetry;
 pub mod tls;
 pub mod types;
 pub mod upstream;
+pub mod webui;
 pub mod wire;

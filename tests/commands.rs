@@ -161,12 +161,21 @@ fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
         },
         "listen: { address: 127.0.0.1:0 }\nclusters: [{ name: alpha, api-urls: [\"https://a\"], trusted-ca-file: /nowhere/ca.pem }]\n",
     );
+    let web = configuration(
+        &{
+            let inner = directory.path().join("web");
+            fs::create_dir(&inner).unwrap();
+            inner
+        },
+        "listen: { address: 127.0.0.1:0 }\nweb-ui: { directory: /nowhere/app }\n",
+    );
     for (args, code, mention) in [
         (vec!["serve", "--config", "/nowhere/fedgate.yaml"], 78, "/nowhere/fedgate.yaml"),
         (vec!["serve", "--config", &unknown], 78, "did you mean \"listen.address\"?"),
         (vec!["serve", "--config", &key], 78, "bad.pem"),
         (vec!["serve", "--config", &no_cluster], 78, "local-cluster"),
         (vec!["serve", "--config", &ca], 78, "/nowhere/ca.pem"),
+        (vec!["serve", "--config", &web], 78, "web-ui.directory: cannot read /nowhere/app"),
         (vec!["serve", "--config", &config], 69, "choose another port"),
         (vec!["health", "--url", "http://127.0.0.1:1"], 69, "127.0.0.1:1"),
         (vec!["health", "--url", "ftp://x"], 64, "http://host:port"),
@@ -184,13 +193,17 @@ fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
 #[test]
 fn check_config_says_for_each_thing_whether_it_works() {
     let directory = tempfile::tempdir().unwrap();
-    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let config = configuration(
+        directory.path(),
+        "listen: { address: 127.0.0.1:0 }\nweb-ui: { upstream: \"http://127.0.0.1:1\" }\n",
+    );
     let Output { status, stdout, .. } =
         Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
     let table = String::from_utf8(stdout).unwrap();
     assert_eq!(status.code(), Some(1), "{table}");
     assert!(table.lines().any(|line| line.starts_with("works  public key")), "{table}");
     assert!(table.lines().any(|line| line.starts_with("FAILS  cluster local-cluster")), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("FAILS  web UI http://127.0.0.1:1")), "{table}");
     let registry = format!("works  registry {}", directory.path().join("registry.redb").display());
     assert!(
         table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be made")),
@@ -207,6 +220,40 @@ fn serve_is_ready_though_no_cluster_is_up_and_stops_on_sigterm() {
     let listening = gateway.until("listening").pop().unwrap();
     let admin = listening.split("admin=").nth(1).unwrap().split_whitespace().next().unwrap();
     assert_eq!(run(&["health", "--url", &format!("http://{admin}")]).0, Some(0));
+    gateway.signal("TERM");
+    gateway.until("stopped");
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+fn a_changed_web_ui_is_served_without_a_restart_and_a_broken_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let web = directory.path().join("web");
+    fs::create_dir(&web).unwrap();
+    fs::write(web.join("index.html"), "one").unwrap();
+    let extra = format!(
+        "listen: {{ address: 127.0.0.1:0 }}\nlog: {{ format: text }}\nweb-ui: {{ directory: {} }}\n",
+        web.display()
+    );
+    let config = configuration(directory.path(), &extra);
+    let mut gateway = Running::start(&["serve", "--config", &config]);
+    let listening = gateway.until("listening").pop().unwrap();
+    let main = listening.split("main=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let page = || {
+        let Output { stdout, .. } =
+            Command::new("curl").args(["-sS", &format!("http://{main}/")]).output().unwrap();
+        String::from_utf8(stdout).unwrap()
+    };
+    assert_eq!(page(), "one");
+    fs::write(web.join("index.html"), "the second").unwrap();
+    gateway.signal("HUP");
+    gateway.until("were read again");
+    assert_eq!(page(), "the second");
+    fs::remove_file(web.join("index.html")).unwrap();
+    gateway.signal("HUP");
+    let complaint = gateway.until("nothing was changed").pop().unwrap();
+    assert!(complaint.contains("has no index.html"), "{complaint}");
+    assert_eq!(page(), "the second");
     gateway.signal("TERM");
     gateway.until("stopped");
     assert_eq!(gateway.exit_code(), Some(0));

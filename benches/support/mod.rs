@@ -21,6 +21,7 @@ use fedgate::{
     routing::Scope,
     types::{Backend, Cluster},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
+    webui::WebUi,
     wire::Body,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -56,7 +57,8 @@ impl Client {
     /// A client of a gateway in front of `members` clusters whose backends answer `body` to everything.
     pub(crate) async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
         let clusters = clusters::snapshot(members);
-        let upstream = Manager::new(upstream::Config::default(), Arc::new(Peers(body)));
+        let peers: Arc<dyn Connect> = Arc::new(Peers(body));
+        let upstream = Manager::new(upstream::Config::default(), Arc::clone(&peers));
         upstream.apply(&clusters);
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let root = config::Root::default();
@@ -77,6 +79,7 @@ impl Client {
             readiness: Readiness::new(phase_seen, views.registry),
             federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
             exchange: None,
+            web: WebUi::new(Arc::default(), Manager::new(upstream::Config::default(), peers)),
         };
         let (authenticator, token) = authenticator();
         let service = stack(gateway, authenticator, &[])

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -19,7 +20,7 @@ use super::{
     authority::Authority,
     control::Control,
     reload::{self, Reloader},
-    settings, store,
+    settings, store, web,
     worker::{self, Shared},
 };
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     telemetry::LogHandle,
     types::{Cluster, ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
+    webui::LoadError,
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -66,6 +68,9 @@ pub enum BuildError {
         /// What is wrong with its files.
         error: Arc<upstream::TlsError>,
     },
+    /// The web UI's directory cannot be served.
+    #[error(transparent)]
+    WebUi(#[from] LoadError),
     /// The registry's file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,6 +113,7 @@ impl Server {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
         warn_insecure(snapshot.iter());
+        let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
 
         let workers = match root.listen.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -155,6 +161,7 @@ impl Server {
             readiness: Readiness::new(phase_seen.clone(), registry),
             federation: Federation::new(Handle::current(), api, routed),
             exchange: authority.exchange.clone(),
+            web: Arc::clone(&web),
             clusters: published_seen,
             certificates: certificates_seen,
             phase: phase_seen,
@@ -169,6 +176,7 @@ impl Server {
             registered: registered.clone(),
             certificates,
             minter: authority.minter.clone(),
+            web,
             logs,
         };
         let control = Control {

@@ -25,6 +25,7 @@ use crate::{
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
+    webui::WebUi,
     wire::{self, Body, header as names},
 };
 
@@ -66,6 +67,8 @@ pub struct Gateway {
     pub federation: Federation,
     /// Exchanges API keys, when there is a private key.
     pub exchange: Option<KeyExchange>,
+    /// Answers everything outside the API.
+    pub web: WebUi,
 }
 
 // === impl Settings ===
@@ -131,7 +134,7 @@ impl Gateway {
             }
             Route::Web => {
                 info.route = "web";
-                Err(RouteError::NotFound.into())
+                self.page(&request.into_parts().0).await
             }
         }
     }
@@ -156,6 +159,13 @@ impl Gateway {
         let Parts { method, headers, .. } = parts;
         let caller = self.identify(caller, &headers).await?;
         Ok(self.federation.answer(method, path, query, headers, bytes, caller).await?)
+    }
+
+    async fn page(&self, request: &Parts) -> Result<Response<Body>, BoxError> {
+        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+        let answer = self.web.answer(&request.method, target, &request.headers).await?;
+        let (parts, body) = answer.ok_or(RouteError::NotFound)?.into_parts();
+        Ok(Response::from_parts(parts, stall::guard(body).await?))
     }
 
     async fn forward(

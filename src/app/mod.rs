@@ -11,6 +11,7 @@
 //!              └ auth    token → Caller, or Sensu's 401
 //!                 └ dispatch   route, then
 //!                      ├ Gateway   answered here; federation/v1 by the control plane
+//!                      ├ Web       the web UI, from memory or from the dashboard
 //!                      ├ Forward   body rules → one cluster → re-qualified answer
 //!                      ├ List      fan-out → merged answer
 //!                      └ GraphQL   plan → clusters → one answer
@@ -35,6 +36,7 @@ mod settings;
 mod stack;
 mod stall;
 mod store;
+mod web;
 mod worker;
 
 pub use body::Budget;

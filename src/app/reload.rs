@@ -5,13 +5,14 @@ use std::{
     time::SystemTime,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use tracing::level_filters::LevelFilter;
 
-use super::build::WATCH_INTERVAL;
+use super::{build::WATCH_INTERVAL, web};
 use crate::{
     auth::{Authenticator, KeyFiles, SigningKey},
     authz::Minter,
@@ -20,6 +21,7 @@ use crate::{
     telemetry::LogHandle,
     types::Snapshot,
     upstream::TlsConfigs,
+    webui::Content,
 };
 
 /// Where a configuration came from, to read it again.
@@ -33,8 +35,8 @@ pub struct Source {
 
 /// Applies changed files while the gateway runs: on SIGHUP, and when a file's time or size changes.
 ///
-/// Keys, certificates, clusters and the log level take effect at once; the rest at the next start, which is said. A
-/// bad file changes nothing and says why.
+/// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
+/// said. A bad file changes nothing and says why.
 pub(super) struct Reloader {
     pub(super) current: Root,
     pub(super) source: Option<Source>,
@@ -49,6 +51,8 @@ pub(super) struct Reloader {
     pub(super) certificates: watch::Sender<u64>,
     /// Signs with the private key, when there is one.
     pub(super) minter: Option<Minter>,
+    /// What is served as the web UI.
+    pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
 }
 
@@ -97,7 +101,7 @@ impl Reloader {
             return false;
         }
         tracing::info!("configuration and files were read again");
-        let other_files = self.current != root;
+        let other_files = self.current != root || root.web_ui.directory.is_some();
         self.current = root;
         other_files
     }
@@ -111,6 +115,7 @@ impl Reloader {
         if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(format!("cluster {cluster}: {error}"));
         }
+        let web = web::content(root).map_err(|e| e.to_string())?;
         if let Some((tls, (cert, key))) = self.tls.as_ref().zip(root.listen.tls()) {
             tls.reload(cert, key).map_err(|e| e.to_string())?;
         }
@@ -122,6 +127,8 @@ impl Reloader {
             self.certificates.send_modify(|generation| *generation += 1);
         }
         self.authenticator.reload(keys);
+        // Replaced even when it is the same: a dashboard's connections may need the new certificates.
+        self.web.store(Arc::new(web));
         if let Some((minter, key)) = self.minter.as_ref().zip(private) {
             minter.replace(Arc::new(key));
         }
@@ -134,7 +141,7 @@ impl Reloader {
         self.logs.set_level(log_level(root.log.level));
         if needs_restart(&self.current, root) {
             tracing::warn!(
-                "only keys, certificates, clusters and log.level change while running; the rest at the next start"
+                "only keys, certificates, clusters, web-ui and log.level change while running; the rest at the next start"
             );
         }
         Ok(())
@@ -155,6 +162,7 @@ impl Reloader {
             .chain(root.listen.cert_file.iter().cloned())
             .chain(root.listen.key_file.iter().cloned())
             .chain(of_clusters.flatten())
+            .chain(self.web.load().watched().iter().cloned())
             .map(|path| {
                 let stamp = stamp(&path);
                 (path, stamp)
@@ -180,6 +188,7 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
     applied.clusters.clone_from(&new.clusters);
     applied.local_cluster.clone_from(&new.local_cluster);
     applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
+    applied.web_ui.clone_from(&new.web_ui);
     applied.log.level = new.log.level;
     applied.listen.cert_file.clone_from(&new.listen.cert_file);
     applied.listen.key_file.clone_from(&new.listen.key_file);

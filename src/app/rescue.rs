@@ -20,6 +20,7 @@ use crate::{
     routing,
     telemetry::RequestId,
     upstream,
+    webui::WebUiError,
     wire::{self, Body},
 };
 
@@ -101,6 +102,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
         .or_else(|| as_classified::<CredentialError>(error))
         .or_else(|| as_classified::<ExchangeError>(error))
         .or_else(|| as_classified::<ApiError>(error))
+        .or_else(|| as_classified::<WebUiError>(error))
         .or_else(|| as_classified::<fanout::Overloaded>(error))
         .or_else(|| as_classified::<graphql::GraphQlError>(error))
         .or_else(|| as_classified::<upstream::Error>(error))

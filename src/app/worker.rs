@@ -17,6 +17,7 @@ use crate::{
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
     upstream::{self, Connect, Manager, Signals},
+    webui::{Content, WebUi},
     wire::Body,
 };
 
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) readiness: Readiness,
     pub(super) federation: Federation,
     pub(super) exchange: Option<Exchange>,
+    pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) certificates: watch::Receiver<u64>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -85,6 +87,7 @@ fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, 
         readiness: shared.readiness.clone(),
         federation: shared.federation.clone(),
         exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
+        web: WebUi::new(Arc::clone(&shared.web), Manager::new(shared.upstream, Arc::clone(&shared.connect))),
     };
     let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
         routed.store(Arc::clone(&snapshot));

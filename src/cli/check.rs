@@ -1,7 +1,8 @@
 use std::{fmt::Write as _, sync::Arc};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 
 use super::{ConfigFile, Failure, check_store, environment, serve::control_runtime};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     listener::ServerTls,
     types::{Backend, Cluster, Snapshot},
     upstream::{self, Connector, Manager, TlsConfigs},
+    webui::{Content, WebUi},
     wire::read_limited,
 };
 
@@ -61,7 +63,39 @@ async fn check(root: &Root) -> Vec<Row> {
         }
     }
     rows.extend(check_store::rows(root).await);
+    rows.extend(web_ui(root, &tls).await);
     rows
+}
+
+async fn web_ui(root: &Root, tls: &Arc<TlsConfigs>) -> Option<Row> {
+    if let Some(directory) = &root.web_ui.directory {
+        let loaded = Content::directory(directory);
+        return Some(Row {
+            what: format!("web UI {}", directory.display()),
+            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
+        });
+    }
+    let dashboard = root.web_ui.upstream.as_ref()?;
+    let content = Content::upstream(dashboard.clone(), root.local_cluster.tls());
+    let web_ui = WebUi::new(Arc::new(ArcSwap::from_pointee(content)), manager(root, tls));
+    let result = match web_ui.answer(&Method::GET, "/", &HeaderMap::new()).await {
+        Ok(Some(answer)) if answer.status() == StatusCode::OK => Ok("ok".into()),
+        Ok(answer) => {
+            let status = answer.map_or(StatusCode::NOT_FOUND, |answer| answer.status());
+            Err(format!("/ answered {status}: is this a dashboard listener?"))
+        }
+        Err(error) => Err(chain(&error)),
+    };
+    Some(Row { what: format!("web UI {dashboard}"), result })
+}
+
+fn manager(root: &Root, tls: &Arc<TlsConfigs>) -> Manager {
+    let config = upstream::Config {
+        connect_timeout: root.upstream.connect_timeout,
+        head_timeout: root.upstream.head_timeout,
+        ..upstream::Config::default()
+    };
+    Manager::new(config, Arc::new(Connector::new(Arc::clone(tls), config.connect_timeout)))
 }
 
 /// Asks one backend for its version, which needs no credentials.
@@ -71,13 +105,7 @@ async fn version(
     cluster: &Cluster,
     backend: &Backend,
 ) -> Result<String, String> {
-    let config = upstream::Config {
-        connect_timeout: root.upstream.connect_timeout,
-        head_timeout: root.upstream.head_timeout,
-        ..upstream::Config::default()
-    };
-    let connector = Arc::new(Connector::new(Arc::clone(tls), config.connect_timeout));
-    let manager = Manager::new(config, connector);
+    let manager = manager(root, tls);
     manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
     let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
     let url = backend.to_string();

@@ -121,6 +121,7 @@ impl From<BuildError> for Failure {
             BuildError::Key(_)
             | BuildError::ServerTls(_)
             | BuildError::ClusterTls { .. }
+            | BuildError::WebUi(_)
             | BuildError::Store(_)
             | BuildError::Etcd(_)
             | BuildError::StoreDirectory { .. } => CONFIG,

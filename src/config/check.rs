@@ -7,7 +7,7 @@ use crate::types::Backend;
 
 /// Refuses the first value that cannot work.
 pub(super) fn check(root: &Root, document: &Node) -> Result<(), ConfigError> {
-    let rules = [auth, clusters, stores, listeners, durations, counts, cors];
+    let rules = [auth, clusters, stores, listeners, durations, counts, web_ui, cors];
     rules.iter().try_for_each(|rule| rule(root)).map_err(|Broken { key, what }| {
         let place = document.place_of(&key).clone();
         ConfigError::Value { place, key, what }
@@ -160,6 +160,13 @@ fn counts(root: &Root) -> Verdict {
     }
     if root.upstream.retries > MAX_RETRIES {
         return broken("upstream.retries", &format!("must be at most {MAX_RETRIES}"));
+    }
+    Ok(())
+}
+
+fn web_ui(root: &Root) -> Verdict {
+    if root.web_ui.directory.is_some() && root.web_ui.upstream.is_some() {
+        return broken("web-ui.upstream", "excludes web-ui.directory: the web UI comes from one of them");
     }
     Ok(())
 }

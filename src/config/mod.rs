@@ -19,6 +19,7 @@ mod node;
 mod root;
 mod typed;
 mod units;
+mod web;
 
 pub use cidr::{Cidr, CidrError};
 pub use error::{ConfigError, Place};
@@ -30,6 +31,7 @@ pub use root::{
     Shutdown, StaticCluster, TokenCache, Upstream,
 };
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
+pub use web::WebUi;
 
 #[cfg(test)]
 mod tests;

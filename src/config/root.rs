@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Replication, Store,
+    Cidr, Replication, Store, WebUi,
     units::{address, duration, size, text, texts},
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source, TlsFiles};
@@ -30,6 +30,8 @@ pub struct Root {
     pub fan_out: FanOut,
     /// Connections to the clusters.
     pub upstream: Upstream,
+    /// Where the files of Sensu's own web UI come from.
+    pub web_ui: WebUi,
     /// What one client or all of them may use.
     pub limits: Limits,
     /// How the process stops.

@@ -144,6 +144,23 @@ fn a_wrong_value_is_named_with_its_line_and_what_it_must_be() {
 }
 
 #[test]
+fn a_web_ui_comes_from_one_place() {
+    assert_eq!(read(MINIMAL).web_ui, WebUi::default());
+    let dashboard = read(&with("web-ui: {upstream: 'https://a:3000'}\n")).web_ui.upstream.unwrap();
+    assert_eq!(dashboard.to_string(), "https://a:3000");
+    let directory = read_with(&[("FEDGATE_WEB_UI__DIRECTORY", "/usr/share/web")]).web_ui.directory.unwrap();
+    assert_eq!(directory.to_str(), Some("/usr/share/web"));
+    assert_eq!(
+        refused(&with("web-ui:\n  directory: /x\n  upstream: http://a\n")),
+        "f.yaml:8: web-ui.upstream: excludes web-ui.directory: the web UI comes from one of them"
+    );
+    assert_eq!(
+        refused(&with("web-ui: {upstream: 'http://a/ui'}\n")),
+        "f.yaml:6: web-ui.upstream: must be only scheme, host and port: no path, query or user"
+    );
+}
+
+#[test]
 fn broken_yaml_is_one_line_with_its_place() {
     let error = refused("listen: {address: x\nauth: [\n");
     assert!(error.starts_with("f.yaml:") && error.contains("not valid YAML"), "{error}");

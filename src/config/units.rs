@@ -123,6 +123,27 @@ pub(super) mod text {
     }
 }
 
+/// `#[serde(with)]` for a type that is read and written as text, or is not there.
+pub(super) mod optional_text {
+    use super::{Deserialize, Deserializer, Display, FromStr, Serialize, Serializer, Text};
+
+    #[expect(clippy::ref_option, reason = "what serde hands over")]
+    pub(in super::super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(ToString::to_string).serialize(to)
+    }
+
+    pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        Ok(Option::<Text<T>>::deserialize(from)?.map(|text| text.0))
+    }
+}
+
 /// `#[serde(with)]` for a list of a type that is read and written as text.
 pub(super) mod texts {
     use super::{Deserialize, Deserializer, Display, FromStr, Serializer, Text};

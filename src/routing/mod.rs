@@ -37,7 +37,7 @@ pub enum Route {
     List(List),
     /// `POST /graphql`.
     GraphQl,
-    /// Any other GET or HEAD: the web pages.
+    /// Any other path: the web pages.
     Web,
 }
 

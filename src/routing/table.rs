@@ -66,8 +66,7 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
         ["api", "core", "v2", rest @ ..] => core(request, rest),
         ["api", _, _, "namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
         ["api", ..] => Ok(local_raw(request)),
-        _ if matches!(*request.method, Method::GET | Method::HEAD) => Ok(Route::Web),
-        _ => Err(RouteError::NotFound),
+        _ => Ok(Route::Web),
     }
 }
 

@@ -57,6 +57,7 @@ fn prefix_routes_strip_the_prefix_and_nothing_else() {
     }
     assert_eq!(go("GET", "/c/nope/api"), Err(RouteError::NotRegistered { cluster: "nope".into() }));
     assert_eq!(go("GET", "/c/alpha/n/default"), Ok(Route::Web));
+    assert_eq!(go("POST", "/n/default"), Ok(Route::Web));
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod refusals;
 mod rewriting;
 mod routing;
 mod support;
+mod webui;

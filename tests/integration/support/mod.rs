@@ -23,6 +23,7 @@ use fedgate::{
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
     upstream::{self, Manager},
+    webui::{Content, WebUi},
     wire::Body,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -58,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) fan_outs: usize,
     /// Bytes that all fan-outs may buffer.
     pub(crate) buffered: usize,
+    /// Sensu's web UI. The cluster `web-ui` of [`Net`] is its dashboard.
+    pub(crate) web: Content,
 }
 
 /// An answer, read to its end.
@@ -89,6 +92,7 @@ impl Default for Setup {
             },
             fan_outs: 1000,
             buffered: 256 << 20,
+            web: Content::default(),
         }
     }
 }
@@ -124,6 +128,10 @@ impl World {
             readiness,
             federation,
             exchange: None,
+            web: WebUi::new(
+                Arc::new(ArcSwap::from_pointee(setup.web)),
+                Manager::new(upstream::Config::default(), Arc::clone(&net) as Arc<_>),
+            ),
         };
         let stack = stack(gateway, Arc::clone(&authenticator), &[]);
         Self { local, alpha, beta, net, keys, authenticator, fan_outs, phase, registry, stack }

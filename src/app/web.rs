@@ -1,0 +1,14 @@
+use crate::{
+    config::Root,
+    webui::{Content, LoadError},
+};
+
+/// What the configuration names, read anew.
+pub(super) fn content(root: &Root) -> Result<Content, LoadError> {
+    let web_ui = &root.web_ui;
+    match (&web_ui.directory, &web_ui.upstream) {
+        (Some(directory), _) => Content::directory(directory),
+        (None, Some(dashboard)) => Ok(Content::upstream(dashboard.clone(), root.local_cluster.tls())),
+        (None, None) => Ok(Content::default()),
+    }
+}

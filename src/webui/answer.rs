@@ -1,0 +1,82 @@
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use super::{
+    files::{File, Files, Variant},
+    negotiate::{self, Verdict},
+};
+use crate::wire::Body;
+
+// === impl Files ===
+
+impl Files {
+    /// The file at a decoded path without its first slash, or the index document for a browser that goes to a page.
+    pub(super) fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+        if let Some(file) = self.get(path) {
+            return Some(file.answer(method, headers));
+        }
+        // A part of a page that is missing, as after an update of the UI, must not look like a page.
+        if self.is_below_directory(path) || !negotiate::is_navigation(headers) {
+            return None;
+        }
+        let mut response = self.index()?.answer(method, headers);
+        // The same path is 404 for other clients.
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept, Sec-Fetch-Mode"));
+        Some(response)
+    }
+}
+
+// === impl File ===
+
+impl File {
+    fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Body> {
+        let (variant, coding) = self.choose(headers);
+        let etag = variant.etag.to_str().unwrap_or_default();
+        let verdict = negotiate::condition(headers, etag, self.modified);
+        let status = match verdict {
+            Verdict::Send => StatusCode::OK,
+            Verdict::NotModified => StatusCode::NOT_MODIFIED,
+            Verdict::Failed => StatusCode::PRECONDITION_FAILED,
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        self.describe(response.headers_mut(), variant);
+        if verdict == Verdict::Send {
+            let out = response.headers_mut();
+            out.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+            // Said even where no body follows (HEAD).
+            out.insert(header::CONTENT_LENGTH, variant.bytes.len().into());
+            if let Some(coding) = coding {
+                out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            }
+            if *method == Method::GET {
+                *response.body_mut() = Body::full(variant.bytes.clone());
+            }
+        }
+        response
+    }
+
+    /// What an answer says whether or not the file follows.
+    fn describe(&self, out: &mut HeaderMap, variant: &Variant) {
+        let cache = if self.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        out.insert(header::ETAG, variant.etag.clone());
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(self.modified)) {
+            out.insert(header::LAST_MODIFIED, date);
+        }
+        if self.gzip.is_some() || self.brotli.is_some() {
+            out.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+    }
+
+    /// The smallest that the client takes.
+    fn choose(&self, headers: &HeaderMap) -> (&Variant, Option<&'static str>) {
+        let ready = |variant: &'_ Option<Variant>, coding: &'static str| {
+            variant.is_some() && negotiate::accepts_coding(headers, coding)
+        };
+        match (&self.brotli, &self.gzip) {
+            (Some(variant), _) if ready(&self.brotli, "br") => (variant, Some("br")),
+            (_, Some(variant)) if ready(&self.gzip, "gzip") => (variant, Some("gzip")),
+            _ => (&self.plain, None),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Sensu's own web UI: its static files, from a directory or from the local cluster's dashboard.
+//!
+//! ```text
+//! GET /static/js/app_1f2e.js ─┬─ directory: the file, from memory
+//! GET /n/default/events ──────┤             index.html, if a browser navigates
+//!                             └─ upstream:  the dashboard's answer, streamed
+//! ```
+//!
+//! Nobody has to be logged in for these files: they hold nothing but the program. What the program shows, it asks
+//! `/auth` and `/graphql` for, which never come here.
+
+mod answer;
+mod dashboard;
+mod error;
+mod files;
+mod media;
+mod negotiate;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+
+use crate::{
+    types::{Backend, TlsFiles},
+    upstream::Manager,
+    wire::{self, Body},
+};
+
+pub use error::{LoadError, WebUiError};
+
+/// What is served, as a whole. Replaced, never changed in place.
+#[derive(Debug, Default)]
+pub struct Content(Inner);
+
+#[derive(Debug, Default)]
+enum Inner {
+    /// Every page is 404.
+    #[default]
+    Nothing,
+    Files(files::Files),
+    Dashboard(dashboard::Origin),
+}
+
+/// One worker's way to the pages. Cheap to clone.
+#[derive(Clone)]
+pub struct WebUi {
+    content: Arc<ArcSwap<Content>>,
+    dashboard: dashboard::Client,
+}
+
+// === impl Content ===
+
+impl Content {
+    /// A built UI. Reads the whole directory: what is served later is what was there at that moment.
+    pub fn directory(path: &Path) -> Result<Self, LoadError> {
+        files::Files::load(path).map(|files| Self(Inner::Files(files)))
+    }
+
+    /// The static part of a dashboard listener, with the certificate files of the local cluster.
+    pub fn upstream(dashboard: Backend, tls: TlsFiles) -> Self {
+        Self(Inner::Dashboard(dashboard::Origin::new(dashboard, tls)))
+    }
+
+    /// Paths whose change means that the directory has to be read again.
+    pub fn watched(&self) -> &[PathBuf] {
+        match &self.0 {
+            Inner::Files(files) => files.watched(),
+            Inner::Nothing | Inner::Dashboard(_) => &[],
+        }
+    }
+}
+
+// === impl WebUi ===
+
+impl WebUi {
+    /// Serves what `content` holds at the moment of each request. `manager` must be this worker's, and nobody else's.
+    pub fn new(content: Arc<ArcSwap<Content>>, manager: Manager) -> Self {
+        Self { content, dashboard: dashboard::Client::new(manager) }
+    }
+
+    /// Answers a request for a page or a file of one; `None` when nobody has it.
+    ///
+    /// `target` is the request target in origin form. The answer's body may be a stream from the dashboard.
+    pub async fn answer(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<Response<Body>>, WebUiError> {
+        let content = self.content.load_full();
+        let path = target.split('?').next().unwrap_or_default();
+        let Some(path) = page(path) else { return Ok(None) };
+        let mut response = match &content.0 {
+            Inner::Nothing => return Ok(None),
+            _ if !matches!(*method, Method::GET | Method::HEAD) => method_not_allowed(),
+            Inner::Files(files) => match files.answer(method, &path, headers) {
+                Some(response) => response,
+                None => return Ok(None),
+            },
+            Inner::Dashboard(origin) => self.dashboard.answer(origin, method, target, headers).await?,
+        };
+        secure(response.headers_mut());
+        Ok(Some(response))
+    }
+}
+
+/// The decoded path without its first slash; `None` for what belongs to the API, existing or not: a program must
+/// never take a page for an answer.
+fn page(path: &str) -> Option<String> {
+    let path = percent_encoding::percent_decode_str(path.strip_prefix('/')?).decode_utf8().ok()?;
+    let first = path.split('/').next().unwrap_or_default();
+    (!RESERVED.contains(&first)).then(|| path.into_owned())
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// Sets what a browser has to obey, in place of what the dashboard may have said.
+fn secure(headers: &mut HeaderMap) {
+    for (name, value) in &SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// First segments of what is not a page, here or in later versions.
+const RESERVED: [&str; 11] =
+    ["api", "auth", "c", "console", "graphql", "health", "livez", "metrics", "ready", "readyz", "version"];
+
+/// The strictest that Sensu's UI works under. It writes its styles into the page, and shows an image for a label or
+/// annotation that is the URL of one.
+const SECURITY: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' https:; \
+         font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];

@@ -1,0 +1,84 @@
+//! What a request's headers ask of an answer. Total: nonsense is as good as nothing.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Whether a content coding may be used (RFC 9110 §12.5.3).
+pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
+    let mut by_star = false;
+    for item in items(headers, &header::ACCEPT_ENCODING) {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let allowed = !is_zero(parameters);
+        if name.trim().eq_ignore_ascii_case(coding) {
+            return allowed;
+        }
+        by_star |= name.trim() == "*" && allowed;
+    }
+    by_star
+}
+
+/// Whether a browser goes to a page, and does not fetch a part of one or data for it.
+pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
+    // Sent by every current browser, but only to secure origins.
+    match headers.get(SEC_FETCH_MODE) {
+        Some(mode) => mode.as_bytes() == b"navigate",
+        None => items(headers, &header::ACCEPT).any(|item| {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            name.trim().eq_ignore_ascii_case("text/html") && !is_zero(parameters)
+        }),
+    }
+}
+
+/// What a condition on a file comes to (RFC 9110 §13.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send it.
+    Send,
+    /// The client has it.
+    NotModified,
+    /// The client wants another one.
+    Failed,
+}
+
+/// Compares a file with what the client has or wants.
+pub(super) fn condition(headers: &HeaderMap, etag: &str, modified: SystemTime) -> Verdict {
+    if headers.contains_key(header::IF_MATCH) {
+        if !tags(headers, &header::IF_MATCH).any(|tag| tag == "*" || tag == etag) {
+            return Verdict::Failed;
+        }
+    } else if date(headers, &header::IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date) {
+        return Verdict::Failed;
+    }
+    let same = if headers.contains_key(header::IF_NONE_MATCH) {
+        tags(headers, &header::IF_NONE_MATCH)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    } else {
+        date(headers, &header::IF_MODIFIED_SINCE).is_some_and(|date| modified <= date)
+    };
+    if same { Verdict::NotModified } else { Verdict::Send }
+}
+
+/// The comma-separated items of all lines of a header.
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(','))
+}
+
+/// Our own tags have no commas, so a foreign one that is torn at its commas matches no better than whole.
+fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    items(headers, name).map(str::trim)
+}
+
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+/// Whether a weight excludes what it stands by: `q=0`, `q=0.0` and so on.
+fn is_zero(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, weight)| {
+        name.trim().eq_ignore_ascii_case("q")
+            && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
+    })
+}
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
