@@ -13,6 +13,7 @@ use super::{
     body::{self, Budget},
     credentials::CredentialError,
     forward::{self, Target},
+    stall,
 };
 use crate::{
     api,

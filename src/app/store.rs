@@ -10,9 +10,12 @@ use crate::{
     replication::{self, Alone, Election, Leadership, Supervisor},
 };
 
+/// A store and the leadership among the gateways that share it.
+pub(super) type Opened = (Arc<dyn Store>, Arc<dyn Leadership>);
+
 /// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
 /// the disk; an etcd is not asked yet.
-pub(super) fn open(root: &Root) -> Result<(Arc<dyn Store>, Arc<dyn Leadership>), BuildError> {
+pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;
     if !shared.endpoints.is_empty() {

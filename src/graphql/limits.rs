@@ -12,6 +12,8 @@ pub(super) enum Limit {
     Complexity,
     /// Documents for all clusters together.
     Fanout,
+    /// A fragment that spreads itself: a Sensu 6.12 backend dies of it.
+    Cycle,
 }
 
 // === impl Limit ===
@@ -28,6 +30,7 @@ impl Limit {
             ),
             Self::Tokens => format!("the document has more than {TOKENS} tokens"),
             Self::Complexity => "the fragments of the operation combine in too many ways".to_owned(),
+            Self::Cycle => "a fragment of the document contains itself".to_owned(),
             Self::Fanout => {
                 format!("the operation needs more than {DOCUMENT_BYTES} bytes of documents for its clusters")
             }

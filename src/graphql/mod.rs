@@ -54,6 +54,7 @@
 
 mod ask;
 mod ast;
+mod cycle;
 mod document;
 mod envelope;
 mod error;

@@ -12,6 +12,7 @@ use super::{
         Directive, Document, Field, Fragment, Inline, Operation, OperationKind, Selection, SelectionSet,
         Span, Spread, Value, Variable,
     },
+    cycle,
     limits::{self, Limit},
 };
 
@@ -27,6 +28,9 @@ pub(super) enum ParseError {
 /// Reads a document.
 pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
     check_size(text)?;
+    if cycle::contains_itself(text) {
+        return Err(ParseError::Limit(Limit::Cycle));
+    }
     let tree = Parser::new(text).recursion_limit(limits::NESTING).parse();
     if tree.errors().len() > 0 {
         return Err(ParseError::NotUnderstood);

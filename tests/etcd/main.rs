@@ -8,7 +8,6 @@ mod calls;
 mod gateways;
 mod mirror;
 mod proxy;
-#[expect(dead_code, reason = "shared with the tests of replication, which use more of it")]
 mod server;
 mod store;
 #[path = "../../src/registry/tests/suite.rs"]

@@ -205,7 +205,6 @@ fn documents_that_are_not_understood_are_not_planned() {
         "subscription{x}",
         "fragment F on Query{__typename}",
         "{...F}",
-        "{...F} fragment F on Query{...F}",
         "{namespace(name:\"x\"){nope}}",
         "{namespace(nope:1){name}}",
         "{namespace(name:\"x\"){...on Nope{name}}}",
