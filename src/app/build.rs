@@ -178,7 +178,10 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
-        };
+            hangup: reload::hangups()?,
+            seen: std::collections::BTreeMap::new(),
+        }
+        .looked();
         let control = Control {
             store,
             reflector,

@@ -7,7 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::level_filters::LevelFilter;
@@ -54,23 +54,36 @@ pub(super) struct Reloader {
     /// What is served as the web UI.
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
+    pub(super) hangup: Signal,
+    /// The files as they were read last.
+    pub(super) seen: BTreeMap<PathBuf, Stamp>,
+}
+
+/// Listens for SIGHUP from now on: one that comes before the reloader runs must neither end the process nor be lost.
+pub(super) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 /// A file's time and size; `None` when it is not there.
-type Stamp = Option<(SystemTime, u64)>;
+pub(super) type Stamp = Option<(SystemTime, u64)>;
 
 // === impl Reloader ===
 
 impl Reloader {
+    /// Takes what is there now as read.
+    pub(super) fn looked(mut self) -> Self {
+        self.seen = self.stamps();
+        self
+    }
+
     /// Runs for ever.
     pub(super) async fn run(mut self) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seen = self.stamps();
+        let mut seen = std::mem::take(&mut self.seen);
         loop {
             let asked = tokio::select! {
-                received = hangup.recv() => received.is_some(),
+                received = self.hangup.recv() => received.is_some(),
                 _ = ticks.tick() => false,
             };
             let now = self.stamps();
