@@ -140,7 +140,11 @@ async fn the_demo_has_something_of_everything_and_the_same_seed_gives_the_same_n
         assert_eq!(status, StatusCode::OK, "{list}");
         assert!(!items.as_array().unwrap().is_empty(), "{list}");
     }
-    let names = async |sensu: &Sensu| get(sensu, "/api/core/v2/entities", &admin(sensu)).await.1;
+    let names = async |sensu: &Sensu| {
+        let entities = get(sensu, "/api/core/v2/entities", &admin(sensu)).await.1;
+        let name = |entity: &Value| entity["metadata"]["name"].as_str().map(ToOwned::to_owned);
+        entities.as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
     assert_eq!(names(&one).await, names(&two).await);
     let (status, _) = login(&one, "viewer:P@ssw0rd!").await;
     assert_eq!(status, StatusCode::OK);
