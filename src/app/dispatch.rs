@@ -47,8 +47,7 @@ pub struct Settings {
     pub trusted_proxies: Vec<Cidr>,
 }
 
-/// The innermost service: routes a request and has it answered. One per worker; cheap to clone.
-#[derive(Clone)]
+/// What answers requests on one worker.
 pub struct Gateway {
     /// What it obeys.
     pub settings: Arc<Settings>,
@@ -72,6 +71,11 @@ pub struct Gateway {
     pub web: WebUi,
 }
 
+/// The innermost service: routes a request and has it answered. Layers and requests share one gateway: cloning its parts
+/// for each request would touch counters that all workers share.
+#[derive(Clone)]
+pub(super) struct Dispatch(Arc<Gateway>);
+
 // === impl Settings ===
 
 impl Settings {
@@ -84,7 +88,7 @@ impl Settings {
 // === impl Gateway ===
 
 impl Gateway {
-    async fn dispatch(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    async fn dispatch(&self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
         let note: AccessNote = request.extensions_mut().remove().unwrap_or_default();
         let mut info = AccessInfo { subject: subject(&caller), ..AccessInfo::default() };
@@ -234,9 +238,15 @@ impl Gateway {
     }
 }
 
-impl Gateway {}
+// === impl Dispatch ===
 
-impl Service<Request<Body>> for Gateway {
+impl Dispatch {
+    pub(super) fn new(gateway: Gateway) -> Self {
+        Self(Arc::new(gateway))
+    }
+}
+
+impl Service<Request<Body>> for Dispatch {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
@@ -246,7 +256,8 @@ impl Service<Request<Body>> for Gateway {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.clone().dispatch(request))
+        let gateway = Arc::clone(&self.0);
+        Box::pin(async move { gateway.dispatch(request).await })
     }
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Gateway, GuardLayer, RescueLayer};
+use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch};
 use crate::{
     auth::{AuthLayer, Authenticator, Scope},
     routing::{AuthScope, auth_scope},
@@ -29,7 +29,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .layer(GuardLayer::new(max_headers))
         // Before routing: without credentials even an unknown path is 401.
         .layer(AuthLayer::new(authenticator, scope_of as fn(&Uri) -> Option<Scope>))
-        .service(gateway);
+        .service(Dispatch::new(gateway));
     check_service(service).boxed_clone()
 }
 
