@@ -1,6 +1,6 @@
 //! What an error must be able to answer, so that one place (`app::rescue`) can turn it into HTTP.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error, fmt, iter};
 
 use http::StatusCode;
 
@@ -57,6 +57,16 @@ pub trait Classify: std::error::Error {
     fn reply(&self) -> Reply;
 }
 
+/// An error and what caused it, on one line.
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+/// An error, then what caused it, down to the root.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
+}
+
+// === impl Reply ===
+
 impl Reply {
     /// A reply in Sensu's router dialect.
     pub fn router(status: StatusCode, code: u8, message: impl Into<Cow<'static, str>>) -> Self {
@@ -73,5 +83,14 @@ impl Reply {
     /// A reply in Sensu's middleware dialect (401 and 403).
     pub fn middleware(status: StatusCode, code: u8, message: impl Into<Cow<'static, str>>) -> Self {
         Self { dialect: Dialect::Middleware, ..Self::router(status, code, message) }
+    }
+}
+
+// === impl Chain ===
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        causes(self.0).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     api::ApiError,
     auth::AuthError,
     authz::ExchangeError,
-    error::{BoxError, Classify, ErrorKind, Reply},
+    error::{BoxError, Chain, Classify, ErrorKind, Reply},
     fanout, graphql,
     rewrite::ScanError,
     routing,
@@ -130,19 +130,4 @@ fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response<Body> 
 
 fn internal() -> Reply {
     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "internal error occurred")
-}
-
-/// An error and what caused it, on one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

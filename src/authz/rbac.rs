@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwapOption;
 
 use super::{AdminGroups, Authorizer, AuthzError, Mode, Rules, Verb};
-use crate::types::Principal;
+use crate::{error::Chain, types::Principal};
 
 /// Decides as the local cluster would, by the rules that its [`Feeder`] read last.
 ///
@@ -87,10 +87,10 @@ impl Feeder {
     }
 
     /// The source cannot be read. Said once.
-    pub(super) fn lost(&mut self, error: &dyn std::error::Error) {
+    pub(super) fn lost(&mut self, error: &(dyn std::error::Error + 'static)) {
         if !self.is_lost {
             self.is_lost = true;
-            let error = with_causes(error);
+            let error = Chain(error).to_string();
             let authorization = self.rbac.mode().as_str();
             tracing::warn!(
                 error,
@@ -113,15 +113,4 @@ impl fmt::Debug for Feeder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feeder").field("is_lost", &self.is_lost).finish_non_exhaustive()
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -8,6 +8,7 @@ use super::{ConfigFile, Failure, check_store, environment, serve::control_runtim
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
+    error::Chain,
     listener::ServerTls,
     types::{Backend, Cluster, Snapshot},
     upstream::{self, Connector, Manager, TlsConfigs},
@@ -84,7 +85,7 @@ async fn web_ui(root: &Root, tls: &Arc<TlsConfigs>) -> Option<Row> {
             let status = answer.map_or(StatusCode::NOT_FOUND, |answer| answer.status());
             Err(format!("/ answered {status}: is this a dashboard listener?"))
         }
-        Err(error) => Err(chain(&error)),
+        Err(error) => Err(Chain(&error).to_string()),
     };
     Some(Row { what: format!("web UI {dashboard}"), result })
 }
@@ -114,7 +115,7 @@ async fn version(
         .header("host", host)
         .body(Bytes::new())
         .map_err(|error| error.to_string())?;
-    let response = client.send(request).await.map_err(|error| chain(&error))?;
+    let response = client.send(request).await.map_err(|error| Chain(&error).to_string())?;
     if response.status() != StatusCode::OK {
         return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
     }
@@ -123,16 +124,6 @@ async fn version(
         serde_json::from_slice(&body).map_err(|_| "/version answered no JSON: is this a Sensu API port?")?;
     let version = version["sensu_backend"].as_str().unwrap_or("unknown");
     Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
-}
-
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn table(rows: &[Row]) -> String {

@@ -2,10 +2,11 @@
 
 use std::{fs, path::Path};
 
-use super::check::{Row, chain};
+use super::check::Row;
 use crate::{
     auth::{KeyFiles, SigningKey},
     config::Root,
+    error::Chain,
     etcd::{Client, Config, proto::RangeRequest},
     types::{Backend, TlsFiles},
 };
@@ -60,9 +61,10 @@ fn file(path: &Path) -> Result<String, String> {
 
 /// How many keys begin so.
 async fn etcd(endpoint: &Backend, tls: TlsFiles, prefix: &str) -> Result<i64, String> {
-    let client = Client::new(Config::new(vec![endpoint.clone()], tls)).map_err(|error| chain(&error))?;
+    let client =
+        Client::new(Config::new(vec![endpoint.clone()], tls)).map_err(|error| Chain(&error).to_string())?;
     let request = RangeRequest { count_only: true, ..RangeRequest::prefix(prefix.as_bytes()) };
-    client.range(request).await.map(|answer| answer.count).map_err(|error| chain(&error))
+    client.range(request).await.map(|answer| answer.count).map_err(|error| Chain(&error).to_string())
 }
 
 const SENSU: &str = "/sensu.io/";

@@ -176,7 +176,7 @@ impl Reader {
                         }
                     }
                 }
-                Some(Err(error)) => return Event::Failed(body_failure(&*error)),
+                Some(Err(error)) => return Event::Failed(Failure::of_body(&*error)),
                 None => {
                     return match self.rewriter.finish(&mut out) {
                         Ok(()) => Event::End(out.freeze()),
@@ -195,17 +195,6 @@ impl Reader {
         }
         Event::Chunk(self, out.freeze())
     }
-}
-
-fn body_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<upstream::Error>() {
-            return if error.class() == "timeout" { Failure::Timeout } else { Failure::BadBody };
-        }
-        cause = error.source();
-    }
-    Failure::BadBody
 }
 
 // === impl Slot ===

@@ -1,8 +1,8 @@
-use std::fmt::Write as _;
+use std::{error::Error, fmt::Write as _};
 
 use http::{HeaderValue, StatusCode};
 
-use crate::types::ClusterName;
+use crate::{error::causes, types::ClusterName, upstream};
 
 /// Why a member has no part in the answer. The names are those of `Fedgate-Clusters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ pub enum Outcome {
 // === impl Failure ===
 
 impl Failure {
+    /// What a body that broke off, or was not what it should be, says about its cluster.
+    pub fn of_body(error: &(dyn Error + 'static)) -> Self {
+        let found = causes(error).find_map(|cause| cause.downcast_ref::<upstream::Error>());
+        if found.is_some_and(|error| error.class() == "timeout") { Self::Timeout } else { Self::BadBody }
+    }
+
     /// The name in `Fedgate-Clusters` and in error bodies.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,10 +15,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 
-use super::{
-    plan::Plan,
-    rewriter::{AnswerError, Rewriter},
-};
+use super::{plan::Plan, rewriter::Rewriter};
 use crate::{
     error::BoxError,
     fanout::{Failure, Member},
@@ -128,7 +125,7 @@ impl Edited {
         while whole.len() <= limit
             && let Some(frame) = self.frame().await
         {
-            let Ok(data) = frame.map_err(|error| failure(&*error))?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|error| Failure::of_body(&*error))?.into_data() else { continue };
             if !held.add(data.len()) {
                 return Err(Failure::TooLarge);
             }
@@ -189,21 +186,6 @@ impl HttpBody for Edited {
     fn is_end_stream(&self) -> bool {
         self.ended
     }
-}
-
-/// What a broken body says about its cluster.
-fn failure(error: &(dyn std::error::Error + 'static)) -> Failure {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<AnswerError>() {
-            return Failure::BadBody;
-        }
-        if let Some(error) = error.downcast_ref::<crate::upstream::Error>() {
-            return if error.class() == "timeout" { Failure::Timeout } else { Failure::BadBody };
-        }
-        cause = error.source();
-    }
-    Failure::BadBody
 }
 
 /// The head of a request with the gateway's own body.

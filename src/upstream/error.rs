@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::connect::ConnectError;
 use crate::{
-    error::{BoxError, Classify, ErrorKind, Reply},
+    error::{BoxError, Classify, ErrorKind, Reply, causes},
     types::{Backend, ClusterName},
 };
 
@@ -212,16 +212,9 @@ impl Classify for Error {
 }
 
 fn has_tls_cause(error: &hyper::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    causes(error).skip(1).any(|cause| {
         // An `io::Error` shows the source of what it wraps, not the wrapped error itself.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>()
-            || wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause.is::<rustls::Error>() || wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+    })
 }

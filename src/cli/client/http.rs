@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE},
+    error::causes,
     types::{Cluster, ClusterName, Snapshot, Source},
     upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
     wire::{ReadError, read_limited},
@@ -316,12 +317,8 @@ fn now() -> i64 {
 }
 
 /// The cause that says most.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
+fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 // === impl Auth ===

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    error::causes,
     types::{Backend, Cluster},
     upstream::{Connect, ConnectError, Error},
     wire::{Body, read_limited},
@@ -127,11 +128,7 @@ impl From<Error> for CheckError {
 
 /// What lies at the bottom of an error.
 fn cause(error: &(dyn StdError + 'static)) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    short(&last.to_string(), MAX_CAUSE)
+    causes(error).last().map(|root| short(&root.to_string(), MAX_CAUSE)).unwrap_or_default()
 }
 
 /// One line of at most so many characters.
