@@ -72,9 +72,7 @@ pub(super) async fn get(
         let client = manager.cluster(LOCAL_CLUSTER).ok_or(LocalError::Missing)?;
         let token = minter.own_bearer().map_err(|error| LocalError::Mint(Arc::new(error)))?;
         let backend = client.cluster().backends.first().ok_or(LocalError::Missing)?;
-        let host = backend.to_string();
-        let host = host.split_once("://").map_or(host.as_str(), |(_, host)| host);
-        let host = HeaderValue::try_from(host).map_err(|_| LocalError::Missing)?;
+        let host = HeaderValue::try_from(backend.authority()).map_err(|_| LocalError::Missing)?;
         let request = Request::get(target)
             .header(header::HOST, host)
             .header(header::ACCEPT, "application/json")

@@ -109,10 +109,8 @@ async fn version(
     let manager = manager(root, tls);
     manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
     let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
-    let url = backend.to_string();
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let request = Request::get("/version")
-        .header("host", host)
+        .header("host", backend.authority())
         .body(Bytes::new())
         .map_err(|error| error.to_string())?;
     let response = client.send(request).await.map_err(|error| Chain(&error).to_string())?;

@@ -15,7 +15,10 @@ use super::{
     machine::{Machine, State, source_areas},
     work::{Sides, is_source},
 };
-use crate::types::{ReplicatorState, ReplicatorStatus};
+use crate::{
+    telemetry::label_value,
+    types::{ReplicatorState, ReplicatorStatus},
+};
 
 /// What a destination's task tells the supervisor.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +75,7 @@ impl Metrics {
                         let _ = writeln!(
                             text,
                             "fedgate_replication_{name}{{replicator=\"{}\"}} {value}",
-                            label(&status.name)
+                            label_value(&status.name)
                         );
                     }
                 }
@@ -123,11 +126,6 @@ impl Metrics {
         // Nothing in here can panic half-way through a change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A name as a label's value. Only what cannot be read has a name that needs it.
-fn label(name: &str) -> String {
-    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// What a machine tells at this moment. `before` is what it told last.

@@ -2,8 +2,10 @@
 
 mod access;
 mod logs;
+mod metrics;
 mod request_id;
 
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 pub use logs::{Format, LogHandle, init};
+pub use metrics::label_value;
 pub use request_id::RequestId;

@@ -31,9 +31,8 @@ pub(super) struct Client {
 
 impl Origin {
     pub(super) fn new(backend: Backend, tls: TlsFiles) -> Self {
-        let url = backend.to_string();
-        let host = url.split_once("://").map_or(&*url, |(_, host)| host);
-        let host = HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static("dashboard"));
+        let host =
+            HeaderValue::try_from(backend.authority()).unwrap_or(HeaderValue::from_static("dashboard"));
         let cluster = Cluster { name: name(), backends: vec![backend.clone()], tls, source: Source::Local };
         Self { backend, host, snapshot: Arc::new(Snapshot::new([cluster])) }
     }

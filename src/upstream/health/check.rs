@@ -71,10 +71,8 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
     let failed = |source| CheckError::from(Error::exchange(&cluster.name, backend, source));
     let io = connect.connect(cluster, backend).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
-    let url = backend.to_string();
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let request = Request::get("/version")
-        .header(header::HOST, host)
+        .header(header::HOST, backend.authority())
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| CheckError::Unreachable(error.to_string()))?;
