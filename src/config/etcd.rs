@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::units::texts;
-use crate::types::{Backend, TlsFiles};
+use crate::types::Backend;
 
 /// `store`: where registered clusters and replicators are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -81,18 +81,6 @@ impl Default for EmbeddedStore {
 
 // === impl EtcdStore ===
 
-impl EtcdStore {
-    /// The certificate files of its connections.
-    pub fn tls(&self) -> TlsFiles {
-        TlsFiles {
-            trusted_ca_file: self.trusted_ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
-        }
-    }
-}
-
 impl Default for EtcdStore {
     fn default() -> Self {
         Self {
@@ -111,19 +99,5 @@ impl Default for EtcdStore {
 impl Default for Replication {
     fn default() -> Self {
         Self { enabled: true, source: EtcdSource::default() }
-    }
-}
-
-// === impl EtcdSource ===
-
-impl EtcdSource {
-    /// The certificate files of its connections.
-    pub fn tls(&self) -> TlsFiles {
-        TlsFiles {
-            trusted_ca_file: self.trusted_ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
-        }
     }
 }

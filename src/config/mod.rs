@@ -8,6 +8,7 @@
 //! The structs in `root` are the only list of keys and defaults: the names of all keys are read from them, so
 //! nothing can be known to one part and unknown to another.
 
+mod certificates;
 mod check;
 mod cidr;
 mod env;

@@ -6,7 +6,7 @@ use super::{
     Cidr, Replication, Store, WebUi,
     units::{address, duration, size, text, texts},
 };
-use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source, TlsFiles};
+use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -369,34 +369,6 @@ impl Default for Auth {
 impl Default for TokenCache {
     fn default() -> Self {
         Self { entries: 100_000 }
-    }
-}
-
-// === impl LocalCluster ===
-
-impl LocalCluster {
-    /// The certificate files of its connections.
-    pub fn tls(&self) -> TlsFiles {
-        TlsFiles {
-            trusted_ca_file: self.trusted_ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
-        }
-    }
-}
-
-// === impl StaticCluster ===
-
-impl StaticCluster {
-    /// The certificate files of its connections.
-    pub fn tls(&self) -> TlsFiles {
-        TlsFiles {
-            trusted_ca_file: self.trusted_ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
-        }
     }
 }
 
