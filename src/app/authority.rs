@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::BuildError;
+use super::{BuildError, store};
 use crate::{
-    auth::{Keys, SigningKey},
+    auth::{KeyError, Keys, SigningKey},
     authz::{Exchange, Feeder, Minter, Rbac},
     config::Root,
     etcd,
@@ -37,16 +37,11 @@ enum Source {
 
 impl Authority {
     /// Loads the private key, if there is one. Etcd is preferred to the API: it tells changes by itself.
-    pub(super) fn build(
-        root: &Root,
-        keys: &Keys,
-        local_etcd: Option<Arc<etcd::Client>>,
-    ) -> Result<Self, BuildError> {
-        let key = root.auth.jwt_private_key_file.as_ref().map(|path| SigningKey::load(path, keys));
-        let minter = key.transpose()?.map(|key| Minter::new(Arc::new(key)));
+    pub(super) fn build(root: &Root, keys: &Keys) -> Result<Self, BuildError> {
+        let minter = signing_key(root, keys)?.map(Minter::new);
         let (rbac, feeder) = Rbac::new(root.auth.admin_groups.clone());
-        let source = match (local_etcd, &minter) {
-            (Some(client), _) => Source::Etcd(client),
+        let source = match (store::local_etcd(root), &minter) {
+            (Some(config), _) => Source::Etcd(Arc::new(etcd::Client::new(config)?)),
             (None, Some(minter)) => Source::Api(minter.clone()),
             (None, None) => Source::None,
         };
@@ -75,4 +70,10 @@ impl Authority {
             Source::None => {}
         }
     }
+}
+
+/// The private half of one of the keys, when the configuration names one.
+pub(super) fn signing_key(root: &Root, keys: &Keys) -> Result<Option<Arc<SigningKey>>, KeyError> {
+    let path = root.auth.jwt_private_key_file.as_ref();
+    path.map(|path| SigningKey::load(path, keys).map(Arc::new)).transpose()
 }

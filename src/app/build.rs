@@ -103,8 +103,7 @@ impl Server {
     /// down at start. Must be called on the control plane's runtime.
     pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
-        let local_etcd = store::local_etcd(root)?;
-        let authority = Authority::build(root, &keys, local_etcd)?;
+        let authority = Authority::build(root, &keys)?;
         let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());

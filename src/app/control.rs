@@ -20,7 +20,7 @@ use crate::{
     registry::{Reflector, Store},
     replication::Supervisor,
     types::Snapshot,
-    upstream::{Manager, Prober, TlsConfigs},
+    upstream::{Prober, TlsConfigs},
 };
 
 /// What will run, until it is spawned.
@@ -45,7 +45,9 @@ impl Control {
         tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
         tasks.spawn(self.prober.run());
         tasks.spawn(self.reloader.run());
-        self.authority.spawn(connections(shared, tasks), tasks);
+        let (manager, updates) = shared.connections();
+        tasks.spawn(clusters::follow(manager.clone(), updates, shared.certificates.clone(), drop));
+        self.authority.spawn(manager, tasks);
         let mut phase = shared.phase.clone();
         self.replication.map(|supervisor| {
             tokio::spawn(supervisor.run(async move {
@@ -53,14 +55,4 @@ impl Control {
             }))
         })
     }
-}
-
-/// The control plane's own connections to the clusters.
-fn connections(shared: &Shared, tasks: &mut JoinSet<()>) -> Manager {
-    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
-    let manager = Manager::with_signals(shared.upstream, connect, signals);
-    let mut clusters = shared.clusters.clone();
-    manager.apply(&clusters.borrow_and_update());
-    tasks.spawn(clusters::follow(manager.clone(), clusters, shared.certificates.clone(), drop));
-    manager
 }

@@ -84,8 +84,15 @@ impl Gateway {
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, ExchangeError> {
-        let user = self.user_of_key(headers).await?;
-        self.exchange.as_ref().zip(user).map(|(exchange, user)| exchange.token_for(&user)).transpose()
+        match self.user_of_key(headers).await? {
+            Some(user) => self.token_for(&user),
+            None => Ok(None),
+        }
+    }
+
+    /// The same for a user that a key was exchanged for.
+    pub(super) fn token_for(&self, user: &Principal) -> Result<Option<HeaderValue>, ExchangeError> {
+        self.exchange.as_ref().map(|exchange| exchange.token_for(user)).transpose()
     }
 
     /// The same for the remote members of a list. As long as the local cluster is one too, it says what it thinks of the
@@ -126,7 +133,11 @@ impl Gateway {
         members.iter().map(candidate).collect()
     }
 
-    async fn user_of_key(&self, headers: &HeaderMap) -> Result<Option<Arc<Principal>>, ExchangeError> {
+    /// Whom an API key stands for; `None` when keys cannot be exchanged.
+    pub(super) async fn user_of_key(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Principal>>, ExchangeError> {
         let Some((exchange, key)) = self.exchange.as_ref().zip(headers.get(header::AUTHORIZATION)) else {
             return Ok(None);
         };

@@ -62,9 +62,9 @@ impl Gateway {
         if !matches!(caller, Caller::ApiKey) {
             return None;
         }
-        let token = self.token_for_key(headers).await.ok()??;
-        let user = self.identify(caller, headers).await.ok()?;
-        Some((user, WithToken { upstream: &self.upstream, token }))
+        let user = self.user_of_key(headers).await.ok()??;
+        let token = self.token_for(&user).ok()??;
+        Some((Caller::Token(user), WithToken { upstream: &self.upstream, token }))
     }
 }
 

@@ -12,9 +12,9 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::{build::WATCH_INTERVAL, web};
+use super::{authority::signing_key, build::WATCH_INTERVAL, web};
 use crate::{
-    auth::{Authenticator, KeyFiles, SigningKey},
+    auth::{Authenticator, KeyFiles},
     authz::Minter,
     config::{self, LogLevel, Root},
     listener::ServerTls,
@@ -80,7 +80,6 @@ impl Reloader {
     pub(super) async fn run(mut self) {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seen = std::mem::take(&mut self.seen);
         loop {
             let asked = tokio::select! {
                 received = self.hangup.recv() => received.is_some(),
@@ -88,11 +87,11 @@ impl Reloader {
             };
             let now = self.stamps();
             // A file that nobody needed before is read by whoever needs it now.
-            let changed = now.iter().any(|(path, stamp)| seen.get(path).is_some_and(|old| old != stamp));
+            let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
-            seen = now;
+            self.seen = now;
             if (asked || changed) && self.reload() {
-                seen = self.stamps();
+                self.seen = self.stamps();
             }
         }
     }
@@ -122,8 +121,7 @@ impl Reloader {
     /// Everything is loaded before anything is changed.
     fn apply(&mut self, root: &Root) -> Result<(), String> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
-        let private = root.auth.jwt_private_key_file.as_ref().map(|path| SigningKey::load(path, &keys));
-        let private = private.transpose().map_err(|e| e.to_string())?;
+        let private = signing_key(root, &keys).map_err(|e| e.to_string())?;
         let snapshot = root.snapshot();
         if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
             return Err(format!("cluster {cluster}: {error}"));
@@ -143,7 +141,7 @@ impl Reloader {
         // Replaced even when it is the same: a dashboard's connections may need the new certificates.
         self.web.store(Arc::new(web));
         if let Some((minter, key)) = self.minter.as_ref().zip(private) {
-            minter.replace(Arc::new(key));
+            minter.replace(key);
         }
         let snapshot = Arc::new(snapshot);
         self.configured.send_if_modified(|current| {

@@ -19,8 +19,8 @@ pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;
     if !shared.endpoints.is_empty() {
-        let client = etcd::Client::new(etcd::Config::new(shared.endpoints.clone(), shared.tls()))?;
-        let client = Arc::new(client);
+        let config = etcd::Config::new(shared.endpoints.clone(), shared.tls());
+        let client = Arc::new(etcd::Client::new(config)?);
         let election = Election::new(Arc::clone(&client), &shared.prefix, &host, Election::TTL);
         return Ok((Arc::new(EtcdStore::new(client, &shared.prefix)), election));
     }
@@ -36,23 +36,15 @@ pub(super) fn replication(
     store: &Arc<dyn Store>,
     leadership: Arc<dyn Leadership>,
 ) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
-    let source = &root.replication.source;
-    if !root.replication.enabled || source.endpoints.is_empty() {
-        return Ok(None);
-    }
-    let settings =
-        replication::Settings { source: etcd::Config::new(source.endpoints.clone(), source.tls()) };
+    let Some(source) = local_etcd(root).filter(|_| root.replication.enabled) else { return Ok(None) };
+    let settings = replication::Settings { source };
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 
-/// A client of the local cluster's etcd, when the configuration gives access to it.
-pub(super) fn local_etcd(root: &Root) -> Result<Option<Arc<etcd::Client>>, BuildError> {
+/// How to reach the local cluster's etcd, when the configuration gives access to it.
+pub(super) fn local_etcd(root: &Root) -> Option<etcd::Config> {
     let source = &root.replication.source;
-    if source.endpoints.is_empty() {
-        return Ok(None);
-    }
-    let client = etcd::Client::new(etcd::Config::new(source.endpoints.clone(), source.tls()))?;
-    Ok(Some(Arc::new(client)))
+    (!source.endpoints.is_empty()).then(|| etcd::Config::new(source.endpoints.clone(), source.tls()))
 }
 
 /// For its owner only: what is registered names hosts and certificate files.

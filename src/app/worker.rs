@@ -45,6 +45,19 @@ pub(super) struct Shared {
     pub(super) phase: watch::Receiver<Phase>,
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// Connections of one's own to the clusters, and how these change from now on: see [`clusters::follow`].
+    pub(super) fn connections(&self) -> (Manager, watch::Receiver<Arc<Snapshot>>) {
+        let (connect, signals) = (Arc::clone(&self.connect), Arc::clone(&self.signals));
+        let manager = Manager::with_signals(self.upstream, connect, signals);
+        let mut updates = self.clusters.clone();
+        manager.apply(&updates.borrow_and_update());
+        (manager, updates)
+    }
+}
+
 /// One worker's life: its own runtime, socket, stack and pools. A request that arrives here ends here.
 /// `applied` gets each set of clusters that it has begun to route by.
 ///
@@ -70,11 +83,8 @@ pub(super) fn run(
 
 /// The innermost service, and the task that keeps its clusters up to date.
 fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, tokio::task::JoinHandle<()>) {
-    let (connect, signals) = (Arc::clone(&shared.connect), Arc::clone(&shared.signals));
-    let upstream = Manager::with_signals(shared.upstream, connect, signals);
-    let mut updates = shared.clusters.clone();
-    let first = Arc::clone(&updates.borrow_and_update());
-    upstream.apply(&first);
+    let (upstream, updates) = shared.connections();
+    let first = Arc::clone(&updates.borrow());
     applied.send_replace(Arc::clone(&first));
     let routed = Arc::new(ArcSwap::new(first));
     let gateway = Gateway {
