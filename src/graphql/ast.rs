@@ -3,7 +3,10 @@
 //! Only what planning needs is kept. Ranges are byte offsets into the document's text, so that a cluster's document can
 //! be made by blanking parts of the client's own.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 /// Where something stands in the text.
 pub(super) type Span = Range<usize>;
@@ -128,5 +131,30 @@ impl Field {
 impl Document {
     pub(super) fn fragment(&self, name: &str) -> Option<&Fragment> {
         self.by_name.get(name).map(|index| &self.fragments[*index])
+    }
+
+    /// The fields of sets by key, fragments opened, type conditions taken for true.
+    pub(super) fn fields<'a>(&'a self, sets: &[&'a SelectionSet]) -> Vec<(&'a str, Vec<&'a Field>)> {
+        let mut keys: Vec<(&'a str, Vec<&'a Field>)> = Vec::new();
+        let mut open: Vec<&'a SelectionSet> = sets.iter().rev().copied().collect();
+        let mut opened = HashSet::new();
+        while let Some(set) = open.pop() {
+            for item in &set.items {
+                match item {
+                    Selection::Field(field) => match keys.iter_mut().find(|(key, _)| *key == field.key()) {
+                        Some((_, all)) => all.push(field),
+                        None => keys.push((field.key(), vec![field])),
+                    },
+                    Selection::Inline(inline) => open.push(&inline.set),
+                    Selection::Spread(spread) => {
+                        let fragment = self.fragment(&spread.name);
+                        open.extend(
+                            fragment.filter(|fragment| opened.insert(&fragment.name)).map(|it| &it.set),
+                        );
+                    }
+                }
+            }
+        }
+        keys
     }
 }

@@ -5,74 +5,96 @@
 
 use std::collections::HashMap;
 
-use apollo_parser::{Lexer, TokenKind};
+use apollo_parser::{Token, TokenKind};
 
-/// Whether any fragment spreads itself, by whatever way round. Of fragments with one name all spreads count.
-pub(super) fn contains_itself(text: &str) -> bool {
-    let spreads = spreads(text);
-    let mut states: HashMap<&str, State> = HashMap::new();
-    for name in spreads.keys() {
-        let mut open = vec![(*name, 0)];
-        while let Some((name, next)) = open.pop() {
-            if next == 0 && states.insert(name, State::Open).is_some_and(|state| state == State::Done) {
-                states.insert(name, State::Done);
-                continue;
-            }
-            let below = spreads.get(name).and_then(|names| names.get(next));
-            let Some(below) = below else {
-                states.insert(name, State::Done);
-                continue;
-            };
-            open.push((name, next + 1));
-            match states.get(below) {
-                Some(State::Open) => return true,
-                Some(State::Done) => {}
-                None => open.push((below, 0)),
-            }
-        }
-    }
-    false
+/// What each fragment spreads, gathered token by token. Of fragments with one name all spreads count.
+#[derive(Default)]
+pub(super) struct Spreads<'a> {
+    by_fragment: HashMap<&'a str, Vec<&'a str>>,
+    /// How many braces are open.
+    depth: usize,
+    /// The fragment that is being defined.
+    fragment: Option<&'a str>,
+    /// The last token that means something.
+    before: &'a str,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
+    /// Below it something is still to be looked at: met again, it contains itself.
     Open,
     Done,
 }
 
-/// What each fragment spreads.
-fn spreads(text: &str) -> HashMap<&str, Vec<&str>> {
-    let mut found: HashMap<&str, Vec<&str>> = HashMap::new();
-    let (mut depth, mut fragment, mut before) = (0_usize, None, "");
-    for token in Lexer::new(text).flatten() {
+// === impl Spreads ===
+
+impl<'a> Spreads<'a> {
+    pub(super) fn see(&mut self, token: &Token<'a>) {
         let data = token.data();
         match token.kind() {
-            TokenKind::Whitespace | TokenKind::Comma | TokenKind::Comment | TokenKind::Eof => continue,
-            TokenKind::LCurly => depth += 1,
+            TokenKind::Whitespace | TokenKind::Comma | TokenKind::Comment | TokenKind::Eof => return,
+            TokenKind::LCurly => self.depth += 1,
             TokenKind::RCurly => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    fragment = None;
+                self.depth = self.depth.saturating_sub(1);
+                if self.depth == 0 {
+                    self.fragment = None;
                 }
             }
-            TokenKind::Name if before == "..." && data != "on" => {
-                if let Some(fragment) = fragment {
-                    found.entry(fragment).or_default().push(data);
+            TokenKind::Name if self.before == "..." && data != "on" => {
+                if let Some(fragment) = self.fragment {
+                    self.by_fragment.entry(fragment).or_default().push(data);
                 }
             }
-            TokenKind::Name if depth == 0 && before == "fragment" && fragment.is_none() => {
-                fragment = Some(data);
+            TokenKind::Name if self.depth == 0 && self.before == "fragment" && self.fragment.is_none() => {
+                self.fragment = Some(data);
             }
             _ => {}
         }
-        before = data;
+        self.before = data;
     }
-    found
+
+    /// Whether any fragment spreads itself, by whatever way round.
+    pub(super) fn have_a_cycle(&self) -> bool {
+        let mut states: HashMap<&str, State> = HashMap::new();
+        for start in self.by_fragment.keys() {
+            if states.contains_key(start) {
+                continue;
+            }
+            states.insert(start, State::Open);
+            // A way down from the start, with the next spread to follow from each.
+            let mut way = vec![(*start, 0)];
+            while let Some((name, next)) = way.last_mut() {
+                let Some(below) = self.by_fragment.get(name).and_then(|names| names.get(*next)) else {
+                    states.insert(name, State::Done);
+                    way.pop();
+                    continue;
+                };
+                *next += 1;
+                match states.get(below) {
+                    Some(State::Open) => return true,
+                    Some(State::Done) => {}
+                    None => {
+                        states.insert(below, State::Open);
+                        way.push((below, 0));
+                    }
+                }
+            }
+        }
+        false
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use apollo_parser::Lexer;
+
     use super::*;
+
+    fn has_cycle(text: &str) -> bool {
+        let mut spreads = Spreads::default();
+        Lexer::new(text).flatten().for_each(|token| spreads.see(&token));
+        spreads.have_a_cycle()
+    }
 
     #[test]
     fn a_fragment_that_contains_itself_is_found_whatever_is_around_it() {
@@ -86,7 +108,7 @@ mod tests {
             "fragment fragment on Q { ...fragment } { a }",
             "fragment query on Q { ...query } { a }",
         ] {
-            assert!(contains_itself(text), "{text}");
+            assert!(has_cycle(text), "{text}");
         }
     }
 
@@ -99,7 +121,7 @@ mod tests {
             "{ a(text: \"fragment F on Q { ...F }\") }",
             "fragment A on Q { ...C } fragment B on Q { ...C } fragment C on Q { ... on Q { a } }",
         ] {
-            assert!(!contains_itself(text), "{text}");
+            assert!(!has_cycle(text), "{text}");
         }
     }
 }

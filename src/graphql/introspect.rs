@@ -38,7 +38,7 @@ pub(super) fn complete(plan: &Plan, root_key: &str, value: &mut Json) {
     let Some(private) = plan.introspected.as_deref() else { return };
     let root = plan.schema.query;
     let walk = Walk { plan, private };
-    let fields = walk.fields(&[&plan.document.operation.set]);
+    let fields = plan.document.fields(&[&plan.document.operation.set]);
     if let Some((_, all)) = fields.iter().find(|(key, _)| *key == root_key)
         && let Some(ty) = field_type(&plan.schema, root, all[0])
     {
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
             Json::Object(members) => {
                 let named = members.shift_remove(self.private);
                 let is_namespace = named.as_ref().and_then(Json::as_str) == Some("Namespace");
-                for (key, fields) in self.fields(sets_here) {
+                for (key, fields) in self.plan.document.fields(sets_here) {
                     let below = sets(&fields);
                     let (Some(member), Some(ty)) =
                         (members.get_mut(key), field_type(&self.plan.schema, ty, fields[0]))
@@ -136,6 +136,8 @@ impl<'a> Walk<'a> {
         match value {
             Json::Array(items) => items.iter().map(|item| self.project(item, sets_here)).collect(),
             Json::Object(members) => self
+                .plan
+                .document
                 .fields(sets_here)
                 .into_iter()
                 .map(|(key, fields)| {
@@ -146,33 +148,6 @@ impl<'a> Walk<'a> {
                 .into(),
             other => other.clone(),
         }
-    }
-
-    /// The fields of sets by key, fragments opened. Introspection knows no interfaces.
-    fn fields(&self, sets: &[&'a SelectionSet]) -> Vec<(&'a str, Vec<&'a Field>)> {
-        let mut keys: Vec<(&'a str, Vec<&'a Field>)> = Vec::new();
-        let mut open: Vec<&'a SelectionSet> = sets.iter().rev().copied().collect();
-        let mut opened: Vec<&str> = Vec::new();
-        while let Some(set) = open.pop() {
-            for item in &set.items {
-                match item {
-                    Selection::Field(field) => match keys.iter_mut().find(|(key, _)| *key == field.key()) {
-                        Some((_, all)) => all.push(field),
-                        None => keys.push((field.key(), vec![field])),
-                    },
-                    Selection::Inline(inline) => open.push(&inline.set),
-                    Selection::Spread(spread) => {
-                        if let Some(fragment) = self.plan.document.fragment(&spread.name)
-                            && !opened.contains(&&*fragment.name)
-                        {
-                            opened.push(&fragment.name);
-                            open.push(&fragment.set);
-                        }
-                    }
-                }
-            }
-        }
-        keys
     }
 }
 

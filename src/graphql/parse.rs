@@ -12,7 +12,7 @@ use super::{
         Directive, Document, Field, Fragment, Inline, Operation, OperationKind, Selection, SelectionSet,
         Span, Spread, Value, Variable,
     },
-    cycle,
+    cycle::Spreads,
     limits::{self, Limit},
 };
 
@@ -27,10 +27,7 @@ pub(super) enum ParseError {
 
 /// Reads a document.
 pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
-    check_size(text)?;
-    if cycle::contains_itself(text) {
-        return Err(ParseError::Limit(Limit::Cycle));
-    }
+    check_tokens(text)?;
     let tree = Parser::new(text).recursion_limit(limits::NESTING).parse();
     if tree.errors().len() > 0 {
         return Err(ParseError::NotUnderstood);
@@ -39,13 +36,17 @@ pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
     reader.document(&tree.document()).ok_or(ParseError::NotUnderstood)
 }
 
-/// Counts tokens and brackets without building anything.
-fn check_size(text: &str) -> Result<(), ParseError> {
+/// Counts tokens and brackets, and looks for fragments that contain themselves, without building anything.
+fn check_tokens(text: &str) -> Result<(), ParseError> {
     let mut tokens = 0;
     let mut depth = 0_usize;
+    let mut spreads = Spreads::default();
     for (raw, token) in Lexer::new(text).enumerate() {
         if raw > limits::RAW_TOKENS {
             return Err(ParseError::Limit(Limit::Tokens));
+        }
+        if let Ok(token) = &token {
+            spreads.see(token);
         }
         match token.map(|token| token.kind()) {
             Ok(TokenKind::Whitespace | TokenKind::Comma | TokenKind::Comment | TokenKind::Eof) => continue,
@@ -63,7 +64,7 @@ fn check_size(text: &str) -> Result<(), ParseError> {
             return Err(ParseError::Limit(Limit::Depth));
         }
     }
-    Ok(())
+    if spreads.have_a_cycle() { Err(ParseError::Limit(Limit::Cycle)) } else { Ok(()) }
 }
 
 /// Turns the lossless tree into the planner's own. `None` wherever something is missing.

@@ -346,7 +346,7 @@ impl<'a> Planner<'a> {
         let namespace = self.schema.id("Namespace")?;
         let mut viewer =
             Viewer { ty: self.schema.ty(ty).name.clone(), sure: !self.has_directives(), ..Viewer::default() };
-        for (key, fields) in self.fields(sets)? {
+        for (key, fields) in self.document.fields(sets) {
             if &*fields[0].name == "__typename" {
                 viewer.typenames.push(key.into());
                 continue;
@@ -378,35 +378,10 @@ impl<'a> Planner<'a> {
             };
             Some((key.into(), known))
         };
-        let mut simple: Simple = self.fields(sets)?.into_iter().map(known).collect::<Option<_>>()?;
+        let mut simple: Simple = self.document.fields(sets).into_iter().map(known).collect::<Option<_>>()?;
         // Sensu's order.
         simple.sort_by(|(one, _), (other, _)| one.cmp(other));
         Some(simple)
-    }
-
-    /// The fields of sets on an object type, fragments opened; nothing when a type condition leaves doubt.
-    fn fields(&self, sets: &[&'a SelectionSet]) -> Option<Vec<(&'a str, Vec<&'a Field>)>> {
-        let mut keys: Vec<(&'a str, Vec<&'a Field>)> = Vec::new();
-        let mut open: Vec<&'a SelectionSet> = sets.to_vec();
-        let mut opened = HashSet::new();
-        while let Some(set) = open.pop() {
-            for item in &set.items {
-                match item {
-                    Selection::Field(field) => match keys.iter_mut().find(|(key, _)| *key == field.key()) {
-                        Some((_, all)) => all.push(field),
-                        None => keys.push((field.key(), vec![field])),
-                    },
-                    Selection::Inline(inline) => open.push(&inline.set),
-                    Selection::Spread(spread) => {
-                        let fragment = self.document.fragment(&spread.name)?;
-                        if opened.insert(&fragment.name) {
-                            open.push(&fragment.set);
-                        }
-                    }
-                }
-            }
-        }
-        Some(keys)
     }
 
     /// Whether any directive may leave something out.
