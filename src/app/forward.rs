@@ -50,6 +50,7 @@ pub(super) fn request(
         headers.insert(header::HOST, host);
     }
     forwarded(&mut headers, parts.extensions.get().copied(), trusted);
+    names::add_via(&mut headers);
 
     let mut request = Request::new(());
     *request.method_mut() = parts.method.clone();

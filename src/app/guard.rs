@@ -7,7 +7,10 @@ use futures::future::Either;
 use http::{HeaderMap, Request, StatusCode, Uri, header, uri::Authority};
 use tower::{Layer, Service};
 
-use crate::error::{BoxError, Classify, ErrorKind, Reply};
+use crate::{
+    error::{BoxError, Classify, ErrorKind, Reply},
+    wire::header::has_passed_a_gateway,
+};
 
 /// Refuses requests whose head could mean two things, before anything else looks at them.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,11 @@ pub enum GuardError {
     /// More header fields than `limits.headers`.
     #[error("too many header fields")]
     TooMany,
+    /// A gateway sent it: a cluster is registered with a gateway's address. Each list would ask for itself again.
+    #[error(
+        "a fedgate has sent this request to a fedgate: set a cluster's api_urls to its own backends, not to a gateway"
+    )]
+    Loop,
 }
 
 // === impl GuardLayer ===
@@ -84,6 +92,9 @@ where
 fn check(uri: &Uri, headers: &HeaderMap, max_headers: usize) -> Result<(), GuardError> {
     if headers.len() > max_headers {
         return Err(GuardError::TooMany);
+    }
+    if has_passed_a_gateway(headers) {
+        return Err(GuardError::Loop);
     }
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(GuardError::Authorization);
@@ -144,6 +155,7 @@ impl Classify for GuardError {
     fn reply(&self) -> Reply {
         let status = match self {
             Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Host | Self::Alias | Self::Authorization | Self::TransferCoding => StatusCode::BAD_REQUEST,
         };
         let mut reply = Reply::router(status, 1, self.to_string());
@@ -205,6 +217,20 @@ mod tests {
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(with(&twice), Err(GuardError::TransferCoding));
+    }
+
+    #[test]
+    fn what_a_gateway_has_sent_is_refused() {
+        let uri = Uri::from_static("/x");
+        let with = |pairs: &[(&'static str, &'static str)]| {
+            check(&uri, &headers(&[&[("host", "a")], pairs].concat()), 100)
+        };
+        for other in ["1.1 nginx", "1.1 fedgate.example.com, 2 proxy (fedgate)", "fedgate", ""] {
+            assert_eq!(with(&[("via", other)]), Ok(()), "{other}");
+        }
+        for via in ["1.1 fedgate", "1.0 a, HTTP/2 Fedgate (x)"] {
+            assert_eq!(with(&[("via", "1.1 lb"), ("via", via)]), Err(GuardError::Loop), "{via}");
+        }
     }
 
     #[test]

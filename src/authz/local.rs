@@ -12,7 +12,7 @@ use crate::{
     error::{Classify, ErrorKind, Reply},
     types::LOCAL_CLUSTER,
     upstream::{self, Manager},
-    wire::{Body, ReadError, read_limited},
+    wire::{Body, ReadError, header::add_via, read_limited},
 };
 
 /// Why the local cluster told nothing. Its answer decides who may do what, so this is never the caller's fault.
@@ -73,12 +73,13 @@ pub(super) async fn get(
         let token = minter.own_bearer().map_err(|error| LocalError::Mint(Arc::new(error)))?;
         let backend = client.cluster().backends.first().ok_or(LocalError::Missing)?;
         let host = HeaderValue::try_from(backend.authority()).map_err(|_| LocalError::Missing)?;
-        let request = Request::get(target)
+        let mut request = Request::get(target)
             .header(header::HOST, host)
             .header(header::ACCEPT, "application/json")
             .header(header::AUTHORIZATION, token)
             .body(Bytes::new())
             .map_err(|_| LocalError::Malformed("path"))?;
+        add_via(request.headers_mut());
         let sent = client.send(request).await;
         read(sent.map_err(|error| LocalError::Upstream(Arc::new(error)))?, limit).await
     };

@@ -13,7 +13,7 @@ use crate::{
     types::{Backend, Cluster, Snapshot},
     upstream::{self, Connector, Manager, TlsConfigs},
     webui::{Content, WebUi},
-    wire::read_limited,
+    wire::{header::add_via, read_limited},
 };
 
 /// One line of the table: what was tried, and how it went.
@@ -109,11 +109,15 @@ async fn version(
     let manager = manager(root, tls);
     manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
     let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
-    let request = Request::get("/version")
+    let mut request = Request::get("/version")
         .header("host", backend.authority())
         .body(Bytes::new())
         .map_err(|error| error.to_string())?;
+    add_via(request.headers_mut());
     let response = client.send(request).await.map_err(|error| Chain(&error).to_string())?;
+    if response.status() == StatusCode::LOOP_DETECTED {
+        return Err("this is a fedgate: name the cluster's own backends".to_owned());
+    }
     if response.status() != StatusCode::OK {
         return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
     }

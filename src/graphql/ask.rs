@@ -197,12 +197,12 @@ pub(super) fn json_head(head: &Request<()>) -> Request<()> {
     own
 }
 
-/// The head of the gateway's own questions: nothing of the client's but the host.
+/// The head of the gateway's own questions: nothing of the client's but the host and the way it took.
 pub(super) fn own_head(head: &Request<()>) -> Request<()> {
     let mut own = Request::new(());
     own.headers_mut().insert(header::CONTENT_TYPE, JSON);
     *own.uri_mut() = head.uri().clone();
-    for name in [header::HOST, names::X_REQUEST_ID] {
+    for name in [header::HOST, header::VIA, names::X_REQUEST_ID] {
         if let Some(value) = head.headers().get(&name) {
             own.headers_mut().insert(name, value.clone());
         }

@@ -7,7 +7,7 @@ use super::WebUiError;
 use crate::{
     types::{Backend, Cluster, ClusterName, Snapshot, Source, TlsFiles},
     upstream::{ClusterClient, Manager},
-    wire::Body,
+    wire::{Body, header::add_via},
 };
 
 /// Where a dashboard listens.
@@ -45,6 +45,7 @@ impl Origin {
         let out = request.headers_mut();
         out.insert(header::HOST, self.host.clone());
         copy(headers, out, &TO_DASHBOARD);
+        add_via(out);
         request
     }
 

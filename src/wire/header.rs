@@ -1,6 +1,6 @@
 //! Header names that are not in the `http` crate, and the hop-by-hop set.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Whether every member of a fan-out answered: `true` or `false`.
 pub const FEDGATE_COMPLETE: HeaderName = HeaderName::from_static("fedgate-complete");
@@ -22,6 +22,9 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// Headers that `Connection` cannot name: without them the request would mean something else.
 const END_TO_END: [HeaderName; 5] =
     [header::AUTHORIZATION, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::COOKIE, header::HOST];
+
+/// The gateway's entry in `Via` (RFC 9110 §7.6.3), under a name of its own as that section allows.
+const VIA: HeaderValue = HeaderValue::from_static("1.1 fedgate");
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -54,4 +57,20 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
+}
+
+/// Says that a request has passed a gateway. Everything that a gateway sends to a cluster says so.
+pub fn add_via(headers: &mut HeaderMap) {
+    headers.append(header::VIA, VIA);
+}
+
+/// Whether a request has passed a gateway already, this one or another: it would come round again.
+pub fn has_passed_a_gateway(headers: &HeaderMap) -> bool {
+    let entries =
+        headers.get_all(header::VIA).iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    entries.into_iter().any(|entry| {
+        // `received-protocol received-by [comment]`
+        let mut words = entry.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(b"fedgate"))
+    })
 }

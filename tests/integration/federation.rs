@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Running, World, asked, claims, h1, now, plain, read, request_of, simulated};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
+const STATUS: &str = "/api/enterprise/federation/v1/status";
 
 fn resource(name: &str, url: &str) -> Value {
     json!({
@@ -72,6 +73,30 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
     let connections: Vec<_> = forwarded.map(|request| request.connection).collect();
     assert_eq!(connections.len(), 2);
     assert_eq!(connections[0], connections[1], "beta's connection was opened anew");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_registered_as_a_cluster_is_refused_after_one_hop_and_told_as_ill() {
+    let health = json!({"health": {"interval": "100ms", "timeout": "100ms", "unhealthy-after": 1}});
+    let server = Running::with(json!({ "upstream": health })).await;
+    let itself = resource("itself", &format!("http://{}", server.main));
+    server.call(Method::PUT, &format!("{CLUSTERS}/itself"), &itself, 201).await;
+
+    let (status, headers, _) = server.send(server.request("/api/core/v2/namespaces")).await;
+    assert_eq!((status, &headers["fedgate-complete"]), (200, &"false".parse().unwrap()));
+    let lists = server.sensu.requests().into_iter().filter(|r| r.path_and_query.contains("namespaces"));
+    assert_eq!(lists.count(), 1, "the request came round");
+    loop {
+        let status = server.call(Method::GET, STATUS, &Value::Null, 200).await;
+        let status: Value = serde_json::from_slice(&status).unwrap();
+        let cluster = status["clusters"].as_array().unwrap().iter().find(|c| c["name"] == "itself").unwrap();
+        if cluster["state"] == "down" {
+            let error = cluster["error"].as_str().unwrap();
+            assert!(error.contains("a fedgate, not a Sensu backend"), "{error}");
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -245,9 +270,8 @@ async fn the_status_tells_which_cluster_is_ill_and_why_to_those_who_may_know() {
     register(&server, "alpha").await;
     let beta = resource("beta", "http://127.0.0.1:1");
     server.call(Method::PUT, &format!("{CLUSTERS}/beta"), &beta, 201).await;
-    let target = "/api/enterprise/federation/v1/status";
     let status = loop {
-        let status = server.call(Method::GET, target, &Value::Null, 200).await;
+        let status = server.call(Method::GET, STATUS, &Value::Null, 200).await;
         let status: Value = serde_json::from_slice(&status).unwrap();
         if status["complete"] == true {
             break status;
@@ -266,7 +290,7 @@ async fn the_status_tells_which_cluster_is_ill_and_why_to_those_who_may_know() {
     assert!(status["clusters"][2]["error"].as_str().unwrap().starts_with("unreachable"), "{status}");
     assert_eq!((&status["authorization"], &status["replicators"]), (&json!("admin-groups"), &json!([])));
     let viewer = server.keys.mint(&claims("viewer", &["viewers"], now() + 60));
-    let (_, _, status) = server.send(request_of(&viewer, Method::GET, target, "")).await;
+    let (_, _, status) = server.send(request_of(&viewer, Method::GET, STATUS, "")).await;
     let status: Value = serde_json::from_slice(&status).unwrap();
     assert_eq!(
         (&status["clusters"][2]["state"], &status["clusters"][2]["error"]),

@@ -13,7 +13,7 @@ use crate::{
     error::causes,
     types::{Backend, Cluster},
     upstream::{Connect, ConnectError, Error},
-    wire::{Body, read_limited},
+    wire::{Body, header::add_via, read_limited},
 };
 
 /// A backend that answers as Sensu does.
@@ -43,6 +43,9 @@ pub(super) enum CheckError {
     /// Something answers, but not with a Sensu backend's version: the port of another service.
     #[error("not a Sensu API")]
     NotSensu,
+    /// A gateway answers, this one or another: it sends a request that a gateway sent back.
+    #[error("a fedgate, not a Sensu backend: set api_urls to the cluster's own backends")]
+    Gateway,
 }
 
 /// The part of `/version` that tells a Sensu backend.
@@ -71,13 +74,17 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
     let failed = |source| CheckError::from(Error::exchange(&cluster.name, backend, source));
     let io = connect.connect(cluster, backend).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
-    let request = Request::get("/version")
+    let mut request = Request::get("/version")
         .header(header::HOST, backend.authority())
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| CheckError::Unreachable(error.to_string()))?;
+    add_via(request.headers_mut());
     let answer = Box::pin(async {
         let response = sender.send_request(request).await.map_err(failed)?;
+        if response.status() == StatusCode::LOOP_DETECTED {
+            return Err(CheckError::Gateway);
+        }
         if response.status() != StatusCode::OK {
             return Err(CheckError::Status(response.status()));
         }
@@ -97,7 +104,7 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
 impl CheckError {
     /// Whether somebody is there: requests would be answered at once, if not well.
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Status(_) | Self::NotSensu)
+        matches!(self, Self::Status(_) | Self::NotSensu | Self::Gateway)
     }
 }
 

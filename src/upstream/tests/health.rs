@@ -87,7 +87,10 @@ async fn a_check_asks_for_the_version_without_credentials() {
     let (prober, _) = Prober::new(HealthConfig::default(), net, seen, Arc::default());
     let prober = tokio::spawn(prober.run());
     let request = peers.recv().await.unwrap().request().await.unwrap();
-    assert_eq!(request, "GET /version HTTP/1.1\r\nhost: sensu.example.com:7\r\nconnection: close\r\n\r\n");
+    assert_eq!(
+        request,
+        "GET /version HTTP/1.1\r\nhost: sensu.example.com:7\r\nconnection: close\r\nvia: 1.1 fedgate\r\n\r\n"
+    );
     prober.abort();
 }
 
