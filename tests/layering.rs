@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["types", "error", "wire", "telemetry", "etcd"]),
     ("fanout", &["types", "error", "wire", "telemetry", "upstream", "rewrite"]),
     ("authz", &["types", "error", "wire", "telemetry", "corev2", "etcd", "auth", "upstream"]),
-    ("api", &["types", "error", "wire", "telemetry", "registry", "authz"]),
+    ("api", &["types", "error", "wire", "tls", "telemetry", "registry", "authz"]),
     ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("webui", &["types", "error", "wire", "telemetry", "upstream"]),
     ("graphql", &["types", "error", "wire", "telemetry", "upstream", "rewrite", "fanout"]),

@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
@@ -10,6 +12,7 @@ use crate::{
         Entry, Item, Precondition, StoreError, key_of,
         resource::{Checked, FieldError},
     },
+    tls::in_time,
     types::{Kind, Principal},
     wire::{self, Body},
 };
@@ -129,21 +132,21 @@ impl Api {
         let mut checked = Checked::parse(kind, name, body)?;
         checked.resource.metadata.created_by.clone_from(&who.subject);
         let readable = self.readable;
-        let files: Vec<_> = checked.spec.files().map(|(field, path)| (field, path.to_owned())).collect();
-        if files.is_empty() {
-            return Ok(checked);
+        for (field, path) in checked.spec.files() {
+            let path = path.to_owned();
+            let why = match in_time(move || readable(&path)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) if error.kind() == ErrorKind::NotFound => "no such file".to_owned(),
+                Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => "not a regular file".to_owned(),
+                // The system's own words may hold what is none of the caller's business.
+                Ok(Err(error)) if error.get_ref().is_none() => error.kind().to_string(),
+                Ok(Err(error)) => error.to_string(),
+                Err(late) => late.to_string(),
+            };
+            let what = format!("cannot be read on the gateway: {why}");
+            return Err(FieldError { field: field.to_owned(), what }.into());
         }
-        let unreadable = tokio::task::spawn_blocking(move || {
-            files.into_iter().find_map(|(field, path)| Some((field, readable(&path).err()?)))
-        });
-        match unreadable.await {
-            Ok(None) => Ok(checked),
-            Ok(Some((field, error))) => {
-                let what = format!("cannot be read on the gateway: {}", error.kind());
-                Err(FieldError { field: field.to_owned(), what }.into())
-            }
-            Err(_) => Err(ApiError::Stopping),
-        }
+        Ok(checked)
     }
 
     async fn written(&self, checked: &Checked, entry: Entry) -> Response<Body> {

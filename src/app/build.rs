@@ -27,6 +27,7 @@ use crate::{
     api::Api,
     auth::{Authenticator, KeyError, KeyFiles},
     config::{self, Root},
+    error::Chain,
     etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, StoreError, Views},
@@ -61,7 +62,7 @@ pub enum BuildError {
     #[error(transparent)]
     ServerTls(#[from] listener::TlsError),
     /// A cluster's CA or client certificate could not be used.
-    #[error("cluster {cluster}: {error}")]
+    #[error("cluster {cluster}: {}", Chain(&**error))]
     ClusterTls {
         /// The cluster.
         cluster: String,
@@ -101,14 +102,18 @@ pub enum BuildError {
 impl Server {
     /// Loads keys and certificates, opens the registry and binds the sockets. Connects to nothing: clusters may be
     /// down at start. Must be called on the control plane's runtime.
-    pub fn build(root: &Root, source: Option<reload::Source>, logs: LogHandle) -> Result<Self, BuildError> {
+    pub async fn build(
+        root: &Root,
+        source: Option<reload::Source>,
+        logs: LogHandle,
+    ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
         let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
-        let tls_configs = Arc::new(TlsConfigs::new());
-        if let Some((cluster, error)) = tls_configs.prepare(&snapshot).into_iter().next() {
+        let tls_configs = TlsConfigs::new();
+        if let Some((cluster, error)) = tls_configs.prepare(&snapshot).await.into_iter().next() {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
         warn_insecure(snapshot.iter());
@@ -129,9 +134,8 @@ impl Server {
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
         let routed = Routed::new(registered.clone(), applied_seen);
-        let (certificates, certificates_seen) = watch::channel(0);
         let connect: Arc<dyn Connect> =
-            Arc::new(Connector::new(Arc::clone(&tls_configs), root.upstream.connect_timeout));
+            Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let signals = Arc::new(Signals::new());
         let (prober, health) = Prober::new(
             settings::health(root),
@@ -162,7 +166,7 @@ impl Server {
             exchange: authority.exchange.clone(),
             web: Arc::clone(&web),
             clusters: published_seen,
-            certificates: certificates_seen,
+            certificates: tls_configs.changes(),
             phase: phase_seen,
         };
         let reloader = Reloader {
@@ -170,10 +174,8 @@ impl Server {
             source,
             authenticator,
             tls,
-            tls_configs: Arc::clone(&tls_configs),
+            tls_configs: tls_configs.clone(),
             configured,
-            registered: registered.clone(),
-            certificates,
             minter: authority.minter.clone(),
             web,
             logs,

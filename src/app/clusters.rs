@@ -6,23 +6,24 @@ use tokio::sync::watch;
 
 use super::build::warn_insecure;
 use crate::{
+    error::Chain,
     types::Snapshot,
     upstream::{Manager, TlsConfigs},
 };
 
-/// Publishes each set of clusters once its certificate files have been read. Runs until the registry's view ends.
+/// Publishes each set of clusters once its certificate files have been read, or have had their time. Runs until the
+/// registry's view ends.
 pub(super) async fn publish(
     mut registered: watch::Receiver<Arc<Snapshot>>,
-    tls: Arc<TlsConfigs>,
+    tls: TlsConfigs,
     published: watch::Sender<Arc<Snapshot>>,
 ) {
     while registered.changed().await.is_ok() {
         let snapshot = Arc::clone(&registered.borrow_and_update());
         let before = Arc::clone(&published.borrow());
-        let (configs, clusters) = (Arc::clone(&tls), Arc::clone(&snapshot));
-        let read = tokio::task::spawn_blocking(move || configs.prepare(&clusters)).await;
-        for (cluster, error) in read.unwrap_or_default() {
+        for (cluster, error) in tls.prepare(&snapshot).await {
             // It stays registered: its files may be repaired, and then it works.
+            let error = Chain(&*error);
             tracing::error!(%cluster, %error, "a cluster cannot be reached over TLS: see its certificate files");
         }
         warn_insecure(snapshot.iter().filter(|cluster| before.get(cluster.name.as_str()) != Some(cluster)));

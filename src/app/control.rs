@@ -28,7 +28,7 @@ pub(super) struct Control {
     pub(super) store: Arc<dyn Store>,
     pub(super) reflector: Reflector,
     pub(super) registered: watch::Receiver<Arc<Snapshot>>,
-    pub(super) tls: Arc<TlsConfigs>,
+    pub(super) tls: TlsConfigs,
     pub(super) published: watch::Sender<Arc<Snapshot>>,
     pub(super) replication: Option<Supervisor>,
     pub(super) authority: Authority,

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -14,9 +15,10 @@ use tracing::level_filters::LevelFilter;
 
 use super::{authority::signing_key, build::WATCH_INTERVAL, web};
 use crate::{
-    auth::{Authenticator, KeyFiles},
+    auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
     config::{self, LogLevel, Root},
+    error::Chain,
     listener::ServerTls,
     telemetry::LogHandle,
     types::Snapshot,
@@ -33,7 +35,7 @@ pub struct Source {
     pub env: BTreeMap<String, String>,
 }
 
-/// Applies changed files while the gateway runs: on SIGHUP, and when a file's time or size changes.
+/// Applies changed files while the gateway runs: on SIGHUP, and when a file changes.
 ///
 /// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
 /// said. A bad file changes nothing and says why.
@@ -42,13 +44,9 @@ pub(super) struct Reloader {
     pub(super) source: Option<Source>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) tls: Option<ServerTls>,
-    pub(super) tls_configs: Arc<TlsConfigs>,
+    pub(super) tls_configs: TlsConfigs,
     /// The clusters of the configuration, for the registry.
     pub(super) configured: watch::Sender<Arc<Snapshot>>,
-    /// All clusters, for their files.
-    pub(super) registered: watch::Receiver<Arc<Snapshot>>,
-    /// Counts changes of the clusters' certificates.
-    pub(super) certificates: watch::Sender<u64>,
     /// Signs with the private key, when there is one.
     pub(super) minter: Option<Minter>,
     /// What is served as the web UI.
@@ -56,7 +54,7 @@ pub(super) struct Reloader {
     pub(super) logs: LogHandle,
     pub(super) hangup: Signal,
     /// The files as they were read last.
-    pub(super) seen: BTreeMap<PathBuf, Stamp>,
+    pub(super) seen: Stamps,
 }
 
 /// Listens for SIGHUP from now on: one that comes before the reloader runs must neither end the process nor be lost.
@@ -64,19 +62,29 @@ pub(super) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// A file's time and size; `None` when it is not there.
-pub(super) type Stamp = Option<(SystemTime, u64)>;
+/// What a change of a file changes; `None` when it is not there.
+type Stamp = Option<(SystemTime, u64, u64, i64, i64)>;
+
+/// Files and their stamps.
+pub(super) type Stamps = BTreeMap<PathBuf, Stamp>;
+
+/// What was read of all files but the clusters' certificates.
+struct Loaded {
+    keys: Keys,
+    private: Option<Arc<SigningKey>>,
+    web: Content,
+}
 
 // === impl Reloader ===
 
 impl Reloader {
     /// Takes what is there now as read.
     pub(super) fn looked(mut self) -> Self {
-        self.seen = self.stamps();
+        self.seen = stamps(self.files());
         self
     }
 
-    /// Runs for ever.
+    /// Runs for ever. A file system that hangs stops this, and nothing else.
     pub(super) async fn run(mut self) {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -85,22 +93,27 @@ impl Reloader {
                 received = self.hangup.recv() => received.is_some(),
                 _ = ticks.tick() => false,
             };
-            let now = self.stamps();
+            let now = self.stamps().await;
             // A file that nobody needed before is read by whoever needs it now.
             let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
-            if (asked || changed) && self.reload() {
-                self.seen = self.stamps();
+            if (asked || changed) && self.reload().await {
+                self.seen = self.stamps().await;
+            }
+            // Clusters come and go, and their files are few and small: read, not stamped.
+            for error in self.tls_configs.reload(asked).await {
+                let error = Chain(&*error);
+                tracing::error!(%error, "a cluster's certificate files cannot be used; the old ones stay");
             }
         }
     }
 
     /// Whether the set of files to watch may have changed.
-    fn reload(&mut self) -> bool {
-        let root = match &self.source {
+    async fn reload(&mut self) -> bool {
+        let root = match self.source.clone() {
             None => self.current.clone(),
-            Some(source) => match config::load(&source.path, &source.env) {
+            Some(source) => match beside(move || config::load(&source.path, &source.env)).await {
                 Ok(root) => root,
                 Err(error) => {
                     tracing::error!(%error, "the changed configuration is wrong; nothing was changed");
@@ -108,7 +121,7 @@ impl Reloader {
                 }
             },
         };
-        if let Err(error) = self.apply(&root) {
+        if let Err(error) = self.apply(&root).await {
             tracing::error!(error, "the changed files are wrong; nothing was changed");
             return false;
         }
@@ -119,24 +132,13 @@ impl Reloader {
     }
 
     /// Everything is loaded before anything is changed.
-    fn apply(&mut self, root: &Root) -> Result<(), String> {
-        let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
-        let private = signing_key(root, &keys).map_err(|e| e.to_string())?;
+    async fn apply(&mut self, root: &Root) -> Result<(), String> {
         let snapshot = root.snapshot();
-        if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).into_iter().next() {
-            return Err(format!("cluster {cluster}: {error}"));
+        if let Some((cluster, error)) = self.tls_configs.prepare(&snapshot).await.into_iter().next() {
+            return Err(format!("cluster {cluster}: {}", Chain(&*error)));
         }
-        let web = web::content(root).map_err(|e| e.to_string())?;
-        if let Some((tls, (cert, key))) = self.tls.as_ref().zip(root.listen.tls()) {
-            tls.reload(cert, key).map_err(|e| e.to_string())?;
-        }
-        let certificates = self.tls_configs.reload();
-        for error in certificates.failed {
-            tracing::error!(%error, "a cluster's certificate files cannot be used; the old ones stay");
-        }
-        if certificates.changed {
-            self.certificates.send_modify(|generation| *generation += 1);
-        }
+        let (wanted, tls) = (root.clone(), self.tls.clone());
+        let Loaded { keys, private, web } = beside(move || load(&wanted, tls.as_ref())).await?;
         self.authenticator.reload(keys);
         // Replaced even when it is the same: a dashboard's connections may need the new certificates.
         self.web.store(Arc::new(web));
@@ -158,13 +160,13 @@ impl Reloader {
         Ok(())
     }
 
-    fn stamps(&self) -> BTreeMap<PathBuf, Stamp> {
+    async fn stamps(&self) -> Stamps {
+        let files = self.files();
+        beside(move || stamps(files)).await
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
         let root = &self.current;
-        let clusters = Arc::clone(&self.registered.borrow());
-        let of_clusters = clusters.iter().flat_map(|cluster| {
-            let tls = &cluster.tls;
-            [&tls.trusted_ca_file, &tls.cert_file, &tls.key_file].map(Clone::clone)
-        });
         self.source
             .iter()
             .map(|source| source.path.clone())
@@ -172,14 +174,38 @@ impl Reloader {
             .chain(root.auth.jwt_private_key_file.iter().cloned())
             .chain(root.listen.cert_file.iter().cloned())
             .chain(root.listen.key_file.iter().cloned())
-            .chain(of_clusters.flatten())
             .chain(self.web.load().watched().iter().cloned())
-            .map(|path| {
-                let stamp = stamp(&path);
-                (path, stamp)
-            })
             .collect()
     }
+}
+
+/// The listener's certificate is in use when this returns, and nothing else.
+fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
+    let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
+    let private = signing_key(root, &keys).map_err(|e| e.to_string())?;
+    let web = web::content(root).map_err(|e| e.to_string())?;
+    if let Some((tls, (cert, key))) = tls.zip(root.listen.tls()) {
+        tls.reload(cert, key).map_err(|e| e.to_string())?;
+    }
+    Ok(Loaded { keys, private, web })
+}
+
+/// Work on files, which may take long, for as long as it takes.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends, and this with it.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+fn stamps(files: Vec<PathBuf>) -> Stamps {
+    let stamped = |path: PathBuf| {
+        let stamp = stamp(&path);
+        (path, stamp)
+    };
+    files.into_iter().map(stamped).collect()
 }
 
 /// The filter that a configured level stands for.
@@ -207,6 +233,7 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
 }
 
 fn stamp(path: &Path) -> Stamp {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    let found = std::fs::metadata(path).ok()?;
+    // A file that was put in place of another may have its time and size.
+    Some((found.modified().ok()?, found.len(), found.ino(), found.ctime(), found.ctime_nsec()))
 }

@@ -49,9 +49,9 @@ async fn check(root: &Root) -> Vec<Row> {
             result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
         });
     }
-    let tls = Arc::new(TlsConfigs::new());
+    let tls = TlsConfigs::new();
     let snapshot = root.snapshot();
-    let broken = tls.prepare(&snapshot);
+    let broken = tls.prepare(&snapshot).await;
     for cluster in snapshot.iter() {
         let bad_files =
             broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
@@ -68,7 +68,7 @@ async fn check(root: &Root) -> Vec<Row> {
     rows
 }
 
-async fn web_ui(root: &Root, tls: &Arc<TlsConfigs>) -> Option<Row> {
+async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
     if let Some(directory) = &root.web_ui.directory {
         let loaded = Content::directory(directory);
         return Some(Row {
@@ -90,19 +90,19 @@ async fn web_ui(root: &Root, tls: &Arc<TlsConfigs>) -> Option<Row> {
     Some(Row { what: format!("web UI {dashboard}"), result })
 }
 
-fn manager(root: &Root, tls: &Arc<TlsConfigs>) -> Manager {
+fn manager(root: &Root, tls: &TlsConfigs) -> Manager {
     let config = upstream::Config {
         connect_timeout: root.upstream.connect_timeout,
         head_timeout: root.upstream.head_timeout,
         ..upstream::Config::default()
     };
-    Manager::new(config, Arc::new(Connector::new(Arc::clone(tls), config.connect_timeout)))
+    Manager::new(config, Arc::new(Connector::new(tls.clone(), config.connect_timeout)))
 }
 
 /// Asks one backend for its version, which needs no credentials.
 async fn version(
     root: &Root,
-    tls: &Arc<TlsConfigs>,
+    tls: &TlsConfigs,
     cluster: &Cluster,
     backend: &Backend,
 ) -> Result<String, String> {

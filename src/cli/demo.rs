@@ -49,7 +49,7 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
     let (stop_clusters, stopped) = watch::channel(());
     let (clusters, addresses) = start_clusters(&keys, stopped)?;
     let root = configuration(&scratch.0, &addresses, port)?;
-    let server = Server::build(&root, None, logs)?;
+    let server = Server::build(&root, None, logs).await?;
     let (main, admin) = server.addresses().map_err(BuildError::from)?;
     print!("{}", instructions(main, admin, &addresses));
 

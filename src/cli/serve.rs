@@ -47,14 +47,18 @@ impl Serve {
         let root = config::load(&self.file.config, &env)?;
         let logs = start_logs(&root);
         let source = Source { path: self.file.config, env };
-        control_runtime()?.block_on(async move {
-            let server = Server::build(&root, Some(source), logs)?;
+        let runtime = control_runtime()?;
+        let served = runtime.block_on(async move {
+            let server = Server::build(&root, Some(source), logs).await?;
             let (main, admin) = server.addresses().map_err(BuildError::from)?;
             tracing::info!(%main, %admin, clusters = root.clusters.len() + 1, "listening");
             server.run(stop_signals()?).await?;
             tracing::info!("stopped");
             Ok(())
-        })
+        });
+        // A file system that hangs must not keep the process.
+        runtime.shutdown_background();
+        served
     }
 }
 

@@ -23,7 +23,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    task::{AbortHandle, spawn_blocking},
+    task::AbortHandle,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -31,7 +31,10 @@ use tonic::{Status, Streaming, body::Body, client::Grpc, metadata::MetadataValue
 use tonic_prost::ProstCodec;
 
 use super::{Config, Error};
-use crate::{tls::ClientFiles, types::Backend};
+use crate::{
+    tls::{ClientFiles, in_time},
+    types::Backend,
+};
 
 /// A connection; cheap to clone. It is closed when the last clone is gone.
 #[derive(Clone)]
@@ -164,8 +167,8 @@ async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> 
         return handshake(config, endpoint, None, tcp).await;
     }
     let files = config.tls.clone();
-    let built = spawn_blocking(move || ClientFiles::read(&files)?.config(b"h2")).await;
-    let client = built.map_err(|error| unreachable(io::Error::other(error)))?.map_err(Error::Files)?;
+    let built = in_time(move || ClientFiles::read(&files)?.config(b"h2")).await;
+    let client = built.map_err(|late| unreachable(io::Error::other(late)))?.map_err(Error::Files)?;
     let refused = |reason: String| Error::Tls { endpoint: endpoint.clone(), reason };
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| refused(error.to_string()))?;
     let tcp = connect(endpoint).await.map_err(unreachable)?;

@@ -1,5 +1,4 @@
 use std::{
-    fs,
     path::Path,
     sync::{Arc, LazyLock},
 };
@@ -14,7 +13,7 @@ use rustls::{
     },
 };
 
-use super::{TlsError, danger::AcceptAny};
+use super::{TlsError, danger::AcceptAny, read_file};
 use crate::types::TlsFiles;
 
 /// What a client's certificate files hold.
@@ -33,7 +32,7 @@ enum Roots {
 // === impl ClientFiles ===
 
 impl ClientFiles {
-    /// Reads the files. Blocks.
+    /// Reads the files. Blocks: see [`in_time`](super::in_time).
     pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let roots = match &files.trusted_ca_file {
             _ if files.insecure_skip_tls_verify => Roots::Any,
@@ -104,7 +103,7 @@ fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    read_file(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 fn certificates(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use rustls::pki_types::pem;
 
+use super::Late;
+
 /// Why certificate files cannot be used. The text names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -60,4 +62,12 @@ pub enum TlsError {
     /// The system has no CA certificates: install them, or name a CA file.
     #[error("the system has no CA certificates")]
     NoSystemRoots,
+    /// The files have not been read yet, as their file system hangs.
+    #[error("cannot read {}", .path.display())]
+    Late {
+        /// One of the files.
+        path: PathBuf,
+        /// What is to be looked at.
+        source: Late,
+    },
 }

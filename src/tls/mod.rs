@@ -3,6 +3,8 @@
 mod client;
 mod danger;
 mod error;
+mod file;
 
 pub use client::ClientFiles;
 pub use error::TlsError;
+pub use file::{FILE_TIMEOUT, Late, MAX_FILE, in_time, read_file};

@@ -33,7 +33,7 @@ pub trait Connect: Send + Sync {
 
 /// Connects over TCP, with TLS if the backend's scheme asks for it.
 pub struct Connector {
-    tls: Arc<TlsConfigs>,
+    tls: TlsConfigs,
     timeout: Duration,
 }
 
@@ -65,18 +65,22 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 impl Connector {
     /// A connector that takes at most `timeout` for name, TCP and TLS of one connection together.
-    pub fn new(tls: Arc<TlsConfigs>, timeout: Duration) -> Self {
+    pub fn new(tls: TlsConfigs, timeout: Duration) -> Self {
         Self { tls, timeout }
     }
 }
 
 impl Connect for Connector {
     fn connect(&self, cluster: &Cluster, backend: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
-        let config = backend.tls.then(|| self.tls.get(&cluster.tls));
+        let files = backend.tls.then(|| cluster.tls.clone());
         let (host, port) = (backend.host.clone(), backend.port);
         let open = async move {
-            let config = config.transpose().map_err(ConnectError::Files)?;
-            let tcp = dial(&host, port, Instant::now() + self.timeout).await?;
+            let deadline = Instant::now() + self.timeout;
+            let config = match files {
+                Some(files) => Some(self.tls.get(&files).await.map_err(ConnectError::Files)?),
+                None => None,
+            };
+            let tcp = dial(&host, port, deadline).await?;
             match config {
                 None => Ok(Box::new(tcp) as BoxIo),
                 Some(config) => secure(tcp, host, config).await,

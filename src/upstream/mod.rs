@@ -33,7 +33,7 @@ pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober};
 pub use manager::Manager;
 pub use signal::Signals;
-pub use tls::{Reload, TlsConfigs};
+pub use tls::{ReadFiles, TlsConfigs};
 
 pub use crate::tls::TlsError;
 

@@ -1,112 +1,243 @@
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
+};
 use rustls::ClientConfig;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    tls::{ClientFiles, TlsError},
+    error::Chain,
+    tls::{ClientFiles, FILE_TIMEOUT, Late, TlsError, in_time},
     types::{ClusterName, Snapshot, TlsFiles},
 };
 
-/// The client side of TLS per set of files, built once and shared by all workers.
+/// The client side of TLS per set of files, built once and shared by all workers. Cheap to clone.
 ///
-/// TLS 1.2 and 1.3, `http/1.1` only, sessions resumed.
-#[derive(Default)]
+/// TLS 1.2 and 1.3, `http/1.1` only, sessions resumed. Files are read beside the runtimes, never while a lock is held: a
+/// file system that hangs keeps nobody waiting but the clusters whose files it has.
+#[derive(Clone)]
 pub struct TlsConfigs {
+    inner: Arc<Inner>,
+}
+
+/// Reads certificate files. May block.
+pub type ReadFiles = fn(&TlsFiles) -> Result<ClientFiles, TlsError>;
+
+struct Inner {
     entries: Mutex<HashMap<TlsFiles, Entry>>,
+    read: ReadFiles,
+    /// Counts changes of what was in use.
+    changes: watch::Sender<u64>,
 }
 
-/// What reading the files again came to.
-#[derive(Debug, Default)]
-pub struct Reload {
-    /// Whether new connections differ from those that are open.
-    pub changed: bool,
-    /// Files that cannot be used now.
-    pub failed: Vec<Arc<TlsError>>,
-}
+type Built = Result<Arc<ClientConfig>, Arc<TlsError>>;
 
+#[derive(Default)]
 struct Entry {
-    /// Over everything that was read; tells whether a reload changes anything.
+    /// Over everything that was read; tells whether reading again changes anything.
     digest: Option<[u8; 32]>,
-    config: Result<Arc<ClientConfig>, Arc<TlsError>>,
+    /// What new connections get. `None` before the first reading.
+    config: Option<Built>,
+    /// Under way now.
+    reading: Option<Reading>,
+    /// What the last reading found wrong, so that it is told once.
+    fault: Option<String>,
+}
+
+/// What a reading came to.
+type Reading = Shared<BoxFuture<'static, Outcome>>;
+
+#[derive(Clone)]
+struct Outcome {
+    config: Built,
+    /// A fault that the reading before did not find.
+    is_new: bool,
+}
+
+/// A reading that has begun, for as long as it takes, so that no second one of the same files is.
+struct UnderWay {
+    inner: Arc<Inner>,
+    files: TlsFiles,
 }
 
 // === impl TlsConfigs ===
 
+impl Default for TlsConfigs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TlsConfigs {
     /// Holds no configuration yet.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_reader(ClientFiles::read)
     }
 
-    /// Builds what the clusters of a snapshot need; what failed before is tried again.
+    /// Reads files otherwise than from the disk.
+    pub fn with_reader(read: ReadFiles) -> Self {
+        let changes = watch::channel(0).0;
+        Self { inner: Arc::new(Inner { entries: Mutex::default(), read, changes }) }
+    }
+
+    /// Changes when new connections differ from those that are open: see [`Manager::renew`].
     ///
-    /// Reads files: call it before publishing the snapshot, outside the workers. Returns the clusters that
-    /// cannot be reached over TLS now.
-    pub fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
-        self.lock().retain(|_, entry| entry.config.is_ok());
-        snapshot
-            .iter()
-            .filter(|cluster| cluster.backends.iter().any(|backend| backend.tls))
-            .filter_map(|cluster| Some((cluster.name.clone(), self.get(&cluster.tls).err()?)))
-            .collect()
+    /// [`Manager::renew`]: super::Manager::renew
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes a moment at most.
+    ///
+    /// Call it before publishing the snapshot, so that no request waits for files. Returns the clusters that cannot be
+    /// reached over TLS now; one whose files could not be read in time works as soon as they have been.
+    pub async fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
+        let over_tls =
+            || snapshot.iter().filter(|cluster| cluster.backends.iter().any(|backend| backend.tls));
+        let mut readings = Vec::new();
+        for cluster in over_tls() {
+            if !matches!(self.inner.known(&cluster.tls), Some(Ok(_))) {
+                readings.extend(self.begin(&cluster.tls));
+            }
+        }
+        let _ = timeout(FILE_TIMEOUT, join_all(readings)).await;
+        let failed = over_tls().filter_map(|cluster| {
+            let error = self.inner.known_by_now(&cluster.tls).err()?;
+            Some((cluster.name.clone(), error))
+        });
+        failed.collect()
     }
 
     /// Forgets what no cluster of the snapshot needs. Call it after publishing the snapshot.
     pub fn forget_unused(&self, snapshot: &Snapshot) {
-        self.lock().retain(|files, _| snapshot.iter().any(|cluster| cluster.tls == *files));
+        self.inner.lock().retain(|files, _| snapshot.iter().any(|cluster| cluster.tls == *files));
     }
 
-    /// The configuration for a set of files, read now if it is not there yet.
-    pub fn get(&self, files: &TlsFiles) -> Result<Arc<ClientConfig>, Arc<TlsError>> {
-        let mut entries = self.lock();
-        if let Some(entry) = entries.get(files) {
-            return entry.config.clone();
+    /// The configuration for a set of files, which are read now if they have not been yet.
+    pub async fn get(&self, files: &TlsFiles) -> Result<Arc<ClientConfig>, Arc<TlsError>> {
+        if let Some(config) = self.inner.known(files) {
+            return config;
         }
-        // Under the lock, so that several workers read the files once; `prepare` keeps this path cold.
-        let entry = load(files);
-        let config = entry.config.clone();
-        entries.insert(files.clone(), entry);
-        config
-    }
-
-    /// Reads all files again. What cannot be used is returned and changes nothing; unchanged files keep their
-    /// configuration and its sessions. Open connections stay as they are: see [`Manager::renew`].
-    ///
-    /// [`Manager::renew`]: super::Manager::renew
-    pub fn reload(&self) -> Reload {
-        let known: Vec<TlsFiles> = self.lock().keys().cloned().collect();
-        let mut reload = Reload::default();
-        for files in known {
-            let fresh = load(&files);
-            if let Err(error) = &fresh.config {
-                reload.failed.push(error.clone());
-            }
-            let mut entries = self.lock();
-            let Some(entry) = entries.get_mut(&files) else { continue };
-            let broken = fresh.config.is_err() && entry.config.is_ok();
-            let same = fresh.digest.is_some() && fresh.digest == entry.digest && entry.config.is_ok();
-            if !broken && !same {
-                reload.changed |= fresh.config.is_ok();
-                *entry = fresh;
-            }
+        match self.begin(files) {
+            Some(reading) => reading.await.config,
+            None => match self.reading(files) {
+                Some(reading) => reading.await.config,
+                None => self.inner.known_by_now(files),
+            },
         }
-        reload
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TlsFiles, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads all files again, the system's CAs only when `all` says so. What cannot be used changes nothing, and is
+    /// returned unless it was before; unchanged files keep their configuration and its sessions. Open connections stay
+    /// as they are: see [`changes`](Self::changes).
+    pub async fn reload(&self, all: bool) -> Vec<Arc<TlsError>> {
+        let known: Vec<TlsFiles> = self.inner.lock().keys().cloned().collect();
+        let wanted =
+            known.iter().filter(|files| all || files.trusted_ca_file.is_some() || files.cert_file.is_some());
+        let readings: Vec<_> = wanted.filter_map(|files| self.begin(files)).collect();
+        let told = |reading: Reading| async move {
+            let outcome = timeout(FILE_TIMEOUT, reading).await.ok()?;
+            outcome.config.err().filter(|_| outcome.is_new)
+        };
+        join_all(readings.into_iter().map(told)).await.into_iter().flatten().collect()
+    }
+
+    /// Begins to read a set of files, unless that is under way.
+    fn begin(&self, files: &TlsFiles) -> Option<Reading> {
+        let mut entries = self.inner.lock();
+        let entry = entries.entry(files.clone()).or_default();
+        if entry.reading.is_some() {
+            return None;
+        }
+        let under_way = UnderWay { inner: Arc::clone(&self.inner), files: files.clone() };
+        let (inner, files) = (Arc::clone(&self.inner), files.clone());
+        let read = async move {
+            match in_time(move || under_way.run()).await {
+                Ok(outcome) => outcome,
+                Err(late) => inner.late(&files, late),
+            }
+        };
+        let reading = read.boxed().shared();
+        entry.reading = Some(reading.clone());
+        // Whoever waits for it may go away.
+        drop(tokio::spawn(reading.clone()));
+        Some(reading)
+    }
+
+    fn reading(&self, files: &TlsFiles) -> Option<Reading> {
+        self.inner.lock().get(files)?.reading.clone()
     }
 }
 
-fn load(files: &TlsFiles) -> Entry {
-    match ClientFiles::read(files) {
-        Err(error) => Entry { digest: None, config: Err(Arc::new(error)) },
-        Ok(read) => {
-            let config = read.config(b"http/1.1").map(Arc::new).map_err(Arc::new);
-            Entry { digest: Some(read.digest()), config }
+// === impl Inner ===
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TlsFiles, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, files: &TlsFiles) -> Option<Built> {
+        self.lock().get(files)?.config.clone()
+    }
+
+    /// What has not been read by now is late.
+    fn known_by_now(&self, files: &TlsFiles) -> Built {
+        self.known(files).unwrap_or_else(|| self.late(files, Late).config)
+    }
+
+    fn late(&self, files: &TlsFiles, source: Late) -> Outcome {
+        let path = [&files.trusted_ca_file, &files.cert_file].into_iter().flatten().next();
+        let path = path.cloned().unwrap_or_else(|| PathBuf::from("the system's CA certificates"));
+        self.take(files, None, Err(Arc::new(TlsError::Late { path, source })))
+    }
+
+    /// What works is used, unless it is what is used already; what does not work replaces nothing that works.
+    fn take(&self, files: &TlsFiles, digest: Option<[u8; 32]>, fresh: Built) -> Outcome {
+        let fault = fresh.as_ref().err().map(|error| Chain(&**error).to_string());
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(files) else {
+            return Outcome { config: fresh, is_new: true };
+        };
+        let is_new = entry.fault != fault;
+        entry.fault = fault;
+        let works = matches!(entry.config, Some(Ok(_)));
+        let same = works && digest.is_some() && digest == entry.digest;
+        if !same && (fresh.is_ok() || !works) {
+            if fresh.is_ok() && entry.config.is_some() {
+                self.changes.send_modify(|count| *count += 1);
+            }
+            entry.digest = digest;
+            entry.config = Some(fresh.clone());
+        }
+        Outcome { config: fresh, is_new }
+    }
+}
+
+// === impl UnderWay ===
+
+impl UnderWay {
+    fn run(self) -> Outcome {
+        let Self { inner, files } = &self;
+        match (inner.read)(files) {
+            Err(error) => inner.take(files, None, Err(Arc::new(error))),
+            Ok(read) => {
+                let config = read.config(b"http/1.1").map(Arc::new).map_err(Arc::new);
+                inner.take(files, Some(read.digest()), config)
+            }
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(entry) = self.inner.lock().get_mut(&self.files) {
+            entry.reading = None;
         }
     }
 }

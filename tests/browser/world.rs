@@ -53,7 +53,7 @@ impl World {
         });
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let logs = telemetry::init(telemetry::Format::Text, tracing::level_filters::LevelFilter::ERROR);
-        let server = Server::build(&root, None, logs).unwrap();
+        let server = Server::build(&root, None, logs).await.unwrap();
         let (main, _) = server.addresses().unwrap();
         let (stop, stopped) = mpsc::channel(2);
         tokio::spawn(server.run(stopped));

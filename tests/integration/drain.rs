@@ -116,7 +116,7 @@ async fn a_taken_port_is_one_line_that_says_so() {
         "local-cluster": {"api-urls": ["http://127.0.0.1:1"]},
     });
     let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
-    let error = Server::build(&root, None, logs()).err().unwrap().to_string();
+    let error = Server::build(&root, None, logs()).await.err().unwrap().to_string();
     assert!(
         error.contains(&taken.local_addr().unwrap().to_string()) && error.lines().count() == 1,
         "{error}"

@@ -250,7 +250,13 @@ async fn a_dashboard_gets_nothing_of_the_client_but_what_selects_the_file() {
     let host = format!("host: {address}");
     assert_eq!(
         lines,
-        ["GET /n/default/events?filters=a%20b HTTP/1.1", "accept: text/html", &host, "if-none-match: \"x\""]
+        [
+            "GET /n/default/events?filters=a%20b HTTP/1.1",
+            "accept: text/html",
+            &host,
+            "if-none-match: \"x\"",
+            "via: 1.1 fedgate"
+        ]
     );
 }
 

@@ -393,13 +393,3 @@ async fn with_the_store_down_reads_go_on_and_writes_say_so() {
     let put = rig.call(Method::PUT, "clusters/beta", &cluster_body("beta", URL)).await;
     assert_eq!(put.status, StatusCode::CREATED);
 }
-
-#[test]
-fn only_files_count_as_certificates() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("ca.pem");
-    std::fs::write(&file, "x").unwrap();
-    assert!(crate::api::opens(&file).is_ok());
-    assert!(crate::api::opens(directory.path()).is_err());
-    assert!(crate::api::opens(&directory.path().join("none")).is_err());
-}

@@ -54,7 +54,7 @@ struct Session {
 impl Gateway {
     /// Prepares the connection, and logs in when a user was named.
     pub(super) async fn open(settings: Settings) -> Result<Self, Failure> {
-        let client = client(&settings)?;
+        let client = client(&settings).await?;
         let Settings { base, timeout, credential, .. } = settings;
         let progress = Progress::new(&base);
         let prefix = base.prefix.clone();
@@ -263,7 +263,7 @@ impl Gateway {
     }
 }
 
-fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
+async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     let cluster = Cluster {
         name: ClusterName::local(),
         backends: vec![settings.base.backend.clone()],
@@ -271,9 +271,9 @@ fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
         source: Source::Local,
     };
     let snapshot = Snapshot::new([cluster]);
-    let tls = Arc::new(TlsConfigs::new());
+    let tls = TlsConfigs::new();
     if settings.base.backend.tls
-        && let Some((_, error)) = tls.prepare(&snapshot).first()
+        && let Some((_, error)) = tls.prepare(&snapshot).await.first()
     {
         return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {error}")));
     }

@@ -46,8 +46,8 @@ impl Lab {
             source: Source::Config,
         });
         let snapshot = Snapshot::new(clusters);
-        let files = Arc::new(TlsConfigs::new());
-        assert!(files.prepare(&snapshot).is_empty());
+        let files = TlsConfigs::new();
+        assert!(files.prepare(&snapshot).await.is_empty());
         let connector = Arc::new(Connector::new(files, Duration::from_secs(2)));
         let manager = Manager::new(upstream::Config::default(), connector);
         manager.apply(&snapshot);

@@ -1,4 +1,8 @@
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Barrier, LazyLock},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
 use rustls::{
@@ -12,8 +16,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::{
+    tls::ClientFiles,
     types::BackendState,
-    upstream::{Connector, HealthConfig, Prober, Reload, TlsConfigs, TlsError, connect::secure},
+    upstream::{Connector, HealthConfig, Prober, TlsConfigs, TlsError, connect::secure},
 };
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -26,9 +31,9 @@ struct TlsNet {
 
 impl Connect for TlsNet {
     fn connect(&self, cluster: &Cluster, backend: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
-        let config = self.configs.get(&cluster.tls);
-        let host = backend.host.clone();
+        let (files, host) = (cluster.tls.clone(), backend.host.clone());
         async move {
+            let config = self.configs.get(&files).await;
             let (client, server) = tokio::io::duplex(64 * 1024);
             let acceptor = TlsAcceptor::from(self.server.clone());
             tokio::spawn(async move {
@@ -152,8 +157,8 @@ async fn the_client_certificate_is_presented() {
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
 }
 
-#[test]
-fn unusable_files_are_named() {
+#[tokio::test]
+async fn unusable_files_are_named() {
     let dir = TempDir::new().unwrap();
     let ca = ca();
     let (cert, key) = issue(&ca, "gateway");
@@ -163,7 +168,7 @@ fn unusable_files_are_named() {
     let key_file = Some(write(&dir, "key.pem", &key.serialize_pem()));
     let good = TlsFiles { trusted_ca_file: ca_file, cert_file, key_file, ..TlsFiles::default() };
     let configs = TlsConfigs::new();
-    assert!(configs.get(&good).is_ok());
+    assert!(configs.get(&good).await.is_ok());
 
     let missing = TlsFiles { trusted_ca_file: Some(dir.path().join("no.pem")), ..good.clone() };
     let empty = TlsFiles { trusted_ca_file: good.key_file.clone(), ..good.clone() };
@@ -178,53 +183,98 @@ fn unusable_files_are_named() {
         (mismatch, "other.pem"),
         (half, "cert.pem"),
     ] {
-        let error = configs.get(&files).unwrap_err();
+        let error = configs.get(&files).await.unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
 }
 
-#[test]
-fn a_reload_takes_what_works_and_keeps_what_worked() {
+/// `alpha` over TLS with these files.
+fn over_tls(name: &str, files: &TlsFiles) -> Cluster {
+    let mut cluster = cluster(name, &[1]);
+    cluster.backends[0].tls = true;
+    cluster.tls = files.clone();
+    cluster
+}
+
+#[tokio::test]
+async fn a_reload_takes_what_works_and_keeps_what_worked() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("ca.pem");
     let files = TlsFiles { trusted_ca_file: Some(path.clone()), ..TlsFiles::default() };
     let configs = TlsConfigs::new();
-    let mut alpha = cluster("alpha", &[1]);
-    alpha.backends[0].tls = true;
-    alpha.tls = files.clone();
-    let failed = configs.prepare(&Snapshot::new([alpha]));
+    let changes = configs.changes();
+    let failed = configs.prepare(&Snapshot::new([over_tls("alpha", &files)])).await;
     assert!(matches!(&failed[..], [(name, error)]
         if name.as_str() == "alpha" && matches!(**error, TlsError::Read { .. })));
+    assert_eq!(configs.reload(false).await.len(), 0, "a fault is told once");
 
-    let reload = || {
-        let Reload { changed, failed } = configs.reload();
-        (changed, failed.len())
+    let reload = || async {
+        let failed = configs.reload(false).await.len();
+        (*changes.borrow(), failed)
     };
     fs::write(&path, ca().pem()).unwrap();
-    assert!(configs.get(&files).is_err(), "only a reload reads files again");
-    assert_eq!(reload(), (true, 0));
-    let first = configs.get(&files).unwrap();
-    assert_eq!(reload(), (false, 0));
-    assert!(Arc::ptr_eq(&first, &configs.get(&files).unwrap()), "the same files keep their sessions");
+    assert!(configs.get(&files).await.is_err(), "only a reload reads files again");
+    assert_eq!(reload().await, (1, 0));
+    let first = configs.get(&files).await.unwrap();
+    assert_eq!(reload().await, (1, 0));
+    assert!(Arc::ptr_eq(&first, &configs.get(&files).await.unwrap()), "the same files keep their sessions");
 
     fs::write(&path, "nothing").unwrap();
-    assert_eq!(reload(), (false, 1));
-    assert!(Arc::ptr_eq(&first, &configs.get(&files).unwrap()), "a bad reload changes nothing");
+    assert_eq!(reload().await, (1, 1));
+    assert_eq!(reload().await, (1, 0), "a fault is told once");
+    assert!(Arc::ptr_eq(&first, &configs.get(&files).await.unwrap()), "a bad reload changes nothing");
 
     fs::write(&path, ca().pem()).unwrap();
-    assert_eq!(reload(), (true, 0));
-    assert!(!Arc::ptr_eq(&first, &configs.get(&files).unwrap()));
+    assert_eq!(reload().await, (2, 0));
+    assert!(!Arc::ptr_eq(&first, &configs.get(&files).await.unwrap()));
 
     configs.forget_unused(&Snapshot::new([]));
     fs::remove_file(&path).unwrap();
-    assert_eq!(reload(), (false, 0), "what no cluster needs is forgotten");
+    assert_eq!(reload().await, (2, 0), "what no cluster needs is forgotten");
+}
+
+/// Where those who read a file named `hangs` wait until the test comes, too.
+static HANGING: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+
+fn read_unless_hanging(files: &TlsFiles) -> Result<ClientFiles, TlsError> {
+    if files.trusted_ca_file.as_ref().is_some_and(|path| path.ends_with("hangs")) {
+        HANGING.wait();
+    }
+    let insecure = TlsFiles { insecure_skip_tls_verify: true, ..files.clone() };
+    ClientFiles::read(&insecure)
+}
+
+#[tokio::test]
+async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_they_are_there() {
+    let named = |name: &str| TlsFiles { trusted_ca_file: Some(name.into()), ..TlsFiles::default() };
+    let (slow, quick) = (named("/mnt/hangs"), named("/etc/quick"));
+    let configs = TlsConfigs::with_reader(read_unless_hanging);
+    let mut changes = configs.changes();
+    let clusters = Snapshot::new([over_tls("slow", &slow), over_tls("quick", &quick)]);
+
+    let failed = configs.prepare(&clusters).await;
+    assert!(matches!(&failed[..], [(name, error)]
+        if name.as_str() == "slow" && matches!(**error, TlsError::Late { .. })));
+    assert!(configs.get(&quick).await.is_ok());
+    // All of these would take seconds each if they waited for it again.
+    let begin = std::time::Instant::now();
+    for _ in 0..5 {
+        assert!(configs.get(&slow).await.is_err());
+        assert_eq!(configs.prepare(&clusters).await.len(), 1);
+        assert!(configs.reload(true).await.is_empty());
+    }
+    assert!(begin.elapsed() < crate::tls::FILE_TIMEOUT * 2);
+
+    HANGING.wait();
+    changes.changed().await.unwrap();
+    assert!(configs.get(&slow).await.is_ok());
 }
 
 #[tokio::test]
 async fn the_connector_speaks_tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let connector = Connector::new(Arc::new(TlsConfigs::new()), Duration::from_secs(2));
+    let connector = Connector::new(TlsConfigs::new(), Duration::from_secs(2));
     let manager = Manager::new(Config::default(), Arc::new(connector));
     let mut alpha = cluster("alpha", &[port]);
     alpha.backends[0].host = "localhost".into();

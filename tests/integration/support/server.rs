@@ -69,7 +69,7 @@ impl Running {
             file["auth"]["jwt-private-key-file"] = json!(private);
         }
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
-        let server = Server::build(&root, None, logs()).unwrap();
+        let server = Server::build(&root, None, logs()).await.unwrap();
         let (main, admin) = server.addresses().unwrap();
         let (stop, stopped) = mpsc::channel(2);
         let done = tokio::spawn(server.run(stopped));
