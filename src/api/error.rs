@@ -58,6 +58,9 @@ pub enum ApiError {
     /// The secret that seals `continue` is not known. Usual cause: the store was down when the gateway started.
     #[error("the secret for continue tokens is not known yet")]
     NoSecret,
+    /// The store has not been read since the start. Usual cause: its etcd is down.
+    #[error("the gateway's registry has not been read yet: try again later")]
+    Unread,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -91,7 +94,7 @@ impl Classify for ApiError {
         match self {
             Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
+            Self::NoSecret | Self::Unread | Self::Unreadable => ErrorKind::Internal,
             Self::Stopping => ErrorKind::Overload,
             _ => ErrorKind::Client,
         }
@@ -120,6 +123,10 @@ impl Classify for ApiError {
             Self::Field(_) | Self::Page(_) | Self::Condition => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
+            Self::Unread => Reply {
+                retry_after: Some(RETRY_AFTER),
+                ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string())
+            },
             Self::NoSecret => Reply {
                 retry_after: Some(RETRY_AFTER),
                 ..Reply::router(

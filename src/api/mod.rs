@@ -6,6 +6,7 @@
 
 mod conditions;
 mod error;
+mod late;
 mod page;
 mod status;
 mod write;
@@ -21,6 +22,7 @@ use tokio::{sync::watch, time};
 
 use conditions::etag;
 pub use error::ApiError;
+use late::Late;
 use page::Page;
 use status::Viewer;
 
@@ -48,6 +50,7 @@ pub struct Api {
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     give_up: GiveUp,
+    late: Late,
 }
 
 /// What a path asks for.
@@ -78,6 +81,7 @@ impl Api {
             health,
             replicators,
             give_up: Arc::new(|_| false),
+            late: Late::default(),
         }
     }
 
@@ -168,7 +172,7 @@ impl Api {
             found.extend(configured.map(|item| (item.metadata.name.clone(), resource::to_json(&item))));
         }
         let is_hidden = |name: &str| kind == Kind::Cluster && view.from_config(name).is_some();
-        for entry in self.entries(&view, kind).await {
+        for entry in self.entries(&view, kind).await? {
             // What this version cannot read would break the list for everybody; the view has logged it.
             let Ok(Item { checked, entry }) = Item::parse(entry) else { continue };
             let name = checked.resource.metadata.name;
@@ -197,7 +201,7 @@ impl Api {
                 (conditions::etag_of(0, &json), json)
             }
             None => {
-                let entry = self.entry(&view, kind, name).await;
+                let entry = self.entry(&view, kind, name).await?;
                 let entry = entry.ok_or_else(|| ApiError::not_found(kind, name))?;
                 let item = Item::parse(entry).map_err(|_| ApiError::Unreadable)?;
                 (etag(&item.entry), item.entry.value.to_vec())
@@ -226,25 +230,36 @@ impl Api {
 
     /// From the store, so that a write made through another gateway a moment ago is seen; from the view when the
     /// store is down.
-    async fn entry(&self, view: &Registry, kind: Kind, name: &str) -> Option<Entry> {
+    async fn entry(&self, view: &Registry, kind: Kind, name: &str) -> Result<Option<Entry>, ApiError> {
         let last_seen = || view.get(kind, name).map(|item| item.entry.clone());
-        if matches!(view.health(), Health::Down { .. }) {
-            return last_seen();
-        }
-        match time::timeout(READ_TIMEOUT, self.store.get(&key_of(kind, name))).await {
-            Ok(Ok(entry)) => entry,
-            Ok(Err(_)) | Err(_) => last_seen(),
-        }
+        let key = key_of(kind, name);
+        Ok(self.read_through(view, self.store.get(&key)).await?.unwrap_or_else(last_seen))
     }
 
-    async fn entries(&self, view: &Registry, kind: Kind) -> Vec<Entry> {
+    async fn entries(&self, view: &Registry, kind: Kind) -> Result<Vec<Entry>, ApiError> {
         let last_seen = || view.list(kind).map(|item| item.entry.clone()).collect();
-        if matches!(view.health(), Health::Down { .. }) {
-            return last_seen();
+        let prefix = key_of(kind, "");
+        Ok(self.read_through(view, self.store.list(&prefix)).await?.unwrap_or_else(last_seen))
+    }
+
+    /// What the store answers. `None` when it does not, and the view is to be used.
+    async fn read_through<T>(
+        &self,
+        view: &Registry,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<Option<T>, ApiError> {
+        let is_down = matches!(view.health(), Health::Down { .. }) || self.late.is_recent();
+        if is_down && view.was_read() {
+            return Ok(None);
         }
-        match time::timeout(READ_TIMEOUT, self.store.list(&key_of(kind, ""))).await {
-            Ok(Ok(entries)) => entries,
-            Ok(Err(_)) | Err(_) => last_seen(),
+        match time::timeout(READ_TIMEOUT, read).await {
+            Ok(Ok(found)) => Ok(Some(found)),
+            Ok(Err(_)) if view.was_read() => Ok(None),
+            Err(_) if view.was_read() => {
+                self.late.note();
+                Ok(None)
+            }
+            Ok(Err(_)) | Err(_) => Err(ApiError::Unread),
         }
     }
 

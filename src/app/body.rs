@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     error::{Classify, ErrorKind, Reply},
     rewrite::{Shape, Unqualified, UnqualifyError, unqualify},
-    routing::{BodyRule, Kind, NameRule, has_dot_or_empty},
+    routing::{BodyRule, Kind, NameRule, RouteError, has_dot_or_empty},
     types::{ClusterName, Snapshot},
     wire::Body,
 };
@@ -46,12 +46,9 @@ pub(super) enum BodyError {
     /// The body names another cluster than the path, or several.
     #[error("the body and the path must name the same cluster")]
     Cluster,
-    /// The body's namespace names a cluster that is not registered.
-    #[error("cluster {cluster:?} is not registered")]
-    NotRegistered {
-        /// The name in the body.
-        cluster: String,
-    },
+    /// The body's namespace names a cluster that is not known.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// An entity or event whose body names another namespace than the path: Sensu would believe the body.
     #[error("the namespace of the resource ({found}) does not match the namespace of the URI ({expected})")]
     NamespaceMismatch {
@@ -161,7 +158,7 @@ pub(super) fn apply(
             }
             let cluster = found.cluster.unwrap_or(cluster);
             if clusters.get(cluster.as_str()).is_none() {
-                return Err(BodyError::NotRegistered { cluster: cluster.to_string() });
+                return Err(RouteError::unknown(clusters, cluster.as_str()).into());
             }
             Ok((found.body, cluster))
         }
@@ -228,16 +225,20 @@ impl From<UnqualifyError> for BodyError {
 
 impl Classify for BodyError {
     fn kind(&self) -> ErrorKind {
-        if matches!(self, Self::Overload) { ErrorKind::Overload } else { ErrorKind::Client }
+        match self {
+            Self::Overload => ErrorKind::Overload,
+            Self::Route(error) => error.kind(),
+            _ => ErrorKind::Client,
+        }
     }
 
     fn reply(&self) -> Reply {
         let (status, code, close) = match self {
+            Self::Route(error) => return error.reply(),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 1, true),
             Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, 0, true),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, 1, true),
             Self::Broken => (StatusCode::BAD_REQUEST, 1, true),
-            Self::NotRegistered { .. } => (StatusCode::NOT_FOUND, 2, false),
             _ => (StatusCode::BAD_REQUEST, 1, false),
         };
         let mut reply = Reply::router(status, code, self.to_string());

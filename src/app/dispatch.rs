@@ -120,7 +120,7 @@ impl Gateway {
             }
             Route::List(list) => {
                 info.route = "list";
-                self.list(request, list, caller, info).await
+                self.list(request, &clusters, list, caller, info).await
             }
             Route::GraphQl if *request.method() == Method::POST => {
                 info.route = "graphql";
@@ -190,7 +190,7 @@ impl Gateway {
         let client = self
             .upstream
             .cluster(cluster.as_str())
-            .ok_or_else(|| RouteError::NotRegistered { cluster: cluster.to_string() })?;
+            .ok_or_else(|| RouteError::unknown(clusters, cluster.as_str()))?;
         let target = Target { path_and_query: &route.target, edited: route.qualify.is_some() };
         let outgoing = forward::request(&parts, &target, &self.settings.trusted_proxies)?;
         let (mut outgoing, ()) = outgoing.into_parts();
@@ -210,6 +210,7 @@ impl Gateway {
     async fn list(
         &self,
         request: Request<Body>,
+        clusters: &Snapshot,
         route: List,
         caller: &Caller,
         info: &mut AccessInfo,
@@ -227,6 +228,10 @@ impl Gateway {
         let token = if api_key { self.token_for_list(&route.members, &parts.headers).await? } else { None };
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
+        let unknown = route.everywhere && !clusters.is_whole();
+        if unknown && strict {
+            return Err(RouteError::RegistryUnread.into());
+        }
         let query = Query {
             members: self.candidates(&route.members, api_key, token.as_ref()),
             request: outgoing,
@@ -234,7 +239,11 @@ impl Gateway {
             strict,
             api_key,
         };
-        Ok(fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?)
+        let mut response = fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?;
+        if unknown {
+            names::tell_incomplete(response.headers_mut());
+        }
+        Ok(response)
     }
 }
 

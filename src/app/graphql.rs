@@ -17,7 +17,7 @@ use crate::{
     telemetry::AccessInfo,
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
-    wire::Body,
+    wire::{Body, header as names},
 };
 
 /// All clusters, the remote ones with a token in place of an API key.
@@ -50,8 +50,11 @@ impl Gateway {
             None => (caller, &self.upstream),
         };
         let call = Call { head: &head, body, caller, clusters: upstream, snapshot: clusters };
-        let Answered { response, cluster } = self.graphql.handle(call).await?;
+        let Answered { mut response, cluster } = self.graphql.handle(call).await?;
         info.cluster = cluster;
+        if !clusters.is_whole() {
+            names::tell_incomplete(response.headers_mut());
+        }
         let (parts, body) = response.into_parts();
         Ok(Response::from_parts(parts, stall::guard(body).await?))
     }

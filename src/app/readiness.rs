@@ -2,10 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{
-    listener::Phase,
-    registry::{Health, Registry},
-};
+use crate::{listener::Phase, registry::Registry};
 
 /// Whether a load balancer should send requests here. Cheap to clone; asking never waits.
 #[derive(Clone)]
@@ -27,10 +24,11 @@ impl Readiness {
         if *self.phase.borrow() >= Phase::Announcing {
             return Err("shutting down\n");
         }
-        // Registered clusters would be 404, and lists lack them without saying so. Later on the last view is used.
-        match self.registry.borrow().health() {
-            Health::Starting => Err("the registry has not been read yet: see the log\n"),
-            Health::Following | Health::Down { .. } => Ok(()),
+        // Registered clusters would be missing. Later on, a store that is down is no reason: the last view is used.
+        if self.registry.borrow().was_read() {
+            Ok(())
+        } else {
+            Err("the registry has not been read yet: see the log\n")
         }
     }
 }

@@ -35,8 +35,7 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
         list(merge)
     };
     let headers = response.headers_mut();
-    headers
-        .insert(names::FEDGATE_COMPLETE, HeaderValue::from_static(if complete { "true" } else { "false" }));
+    headers.insert(names::FEDGATE_COMPLETE, names::complete(complete));
     headers.insert(names::FEDGATE_CLUSTERS, clusters);
     response
 }

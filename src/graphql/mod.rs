@@ -93,7 +93,7 @@ use std::{
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::future::join_all;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use moka::sync::Cache;
 
 use crate::{
@@ -317,10 +317,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
         let complete = members.iter().all(|(_, outcome)| matches!(outcome, MemberOutcome::Answered(_)));
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
         let headers = response.headers_mut();
-        headers.insert(
-            names::FEDGATE_COMPLETE,
-            HeaderValue::from_static(if complete { "true" } else { "false" }),
-        );
+        headers.insert(names::FEDGATE_COMPLETE, names::complete(complete));
         headers.insert(names::FEDGATE_CLUSTERS, clusters_header(&members));
     }
     Ok(Answered { response, cluster })

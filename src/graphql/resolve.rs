@@ -119,7 +119,10 @@ fn target(
     }
     match names.cluster {
         None => Target::Cluster(ClusterName::local()),
-        Some(cluster) if clusters.get(cluster.as_str()).is_some() => Target::Cluster(cluster),
+        // One that may be registered is unreachable rather than none.
+        Some(cluster) if clusters.get(cluster.as_str()).is_some() || !clusters.is_whole() => {
+            Target::Cluster(cluster)
+        }
         Some(cluster) => Target::Nowhere(format!("cluster \"{cluster}\" is not registered")),
     }
 }

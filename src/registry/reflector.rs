@@ -30,8 +30,9 @@ pub struct Reflector {
 /// `config` holds the local cluster and those of the configuration file; a reload sends it anew.
 pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
     let configured = Arc::clone(&config.borrow());
-    let (registry, registry_view) = watch::channel(Arc::new(Registry::new(Arc::clone(&configured))));
-    let (snapshot, snapshot_view) = watch::channel(configured);
+    let unread = Registry::new(configured);
+    let (snapshot, snapshot_view) = watch::channel(Arc::new(unread.snapshot()));
+    let (registry, registry_view) = watch::channel(Arc::new(unread));
     let views = Views { snapshot: snapshot_view, registry: registry_view };
     (Reflector { config, snapshot, registry }, views)
 }
@@ -104,6 +105,7 @@ impl Registry {
                     tracing::info!(revision, "the registry's store is back");
                 }
                 self.health = Health::Following;
+                self.was_read = true;
             }
             Event::Put(entry) => {
                 // A watch that resumes may tell old news.
@@ -161,5 +163,23 @@ impl Registry {
         if resource.kind == Kind::Cluster && self.from_config(&resource.metadata.name).is_some() {
             tracing::warn!(cluster = %resource.metadata.name, "registered, but the configuration's cluster is used");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_down_from_the_start_has_not_been_read() {
+        let mut registry = Registry::new(Arc::new(Snapshot::new([])));
+        let known = |registry: &Registry| (registry.was_read(), registry.snapshot().is_whole());
+        assert_eq!(known(&registry), (false, false));
+        registry.apply(Event::Down("refused".into()));
+        assert_eq!(known(&registry), (false, false));
+        registry.apply(Event::Reset { entries: Vec::new(), revision: 1 });
+        assert_eq!(known(&registry), (true, true));
+        registry.apply(Event::Down("refused".into()));
+        assert_eq!(known(&registry), (true, true));
     }
 }

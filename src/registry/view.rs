@@ -24,6 +24,7 @@ pub struct Registry {
     pub(super) secret: Option<Secret>,
     pub(super) revision: u64,
     pub(super) health: Health,
+    pub(super) was_read: bool,
 }
 
 /// How current a [`Registry`] is.
@@ -65,6 +66,7 @@ impl Registry {
             secret: None,
             revision: 0,
             health: Health::Starting,
+            was_read: false,
         }
     }
 
@@ -109,14 +111,21 @@ impl Registry {
         self.revision
     }
 
+    /// Whether the store has been read since the start. Before that this is the configuration only.
+    pub fn was_read(&self) -> bool {
+        self.was_read
+    }
+
     /// How current this is.
     pub fn health(&self) -> &Health {
         &self.health
     }
 
-    /// The clusters for the data plane; those of the configuration win.
+    /// The clusters for the data plane; those of the configuration win. Not whole before the store has been read.
     pub fn snapshot(&self) -> Snapshot {
         let registered = self.list(Kind::Cluster).filter_map(|item| item.checked.cluster());
-        Snapshot::new(self.config.iter().map(|cluster| Cluster::clone(cluster)).chain(registered))
+        let snapshot =
+            Snapshot::new(self.config.iter().map(|cluster| Cluster::clone(cluster)).chain(registered));
+        if self.was_read { snapshot } else { snapshot.without_registered() }
     }
 }

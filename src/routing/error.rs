@@ -1,8 +1,11 @@
 use http::StatusCode;
 
-use crate::error::{Classify, ErrorKind, Reply};
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    types::Snapshot,
+};
 
-/// Why a request has no route. All are the client's to mend.
+/// Why a request has no route. All but one are the client's to mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// `CONNECT` or `TRACE`.
@@ -22,6 +25,10 @@ pub enum RouteError {
         /// The name asked for.
         cluster: String,
     },
+    /// The registry has not been read since the start, so that nobody knows whether there is such a cluster, or whether
+    /// these are all. Usual cause: its etcd is down.
+    #[error("the gateway has not read its registry yet and does not know all clusters: try again later")]
+    RegistryUnread,
     /// `clusters=` with an empty or malformed name.
     #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
     Clusters,
@@ -39,19 +46,32 @@ pub enum RouteError {
     NotFound,
 }
 
+impl RouteError {
+    /// For a cluster that is not in the snapshot.
+    pub fn unknown(clusters: &Snapshot, name: &str) -> Self {
+        if clusters.is_whole() {
+            Self::NotRegistered { cluster: name.to_owned() }
+        } else {
+            Self::RegistryUnread
+        }
+    }
+}
+
 impl Classify for RouteError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Client
+        if matches!(self, Self::RegistryUnread) { ErrorKind::Internal } else { ErrorKind::Client }
     }
 
     fn reply(&self) -> Reply {
         let (status, code) = match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
+            Self::RegistryUnread => (StatusCode::SERVICE_UNAVAILABLE, 0),
             Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
             Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial | Self::Query => {
                 (StatusCode::BAD_REQUEST, 1)
             }
         };
-        Reply::router(status, code, self.to_string())
+        let retry_after = matches!(self, Self::RegistryUnread).then_some(5);
+        Reply { retry_after, ..Reply::router(status, code, self.to_string()) }
     }
 }

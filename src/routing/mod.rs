@@ -117,6 +117,8 @@ pub enum Kind {
 pub struct List {
     /// Whom to ask, in the order of the answer: `local-cluster` first, then by name.
     pub members: Vec<ClusterName>,
+    /// Whether these are to be all clusters there are.
+    pub everywhere: bool,
     /// Path and query that every member gets.
     pub target: String,
     /// Where namespaces stand in the items.
@@ -172,7 +174,7 @@ impl Request<'_> {
         self.clusters
             .get(name)
             .map(|c| c.name.clone())
-            .ok_or_else(|| RouteError::NotRegistered { cluster: name.to_owned() })
+            .ok_or_else(|| RouteError::unknown(self.clusters, name))
     }
 
     /// Parses a raw path segment as a namespace; a qualified one must name a registered cluster.

@@ -199,10 +199,14 @@ fn list(
     only: Option<ClusterName>,
 ) -> Result<Route, RouteError> {
     let query = ListQuery::parse(request.query)?;
-    let all = || request.clusters.iter().map(|c| c.name.clone()).collect();
+    let everywhere = only.is_none()
+        && match query.select {
+            Some(Select::All) => true,
+            Some(Select::Named(_)) => false,
+            None => request.default_scope == Scope::All,
+        };
     let members = match (only, query.select) {
         (Some(cluster), _) => vec![cluster],
-        (None, Some(Select::All)) => all(),
         (None, Some(Select::Named(mut names))) => {
             names.sort();
             names.dedup();
@@ -211,12 +215,10 @@ fn list(
             }
             names
         }
-        (None, None) => match request.default_scope {
-            Scope::All => all(),
-            Scope::Local => vec![ClusterName::local()],
-        },
+        (None, _) if everywhere => request.clusters.iter().map(|c| c.name.clone()).collect(),
+        (None, _) => vec![ClusterName::local()],
     };
-    Ok(Route::List(List { members, target: join(path, &query.rest), kind, strict: query.strict }))
+    Ok(Route::List(List { members, everywhere, target: join(path, &query.rest), kind, strict: query.strict }))
 }
 
 impl ListQuery {

@@ -54,6 +54,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     clusters: Vec<Arc<Cluster>>,
+    is_whole: bool,
 }
 
 /// Why a backend URL was refused.
@@ -128,7 +129,18 @@ impl Snapshot {
         let mut clusters: Vec<_> = clusters.into_iter().map(Arc::new).collect();
         clusters.sort_by(|a, b| a.name.cmp(&b.name));
         clusters.dedup_by(|b, a| a.name == b.name);
-        Self { clusters }
+        Self { clusters, is_whole: true }
+    }
+
+    /// The same clusters, of which it is not known whether there are more: the registry has not been read yet.
+    #[must_use]
+    pub fn without_registered(self) -> Self {
+        Self { is_whole: false, ..self }
+    }
+
+    /// Whether these are all clusters there are.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The cluster of that name.

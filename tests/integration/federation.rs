@@ -142,6 +142,35 @@ async fn a_body_over_the_limit_is_413_and_nothing_is_registered() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_starts_without_its_etcd_says_that_it_does_not_know_all_clusters() {
+    let store = json!({"etcd": {"endpoints": ["http://127.0.0.1:1"]}});
+    let server = Running::with(json!({ "store": store })).await;
+    let mut admin = h1(server.admin).await;
+    let (ready, reason) = read(admin.send_request(server.request("/readyz")).await.unwrap()).await;
+    assert_eq!((ready, &reason[..]), (503, &b"the registry has not been read yet: see the log\n"[..]));
+    let replicators = CLUSTERS.replace("clusters", "etcd-replicators");
+    for target in [CLUSTERS, &format!("{CLUSTERS}/alpha"), &replicators, "/c/alpha/version"] {
+        let answer = server.call(Method::GET, target, &Value::Null, 503).await;
+        assert!(String::from_utf8_lossy(&answer).contains("registry"), "{answer:?}");
+    }
+    server.call(Method::GET, "/api/core/v2/namespaces/default@alpha/checks", &Value::Null, 503).await;
+    server.call(Method::POST, "/api/core/v2/namespaces", &json!({"name": "ops@alpha"}), 503).await;
+    server.call(Method::PUT, &format!("{CLUSTERS}/alpha"), &resource("alpha", "http://a"), 503).await;
+
+    let local = server.send(server.request("/api/core/v2/namespaces?clusters=local-cluster")).await;
+    assert_eq!((local.0, &local.1["fedgate-complete"]), (200, &"true".parse().unwrap()));
+    let all = server.send(server.request("/api/core/v2/namespaces")).await;
+    assert_eq!((all.0, &all.1["fedgate-complete"]), (200, &"false".parse().unwrap()));
+    server.call(Method::GET, "/api/core/v2/namespaces?partial=false", &Value::Null, 503).await;
+    let query = json!({"query": "{ viewer { namespaces { name } } }"});
+    let switcher = request_of(&server.token, Method::POST, "/graphql", query.to_string());
+    let (status, headers, body) = server.send(switcher).await;
+    assert_eq!((status, &headers["fedgate-complete"]), (200, &"false".parse().unwrap()), "{body:?}");
+    let page = json!({"query": "{ namespace(name: \"default@alpha\") { name } }"});
+    server.call(Method::POST, "/graphql", &page, 502).await;
+}
+
+#[tokio::test]
 async fn a_gateway_is_not_ready_before_it_has_read_its_registry() {
     let world = World::new();
     let reason = "the registry has not been read yet: see the log\n";

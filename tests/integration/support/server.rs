@@ -74,7 +74,22 @@ impl Running {
         let (stop, stopped) = mpsc::channel(2);
         let done = tokio::spawn(server.run(stopped));
         let token = keys.mint(&claims("admin", &["cluster-admins"], now() + 300));
-        Self { main, admin, sensu, keys, token, stop, done, directory }
+        let server = Self { main, admin, sensu, keys, token, stop, done, directory };
+        // An etcd may be one that is not there.
+        if file["store"].get("etcd").is_none() {
+            server.until_ready().await;
+        }
+        server
+    }
+
+    async fn until_ready(&self) {
+        let mut admin = h1(self.admin).await;
+        loop {
+            let answer = admin.send_request(self.request("/readyz")).await.unwrap();
+            if read(answer).await.0 == 200 {
+                return;
+            }
+        }
     }
 
     /// A GET of the administrator.
