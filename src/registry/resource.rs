@@ -1,12 +1,16 @@
 //! Reads and judges resources. Pure: whether a certificate file can be read is asked elsewhere.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
 use crate::types::{
-    Backend, Cluster, ClusterName, ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource,
-    Source, Spec, TlsFiles,
+    Backend, Cluster, ClusterName, ClusterSpec, FEDERATION_V1, Kind, LOCAL_CLUSTER, Metadata, ReplicatorSpec,
+    Resource, Source, Spec, TlsFiles,
 };
 
 /// A resource that passed every check that needs no I/O.
@@ -85,7 +89,10 @@ impl Checked {
     pub fn cluster(&self) -> Option<Cluster> {
         let Spec::Cluster(spec) = &self.spec else { return None };
         let name = self.resource.metadata.name.parse().ok()?;
-        Some(Cluster { name, backends: spec.backends.clone(), tls: spec.tls.clone(), source: Source::Api })
+        // A backend that is named twice would get twice its share.
+        let mut seen = HashSet::new();
+        let backends = spec.backends.iter().filter(|backend| seen.insert(*backend)).cloned().collect();
+        Some(Cluster { name, backends, tls: spec.tls.clone(), source: Source::Api })
     }
 
     /// The wrapped JSON.
@@ -251,6 +258,9 @@ fn metadata(kind: Kind, path: Option<&str>, fields: &Fields<'_>) -> Result<Metad
 
 fn check_name(kind: Kind, name: &str) -> Result<(), String> {
     match kind {
+        Kind::Cluster if name != LOCAL_CLUSTER && name.eq_ignore_ascii_case(LOCAL_CLUSTER) => {
+            Err(format!("would be taken for {LOCAL_CLUSTER}"))
+        }
         Kind::Cluster => name.parse::<ClusterName>().map(drop).map_err(|e| e.to_string()),
         Kind::EtcdReplicator => {
             // Sensu's rule for most names: a colon is legal.

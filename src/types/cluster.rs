@@ -1,4 +1,4 @@
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, sync::Arc};
 
 use super::ClusterName;
 
@@ -77,30 +77,41 @@ impl FromStr for Backend {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let (tls, rest) = if let Some(rest) = text.strip_prefix("https://") {
-            (true, rest)
-        } else if let Some(rest) = text.strip_prefix("http://") {
-            (false, rest)
-        } else {
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let tls = scheme.eq_ignore_ascii_case("https");
+        if !tls && !scheme.eq_ignore_ascii_case("http") {
             return Err(UrlError::Scheme);
-        };
+        }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '@', '\\']) {
             return Err(UrlError::Extra);
         }
         let authority: http::uri::Authority = rest.parse().map_err(|_| UrlError::Authority)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = authority.host();
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_good = match literal {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => is_name(host),
+        };
+        if !is_good {
+            return Err(UrlError::Authority);
+        }
+        let host = literal.unwrap_or(host);
         let explicit_port = rest.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
         let port = match explicit_port {
             Some((_, port)) => port.parse().ok().filter(|p| *p != 0).ok_or(UrlError::Authority)?,
             None if tls => 443,
             None => 80,
         };
-        if host.is_empty() {
-            return Err(UrlError::Authority);
-        }
         Ok(Self { tls, host: host.to_owned(), port })
     }
+}
+
+/// A host name or an IPv4 address (RFC 1123 §2.1, and the underscores that container networks have).
+fn is_name(host: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(legal);
+    host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label)
 }
 
 impl Backend {
@@ -178,7 +189,25 @@ mod tests {
         assert_eq!(parse("ftp://a"), Err(UrlError::Scheme));
         assert_eq!(parse("https://a/api"), Err(UrlError::Extra));
         assert_eq!(parse("https://u:p@a"), Err(UrlError::Extra));
-        for bad in ["https://", "https://:80", "http://a:0", "http://a:70000", "http://a:", "http://a b"] {
+        assert_eq!(parse("HTTPS://A_b.example.com."), Ok("https://A_b.example.com.:443".into()));
+        assert_eq!(parse("https:/a"), Err(UrlError::Scheme));
+        for bad in [
+            "https://",
+            "https://:80",
+            "http://a:0",
+            "http://a:70000",
+            "http://a:",
+            "http://a b",
+            "http://a..b",
+            "http://*",
+            "http://a,b",
+            "http://a%20b",
+            "http://$(a)",
+            "http://[::1",
+            "http://[a]",
+            "http://::1:80",
+            "http://..",
+        ] {
             assert_eq!(parse(bad), Err(UrlError::Authority), "{bad}");
         }
     }

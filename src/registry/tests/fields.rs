@@ -57,6 +57,7 @@ fn every_field_of_a_cluster_is_checked_and_named() {
         ("/metadata/name", json!(""), "metadata.name"),
         ("/metadata/name", json!(1), "metadata.name"),
         ("/metadata/name", json!("a b"), "metadata.name"),
+        ("/metadata/name", json!("Local-Cluster"), "metadata.name"),
         ("/metadata/name", json!("a:b"), "metadata.name"),
         ("/metadata/name", json!(".."), "metadata.name"),
         ("/metadata/namespace", json!("default"), "metadata.namespace"),
@@ -229,4 +230,14 @@ fn a_configured_cluster_looks_like_a_registered_one_with_a_label() {
         "spec": {"api_urls": ["https://gamma.example.com:443"], "ca_cert": "/ca.pem"},
     });
     assert_eq!(serde_json::to_value(of_config(&cluster)).unwrap(), expected);
+}
+
+#[test]
+fn a_url_that_is_given_twice_is_one_backend_and_echoed_twice() {
+    let mut body = cluster();
+    let urls = json!(["https://a:8080", "HTTPS://a:8080/", "https://b"]);
+    body["spec"]["api_urls"] = urls.clone();
+    let checked = parse(Kind::Cluster, &body).unwrap();
+    assert_eq!(checked.cluster().unwrap().backends.len(), 2);
+    assert_eq!(checked.resource.spec["api_urls"], urls);
 }
