@@ -62,6 +62,17 @@ struct Target {
     encoded_name: String,
 }
 
+/// A request of somebody who may make it.
+enum Asked {
+    Status,
+    NotAllowed { allowed: &'static str },
+    List(Kind),
+    Get(Kind, String),
+    Create(Kind),
+    Put(Kind, String),
+    Delete(Kind, String),
+}
+
 // === impl Api ===
 
 impl Api {
@@ -120,39 +131,55 @@ impl Api {
         body: &[u8],
         caller: &Caller,
     ) -> Result<Response<Body>, ApiError> {
+        let (asked, principal) = self.admit(method, path, caller)?;
+        match asked {
+            Asked::Status if is_read(method) => Ok(self.status(principal)),
+            Asked::Status => Ok(method_not_allowed("GET, HEAD")),
+            Asked::NotAllowed { allowed } => Ok(method_not_allowed(allowed)),
+            Asked::List(kind) => self.list(kind, query).await,
+            Asked::Get(kind, name) => self.get(kind, &name).await,
+            Asked::Create(kind) => self.create(kind, body, principal).await,
+            Asked::Put(kind, name) => self.put(kind, &name, headers, body, principal).await,
+            Asked::Delete(kind, name) => self.delete(kind, &name, headers, principal).await,
+        }
+    }
+
+    /// Whether a request is to be answered by [`handle`](Self::handle), whatever its body says. Waits for nothing.
+    pub fn may_ask(&self, method: &Method, path: &str, caller: &Caller) -> Result<(), ApiError> {
+        self.admit(method, path, caller).map(drop)
+    }
+
+    /// What a caller who may ask asks for.
+    fn admit<'a>(
+        &self,
+        method: &Method,
+        path: &str,
+        caller: &'a Caller,
+    ) -> Result<(Asked, &'a Principal), ApiError> {
         let principal = match caller {
             Caller::Token(principal) => Ok(principal),
             Caller::ApiKey => Err(ApiError::ApiKey),
             Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
         if path.trim_matches('/') == STATUS {
-            return Ok(self.status(method, principal?));
+            return Ok((Asked::Status, principal?));
         }
         let target = Target::parse(path)?;
         let principal = principal?;
-        match (method, target.name.as_deref()) {
-            (&Method::GET | &Method::HEAD, None) => self.list(target.kind, query).await,
-            (&Method::GET | &Method::HEAD, Some(name)) => self.get(target.kind, name).await,
-            (&Method::POST, None) if target.kind == Kind::EtcdReplicator => {
-                self.authorize(principal, Verb::Create, &target)?;
-                self.create(target.kind, body, principal).await
-            }
-            (&Method::PUT, Some(name)) => {
-                self.authorize(principal, Verb::Update, &target)?;
-                self.put(target.kind, name, headers, body, principal).await
-            }
-            (&Method::DELETE, Some(name)) => {
-                self.authorize(principal, Verb::Delete, &target)?;
-                self.delete(target.kind, name, headers, principal).await
-            }
-            _ => Ok(method_not_allowed(target.allowed())),
-        }
+        let kind = target.kind;
+        let (verb, asked) = match (method, target.name.clone()) {
+            (&Method::GET | &Method::HEAD, None) => return Ok((Asked::List(kind), principal)),
+            (&Method::GET | &Method::HEAD, Some(name)) => return Ok((Asked::Get(kind, name), principal)),
+            (&Method::POST, None) if kind == Kind::EtcdReplicator => (Verb::Create, Asked::Create(kind)),
+            (&Method::PUT, Some(name)) => (Verb::Update, Asked::Put(kind, name)),
+            (&Method::DELETE, Some(name)) => (Verb::Delete, Asked::Delete(kind, name)),
+            _ => return Ok((Asked::NotAllowed { allowed: target.allowed() }, principal)),
+        };
+        self.authorize(principal, verb, &target)?;
+        Ok((asked, principal))
     }
 
-    fn status(&self, method: &Method, who: &Principal) -> Response<Body> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return method_not_allowed("GET, HEAD");
-        }
+    fn status(&self, who: &Principal) -> Response<Body> {
         let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
         wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
     }
@@ -321,6 +348,10 @@ impl Target {
             (None, Kind::Cluster) => "GET, HEAD",
         }
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Sensu's 405: no body.

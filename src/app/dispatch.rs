@@ -158,11 +158,12 @@ impl Gateway {
 
     async fn federation(&self, request: Request<Body>, caller: &Caller) -> Result<Response<Body>, BoxError> {
         let (parts, incoming) = request.into_parts();
-        let (bytes, _held) = body::read(incoming, api::MAX_BODY, &self.bodies).await?;
         let path = parts.uri.path().strip_prefix(FEDERATION_V1).unwrap_or_default().to_owned();
         let query = parts.uri.query().map(ToOwned::to_owned);
         let Parts { method, headers, .. } = parts;
         let caller = self.identify(caller, &headers).await?;
+        self.federation.may_ask(&method, &path, &caller)?;
+        let (bytes, _held) = body::read(incoming, api::MAX_BODY, &self.bodies).await?;
         Ok(self.federation.answer(method, path, query, headers, bytes, caller).await?)
     }
 

@@ -38,6 +38,11 @@ impl Federation {
         Self { control, api, routed }
     }
 
+    /// Whether the caller may ask for that at all, before its body is read.
+    pub(super) fn may_ask(&self, method: &Method, path: &str, caller: &Caller) -> Result<(), ApiError> {
+        self.api.may_ask(method, path, caller)
+    }
+
     /// Answers one request; `path` is what follows `/api/enterprise/federation/v1/`, still encoded.
     ///
     /// A write is answered once all workers route by it, or after a moment without.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fedgate::sim::Sensu;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Running, World, asked, claims, h1, now, plain, read, request_of, simulated};
 
@@ -130,6 +131,23 @@ async fn what_was_registered_is_there_after_a_restart() {
     let list = again.call(Method::GET, CLUSTERS, &Value::Null, 200).await;
     let list: Value = serde_json::from_slice(&list).unwrap();
     assert_eq!(list[0]["metadata"], json!({"name": "alpha", "created_by": "admin"}));
+}
+
+#[tokio::test]
+async fn who_may_not_write_is_told_so_before_the_body_is_read() {
+    let server = Running::start().await;
+    let viewer = server.keys.mint(&claims("viewer", &["viewers"], now() + 60));
+    let mut request = request_of(&viewer, Method::PUT, &format!("{CLUSTERS}/alpha"), "");
+    // It announces a body that never comes.
+    request.headers_mut().insert("content-length", "400000".parse().unwrap());
+    let (parts, _) = request.into_parts();
+    let fields = parts.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+    let head = format!("{} {} HTTP/1.1\r\n{}", parts.method, parts.uri, fields.collect::<String>());
+    let mut stream = tokio::net::TcpStream::connect(server.main).await.unwrap();
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 403");
 }
 
 #[tokio::test]

@@ -365,6 +365,25 @@ async fn the_author_is_the_caller_whatever_the_body_says() {
 }
 
 #[tokio::test]
+async fn two_administrators_who_want_the_same_do_not_take_turns() {
+    for rig in rigs().1 {
+        let body = cluster_body("alpha", URL).to_string();
+        let put = async |name: &str, body: &str| {
+            let who = user(name, "cluster-admins");
+            let answer = rig.send(&who, Method::PUT, "clusters/alpha", &[], body.as_bytes()).await;
+            assert_eq!(answer.status, StatusCode::CREATED);
+            answer.header("etag").to_owned()
+        };
+        let first = put("ann", &body).await;
+        assert_eq!(put("bob", &body).await, first, "written again");
+        assert_eq!(rig.get("clusters/alpha").await.json()["metadata"]["created_by"], "ann");
+        let other = cluster_body("alpha", &["https://other"]).to_string();
+        assert_ne!(put("bob", &other).await, first);
+        assert_eq!(rig.get("clusters/alpha").await.json()["metadata"]["created_by"], "bob");
+    }
+}
+
+#[tokio::test]
 async fn with_the_store_down_reads_go_on_and_writes_say_so() {
     let store = MemoryStore::new();
     let rig = Rig::over(Arc::new(store.clone()));
