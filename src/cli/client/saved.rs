@@ -172,7 +172,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, SavedError> {
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old file or the new one.
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..)));
     let written = (|| {
