@@ -17,11 +17,13 @@ use super::{
     kind::Kind,
     list::{check_names, kind_named, titled},
     options::Connection,
-    print::put,
     prompt::INTERRUPTED,
     yaml,
 };
-use crate::cli::{Failure, environment};
+use crate::cli::{
+    Failure, environment,
+    output::{put, report},
+};
 
 /// `fedgate edit`.
 #[derive(Debug, Args)]
@@ -104,7 +106,10 @@ impl Session<'_> {
             let reason = match self.check(&text) {
                 Ok(document) if document == self.original => return put("nothing changed\n"),
                 Ok(document) => match self.save(&document, &mut interrupts).await? {
-                    None => return put(&format!("updated {}\n", self.title)),
+                    None => {
+                        report(&format!("updated {}\n", self.title));
+                        return Ok(());
+                    }
                     Some(refusal) => refusal,
                 },
                 Err(what) => what,
