@@ -227,6 +227,17 @@ fn nobody_has_to_read_what_is_said() {
     let check = start(&["check-config", "--config", &config]).wait().unwrap();
     assert_eq!(check.code(), Some(1));
     assert_eq!(start(&["serve", "--config", "/nowhere"]).wait().unwrap().code(), Some(78));
+
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let with_port = fs::read_to_string(&config).unwrap().replace("admin: { address: 127.0.0.1:0 }", "");
+    fs::write(&config, format!("{with_port}admin: {{ address: 127.0.0.1:{port} }}\n")).unwrap();
+    let mut gateway = start(&["serve", "--config", &config]);
+    let health = format!("http://127.0.0.1:{port}");
+    while run(&["health", "--url", &health]).0 != Some(0) {
+        assert_eq!(gateway.try_wait().unwrap(), None, "the gateway runs on");
+    }
+    assert!(Command::new("kill").args(["-TERM", &gateway.id().to_string()]).status().unwrap().success());
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
 }
 
 #[test]
