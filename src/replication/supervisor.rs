@@ -418,8 +418,9 @@ impl Start<'_> {
         let (assignments, receiver) = watch::channel(Arc::default());
         let (reports, report) = watch::channel(Report::default());
         let config = Config::new(address.endpoints.clone(), address.tls.clone());
-        let client = Client::new(config).expect("an address has at least one endpoint");
+        let client = Client::new(config.clone()).expect("an address has at least one endpoint");
         let destination = Destination {
+            config,
             client: Arc::new(client),
             source: Arc::clone(self.source),
             source_client: Arc::clone(self.source_client),
