@@ -1,7 +1,7 @@
 //! Starts, changes and ends the tasks of destinations as the registry and the leadership want it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -50,6 +50,8 @@ pub struct Supervisor {
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
+    /// Replicators whose deletion is believed, and where.
+    deleted: BTreeSet<(String, Arc<str>)>,
     next_review: Instant,
 }
 
@@ -57,6 +59,16 @@ struct Task {
     assignments: watch::Sender<Arc<Assignment>>,
     reports: watch::Receiver<Report>,
     handle: JoinHandle<()>,
+}
+
+/// What a replicator still has where it is not wanted any more.
+struct Remains {
+    name: Arc<str>,
+    /// It is wanted elsewhere.
+    is_moved: bool,
+    error: String,
+    keys: u64,
+    state: ReplicatorState,
 }
 
 /// A supervisor that is not running yet, and what it tells.
@@ -90,6 +102,7 @@ pub fn supervisor(
         given_up,
         generation: 0,
         trouble: None,
+        deleted: BTreeSet::new(),
         next_review: Instant::now(),
     };
     Ok((supervisor, handle))
@@ -149,12 +162,42 @@ impl Supervisor {
             return;
         }
         let wanted = Wanted::of(registry);
+        if let Err(text) = self.believe(&wanted).await {
+            self.trouble = Some(text);
+            return;
+        }
         self.trouble = self.write_down(&wanted).await.err();
         self.assign(&wanted);
         self.end_what_is_clean(&wanted).await;
         let scopes = self.tasks.values().flat_map(|task| task.assignments.borrow().scopes.clone()).collect();
         let areas = source_areas(&Assignment { scopes, ..Assignment::default() });
         self.source_followers.follow(&self.source, &self.source_client, &areas);
+    }
+
+    /// That replicators are gone from the registry is believed only of the store that they were in: one that has lost
+    /// everything, or another one in its place, would take away from every follower what it holds from us.
+    async fn believe(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
+        let Some(memory) = &self.memory else { return Ok(()) };
+        let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
+        if !deleted.is_subset(&self.deleted) {
+            match memory.is_of(&*self.store).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.lose().await;
+                    return Err(LOST.into());
+                }
+                Err(error) => return Err(format!("the gateway's registry: {error}").into()),
+            }
+        }
+        self.deleted = deleted;
+        Ok(())
+    }
+
+    /// The store is another one: what was begun for the old one ends.
+    async fn lose(&mut self) {
+        tracing::error!("{LOST}");
+        self.memory = None;
+        self.stop_tasks().await;
     }
 
     /// Whether the memory is there. From time to time it is read again: an operator may have given up a destination.
@@ -165,6 +208,9 @@ impl Supervisor {
         }
         match Memory::load(&*self.store).await {
             Ok(memory) => {
+                if self.memory.as_ref().is_some_and(|old| old.store_id != memory.store_id) {
+                    self.lose().await;
+                }
                 self.memory = Some(memory);
                 self.next_review = now + REMEMBER;
                 self.trouble = None;
@@ -342,9 +388,17 @@ impl Supervisor {
                 }
             }
         }
-        for (name, error, keys, state) in self.remains() {
-            let status = |name: &Arc<str>| new(Arc::clone(name), state, Some(error.into()), keys);
-            found.entry(name).or_insert_with_key(status);
+        for Remains { name, is_moved, error, keys, state } in self.remains() {
+            match found.entry(name) {
+                Entry::Vacant(entry) => {
+                    let status = new(Arc::clone(entry.key()), state, Some(error.into()), keys);
+                    entry.insert(status);
+                }
+                Entry::Occupied(mut entry) if is_moved && entry.get().error.is_none() => {
+                    entry.get_mut().error = Some(format!("warning: {error}").into());
+                }
+                Entry::Occupied(_) => {}
+            }
         }
         let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
         self.metrics.show(Arc::clone(&statuses));
@@ -358,26 +412,33 @@ impl Supervisor {
         });
     }
 
-    /// Replicators that are deleted but not gone yet, with what is in the way.
-    fn remains(&self) -> Vec<(Arc<str>, String, u64, ReplicatorState)> {
+    /// Replicators that are deleted or moved but not gone yet, with what is in the way.
+    fn remains(&self) -> Vec<Remains> {
         let mut remains = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
             let report = task.reports.borrow();
             for name in known.names.iter().filter(|name| !is_assigned(task, name)) {
-                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
+                let is_moved = self.leaving.contains_key(&(id.clone(), Arc::clone(name)));
                 let place = known.address.describe();
-                let state = match &report.trouble {
-                    Some(_) => ReplicatorState::Retrying,
-                    None => ReplicatorState::Syncing,
-                };
-                let error = match &report.trouble {
-                    Some(trouble) => format!(
-                        "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
+                let (state, error) = match &report.trouble {
+                    Some(trouble) if is_moved => (
+                        ReplicatorState::Retrying,
+                        format!("moved, but its keys at {place} cannot be removed: {trouble}"),
                     ),
-                    None => format!("deleted or moved: its keys at {place} are being removed"),
+                    Some(trouble) => (
+                        ReplicatorState::Retrying,
+                        format!(
+                            "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
+                        ),
+                    ),
+                    None => (
+                        ReplicatorState::Syncing,
+                        format!("deleted or moved: its keys at {place} are being removed"),
+                    ),
                 };
-                remains.push((Arc::clone(name), error, keys, state));
+                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
+                remains.push(Remains { name: Arc::clone(name), is_moved, error, keys, state });
             }
         }
         remains
@@ -435,6 +496,10 @@ impl Start<'_> {
         Task { assignments, reports: report, handle }
     }
 }
+
+const LOST: &str = "the gateways' store is not the one that it was: its replication/id is gone or another. What was \
+     replicated stays on the followers. Restore the store; or register the replicators again, and delete the key \
+     /fedgate/replication/fence in each follower's etcd";
 
 /// How often to look at everything without a reason.
 const REVIEW: Duration = Duration::from_secs(1);

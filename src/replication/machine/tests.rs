@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     corev2::Type,
-    etcd::proto::{Compare, CompareResult, CompareWith},
+    etcd::{
+        Event,
+        proto::{Compare, CompareResult, CompareWith, KeyValue},
+    },
     replication::{
         decide::Scope,
         image::{Image, tests::image_of},
@@ -246,6 +249,47 @@ async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() 
         script.read(3, &[]);
         assert_eq!(keys(&script.step(Input::Woke)), 1);
     }
+}
+
+/// The source's churn while the destination is away does not pile up, and none of it is forgotten.
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_the_destination_is_away_is_kept_within_bounds() {
+    let (mut script, _) = Script::holding(0);
+    let source = Image::new();
+    let area = source.open(RBAC);
+    let kv = |n: usize| {
+        let (key, value) = role(&format!("r{n:05}"));
+        KeyValue {
+            key: key.into(),
+            value,
+            mod_revision: i64::try_from(n + 2).unwrap(),
+            ..KeyValue::default()
+        }
+    };
+    source.apply(area, [Event::Reset, Event::Item(kv(0)), Event::ResetDone { revision: 2 }]);
+    let step = |script: &mut Script, input| {
+        let (source, dest) = (source.read(), script.dest.read());
+        script.machine.step(input, Sides { source: &source, dest: &dest }, script.now)
+    };
+    step(&mut script, Input::Woke);
+    let until = waits(&step(&mut script, Input::Failed(Error::Denied { reason: "x".into() })));
+    for round in 0..10 {
+        source.apply(area, (0..4000).map(|n| Event::Put(kv(round * 4000 + n + 1))));
+        step(&mut script, Input::Woke);
+        assert!(script.machine.work.noted() <= 16_384 + 4096, "{}", script.machine.work.noted());
+    }
+    script.now = until;
+    let mut command = step(&mut script, Input::Woke);
+    let mut written = 0;
+    while let Command::Write(batch) = command {
+        written += batch.ops.len();
+        // The end of it all is what counts here.
+        for (key, _) in &batch.ops {
+            script.machine.work.done(key);
+        }
+        command = step(&mut script, Input::Written);
+    }
+    assert_eq!((written, script.machine.work.noted()), (40_001, 0));
 }
 
 #[tokio::test(start_paused = true)]
