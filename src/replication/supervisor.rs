@@ -17,10 +17,11 @@ use super::{
     decide::Scope,
     destination::Destination,
     image::{Followers, Image},
-    leadership::{Leadership, Term},
+    leadership::{Leadership, Term, Told},
     machine::source_areas,
     memory::{Address, Known, Memory},
     plan::{self, Wanted},
+    shared::{self, Teller},
     status::{Metrics, Report},
     work::Assignment,
 };
@@ -37,6 +38,7 @@ pub struct Supervisor {
     leadership: Arc<dyn Leadership>,
     terms: watch::Receiver<Option<Term>>,
     statuses: watch::Sender<Arc<Vec<ReplicatorStatus>>>,
+    teller: Teller,
     metrics: Arc<Metrics>,
     source_client: Arc<Client>,
     source: Arc<Image>,
@@ -91,6 +93,7 @@ pub fn supervisor(
         terms: leadership.terms(),
         leadership,
         statuses,
+        teller: Teller::default(),
         metrics,
         source_client: Arc::new(Client::new(settings.source)?),
         source: Image::new(),
@@ -130,15 +133,18 @@ impl Supervisor {
 
     async fn work(&mut self) {
         let mut news = self.news.subscribe();
+        let mut told = self.leadership.told();
         loop {
             let registry = Arc::clone(&self.registry.borrow_and_update());
             let leads = self.terms.borrow_and_update().is_some();
             news.mark_unchanged();
+            let leader = told.borrow_and_update().clone();
             self.review(&registry, leads).await;
-            self.tell(&registry, leads);
+            self.tell(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => if changed.is_err() { return },
                 changed = self.terms.changed() => if changed.is_err() { return },
+                Ok(()) = told.changed() => {}
                 _ = news.changed() => sleep(CALM).await,
                 Some(name) = self.given_up.recv() => self.forget(&registry, &name).await,
                 () = sleep(REVIEW) => {}
@@ -358,9 +364,38 @@ impl Supervisor {
         clean
     }
 
-    fn tell(&self, registry: &Registry, leads: bool) {
-        let mut found: BTreeMap<Arc<str>, ReplicatorStatus> = BTreeMap::new();
+    fn tell(&mut self, registry: &Registry, leads: bool, leader: Option<&Told>) {
         let old = self.statuses.borrow().clone();
+        let mut found = self.found(registry, leads, &old);
+        self.metrics.show(Arc::new(found.values().cloned().collect()));
+        if !leads && let Some(status) = leader.and_then(|told| told.status.as_deref()) {
+            let told = shared::parse(status).unwrap_or_default();
+            found.extend(told.into_iter().map(|status| (Arc::clone(&status.name), status)));
+        }
+        let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
+        if leads {
+            self.teller.tell(&*self.leadership, &statuses);
+            for status in statuses.iter() {
+                log_change(old.iter().find(|old| old.name == status.name), status);
+            }
+        } else {
+            self.teller.reset();
+        }
+        self.statuses.send_if_modified(|current| {
+            let changed = *current != statuses;
+            *current = statuses;
+            changed
+        });
+    }
+
+    /// What is known here of each replicator.
+    fn found(
+        &self,
+        registry: &Registry,
+        leads: bool,
+        old: &[ReplicatorStatus],
+    ) -> BTreeMap<Arc<str>, ReplicatorStatus> {
+        let mut found: BTreeMap<Arc<str>, ReplicatorStatus> = BTreeMap::new();
         let new = |name: Arc<str>, state, error, keys| {
             let same = old.iter().find(|old| old.name == name && old.state == state);
             let since = same.map_or_else(SystemTime::now, |old| old.since);
@@ -400,16 +435,7 @@ impl Supervisor {
                 Entry::Occupied(_) => {}
             }
         }
-        let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
-        self.metrics.show(Arc::clone(&statuses));
-        for status in statuses.iter() {
-            log_change(old.iter().find(|old| old.name == status.name), status);
-        }
-        self.statuses.send_if_modified(|current| {
-            let changed = *current != statuses;
-            *current = statuses;
-            changed
-        });
+        found
     }
 
     /// Replicators that are deleted or moved but not gone yet, with what is in the way.
