@@ -213,6 +213,34 @@ fn check_config_says_for_each_thing_whether_it_works() {
 }
 
 #[test]
+fn nobody_has_to_read_what_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\nlog: { format: text }\n");
+    let closed = || -> Stdio {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer.into()
+    };
+    let start = |args: &[&str]| {
+        Command::new(FEDGATE).args(args).env_clear().stdout(closed()).stderr(closed()).spawn().unwrap()
+    };
+    let check = start(&["check-config", "--config", &config]).wait().unwrap();
+    assert_eq!(check.code(), Some(1));
+    assert_eq!(start(&["serve", "--config", "/nowhere"]).wait().unwrap().code(), Some(78));
+
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let with_port = fs::read_to_string(&config).unwrap().replace("admin: { address: 127.0.0.1:0 }", "");
+    fs::write(&config, format!("{with_port}admin: {{ address: 127.0.0.1:{port} }}\n")).unwrap();
+    let mut gateway = start(&["serve", "--config", &config]);
+    let health = format!("http://127.0.0.1:{port}");
+    while run(&["health", "--url", &health]).0 != Some(0) {
+        assert_eq!(gateway.try_wait().unwrap(), None, "the gateway runs on");
+    }
+    assert!(Command::new("kill").args(["-TERM", &gateway.id().to_string()]).status().unwrap().success());
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn serve_is_ready_though_no_cluster_is_up_and_stops_on_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\nlog: { format: text }\n");

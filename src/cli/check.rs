@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{ConfigFile, Failure, check_store, environment, serve::control_runtime};
+use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -26,9 +26,9 @@ pub(super) struct Row {
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let root = config::load(&file.config, &environment())?;
     let rows = control_runtime()?.block_on(check(&root));
-    print!("{}", table(&rows));
+    let shown = output::put(&table(&rows));
     match rows.iter().filter(|row| row.result.is_err()).count() {
-        0 => Ok(()),
+        0 => shown,
         failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),
     }
 }

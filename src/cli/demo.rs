@@ -8,7 +8,11 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{Failure, UNAVAILABLE, serve::stop_signals};
+use super::{
+    Failure, UNAVAILABLE,
+    output::{note, report},
+    serve::stop_signals,
+};
 use crate::{
     app::{BuildError, Server},
     config::{self, Root},
@@ -51,12 +55,12 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
     let root = configuration(&scratch.0, &addresses, port)?;
     let server = Server::build(&root, None, logs).await?;
     let (main, admin) = server.addresses().map_err(BuildError::from)?;
-    print!("{}", instructions(main, admin, &addresses));
+    report(&instructions(main, admin, &addresses));
 
     let done = server.run(stop_signals()?).await;
     drop(stop_clusters);
     let _ = clusters.join();
-    println!("stopped");
+    report("stopped\n");
     Ok(done?)
 }
 
@@ -114,7 +118,7 @@ fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
     match bind(port) {
         Ok(socket) => Ok(socket),
         Err(error) => {
-            eprintln!("port {port} for {what} cannot be had ({error}); taking a free one");
+            note(format!("port {port} for {what} cannot be had ({error}); taking a free one"));
             bind(0).map_err(|error| Failure::new(UNAVAILABLE, format!("no free port for {what}: {error}")))
         }
     }

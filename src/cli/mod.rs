@@ -5,6 +5,7 @@ mod check_store;
 mod client;
 mod demo;
 mod health;
+mod output;
 mod serve;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.line.is_empty() {
-                eprintln!("fedgate: {}", failure.line);
+                output::note(failure.line);
             }
             ExitCode::from(failure.code)
         }
@@ -96,6 +97,11 @@ impl Failure {
     /// An end without a word that is no failure to anybody.
     fn quiet() -> Self {
         Self::new(0, "")
+    }
+
+    /// Whether it is such an end.
+    fn is_quiet(&self) -> bool {
+        self.code == 0
     }
 
     /// Says first what it is about.

@@ -55,6 +55,8 @@ pub enum Event {
 pub(super) enum Command {
     /// Wait, connect, and ask for the current revision without fail (a linearizable read).
     Connect { at: Instant },
+    /// Say whether a key was last written at this revision (0: whether it is absent).
+    Verify { key: Vec<u8>, revision: i64 },
     /// Open the watch on this connection, from a revision on.
     Open { from: i64 },
     /// Read a page of keys from here on, at the newest revision.
@@ -67,6 +69,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Input {
     Connected(ResponseHeader),
+    Verified(bool),
     Opened,
     Page(RangeResponse),
     Message(WatchResponse),
@@ -79,13 +82,25 @@ pub(super) struct Machine {
     first: Vec<u8>,
     /// The etcd cluster that the state is of; another one behind the same address has other revisions.
     cluster_id: u64,
+    /// The newest change that was told: a store that was restored from a backup, or set up anew, may have the same IDs
+    /// and, once enough was written, a revision that is as high, but it does not have this.
+    newest: Option<Newest>,
     pages: Pages,
     backoff: Backoff,
+}
+
+/// A key and the revision of its last change.
+#[derive(Clone, Debug)]
+struct Newest {
+    key: Vec<u8>,
+    revision: i64,
+    is_deleted: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Connecting { at: Instant, resume: Option<i64> },
+    Verifying { next: i64, revision: i64, newest: Newest },
     Opening { from: i64, load: bool },
     Loading { base: i64, key: Vec<u8>, limit: i64 },
     Watching { next: i64, since: Instant },
@@ -114,6 +129,7 @@ impl Machine {
             state: State::Connecting { at: now, resume: None },
             first,
             cluster_id: 0,
+            newest: None,
             pages: Pages::default(),
             backoff: Backoff { attempt: 0, random },
         }
@@ -123,6 +139,9 @@ impl Machine {
     pub(super) fn command(&self) -> Command {
         match &self.state {
             State::Connecting { at, .. } => Command::Connect { at: *at },
+            State::Verifying { newest: Newest { key, revision, is_deleted }, .. } => {
+                Command::Verify { key: key.clone(), revision: if *is_deleted { 0 } else { *revision } }
+            }
             State::Opening { from, load: true } => Command::Open { from: *from },
             // One revision earlier, which may be told again. A watch that opens at the revision up to which history was
             // just forgotten lacks what was deleted at that revision (etcd up to 3.5.18); one that opens before it fails,
@@ -137,14 +156,23 @@ impl Machine {
     pub(super) fn step(&mut self, input: Result<Input, Error>, now: Instant, told: &mut VecDeque<Event>) {
         let state = std::mem::replace(&mut self.state, State::Connecting { at: now, resume: None });
         self.state = match (state, input) {
-            // ## Connecting => Opening
+            // ## Connecting => (Verifying | Opening)
             (State::Connecting { resume, .. }, Ok(Input::Connected(header))) => {
                 self.connected(resume, header)
+            }
+            // ## Verifying => Opening
+            (State::Verifying { next, .. }, Ok(Input::Verified(true))) => {
+                State::Opening { from: next, load: false }
+            }
+            // Another history, or one that went on with just this key.
+            (State::Verifying { revision, .. }, Ok(Input::Verified(false))) => {
+                State::Opening { from: revision.saturating_add(1), load: true }
             }
             // ## Opening => Loading
             (State::Opening { from, load: true }, Ok(Input::Opened)) => {
                 told.push_back(Event::Reset);
                 self.pages = Pages::default();
+                self.newest = None;
                 State::Loading { base: from - 1, key: self.first.clone(), limit: PAGE_KEYS }
             }
             // ## Opening => Watching
@@ -176,8 +204,8 @@ impl Machine {
                 self.interrupted(error, Some(next), now, told)
             }
             (State::Connecting { resume, .. }, Err(error)) => self.interrupted(error, resume, now, told),
-            (State::Opening { from, load: false }, Err(error)) => {
-                self.interrupted(error, Some(from), now, told)
+            (State::Opening { from: next, load: false } | State::Verifying { next, .. }, Err(error)) => {
+                self.interrupted(error, Some(next), now, told)
             }
             // ## (Opening | Loading) => Connecting, to load from the beginning
             (_, Err(error)) => self.interrupted(error, None, now, told),
@@ -192,9 +220,10 @@ impl Machine {
         match resume {
             // A store that was replaced or restored has gone back: a watch would wait for a revision that comes
             // late or is another.
-            Some(next) if same_store && next <= header.revision.saturating_add(1) => {
-                State::Opening { from: next, load: false }
-            }
+            Some(next) if same_store && next <= header.revision.saturating_add(1) => match &self.newest {
+                Some(newest) => State::Verifying { next, revision: header.revision, newest: newest.clone() },
+                None => State::Opening { from: next, load: false },
+            },
             _ => State::Opening { from: header.revision.saturating_add(1), load: true },
         }
     }
@@ -211,6 +240,9 @@ impl Machine {
         let protocol = |reason: &str| Error::Protocol { reason: reason.to_owned() };
         let revision = page.header.ok_or_else(|| protocol("a page without header"))?.revision;
         let last = page.kvs.last().map(|kv| kv.key.clone());
+        for kv in &page.kvs {
+            self.note(&kv.key, kv.mod_revision, false);
+        }
         told.extend(page.kvs.into_iter().map(Event::Item));
         if page.more {
             let last = last.filter(|last| last.as_slice() >= asked);
@@ -236,6 +268,7 @@ impl Machine {
             if self.pages.have(&kv.key, kv.mod_revision) {
                 continue;
             }
+            self.note(&kv.key, kv.mod_revision, deleted);
             told.push_back(if deleted {
                 Event::Delete { key: kv.key, revision: kv.mod_revision }
             } else {
@@ -256,6 +289,12 @@ impl Machine {
         self.pages.forget(last);
         told.push_back(Event::Progress { revision: last });
         last.saturating_add(1)
+    }
+
+    fn note(&mut self, key: &[u8], revision: i64, is_deleted: bool) {
+        if self.newest.as_ref().is_none_or(|newest| newest.revision <= revision) {
+            self.newest = Some(Newest { key: key.to_vec(), revision, is_deleted });
+        }
     }
 
     fn interrupted(

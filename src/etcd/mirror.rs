@@ -96,6 +96,7 @@ impl Source for Live {
                 sleep_until(at).await;
                 self.connect().await
             }
+            Command::Verify { key, revision } => self.verify(key, revision).await,
             Command::Open { from } => self.open(from).await,
             Command::Page { key, limit } => {
                 let range_end = self.keys.1.clone();
@@ -117,6 +118,14 @@ impl Live {
         self.connection = Some(connection);
         let header = answer.header.ok_or_else(|| protocol("an answer without header"))?;
         Ok(Input::Connected(header))
+    }
+
+    async fn verify(&mut self, key: Vec<u8>, revision: i64) -> Result<Input, Error> {
+        let connection = self.connection.as_ref().ok_or_else(|| protocol("no connection to ask on"))?;
+        let request = RangeRequest { keys_only: true, ..RangeRequest::key(key) };
+        let answer = self.client.range_on(connection, request).await?;
+        let found = answer.kvs.first().map_or(0, |kv| kv.mod_revision);
+        Ok(Input::Verified(found == revision))
     }
 
     async fn open(&mut self, from: i64) -> Result<Input, Error> {

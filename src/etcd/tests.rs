@@ -41,6 +41,11 @@ impl Source for Script {
         if let Command::Connect { at } = &command {
             sleep_until(*at).await;
         }
+        if let Command::Verify { .. } = &command
+            && !matches!(self.answers.front(), Some(Ok(Input::Verified(_))))
+        {
+            return Ok(Input::Verified(true));
+        }
         let Some(answer) = self.answers.pop_front() else { return std::future::pending().await };
         self.commands.lock().unwrap().push((command, self.last.elapsed()));
         self.last = Instant::now();
@@ -258,6 +263,32 @@ async fn a_store_that_was_replaced_or_went_back_is_loaded() {
     let (told, _) =
         play(loaded().into_iter().chain([lost(), other, Ok(Input::Opened), page(90, &[], false)])).await;
     assert_eq!(told[2..], ["interrupted disconnected", "reset", "done 90"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_with_another_history_is_loaded_although_its_revision_is_high_enough() {
+    let newest = |change: Option<&[(&str, i64)]>| {
+        [connected(10), Ok(Input::Opened), page(10, &[("/p/a", 9), ("/p/b", 8)], false)]
+            .into_iter()
+            .chain(change.map(message))
+            .chain([lost(), connected(60)])
+    };
+    let verify = |key: &str, revision| Command::Verify { key: key.into(), revision };
+    let expected = [
+        (None, verify("/p/a", 9)),
+        (Some(&[("/p/b", 12), ("/p/a", 11)][..]), verify("/p/b", 12)),
+        (Some(&[("/p/b", -12)][..]), verify("/p/b", 0)),
+    ];
+    for (change, verify) in expected {
+        let again = [Ok(Input::Verified(true)), Ok(Input::Opened)];
+        let (told, commands) = play(newest(change).chain(again)).await;
+        assert!(commands.iter().any(|(command, _)| *command == verify), "{commands:?}");
+        assert!(told.last().unwrap().starts_with("resumed"), "{told:?}");
+        let anew = [Ok(Input::Verified(false)), Ok(Input::Opened), page(60, &[], false)];
+        let (told, commands) = play(newest(change).chain(anew)).await;
+        assert!(commands.iter().any(|(command, _)| *command == Command::Open { from: 61 }), "{commands:?}");
+        assert_eq!(told[told.len() - 2..], ["reset", "done 60"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::future::{join, join_all};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -17,12 +18,13 @@ use super::{
     work::{Assignment, Sides},
 };
 use crate::etcd::{
-    Client, Error,
+    Client, Config, Error,
     proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
 };
 
 /// What a destination's task needs.
 pub(super) struct Destination {
+    pub(super) config: Config,
     pub(super) client: Arc<Client>,
     pub(super) source: Arc<Image>,
     pub(super) source_client: Arc<Client>,
@@ -133,10 +135,7 @@ impl Running {
         let leads = self.term.as_ref().is_some_and(Term::is_current);
         match command {
             Command::ReadFence => self.read_fence().await,
-            Command::ReadSourceFence => {
-                let answer = self.it.source_client.range(RangeRequest::key(FENCE)).await?;
-                Ok(Input::SourceFence(answer.kvs.into_iter().next().map(|kv| kv.value)))
-            }
+            Command::Prove => self.prove().await,
             // What may have run out is not acted on: the news is on its way.
             Command::TakeFence { .. } | Command::Write(_) if !leads => {
                 let _ = timeout(TERM_PAUSE, self.it.terms.changed()).await;
@@ -156,6 +155,21 @@ impl Running {
             self.show_fence(epoch, *revision, value);
         }
         Ok(Input::Fence(found))
+    }
+
+    async fn prove(&self) -> Result<Input, Error> {
+        let ask = |client: Arc<Client>| async move {
+            let answer = client.range(RangeRequest::key(FENCE)).await?;
+            Ok::<_, Error>(answer.kvs.into_iter().next().map(|kv| kv.value))
+        };
+        let each = self.it.config.endpoints.iter().filter(|_| self.it.config.endpoints.len() > 1);
+        let asked = each.map(|endpoint| async move {
+            let config = Config { endpoints: vec![endpoint.clone()], ..self.it.config.clone() };
+            let answer = timeout(MEMBER_TIMEOUT, ask(Arc::new(Client::new(config).ok()?))).await;
+            Some((endpoint.clone(), answer.ok()?.ok()?))
+        });
+        let (source, endpoints) = join(ask(Arc::clone(&self.it.source_client)), join_all(asked)).await;
+        Ok(Input::Proof { source: source?, endpoints: endpoints.into_iter().flatten().collect() })
     }
 
     async fn take_fence(&self, expected: i64, fence: Fence) -> Result<Input, Error> {
@@ -203,6 +217,9 @@ fn revision_of(answer: &TxnResponse) -> Result<i64, Error> {
 
 /// How soon to look whether a term that has run out was renewed.
 const TERM_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long one of several endpoints may take to show that it is of the same store; who does not answer is left out.
+const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time between two reports.
 const REPORT_PAUSE: Duration = Duration::from_millis(250);

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt as _};
 use tokio::{
     sync::watch,
@@ -14,7 +15,8 @@ use tokio::{
 use crate::etcd::{
     Client, Error,
     proto::{
-        Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, PutRequest, RangeRequest, TxnRequest,
+        Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
+        TxnRequest, TxnResponse,
     },
 };
 
@@ -40,9 +42,26 @@ pub trait Leadership: Send + Sync + 'static {
     /// Competes for ever. Ends only if there is nothing to compete for.
     fn run(&self) -> BoxFuture<'_, ()>;
 
+    /// Lets the others know how replication goes, while this gateway leads. What it means is the caller's.
+    fn tell(&self, _status: Bytes) {}
+
+    /// What the leader tells, while another gateway leads.
+    fn told(&self) -> watch::Receiver<Option<Told>> {
+        watch::channel(None).1
+    }
+
     /// Gives up. `clean`: nothing of this gateway is under way any more, so that whoever comes next need not take
     /// anything over.
     fn resign(&self, clean: bool) -> BoxFuture<'_, ()>;
+}
+
+/// What another gateway tells as the leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Names it, for operators.
+    pub leader: Arc<str>,
+    /// As it was given to [`Leadership::tell`]; `None` before that.
+    pub status: Option<Bytes>,
 }
 
 /// A gateway with a store of its own always leads: no other process can open that store.
@@ -52,13 +71,17 @@ pub struct Alone {
 
 /// Gateways that share a store in etcd elect one there.
 ///
-/// `<prefix>replication/leader` hangs on a lease and names who leads; `<prefix>replication/term` counts.
+/// `<prefix>replication/leader` hangs on a lease and names who leads, as does `<prefix>replication/status`, which says how
+/// replication goes; `<prefix>replication/term` counts.
 pub struct Election {
     client: Arc<Client>,
     leader: String,
     counter: String,
+    status: String,
     gateway: String,
     term: watch::Sender<Option<Term>>,
+    own: watch::Sender<Option<Bytes>>,
+    told: watch::Sender<Option<Told>>,
     lease: Mutex<Option<i64>>,
     ttl: Duration,
 }
@@ -123,8 +146,11 @@ impl Election {
             client,
             leader: format!("{prefix}/replication/leader"),
             counter: format!("{prefix}/replication/term"),
+            status: format!("{prefix}/replication/status"),
             gateway: format!("{gateway}/{:016x}", fastrand::u64(..)),
             term: watch::Sender::new(None),
+            own: watch::Sender::new(None),
+            told: watch::Sender::new(None),
             lease: Mutex::new(None),
             ttl,
         })
@@ -150,6 +176,8 @@ impl Election {
         self.client.lease_keep_alive(lease).await?;
         let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+        self.told.send_replace(None);
+        self.own.send_replace(None);
         self.term.send_replace(Some(term.clone()));
         tracing::info!(term = term.number, "this gateway replicates from now on");
         self.hold(lease, &term).await
@@ -157,17 +185,33 @@ impl Election {
 
     /// Renews until that fails for so long that another may lead.
     async fn hold(&self, lease: i64, term: &Term) -> Result<(), Error> {
+        let mut published = None;
         loop {
             sleep(self.ttl / RENEWALS).await;
             let asked = Instant::now();
             match self.renew(lease).await {
-                Ok(true) => term.extend(asked + self.ttl),
+                Ok(true) => {
+                    term.extend(asked + self.ttl);
+                    self.publish(lease, &mut published).await;
+                }
                 Ok(false) => return Ok(()),
                 Err(Error::LeaseNotFound) => return Err(Error::LeaseNotFound),
                 // The lease may outlive the trouble.
                 Err(error) if !term.is_current() => return Err(error),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Lets the others know what is new. It is no harm if that fails: it is tried again with the next renewal.
+    async fn publish(&self, lease: i64, published: &mut Option<Bytes>) {
+        let own = self.own.borrow().clone();
+        let Some(status) = own.filter(|own| published.as_ref() != Some(own)) else { return };
+        let put = PutRequest { lease, ..PutRequest::new(&*self.status, &status[..]) };
+        let request =
+            TxnRequest { compare: vec![self.leads()], success: vec![Op::Put(put).into()], failure: vec![] };
+        if self.client.txn(request).await.is_ok_and(|answer| answer.succeeded) {
+            *published = Some(status);
         }
     }
 
@@ -184,14 +228,40 @@ impl Election {
         let request = TxnRequest {
             compare: vec![Compare::absent(&*self.leader)],
             success: vec![Op::Put(put).into()],
-            failure: vec![],
+            failure: [&self.leader, &self.status]
+                .map(|key| Op::Range(RangeRequest::key(&**key)).into())
+                .into(),
         };
         let answer = self.client.txn(request).await;
         match answer {
-            Ok(answer) => Ok(answer.succeeded),
+            Ok(answer) if answer.succeeded => Ok(true),
+            Ok(answer) => {
+                self.hear(answer);
+                Ok(false)
+            }
             // It may have been done all the same: with this lease it is ours.
             Err(error) => self.renew(lease).await.map_err(|_| error),
         }
+    }
+
+    /// Takes in who leads and what that one tells.
+    fn hear(&self, answer: TxnResponse) {
+        let mut values = answer.responses.into_iter().map(|answer| match answer.response {
+            Some(OpResult::Range(range)) => range.kvs.into_iter().next().map(|kv| Bytes::from(kv.value)),
+            _ => None,
+        });
+        let leader = values.next().flatten().map(|value| String::from_utf8_lossy(&value).into());
+        let status = values.next().flatten();
+        let told = leader.map(|leader: Arc<str>| Told { leader, status });
+        self.told.send_if_modified(|known| {
+            let leader = |it: &Option<Told>| it.as_ref().map(|told| Arc::clone(&told.leader));
+            if let Some(new) = leader(&told).filter(|new| leader(known).as_ref() != Some(new)) {
+                tracing::info!(leader = %new, "another gateway replicates");
+            }
+            let is_new = *known != told;
+            *known = told;
+            is_new
+        });
     }
 
     /// The number of this term and its holder: the next number, unless the last leader left everything in order.
@@ -267,10 +337,20 @@ impl Leadership for Election {
         self.term.subscribe()
     }
 
+    fn tell(&self, status: Bytes) {
+        self.own.send_replace(Some(status));
+    }
+
+    fn told(&self) -> watch::Receiver<Option<Told>> {
+        self.told.subscribe()
+    }
+
     fn run(&self) -> BoxFuture<'_, ()> {
         async move {
             loop {
                 if let Err(error) = self.once().await {
+                    // Who leads is not known any more.
+                    self.told.send_replace(None);
                     tracing::warn!(error = %super::explain::of_etcd(&error), "no election in the gateways' etcd");
                 }
                 sleep(RETRY).await;

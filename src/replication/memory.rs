@@ -83,6 +83,11 @@ impl Address {
         Uuid::new_v5(&NAMESPACE, text.as_bytes()).simple().to_string()
     }
 
+    pub(super) fn shares_member(&self, other: &Self) -> bool {
+        let is_same = |a: &Backend, b: &Backend| (&a.host, a.port) == (&b.host, b.port);
+        self.endpoints.iter().any(|a| other.endpoints.iter().any(|b| is_same(a, b)))
+    }
+
     /// For an operator.
     pub(super) fn describe(&self) -> String {
         self.endpoints.iter().map(Backend::to_string).collect::<Vec<_>>().join(",")
@@ -155,6 +160,12 @@ impl Memory {
             }
         }
         Ok(Self { store_id, destinations })
+    }
+
+    /// Whether a store is the one that this was read from, with its contents.
+    pub(super) async fn is_of(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        let found = store.get(ID).await?;
+        Ok(found.is_some_and(|entry| entry.value == self.store_id.as_bytes()))
     }
 
     /// Keeps what is known of a destination; nothing known is deleted.

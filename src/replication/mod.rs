@@ -25,6 +25,7 @@
 //! | `record` | what stands in the destination: fence and ownership |
 //! | `protect` | what is never touched |
 //! | [`Leadership`] | whether this gateway replicates |
+//! | `shared` | what the one that does tells the others |
 //!
 //! # How it stays right
 //!
@@ -59,6 +60,7 @@ mod plan;
 mod protect;
 mod queue;
 mod record;
+mod shared;
 mod status;
 mod supervisor;
 mod work;
@@ -67,7 +69,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-pub use leadership::{Alone, Election, Leadership, Term};
+pub use leadership::{Alone, Election, Leadership, Term, Told};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 

@@ -172,7 +172,7 @@ impl Context<'_> {
         let (trouble, is_waiting) = self.trouble_of(scope);
         let (state, error) = match (trouble, self.machine.state == State::Idle) {
             (_, true) => (ReplicatorState::Stopped, None),
-            (text, _) if self.machine.is_source() => (ReplicatorState::Rejected, text),
+            (text, _) if self.machine.is_refused() => (ReplicatorState::Rejected, text),
             (Some(text), _) if is_waiting => (ReplicatorState::Retrying, Some(text)),
             (text, _) if self.machine.synced => (ReplicatorState::Following, text),
             (text, _) => (ReplicatorState::Syncing, text),

@@ -1,7 +1,7 @@
 //! Starts, changes and ends the tasks of destinations as the registry and the leadership want it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,10 +17,11 @@ use super::{
     decide::Scope,
     destination::Destination,
     image::{Followers, Image},
-    leadership::{Leadership, Term},
+    leadership::{Leadership, Term, Told},
     machine::source_areas,
     memory::{Address, Known, Memory},
     plan::{self, Wanted},
+    shared::{self, Teller},
     status::{Metrics, Report},
     work::Assignment,
 };
@@ -37,6 +38,7 @@ pub struct Supervisor {
     leadership: Arc<dyn Leadership>,
     terms: watch::Receiver<Option<Term>>,
     statuses: watch::Sender<Arc<Vec<ReplicatorStatus>>>,
+    teller: Teller,
     metrics: Arc<Metrics>,
     source_client: Arc<Client>,
     source: Arc<Image>,
@@ -50,6 +52,8 @@ pub struct Supervisor {
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
+    /// Replicators whose deletion is believed, and where.
+    deleted: BTreeSet<(String, Arc<str>)>,
     next_review: Instant,
 }
 
@@ -57,6 +61,16 @@ struct Task {
     assignments: watch::Sender<Arc<Assignment>>,
     reports: watch::Receiver<Report>,
     handle: JoinHandle<()>,
+}
+
+/// What a replicator still has where it is not wanted any more.
+struct Remains {
+    name: Arc<str>,
+    /// It is wanted elsewhere.
+    is_moved: bool,
+    error: String,
+    keys: u64,
+    state: ReplicatorState,
 }
 
 /// A supervisor that is not running yet, and what it tells.
@@ -79,6 +93,7 @@ pub fn supervisor(
         terms: leadership.terms(),
         leadership,
         statuses,
+        teller: Teller::default(),
         metrics,
         source_client: Arc::new(Client::new(settings.source)?),
         source: Image::new(),
@@ -90,6 +105,7 @@ pub fn supervisor(
         given_up,
         generation: 0,
         trouble: None,
+        deleted: BTreeSet::new(),
         next_review: Instant::now(),
     };
     Ok((supervisor, handle))
@@ -117,15 +133,18 @@ impl Supervisor {
 
     async fn work(&mut self) {
         let mut news = self.news.subscribe();
+        let mut told = self.leadership.told();
         loop {
             let registry = Arc::clone(&self.registry.borrow_and_update());
             let leads = self.terms.borrow_and_update().is_some();
             news.mark_unchanged();
+            let leader = told.borrow_and_update().clone();
             self.review(&registry, leads).await;
-            self.tell(&registry, leads);
+            self.tell(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => if changed.is_err() { return },
                 changed = self.terms.changed() => if changed.is_err() { return },
+                Ok(()) = told.changed() => {}
                 _ = news.changed() => sleep(CALM).await,
                 Some(name) = self.given_up.recv() => self.forget(&registry, &name).await,
                 () = sleep(REVIEW) => {}
@@ -149,12 +168,42 @@ impl Supervisor {
             return;
         }
         let wanted = Wanted::of(registry);
+        if let Err(text) = self.believe(&wanted).await {
+            self.trouble = Some(text);
+            return;
+        }
         self.trouble = self.write_down(&wanted).await.err();
         self.assign(&wanted);
         self.end_what_is_clean(&wanted).await;
         let scopes = self.tasks.values().flat_map(|task| task.assignments.borrow().scopes.clone()).collect();
         let areas = source_areas(&Assignment { scopes, ..Assignment::default() });
         self.source_followers.follow(&self.source, &self.source_client, &areas);
+    }
+
+    /// That replicators are gone from the registry is believed only of the store that they were in: one that has lost
+    /// everything, or another one in its place, would take away from every follower what it holds from us.
+    async fn believe(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
+        let Some(memory) = &self.memory else { return Ok(()) };
+        let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
+        if !deleted.is_subset(&self.deleted) {
+            match memory.is_of(&*self.store).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.lose().await;
+                    return Err(LOST.into());
+                }
+                Err(error) => return Err(format!("the gateway's registry: {error}").into()),
+            }
+        }
+        self.deleted = deleted;
+        Ok(())
+    }
+
+    /// The store is another one: what was begun for the old one ends.
+    async fn lose(&mut self) {
+        tracing::error!("{LOST}");
+        self.memory = None;
+        self.stop_tasks().await;
     }
 
     /// Whether the memory is there. From time to time it is read again: an operator may have given up a destination.
@@ -165,6 +214,9 @@ impl Supervisor {
         }
         match Memory::load(&*self.store).await {
             Ok(memory) => {
+                if self.memory.as_ref().is_some_and(|old| old.store_id != memory.store_id) {
+                    self.lose().await;
+                }
                 self.memory = Some(memory);
                 self.next_review = now + REMEMBER;
                 self.trouble = None;
@@ -312,9 +364,38 @@ impl Supervisor {
         clean
     }
 
-    fn tell(&self, registry: &Registry, leads: bool) {
-        let mut found: BTreeMap<Arc<str>, ReplicatorStatus> = BTreeMap::new();
+    fn tell(&mut self, registry: &Registry, leads: bool, leader: Option<&Told>) {
         let old = self.statuses.borrow().clone();
+        let mut found = self.found(registry, leads, &old);
+        self.metrics.show(Arc::new(found.values().cloned().collect()));
+        if !leads && let Some(status) = leader.and_then(|told| told.status.as_deref()) {
+            let told = shared::parse(status).unwrap_or_default();
+            found.extend(told.into_iter().map(|status| (Arc::clone(&status.name), status)));
+        }
+        let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
+        if leads {
+            self.teller.tell(&*self.leadership, &statuses);
+            for status in statuses.iter() {
+                log_change(old.iter().find(|old| old.name == status.name), status);
+            }
+        } else {
+            self.teller.reset();
+        }
+        self.statuses.send_if_modified(|current| {
+            let changed = *current != statuses;
+            *current = statuses;
+            changed
+        });
+    }
+
+    /// What is known here of each replicator.
+    fn found(
+        &self,
+        registry: &Registry,
+        leads: bool,
+        old: &[ReplicatorStatus],
+    ) -> BTreeMap<Arc<str>, ReplicatorStatus> {
+        let mut found: BTreeMap<Arc<str>, ReplicatorStatus> = BTreeMap::new();
         let new = |name: Arc<str>, state, error, keys| {
             let same = old.iter().find(|old| old.name == name && old.state == state);
             let since = same.map_or_else(SystemTime::now, |old| old.since);
@@ -342,42 +423,48 @@ impl Supervisor {
                 }
             }
         }
-        for (name, error, keys, state) in self.remains() {
-            let status = |name: &Arc<str>| new(Arc::clone(name), state, Some(error.into()), keys);
-            found.entry(name).or_insert_with_key(status);
+        for Remains { name, is_moved, error, keys, state } in self.remains() {
+            match found.entry(name) {
+                Entry::Vacant(entry) => {
+                    let status = new(Arc::clone(entry.key()), state, Some(error.into()), keys);
+                    entry.insert(status);
+                }
+                Entry::Occupied(mut entry) if is_moved && entry.get().error.is_none() => {
+                    entry.get_mut().error = Some(format!("warning: {error}").into());
+                }
+                Entry::Occupied(_) => {}
+            }
         }
-        let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
-        self.metrics.show(Arc::clone(&statuses));
-        for status in statuses.iter() {
-            log_change(old.iter().find(|old| old.name == status.name), status);
-        }
-        self.statuses.send_if_modified(|current| {
-            let changed = *current != statuses;
-            *current = statuses;
-            changed
-        });
+        found
     }
 
-    /// Replicators that are deleted but not gone yet, with what is in the way.
-    fn remains(&self) -> Vec<(Arc<str>, String, u64, ReplicatorState)> {
+    /// Replicators that are deleted or moved but not gone yet, with what is in the way.
+    fn remains(&self) -> Vec<Remains> {
         let mut remains = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
             let report = task.reports.borrow();
             for name in known.names.iter().filter(|name| !is_assigned(task, name)) {
-                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
+                let is_moved = self.leaving.contains_key(&(id.clone(), Arc::clone(name)));
                 let place = known.address.describe();
-                let state = match &report.trouble {
-                    Some(_) => ReplicatorState::Retrying,
-                    None => ReplicatorState::Syncing,
-                };
-                let error = match &report.trouble {
-                    Some(trouble) => format!(
-                        "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
+                let (state, error) = match &report.trouble {
+                    Some(trouble) if is_moved => (
+                        ReplicatorState::Retrying,
+                        format!("moved, but its keys at {place} cannot be removed: {trouble}"),
                     ),
-                    None => format!("deleted or moved: its keys at {place} are being removed"),
+                    Some(trouble) => (
+                        ReplicatorState::Retrying,
+                        format!(
+                            "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
+                        ),
+                    ),
+                    None => (
+                        ReplicatorState::Syncing,
+                        format!("deleted or moved: its keys at {place} are being removed"),
+                    ),
                 };
-                remains.push((Arc::clone(name), error, keys, state));
+                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
+                remains.push(Remains { name: Arc::clone(name), is_moved, error, keys, state });
             }
         }
         remains
@@ -418,8 +505,9 @@ impl Start<'_> {
         let (assignments, receiver) = watch::channel(Arc::default());
         let (reports, report) = watch::channel(Report::default());
         let config = Config::new(address.endpoints.clone(), address.tls.clone());
-        let client = Client::new(config).expect("an address has at least one endpoint");
+        let client = Client::new(config.clone()).expect("an address has at least one endpoint");
         let destination = Destination {
+            config,
             client: Arc::new(client),
             source: Arc::clone(self.source),
             source_client: Arc::clone(self.source_client),
@@ -434,6 +522,10 @@ impl Start<'_> {
         Task { assignments, reports: report, handle }
     }
 }
+
+const LOST: &str = "the gateways' store is not the one that it was: its replication/id is gone or another. What was \
+     replicated stays on the followers. Restore the store; or register the replicators again, and delete the key \
+     /fedgate/replication/fence in each follower's etcd";
 
 /// How often to look at everything without a reason.
 const REVIEW: Duration = Duration::from_secs(1);

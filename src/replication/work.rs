@@ -120,6 +120,8 @@ impl Work {
     pub(super) fn compare(&mut self) {
         self.compare = self.compare.max(Compare::Glance);
         self.repaired.clear();
+        // Whatever names them has a problem and is looked at.
+        self.missing.clear();
         self.dirty.extend(std::mem::take(&mut self.deferred).into_iter().map(|key| (key, Cause::Source)));
         for key in std::mem::take(&mut self.refused).into_keys() {
             self.dirty.insert(key, Cause::Source);
@@ -153,13 +155,18 @@ impl Work {
                 }
             }
         }
+        // A destination may be away for days while names come and go.
+        if self.dirty.len() > MOST_NOTED {
+            self.dirty.clear();
+            self.compare = Compare::Fully;
+        }
     }
 
     fn source_changed(&mut self, assignment: &Assignment, sides: Sides<'_>, key: Bytes, now: Instant) {
         let Some(parsed) = ObjectKey::parse(&key) else { return };
         let covered = parsed.is_ok_and(|object| assignment.scopes.iter().any(|scope| scope.covers(&object)));
         self.role_changed(assignment, sides, sides.source, &key);
-        if covered {
+        if covered && self.arrived.len() < MOST_NOTED {
             self.arrived.entry(key.clone()).or_insert(now);
         }
         self.dirty.insert(key, Cause::Source);
@@ -210,6 +217,9 @@ impl Work {
             self.emptied.clear();
         }
         let dirty = self.collect(compare, &scopes, sides);
+        if compare == Compare::Fully {
+            self.arrived.retain(|key, _| dirty.contains_key(key));
+        }
         let (bindings, others): (Vec<_>, Vec<_>) = dirty.into_iter().partition(|(key, _)| is_binding(key));
         // Whether a role may go depends on which bindings go.
         for keys in [bindings, others] {
@@ -388,11 +398,20 @@ impl Work {
         counts
     }
 
+    /// How much is kept of changes that wait.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> usize {
+        self.dirty.len().max(self.arrived.len())
+    }
+
     /// The ownership record of a key.
     pub(super) fn record_of(&self, key: &Bytes) -> Bytes {
         record_of(&self.records, key)
     }
 }
+
+/// Most changes that are noted one by one while nothing can be done about them. After more, everything is looked at.
+const MOST_NOTED: usize = 16_384;
 
 /// Whether a key is a binding's, of whatever form.
 fn is_binding(key: &Bytes) -> bool {

@@ -1,10 +1,12 @@
 //! `edit`, with scripts in place of an editor.
 
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, sync::mpsc, time::Duration};
+
 use serde_json::json;
 
 use crate::{
     server::{Server, answer},
-    user::User,
+    user::{User, wait},
 };
 
 const FILE: &str = r#"{"type":"Cluster","api_version":"federation/v1","metadata":{"name":"alpha"},
@@ -58,7 +60,8 @@ fn a_mistake_opens_the_editor_again_with_the_reason_on_top() {
     assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "updated cluster \"alpha\"\n");
     let seen = |n: u32| std::fs::read_to_string(user.home().join(format!("seen{n}"))).unwrap();
     assert!(!seen(0).starts_with('#'));
-    assert!(seen(1).starts_with("# fedgate: line "), "{}", seen(1));
+    let line = seen(1).strip_prefix("# fedgate: line ").unwrap().split(' ').next().unwrap().parse::<usize>();
+    assert_eq!(seen(1).lines().nth(line.unwrap() - 1), Some("spec: ["), "{}", seen(1));
     assert!(seen(2).starts_with("# fedgate: type, name and namespace cannot change"), "{}", seen(2));
     assert!(seen(3).starts_with("# fedgate: spec.api_urls[0]: "), "{}", seen(3));
     assert_eq!(seen(3).matches("# fedgate:").count(), 2, "old reasons are gone");
@@ -153,4 +156,117 @@ fn a_server_that_fails_does_not_cost_the_text() {
     user.edit_with("sed -i 's,https://a,https://b,' \"$1\"");
     let line = user.fails(&["edit", "cluster", "alpha"], 69);
     assert!(line.starts_with("the store is down (your text is kept in "), "{line}");
+}
+
+/// The file that a failure names.
+fn kept(line: &str) -> &str {
+    line.split("kept in ").nth(1).unwrap().trim_end_matches(')')
+}
+
+#[test]
+fn ctrl_c_is_the_editors_while_it_runs_and_fedgates_afterwards() {
+    let (server, mut user) = with_cluster();
+    let pid = user.home().join("pid");
+    let (over, is_over) = mpsc::channel::<()>();
+    server.rule(move |asked| {
+        if asked.method != "PUT" {
+            return None;
+        }
+        let pid = fs::read_to_string(&pid).unwrap();
+        assert!(Command::new("kill").args(["-INT", pid.trim()]).status().unwrap().success());
+        let _ = is_over.recv_timeout(Duration::from_secs(60));
+        None
+    });
+    user.edit_with(
+        "echo $PPID > pid; kill -INT $PPID; kill -INT $PPID; sed -i 's,https://a,https://b,' \"$1\"",
+    );
+    let done = wait(user.spawn(&["edit", "cluster", "alpha"]));
+    let _ = over.send(());
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    let line = done.line();
+    assert!(line.starts_with("interrupted: the change may have been made all the same"), "{line}");
+    assert!(fs::read_to_string(kept(&line)).unwrap().contains("https://b:8080"));
+}
+
+#[test]
+fn an_editor_that_brings_a_refused_text_again_is_not_asked_for_ever() {
+    let (server, mut user) = with_cluster();
+    user.write("broken", &format!("{}\nspec: [\n", "# mine"));
+    let broken = "cp broken \"$1\"; echo x >> rounds; [ $(wc -l < rounds) -lt 5 ] || kill -KILL $PPID";
+    user.edit_with(broken);
+    let line = user.fails(&["edit", "cluster", "alpha"], 1);
+    assert!(line.starts_with("not saved: line "), "{line}");
+    assert!(fs::read_to_string(kept(&line)).unwrap().ends_with("# mine\nspec: [\n"));
+    assert_eq!(fs::read_to_string(user.home().join("rounds")).unwrap(), "x\nx\n");
+
+    // The server's refusals are no different.
+    server.rule(|asked| (asked.method == "PUT").then(|| answer(400, &[], r#"{"message":"no","code":1}"#)));
+    fs::remove_file(user.home().join("rounds")).unwrap();
+    user.write("broken", &FILE.replace("https://a", "https://b"));
+    user.edit_with(broken);
+    assert!(user.fails(&["edit", "cluster", "alpha"], 1).starts_with("not saved: no (your text is kept"));
+}
+
+#[test]
+fn an_emptied_text_changes_nothing() {
+    let (server, mut user) = with_cluster();
+    for script in [": > \"$1\"", "printf ' \n\n# all gone\n' > \"$1\"", "echo --- > \"$1\""] {
+        user.edit_with(script);
+        assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "nothing changed\n", "{script}");
+    }
+    user.edit_with("if grep -q '^# fedgate' \"$1\"; then : > \"$1\"; else printf 'spec: [' >> \"$1\"; fi");
+    assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "nothing changed\n");
+    assert!(server.take_lines().iter().all(|line| line.starts_with("GET")));
+}
+
+#[test]
+fn a_text_that_cannot_be_read_is_not_thrown_away() {
+    let (_server, mut user) = with_cluster();
+    user.edit_with("printf '# \\377\\n' >> \"$1\"");
+    let line = user.fails(&["edit", "cluster", "alpha"], 1);
+    assert!(line.starts_with("nothing was saved: the text is not UTF-8 (your text is kept in "), "{line}");
+    assert!(fs::read(kept(&line)).unwrap().ends_with(b"# \xff\n"));
+    user.edit_with("rm \"$1\"");
+    let line = user.fails(&["edit", "cluster", "alpha"], 1);
+    assert!(line.starts_with("nothing was saved: cannot read ") && !line.contains("kept"), "{line}");
+    user.edit_with(
+        "printf '\\357\\273\\277' > new; sed 's,https://a,https://b,' \"$1\" >> new; mv new \"$1\"",
+    );
+    assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "updated cluster \"alpha\"\n", "a byte order mark");
+}
+
+#[test]
+fn the_editor_is_a_command_of_the_shell() {
+    let (_server, mut user) = with_cluster();
+    let directory = user.home().join("my editors");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.join("ed");
+    fs::write(&path, "#!/bin/sh\necho \"$# $1\" >> seen\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    for editor in [
+        format!("\"{}\" -n", path.display()),
+        format!("'{}' \"-n\"", path.display()),
+        "~/my\\ editors/ed -n".to_owned(),
+        "env A=b my*/ed -n".to_owned(),
+    ] {
+        user.set("EDITOR", &editor);
+        let _ = fs::remove_file(user.home().join("seen"));
+        assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "nothing changed\n", "{editor}");
+        assert_eq!(fs::read_to_string(user.home().join("seen")).unwrap(), "2 -n\n", "{editor}");
+    }
+    user.set("EDITOR", "sh   my/no-such -n");
+    assert!(
+        user.run(&["edit", "cluster", "alpha"])
+            .stderr
+            .contains("editor sh   my/no-such -n ended with exit status: ")
+    );
+    user.set("EDITOR", "'no such editor' -n");
+    let done = user.run(&["edit", "cluster", "alpha"]);
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.stderr
+            .ends_with("fedgate: cannot start editor 'no such editor' -n: set EDITOR to one that is there\n"),
+        "{}",
+        done.stderr
+    );
 }

@@ -1,5 +1,11 @@
 //! What is printed, and how commands end.
 
+use std::{
+    fs,
+    io::{self, Read},
+    process::{ChildStderr, Stdio},
+};
+
 use crate::{
     server::{Server, answer},
     user::User,
@@ -199,4 +205,53 @@ fn status_tells_the_ill_and_ends_with_3() {
     }
     server.always(target, 404, &[], r#"{"code":2,"message":"not found"}"#);
     assert!(user.fails(&["status"], 1).ends_with("has no federation status: is it a fedgate?"));
+}
+
+/// A pipe that nobody reads.
+fn closed() -> Stdio {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_closed_output_changes_no_exit_code() {
+    const ILL: &str = r#"{"complete":true,"clusters":[{"name":"alpha","state":"down"}]}"#;
+    let (server, user) = with_checks(&[]);
+    let missing = r#""local-cluster";status=200, "beta";error=timeout"#;
+    server.rule(move |asked| {
+        let headers = [("fedgate-complete", "false"), ("fedgate-clusters", missing)];
+        asked.target.ends_with("/assets").then(|| answer(200, &headers, "[]"))
+    });
+    server.always("/api/enterprise/federation/v1/status", 200, &[], ILL);
+    for (args, code, said) in [
+        (vec!["status"], 3, "fedgate: ill clusters: alpha (down)\n"),
+        (vec!["list", "asset"], 3, "fedgate: incomplete: no answer from beta (timeout)\n"),
+        (vec!["list", "check"], 0, ""),
+        (vec!["dump", "check"], 0, ""),
+        (vec!["dump", "asset,check"], 3, "fedgate: incomplete: no answer from beta (timeout)\n"),
+        (vec!["info", "check", "a"], 0, ""),
+        (vec!["list", "check", "--help"], 0, ""),
+    ] {
+        let mut child = user.command(&args).stdout(closed()).spawn().unwrap();
+        let mut stderr = String::new();
+        let read = |mut pipe: ChildStderr| pipe.read_to_string(&mut stderr);
+        child.stderr.take().map(read).unwrap().unwrap();
+        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(code), said), "{args:?}");
+    }
+    for (args, code) in [
+        (vec!["status"], 3),
+        (vec!["list", "asset"], 3),
+        (vec!["list", "nonsense"], 64),
+        (vec!["list", "--nonsense"], 64),
+        (vec!["list", "check", "--url", "http://127.0.0.1:1", "--api-key", "x"], 69),
+    ] {
+        for stdout in [closed(), Stdio::null()] {
+            let status = user.command(&args).stdout(stdout).stderr(closed()).status().unwrap();
+            assert_eq!(status.code(), Some(code), "{args:?}");
+        }
+    }
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    assert_eq!(user.command(&["list", "check"]).stdout(full()).status().unwrap().code(), Some(1));
+    assert_eq!(user.command(&["list", "nonsense"]).stderr(full()).status().unwrap().code(), Some(64));
 }

@@ -99,7 +99,13 @@ impl User {
     }
 
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_fedgate"))
+        self.command(args).spawn().unwrap()
+    }
+
+    /// A command before it is started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fedgate"));
+        command
             .args(args)
             .env_clear()
             .env("HOME", self.home.path())
@@ -109,9 +115,8 @@ impl User {
             .current_dir(self.home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     /// Runs a command that must succeed without a word on the standard error; returns what it printed.

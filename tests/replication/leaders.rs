@@ -164,10 +164,15 @@ async fn a_leader_that_ends_in_good_order_is_followed_at_once_and_without_a_trac
     becomes(&a, &numbered(1).0, Some(&numbered(1).1)).await;
     one.follows("r").await;
     let two = start("two");
-    two.until("r", "stands by", |status| status.state == ReplicatorState::Stopped && !status.leader).await;
+    // Whichever is asked tells how it goes.
+    two.until("r", "stands by", |status| {
+        status.state == ReplicatorState::Following && !status.leader && status.keys == 1
+    })
+    .await;
     let before = dump(&a, "/").await;
     one.stop().await;
     let begun = Instant::now();
+    two.until("r", "leads", |status| status.leader).await;
     two.follows("r").await;
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(dump(&a, "/").await, before);

@@ -10,4 +10,5 @@ mod moves;
 mod order;
 #[path = "../etcd/server.rs"]
 mod server;
+mod strays;
 mod support;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fedgate::{
     corev2::Type,
-    registry::{MemoryStore, Store as _},
+    registry::{MemoryStore, Precondition, Store as _},
     types::ReplicatorState,
 };
 
@@ -121,6 +121,69 @@ async fn a_destination_that_never_comes_back_can_be_given_up() {
     eventually("it is forgotten", async || gateway.status("r").is_none()).await;
     assert_eq!(store.list("replication/destinations/").await.unwrap().len(), 0);
     assert!(!gateway.handle.give_up("r"));
+}
+
+#[tokio::test]
+async fn what_a_moved_replicator_leaves_where_it_cannot_be_cleaned_is_shown() {
+    let ((source, local), (mut alpha, a), (beta, b)) = {
+        let (s, a, b) = tokio::join!(cluster("local"), cluster("alpha"), cluster("beta"));
+        (s, a, b)
+    };
+    let store = MemoryStore::new();
+    let (key, value) = binding();
+    put(&local, &key, &value).await;
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let gateway = Gateway::alone(&source, &store);
+    becomes(&a, &key, Some(&value)).await;
+    alpha.kill();
+    replicate(&store, "r", Type::ClusterRoleBinding, &beta).await;
+    // It waits for half a minute, then goes on.
+    becomes(&b, &key, Some(&value)).await;
+    gateway.says("r", "moved, but its keys at").await;
+    assert_eq!(gateway.status("r").unwrap().state, ReplicatorState::Following);
+    alpha.restart().await;
+    becomes(&alpha.client(), &key, None).await;
+    eventually("nothing is left to say", async || gateway.status("r").unwrap().error.is_none()).await;
+}
+
+#[tokio::test]
+async fn other_certificates_that_do_not_work_take_nothing_away() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let (key, value) = binding();
+    put(&local, &key, &value).await;
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let gateway = Gateway::alone(&source, &store);
+    becomes(&a, &key, Some(&value)).await;
+    gateway.follows("r").await;
+    // The right address, the wrong scheme.
+    let url = alpha.endpoint().to_string().replace("http:", "https:");
+    register(&store, &definition("r", Type::ClusterRoleBinding, &url, &alpha.config().tls)).await;
+    gateway.until("r", "is in trouble", |status| status.state == ReplicatorState::Retrying).await;
+    tokio::time::sleep(Duration::from_secs(33)).await;
+    assert_eq!(get(&a, &key).await, Some(value));
+    delete(&local, &key).await;
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    becomes(&a, &key, None).await;
+}
+
+#[tokio::test]
+async fn a_store_that_loses_everything_takes_nothing_from_the_followers() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let (key, value) = binding();
+    put(&local, &key, &value).await;
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let gateway = Gateway::alone(&source, &store);
+    becomes(&a, &key, Some(&value)).await;
+    gateway.follows("r").await;
+    for entry in store.list("replication/").await.unwrap() {
+        store.delete(&entry.key, Precondition::Any).await.unwrap();
+    }
+    unregister(&store, "r").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(get(&a, &key).await, Some(value));
+    assert!(gateway.status("r").is_none());
 }
 
 #[tokio::test]

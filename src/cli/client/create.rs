@@ -10,9 +10,8 @@ use super::{
     http::Gateway,
     list::{check_names, kind_named, titled},
     options::Connection,
-    print::report,
 };
-use crate::cli::{CONFIG, Failure, USAGE};
+use crate::cli::{CONFIG, Failure, USAGE, output::report};
 
 /// `fedgate create`.
 #[derive(Debug, Args)]

@@ -18,7 +18,7 @@ use super::{
     saved::{SavedFiles, Tokens},
 };
 use crate::{
-    cli::{CONFIG, Failure, REFUSED, UNAVAILABLE},
+    cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
     error::causes,
     types::{Cluster, ClusterName, Snapshot, Source},
     upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
@@ -241,10 +241,10 @@ impl Gateway {
             && let Err(error) = files.replace(&old, &session.tokens)
         {
             let file = files.cluster();
-            eprintln!(
-                "fedgate: the renewed login cannot be kept in {} ({error}): log in again with sensuctl configure",
+            note(format!(
+                "the renewed login cannot be kept in {} ({error}): log in again with sensuctl configure",
                 file.display()
-            );
+            ));
         }
         Ok(self.keep(session))
     }

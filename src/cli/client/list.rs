@@ -15,7 +15,7 @@ use super::{
     print::Printer,
 };
 use crate::{
-    cli::{Failure, INCOMPLETE, REFUSED, USAGE},
+    cli::{Failure, INCOMPLETE, REFUSED, USAGE, output::note},
     types::{ClusterName, LOCAL_CLUSTER},
     wire::header::{FEDGATE_COMPLETE, SENSU_CONTINUE},
 };
@@ -100,9 +100,8 @@ impl List {
             }
             items.into_iter().try_for_each(|item| printer.item(kind, item))
         };
-        pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await?;
-        printer.end()?;
-        complete(&missing)
+        let listed = pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await;
+        ended(listed.and_then(|()| printer.end()), &missing)
     }
 }
 
@@ -156,17 +155,16 @@ impl Dump {
             match pages(&gateway, kind, &namespace, &selection, &mut missing, &mut take).await {
                 // A plain Sensu has no clusters, and few users may see everything.
                 Err(failure) if all && (failure.is_not_found() || failure.code == REFUSED) => {
-                    eprintln!("fedgate: left out: {} ({})", kind.collection, failure.line);
+                    note(format!("left out: {} ({})", kind.collection, failure.line));
                 }
-                done => done?,
+                Ok(()) => {}
+                done => return ended(done, &missing),
             }
         }
         if all {
-            eprintln!(
-                "fedgate: left out: users and apikeys, which cannot be created from what Sensu shows of them"
-            );
+            note("left out: users and apikeys, which cannot be created from what Sensu shows of them");
         }
-        complete(&missing)
+        ended(Ok(()), &missing)
     }
 
     fn kinds(&self) -> Result<Vec<&'static Kind>, Failure> {
@@ -296,11 +294,12 @@ fn items(answer: &Answer) -> Result<Vec<Value>, Failure> {
     })
 }
 
-fn complete(missing: &Missing) -> Result<(), Failure> {
-    if missing.is_any() {
+/// How a command ends that has printed so much. A reader who has seen enough does not make it complete.
+fn ended(done: Result<(), Failure>, missing: &Missing) -> Result<(), Failure> {
+    if missing.is_any() && done.as_ref().err().is_none_or(Failure::is_quiet) {
         return Err(Failure::new(INCOMPLETE, format!("incomplete: no answer from {missing}")));
     }
-    Ok(())
+    done
 }
 
 /// Clusters of the gateway's configuration file are listed, but cannot be created.
@@ -308,7 +307,7 @@ fn is_configured(kind: &Kind, item: &Value) -> bool {
     let is = kind.type_name == "Cluster" && item["metadata"]["labels"]["fedgate/source"] == "config";
     if is {
         let name = item["metadata"]["name"].as_str().unwrap_or_default();
-        eprintln!("fedgate: left out: cluster {name:?}, which is in the gateway's configuration file");
+        note(format!("left out: cluster {name:?}, which is in the gateway's configuration file"));
     }
     is
 }

@@ -1,5 +1,3 @@
-use std::io::{self, Write};
-
 use serde_json::Value;
 
 use super::{
@@ -11,7 +9,7 @@ use super::{
     text::harmless_json,
     yaml,
 };
-use crate::cli::Failure;
+use crate::cli::{Failure, output::put};
 
 /// Prints resources as they come, or as a table in the end.
 pub(super) struct Printer<'a> {
@@ -126,20 +124,6 @@ fn label(title: &str) -> String {
 pub(super) fn pretty(value: &Value) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     harmless_json(&text).into_owned()
-}
-
-/// Reports what has been done. Nobody who reads it is no reason to stop.
-pub(super) fn report(text: &str) {
-    let _ = put(text);
-}
-
-/// Writes to the standard output. A reader who has seen enough, such as `head`, ends the command without a word.
-pub(super) fn put(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::quiet(),
-        _ => Failure::new(1, format!("cannot write to the standard output: {error}")),
-    })
 }
 
 const CLUSTER: &str = "CLUSTER";

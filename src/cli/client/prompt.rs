@@ -42,7 +42,7 @@ fn ask(user: &str) -> Option<String> {
     let _ = writeln!(terminal);
     let line = &line[..read.ok()?];
     if line.contains(&CTRL_C) {
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
     }
     let password = std::str::from_utf8(line).ok()?.trim_end_matches(['\r', '\n']);
     (!password.is_empty()).then(|| password.to_owned())
@@ -70,4 +70,4 @@ impl Drop for Quiet<'_> {
 
 const CTRL_C: u8 = 3;
 /// What shells report of a command that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: u8 = 130;

@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use crate::cli::output::note;
+
 /// The files of sensuctl.
 #[derive(Clone, Debug)]
 pub(super) struct SavedFiles {
@@ -73,15 +75,18 @@ pub(super) struct Lock(
 // === impl SavedFiles ===
 
 impl SavedFiles {
-    /// The directory that sensuctl would use in this environment.
-    pub(super) fn locate(environment: &BTreeMap<String, String>) -> Self {
-        let get = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        let directory = match (get("SENSU_CONFIG_DIR"), get("XDG_CONFIG_HOME"), get("HOME")) {
-            (Some(directory), _, _) => PathBuf::from(directory),
-            (None, Some(config), _) => Path::new(config).join("sensu/sensuctl"),
-            (None, None, home) => Path::new(home.map_or(".", String::as_str)).join(".config/sensu/sensuctl"),
-        };
-        Self { directory }
+    /// The directory that sensuctl would use in this environment. Without a home there is none: the current directory
+    /// is no place to trust.
+    pub(super) fn locate(environment: &BTreeMap<String, String>) -> Option<Self> {
+        let get = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(Path::new);
+        // The XDG specification ignores relative paths too.
+        let absolute = |name: &str| get(name).filter(|path| path.is_absolute());
+        let directory = get("SENSU_CONFIG_DIR").map(Path::to_owned).or_else(|| {
+            let home = || absolute("HOME").map(|home| home.join(".config"));
+            let config = absolute("XDG_CONFIG_HOME").map(Path::to_owned).or_else(home);
+            config.map(|config| config.join("sensu/sensuctl"))
+        });
+        directory.map(|directory| Self { directory })
     }
 
     /// The file that holds URL and tokens.
@@ -89,10 +94,20 @@ impl SavedFiles {
         self.directory.join("cluster")
     }
 
-    /// What is saved; nothing when sensuctl was never used.
-    pub(super) fn read(&self) -> Result<Saved, SavedError> {
-        let cluster = read_object(&self.cluster())?;
-        let profile = read_object(&self.directory.join("profile"))?;
+    /// What is saved; nothing when sensuctl was never used. Unless it is needed, a file that cannot be used counts as
+    /// one that is not there.
+    pub(super) fn read(&self, is_needed: bool) -> Result<Saved, SavedError> {
+        let object = |path: &Path| match read_object(path) {
+            Err(error) if !is_needed => {
+                if let SavedError::Damaged(_) = error {
+                    note(format!("{error}; it was left out"));
+                }
+                Ok(Map::new())
+            }
+            read => read,
+        };
+        let cluster = object(&self.cluster())?;
+        let profile = object(&self.directory.join("profile"))?;
         // A key of either file counts in either, as sensuctl reads them; the first has secrets in it.
         let text = |map: &Map<String, Value>, key: &str| {
             map.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
@@ -172,7 +187,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, SavedError> {
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old file or the new one.
-fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..)));
     let written = (|| {
@@ -211,30 +226,39 @@ mod tests {
     fn the_directory_is_sensuctls() {
         let locate = |pairs: &[(&str, &str)]| {
             let environment = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            SavedFiles::locate(&environment).cluster().display().to_string()
+            SavedFiles::locate(&environment).map(|files| files.cluster().display().to_string())
         };
-        assert_eq!(locate(&[("HOME", "/h")]), "/h/.config/sensu/sensuctl/cluster");
-        assert_eq!(locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), "/x/sensu/sensuctl/cluster");
-        assert_eq!(locate(&[("SENSU_CONFIG_DIR", "/d"), ("XDG_CONFIG_HOME", "/x")]), "/d/cluster");
+        let at = |path: &str| Some(path.to_owned());
+        assert_eq!(locate(&[("HOME", "/h")]), at("/h/.config/sensu/sensuctl/cluster"));
+        assert_eq!(locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), at("/x/sensu/sensuctl/cluster"));
+        assert_eq!(locate(&[("SENSU_CONFIG_DIR", "/d"), ("XDG_CONFIG_HOME", "/x")]), at("/d/cluster"));
+        // Whatever directory the command is started in must not say where a password goes.
+        for nowhere in [vec![], vec![("HOME", "")], vec![("HOME", "h")], vec![("XDG_CONFIG_HOME", "x")]] {
+            assert_eq!(locate(&nowhere), None, "{nowhere:?}");
+        }
+        assert_eq!(
+            locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "x")]),
+            at("/h/.config/sensu/sensuctl/cluster")
+        );
     }
 
     #[test]
     fn what_sensuctl_wrote_is_understood_and_nothing_is_no_error() {
         let (_directory, files) = files();
-        let saved = files.read().unwrap();
+        let saved = files.read(true).unwrap();
         assert!(saved.url.is_none() && saved.tokens.is_none());
         let cluster = json!({"api-url": "https://gw", "trusted-ca-file": "", "insecure-skip-tls-verify": false,
             "access_token": "a", "expires_at": 7, "refresh_token": "r", "APIKey": "", "timeout": 15_000_000_000_u64});
         fs::write(files.cluster(), cluster.to_string()).unwrap();
         fs::write(files.directory.join("profile"), r#"{"format":"yaml","namespace":"ops"}"#).unwrap();
-        let saved = files.read().unwrap();
+        let saved = files.read(true).unwrap();
         assert_eq!(saved.url.as_deref(), Some("https://gw"));
         assert_eq!((saved.trusted_ca_file, saved.api_key), (None, None));
         assert_eq!(saved.tokens.unwrap().expires_at, 7);
         assert_eq!(saved.timeout, Some(Duration::from_secs(15)));
         assert_eq!((saved.format.as_deref(), saved.namespace.as_deref()), (Some("yaml"), Some("ops")));
         fs::write(files.cluster(), "{").unwrap();
-        assert!(matches!(files.read(), Err(SavedError::Damaged(_))));
+        assert!(matches!(files.read(true), Err(SavedError::Damaged(_))));
     }
 
     #[test]

@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::{
     http::Gateway,
     options::{Connection, Format, Output},
-    print::{pretty, put},
+    print::pretty,
     table::Table,
     text::harmless,
     time, yaml,
 };
-use crate::cli::{Failure, INCOMPLETE};
+use crate::cli::{Failure, INCOMPLETE, output::put};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
@@ -40,14 +40,17 @@ impl Status {
             failure
         })?;
         let status = answer.json()?;
-        match format {
-            Format::Tabular => put(&tables(&status, now()))?,
-            Format::Yaml => put(&yaml::write(&status))?,
-            Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status)))?,
-        }
+        let shown = match format {
+            Format::Tabular => put(&tables(&status, now())),
+            Format::Yaml => put(&yaml::write(&status)),
+            Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status))),
+        };
         match ill(&status) {
-            None => Ok(()),
-            Some(what) => Err(Failure::new(INCOMPLETE, what)),
+            // Whoever reads the exit code only may close the standard output.
+            Some(what) if shown.as_ref().err().is_none_or(Failure::is_quiet) => {
+                Err(Failure::new(INCOMPLETE, what))
+            }
+            _ => shown,
         }
     }
 }

@@ -272,6 +272,44 @@ fn what_another_task_or_an_unreadable_definition_owns_is_left_alone() {
 }
 
 #[test]
+fn when_a_value_goes_bad_the_last_good_binding_goes_only_if_it_is_ours_and_locks_somebody_out() {
+    let kind = Type::ClusterRoleBinding;
+    let scope = Scope { name: "r".into(), kind, namespace: None, held: false };
+    let key = Bytes::from(kind.key(None, "x"));
+    let record = record_of(&owned_prefix(STORE), &key);
+    let role = Bytes::from(Type::ClusterRole.key(None, "x"));
+    let binding = |group: &str, kind: &str| {
+        ClusterRoleBinding {
+            subjects: vec![Subject { kind: "Group".into(), name: group.into() }],
+            role_ref: Some(RoleRef { kind: kind.into(), name: "x".into() }),
+            metadata: Some(meta("", "x")),
+        }
+        .encode_to_vec()
+    };
+    let source = State::from([(key.clone(), Bytes::from_static(b"\xff\xff"))]);
+    for (group, role_kind, has_role, is_owned, goes) in [
+        ("cluster-admins", "ClusterRole", false, true, true),
+        ("cluster-admins", "Anything", true, true, true),
+        ("cluster-admins", "ClusterRole", true, true, false),
+        ("cluster-admins", "ClusterRole", false, false, false),
+        ("g", "ClusterRole", false, true, false),
+    ] {
+        let mut dest = State::from([(key.clone(), binding(group, role_kind).into())]);
+        if is_owned {
+            dest.insert(record.clone(), Bytes::from_static(b"r"));
+        }
+        if has_role {
+            let rules = ClusterRole { rules: Vec::new(), metadata: Some(meta("", "x")) };
+            dest.insert(role.clone(), rules.encode_to_vec().into());
+        }
+        let verdict = decide_one(&source, &dest, &scope, &key);
+        let expected = goes.then_some((Rank::Revoke(Reverse(kind)), Op::Delete));
+        assert_eq!(verdict.op, expected, "{group} {role_kind} {has_role} {is_owned}");
+        assert!(verdict.problem.is_some_and(|problem| problem.is_error));
+    }
+}
+
+#[test]
 fn a_key_with_too_many_parts_is_reported_by_the_replicator_that_meets_it() {
     let scope = Scope { name: "r".into(), kind: Type::Role, namespace: Some("dev".into()), held: false };
     let (_, value) = entry(1, 0, 0, 0);

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    etcd::proto::{self, Compare, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest},
+    etcd::proto::{
+        self, Compare, CompareResult, CompareWith, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
+    },
     replication::{decide::Op, image::Written, record::FENCE},
 };
 
@@ -39,7 +41,14 @@ impl Batch {
 }
 
 /// A transaction that does it all, or only reads the fence if that is not ours any more.
-pub(super) fn request(fence: i64, ops: &[(Bytes, Op)], records: &[(Bytes, Arc<str>)]) -> TxnRequest {
+///
+/// Its value is compared too: etcds that were set up alike have equal revisions.
+pub(super) fn request(
+    fence: i64,
+    held: &[u8],
+    ops: &[(Bytes, Op)],
+    records: &[(Bytes, Arc<str>)],
+) -> TxnRequest {
     let put = |key: &Bytes, value: &[u8]| proto::Op::Put(PutRequest::new(&key[..], value));
     let delete = |key: &Bytes| proto::Op::DeleteRange(DeleteRangeRequest::key(&key[..]));
     let mut success = Vec::new();
@@ -55,7 +64,10 @@ pub(super) fn request(fence: i64, ops: &[(Bytes, Op)], records: &[(Bytes, Arc<st
         }
     }
     TxnRequest {
-        compare: vec![Compare::unchanged(FENCE, fence)],
+        compare: vec![
+            Compare::unchanged(FENCE, fence),
+            Compare::new(FENCE, CompareResult::Equal, CompareWith::Value(held.to_vec())),
+        ],
         success,
         failure: vec![proto::Op::Range(RangeRequest::key(FENCE)).into()],
     }

@@ -27,7 +27,7 @@ use super::{
     record::{self, FENCE, Fence, Identity, RECORDS},
     work::{Assignment, Sides, Work, areas, is_source},
 };
-use crate::etcd::Error;
+use crate::{etcd::Error, types::Backend};
 
 mod batch;
 
@@ -40,8 +40,8 @@ pub(super) enum Command {
     ReadFence,
     /// Write the fence if it was last written at this revision.
     TakeFence { expected: i64, fence: Fence },
-    /// Read the source's fence.
-    ReadSourceFence,
+    /// Read the source's fence, and the destination's at each of its endpoints.
+    Prove,
     /// Write a batch.
     Write(Batch),
     /// Wait for a change on either side, or for this time.
@@ -55,8 +55,8 @@ pub(super) enum Input {
     Woke,
     /// The fence as it is: revision and value.
     Fence(Option<(i64, Vec<u8>)>),
-    /// The value of the source's fence.
-    SourceFence(Option<Vec<u8>>),
+    /// The source's fence, and the destination's at those of its endpoints that answer.
+    Proof { source: Option<Vec<u8>>, endpoints: Vec<(Backend, Option<Vec<u8>>)> },
     /// The fence was taken at this revision; `None`: somebody else was faster.
     Taken(Option<i64>),
     /// The batch was written.
@@ -94,8 +94,15 @@ pub(super) struct Machine {
     pub(super) last_sync: Option<SystemTime>,
     /// Keys of the batch that is under way.
     in_flight: Vec<Bytes>,
-    /// A write may still arrive although nobody waits for it.
+    /// A write may still arrive although nobody waits for it: until the fence is another one, nothing is written, lest
+    /// that write undo what came after it.
     pub(super) unresolved: bool,
+    /// The fence that is ours, as it stands in the destination.
+    held: Vec<u8>,
+    /// Another store has appeared behind the address: nothing that was read of the old one counts.
+    is_replaced: bool,
+    /// Since when a later term than ours stands in the destination.
+    superseded: Option<Instant>,
     next_compare: Instant,
     /// Most keys of a batch.
     most: usize,
@@ -106,15 +113,15 @@ pub(super) struct Machine {
     random: fastrand::Rng,
 }
 
-/// Whether the destination is the source.
+/// Whether the destination is one store, and not the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
     /// Not known.
     Open,
-    /// It is not.
-    Other,
     /// It is.
-    Source,
+    Good,
+    /// It is the source, or more than one store.
+    Bad,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +158,9 @@ impl Machine {
             last_sync: None,
             in_flight: Vec::new(),
             unresolved: false,
+            held: Vec::new(),
+            is_replaced: false,
+            superseded: None,
             next_compare: now,
             most: MAX_KEYS,
             failures: 0,
@@ -166,6 +176,7 @@ impl Machine {
             self.term = term;
             self.state = State::Idle;
             self.contests = 0;
+            self.superseded = None;
             self.begin();
         }
     }
@@ -176,21 +187,22 @@ impl Machine {
             self.next_compare = now + assignment.interval;
             self.assignment = assignment;
             self.begin();
-            let is_unproven = self.proof != Proof::Other && matches!(self.state, State::Holding { .. });
+            let is_unproven = self.proof != Proof::Good && matches!(self.state, State::Holding { .. });
             if is_unproven || matches!(self.state, State::Waiting { fence: None, .. }) {
                 self.state = State::Asking;
             }
         }
     }
 
-    /// Whether the destination has turned out to be the source.
-    pub(super) fn is_source(&self) -> bool {
-        self.proof == Proof::Source
+    /// Whether the destination has turned out to be none: the source itself, or several.
+    pub(super) fn is_refused(&self) -> bool {
+        self.proof == Proof::Bad
     }
 
     /// The areas of the destination to be followed; `None` leaves it as it is.
     pub(super) fn follows(&self) -> Option<Vec<&'static str>> {
         match self.state {
+            _ if self.is_replaced => Some(Vec::new()),
             State::Idle => Some(Vec::new()),
             State::Holding { .. } | State::Waiting { fence: Some(_), .. } => Some(self.areas()),
             // A fence that has to be taken again does not make what was read worthless.
@@ -208,6 +220,7 @@ impl Machine {
     }
 
     pub(super) fn step(&mut self, input: Input, sides: Sides<'_>, now: Instant) -> Command {
+        self.is_replaced = false;
         self.take(input, sides, now);
         self.work.look(&self.assignment, sides, now);
         self.next(sides, now)
@@ -219,10 +232,15 @@ impl Machine {
             // ## Asking => (Taking | Holding | Waiting)
             (State::Asking, Input::Fence(found)) => self.found(found, now),
             // ## Taking => (Holding | Asking)
-            (State::Taking { fence, .. }, Input::Taken(Some(revision))) => self.hold(revision, fence.place),
+            (State::Taking { fence, .. }, Input::Taken(Some(revision))) => {
+                self.unresolved = false;
+                self.hold(revision, fence.to_bytes(), fence.place)
+            }
             (State::Taking { .. }, Input::Taken(None)) => State::Asking,
             // ## Proving => (Holding | Waiting)
-            (State::Proving { fence }, Input::SourceFence(found)) => self.prove(fence, found.as_deref(), now),
+            (State::Proving { fence }, Input::Proof { source, endpoints }) => {
+                self.prove(fence, source.as_deref(), &endpoints, now)
+            }
             // ## Holding => (Holding | Asking)
             (state @ (State::Holding { .. } | State::Waiting { .. }), Input::Written) => {
                 self.written();
@@ -254,7 +272,7 @@ impl Machine {
             State::Idle => Command::Wait { until: None },
             State::Asking => Command::ReadFence,
             State::Taking { expected, fence } => Command::TakeFence { expected, fence },
-            State::Proving { .. } => Command::ReadSourceFence,
+            State::Proving { .. } => Command::Prove,
             State::Holding { fence } => self.work_on(fence, sides, now),
             State::Waiting { until, fence, may_delete } => match fence {
                 Some(fence) if may_delete && self.sees(fence, sides) == Ordering::Equal => {
@@ -324,9 +342,9 @@ impl Machine {
     }
 
     fn found(&mut self, found: Option<(i64, Vec<u8>)>, now: Instant) -> State {
-        self.unresolved = false;
         let identity = self.identity();
         let Some((revision, value)) = found else {
+            self.is_at(None);
             let place = format!("{:016x}{:016x}", self.random.u64(..), self.random.u64(..));
             return State::Taking { expected: 0, fence: identity.fence(place) };
         };
@@ -338,9 +356,15 @@ impl Machine {
                 format!("the record {FENCE} in the destination cannot be read: {REMOVE}"),
             );
         };
-        self.place = Some(fence.place.clone());
-        match fence.standing(&identity) {
-            record::Standing::Ours => self.hold(revision, fence.place),
+        self.is_at(Some(&fence.place));
+        let standing = fence.standing(&identity);
+        let since = *self.superseded.get_or_insert(now);
+        if standing != record::Standing::After {
+            self.superseded = None;
+        }
+        match standing {
+            record::Standing::Ours if self.unresolved => State::Taking { expected: revision, fence },
+            record::Standing::Ours => self.hold(revision, value, fence.place),
             // An equal, that is.
             record::Standing::Before if fence.term == identity.term && now < self.may_take => {
                 let text = format!(
@@ -350,6 +374,10 @@ impl Machine {
                 self.wait(now, self.may_take.duration_since(now), None, text)
             }
             record::Standing::Before => {
+                State::Taking { expected: revision, fence: identity.fence(fence.place) }
+            }
+            // Who leads for so long is the only one: the count of terms has gone back, with the gateways' store.
+            record::Standing::After if now.duration_since(since) >= OUTLIVED => {
                 State::Taking { expected: revision, fence: identity.fence(fence.place) }
             }
             record::Standing::After => {
@@ -366,24 +394,52 @@ impl Machine {
         }
     }
 
-    fn hold(&mut self, revision: i64, place: String) -> State {
+    /// Notes which store is behind the address. Another one, or one that has lost our fence, may be of the same etcd
+    /// cluster by its looks (a member that is set up anew has the old IDs), and a watch may go on in it as if nothing
+    /// was missed.
+    fn is_at(&mut self, place: Option<&str>) {
+        if self.place.is_some() && self.place.as_deref() != place {
+            self.is_replaced = true;
+            self.proof = Proof::Open;
+        }
+        self.place = place.map(str::to_owned);
+    }
+
+    fn hold(&mut self, revision: i64, value: Vec<u8>, place: String) -> State {
         self.place = Some(place);
+        self.held = value;
         self.begin();
         self.trouble = None;
         // What is only cleaned gets nothing that could be taken for ours.
-        let is_proven = self.proof == Proof::Other || self.assignment.scopes.is_empty();
+        let is_proven = self.proof == Proof::Good || self.assignment.scopes.is_empty();
         if is_proven { State::Holding { fence: revision } } else { State::Proving { fence: revision } }
     }
 
     /// Where the source holds the record that was just found or written here, it is the same store. To own its objects
-    /// would be to delete them one day.
-    fn prove(&mut self, fence: i64, found: Option<&[u8]>, now: Instant) -> State {
-        let place = found.and_then(Fence::parse).map(|fence| fence.place);
-        if place.is_some() && place == self.place {
-            self.proof = Proof::Source;
-            return self.wait(now, FOREIGN_PAUSE, None, IS_SOURCE.to_owned());
+    /// would be to delete them one day. An endpoint that does not hold it is of another store: whoever lists several
+    /// followers there would have one of them served, and believe the others are.
+    fn prove(
+        &mut self,
+        fence: i64,
+        source: Option<&[u8]>,
+        endpoints: &[(Backend, Option<Vec<u8>>)],
+        now: Instant,
+    ) -> State {
+        let is_here = |value: Option<&[u8]>| {
+            let place = value.and_then(Fence::parse).map(|fence| fence.place);
+            place.is_some() && place == self.place
+        };
+        let refusal = if is_here(source) {
+            Some(IS_SOURCE.to_owned())
+        } else {
+            let stray = endpoints.iter().find(|(_, value)| !is_here(value.as_deref()));
+            stray.map(|(endpoint, _)| format!("spec.url: {endpoint} {IS_ANOTHER}"))
+        };
+        if let Some(text) = refusal {
+            self.proof = Proof::Bad;
+            return self.wait(now, FOREIGN_PAUSE, None, text);
         }
-        self.proof = Proof::Other;
+        self.proof = Proof::Good;
         State::Holding { fence }
     }
 
@@ -400,7 +456,6 @@ impl Machine {
         }
         self.trouble = None;
         self.failures = 0;
-        self.unresolved = false;
     }
 
     fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
@@ -429,7 +484,8 @@ impl Machine {
                 }
             }
         }
-        self.unresolved |= !batch.is_empty();
+        self.unresolved |= !batch.is_empty() && error.leaves_write_unknown();
+        let fence = fence.filter(|_| !self.unresolved);
         let may_delete = matches!(error, Error::NoSpace) && !self.work.queue.begins_with_deletion();
         let pause = self.backoff();
         let State::Waiting { until, fence, .. } = self.wait(now, pause, fence, text) else {
@@ -458,7 +514,7 @@ impl Machine {
             (self.work.record_of(key), writer)
         });
         let records: Vec<_> = records.collect();
-        let request = batch::request(fence, &ops, &records);
+        let request = batch::request(fence, &self.held, &ops, &records);
         Command::Write(Batch { request, epoch: sides.dest.epoch(), ops, records })
     }
 
@@ -490,6 +546,9 @@ const REMOVE: &str =
 
 const IS_SOURCE: &str = "spec.url leads to the local cluster's own etcd, which needs no copy of itself";
 
+const IS_ANOTHER: &str = "is of another etcd cluster than the other endpoints: a replicator has one destination, and \
+     spec.url lists the members of that one; register a replicator for each follower";
+
 const UNPROVEN: &str =
     "it cannot be made sure that this is not the local cluster's own etcd, which does not answer";
 
@@ -504,6 +563,9 @@ const FOREIGN_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long to wait for the news that another gateway leads.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);
+
+/// After this, no other gateway can lead under a later term than ours: its lease has long run out.
+const OUTLIVED: Duration = Duration::from_secs(60);
 
 /// First pause before a fence is taken back from an equal.
 const FIRST_CONTEST: Duration = Duration::from_secs(5);

@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     corev2::Type,
-    etcd::proto::Compare,
+    etcd::{
+        Event,
+        proto::{Compare, CompareResult, CompareWith, KeyValue},
+    },
     replication::{
         decide::Scope,
         image::{Image, tests::image_of},
@@ -28,6 +31,10 @@ fn role(name: &str) -> (String, Vec<u8>) {
 
 fn fence(store: &str, term: u64, gateway: &str) -> Vec<u8> {
     Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into() }.to_bytes()
+}
+
+fn proof(source: Option<Vec<u8>>) -> Input {
+    Input::Proof { source, endpoints: Vec::new() }
 }
 
 fn timeout() -> Error {
@@ -72,11 +79,8 @@ impl Script {
         script.lead(3);
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         script.read(7, &[]);
-        assert!(matches!(
-            script.step(Input::Fence(Some((7, fence("ours", 3, "me"))))),
-            Command::ReadSourceFence
-        ));
-        let command = script.step(Input::SourceFence(None));
+        assert!(matches!(script.step(Input::Fence(Some((7, fence("ours", 3, "me"))))), Command::Prove));
+        let command = script.step(proof(None));
         (script, command)
     }
 }
@@ -141,7 +145,7 @@ async fn nothing_is_written_before_the_destination_is_read() {
     script.lead(3);
     script.step(Input::Woke);
     script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
-    waits(&script.step(Input::SourceFence(Some(b"what".to_vec()))));
+    waits(&script.step(proof(Some(b"what".to_vec()))));
     assert!(script.machine.follows().unwrap().contains(&RECORDS));
     // What was read before the fence was ours does not count.
     script.read(6, &[]);
@@ -176,15 +180,16 @@ async fn a_lost_fence_is_noticed_in_an_answer_and_by_sight_and_an_equal_is_not_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_unknown_outcome_is_repeated_after_a_pause_that_grows() {
+async fn an_error_is_followed_by_a_pause_that_grows() {
     let (mut script, command) = Script::holding(1);
     assert_eq!(keys(&command), 1);
     let mut last = Duration::ZERO;
     for n in 0..12 {
-        let until = waits(&script.step(Input::Failed(timeout())));
+        let denied = Error::Denied { reason: "x".into() };
+        let until = waits(&script.step(Input::Failed(denied)));
         let pause = until - script.now;
         assert!(pause <= LONGEST_RETRY && (n < 2 || pause >= last / 3), "{pause:?} after {last:?}");
-        assert!(script.machine.unresolved && script.machine.trouble.is_some());
+        assert!(!script.machine.unresolved && script.machine.trouble.is_some());
         last = pause;
         // Not earlier, whatever wakes it.
         waits(&script.step(Input::Woke));
@@ -193,7 +198,145 @@ async fn a_write_of_unknown_outcome_is_repeated_after_a_pause_that_grows() {
     }
     assert!(last >= LONGEST_RETRY / 2);
     script.step(Input::Written);
-    assert!(!script.machine.unresolved && script.machine.trouble.is_none());
+    assert!(script.machine.trouble.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one() {
+    let (mut script, command) = Script::holding(1);
+    assert_eq!(keys(&command), 1);
+    script.now = waits(&script.step(Input::Failed(timeout())));
+    assert!(script.machine.unresolved);
+    let mut expected = 7;
+    for _ in 0..2 {
+        assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+        // To read that it is ours says nothing about what is still under way.
+        match script.step(Input::Fence(Some((expected, fence("ours", 3, "me"))))) {
+            Command::TakeFence { expected: at, fence } => assert_eq!((at, &*fence.place), (expected, "p")),
+            command => panic!("{command:?}"),
+        }
+        assert!(script.machine.unresolved);
+        // Nor does an attempt to change it.
+        expected += 1;
+        script.now = waits(&script.step(Input::Failed(timeout())));
+    }
+    script.step(Input::Woke);
+    script.step(Input::Fence(Some((9, fence("ours", 3, "me")))));
+    script.read(10, &[]);
+    let Command::Write(batch) = script.step(Input::Taken(Some(10))) else { panic!() };
+    assert!(batch.request.compare.contains(&Compare::unchanged(FENCE, 10)));
+    assert!(!script.machine.unresolved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() {
+    for found in [None, Some(fence("ours", 3, "me"))] {
+        let (mut script, _) = Script::holding(1);
+        assert!(matches!(script.step(Input::Fenced), Command::ReadFence));
+        let other = found.map(|value| {
+            let fence = Fence { place: "q".into(), ..Fence::parse(&value).unwrap() };
+            (3, fence.to_bytes())
+        });
+        let mut command = script.step(Input::Fence(other.clone()));
+        assert_eq!(script.machine.follows(), Some(vec![]), "nothing of the old one is kept");
+        if other.is_none() {
+            assert!(matches!(command, Command::TakeFence { expected: 0, .. }));
+            command = script.step(Input::Taken(Some(3)));
+        }
+        assert!(matches!(command, Command::Prove));
+        script.dest = Image::new();
+        waits(&script.step(proof(None)));
+        script.read(3, &[]);
+        assert_eq!(keys(&script.step(Input::Woke)), 1);
+    }
+}
+
+/// The source's churn while the destination is away does not pile up, and none of it is forgotten.
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_the_destination_is_away_is_kept_within_bounds() {
+    let (mut script, _) = Script::holding(0);
+    let source = Image::new();
+    let area = source.open(RBAC);
+    let kv = |n: usize| {
+        let (key, value) = role(&format!("r{n:05}"));
+        KeyValue {
+            key: key.into(),
+            value,
+            mod_revision: i64::try_from(n + 2).unwrap(),
+            ..KeyValue::default()
+        }
+    };
+    source.apply(area, [Event::Reset, Event::Item(kv(0)), Event::ResetDone { revision: 2 }]);
+    let step = |script: &mut Script, input| {
+        let (source, dest) = (source.read(), script.dest.read());
+        script.machine.step(input, Sides { source: &source, dest: &dest }, script.now)
+    };
+    step(&mut script, Input::Woke);
+    let until = waits(&step(&mut script, Input::Failed(Error::Denied { reason: "x".into() })));
+    for round in 0..10 {
+        source.apply(area, (0..4000).map(|n| Event::Put(kv(round * 4000 + n + 1))));
+        step(&mut script, Input::Woke);
+        assert!(script.machine.work.noted() <= 16_384 + 4096, "{}", script.machine.work.noted());
+    }
+    script.now = until;
+    let mut command = step(&mut script, Input::Woke);
+    let mut written = 0;
+    while let Command::Write(batch) = command {
+        written += batch.ops.len();
+        // The end of it all is what counts here.
+        for (key, _) in &batch.ops {
+            script.machine.work.done(key);
+        }
+        command = step(&mut script, Input::Written);
+    }
+    assert_eq!((written, script.machine.work.noted()), (40_001, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_url_of_several_stores_is_refused() {
+    let mut script = Script::new(1);
+    script.lead(3);
+    script.step(Input::Woke);
+    let ours = || fence("ours", 3, "me");
+    script.step(Input::Fence(Some((7, ours()))));
+    let endpoint = |name: &str| format!("http://{name}:2379").parse::<Backend>().unwrap();
+    for other in [None, Some(b"what".to_vec())] {
+        let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), other)];
+        script.now = waits(&script.step(Input::Proof { source: None, endpoints }));
+        assert!(script.machine.is_refused());
+        let text = script.machine.trouble.clone().unwrap();
+        assert!(text.starts_with("spec.url: http://b:2379 is of another etcd cluster"), "{text}");
+        script.step(Input::Woke);
+        script.step(Input::Fence(Some((7, ours()))));
+    }
+    script.read(7, &[]);
+    let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), Some(ours()))];
+    assert_eq!(keys(&script.step(Input::Proof { source: None, endpoints })), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_term_that_nobody_leads_under_is_outlived() {
+    let mut script = Script::new(1);
+    script.lead(3);
+    script.step(Input::Woke);
+    let later = || Input::Fence(Some((7, fence("ours", 9, "lost"))));
+    let begun = script.now;
+    loop {
+        match script.step(later()) {
+            Command::Wait { until: Some(until) } => script.now = until,
+            Command::TakeFence { expected: 7, fence } => {
+                assert_eq!((fence.term, &*fence.gateway), (3, "me"));
+                break;
+            }
+            command => panic!("{command:?}"),
+        }
+        assert!(matches!(script.step(Input::Woke), Command::ReadFence));
+    }
+    assert!(script.now - begun >= OUTLIVED);
+    // A new leadership waits anew.
+    script.lead(4);
+    script.step(Input::Woke);
+    waits(&script.step(later()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +386,9 @@ async fn every_write_compares_the_fence_and_is_within_etcds_bounds() {
     let (mut script, mut command) = Script::holding(300);
     let mut batches = 0;
     while let Command::Write(batch) = command {
-        assert_eq!(batch.request.compare, [Compare::unchanged(FENCE, 7)]);
+        let value = CompareWith::Value(fence("ours", 3, "me"));
+        let same = Compare::new(FENCE, CompareResult::Equal, value);
+        assert_eq!(batch.request.compare, [Compare::unchanged(FENCE, 7), same]);
         assert!(batch.request.success.len() <= 128);
         batches += 1;
         command = script.step(Input::Written);
@@ -278,13 +423,13 @@ async fn the_source_itself_is_no_destination() {
     script.lead(3);
     script.step(Input::Woke);
     let ours = || fence("ours", 3, "me");
-    assert!(matches!(script.step(Input::Fence(Some((7, ours())))), Command::ReadSourceFence));
+    assert!(matches!(script.step(Input::Fence(Some((7, ours())))), Command::Prove));
     // As long as that is not known, nothing is done.
     let until = waits(&script.step(Input::Failed(timeout())));
     assert_eq!(script.machine.follows(), None);
     script.now = until;
     assert!(matches!(script.step(Input::Woke), Command::ReadFence));
     script.step(Input::Fence(Some((7, ours()))));
-    waits(&script.step(Input::SourceFence(Some(ours()))));
-    assert!(script.machine.is_source() && script.machine.follows().is_none());
+    waits(&script.step(proof(Some(ours()))));
+    assert!(script.machine.is_refused() && script.machine.follows().is_none());
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     corev2::Type,
     registry::{Registry, key_of},
-    types::{Kind, Spec},
+    types::{Kind, ReplicatorSpec, Spec},
 };
 
 /// What the registry wants.
@@ -78,6 +78,19 @@ impl Wanted {
     }
 }
 
+/// Replicators that are known at a destination and wanted nowhere.
+pub(super) fn deleted<'a>(
+    known: &'a BTreeMap<String, Known>,
+    wanted: &'a Wanted,
+) -> impl Iterator<Item = (String, Arc<str>)> {
+    let all = known.iter().flat_map(|(id, known)| known.names.iter().map(move |name| (id, name)));
+    let is_wanted = |name: &Arc<str>| {
+        let mut scopes = wanted.destinations.values().flat_map(|it| &it.scopes);
+        wanted.unreadable.contains(name) || scopes.any(|scope| scope.name == *name)
+    };
+    all.filter(move |(_, name)| !is_wanted(name)).map(|(id, name)| (id.clone(), Arc::clone(name)))
+}
+
 /// The names of all replicators that can be read.
 pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Arc<str>> {
     registry.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str().into())
@@ -87,13 +100,18 @@ pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Arc<str>> {
 pub(super) fn warning(registry: &Registry, name: &str) -> Option<&'static str> {
     let item = registry.get(Kind::EtcdReplicator, name)?;
     let Spec::EtcdReplicator(spec) = &item.checked.spec else { return None };
+    unsafe_about(spec)
+}
+
+/// Nothing is, on the gateway's own host; and certificates matter to https only.
+fn unsafe_about(spec: &ReplicatorSpec) -> Option<&'static str> {
     let is_local =
         |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if spec.endpoints.iter().any(|endpoint| !endpoint.tls && !is_local(&endpoint.host)) {
+    let mut remote = spec.endpoints.iter().filter(|endpoint| !is_local(&endpoint.host));
+    if remote.clone().any(|endpoint| !endpoint.tls) {
         return Some("warning: spec.url is http: what is copied can be read and changed on its way");
     }
-    spec.tls
-        .insecure_skip_tls_verify
+    (spec.tls.insecure_skip_tls_verify && remote.next().is_some())
         .then_some("warning: spec.insecure is set: any server is taken for the destination")
 }
 
@@ -145,7 +163,7 @@ impl View<'_> {
     /// Whether a replicator has moved away from a destination to another one, and what it owns there is to go first.
     pub(super) fn leaves(&self, id: &str, name: &Arc<str>) -> bool {
         let was_here = self.known.get(id).is_some_and(|known| known.names.contains(name));
-        was_here && self.home(name).is_some_and(|home| home != id && self.is_same(id, home) != Some(true))
+        was_here && self.home(name).is_some_and(|home| !self.may_be_same(id, home))
     }
 
     pub(super) fn all_leaving(&self) -> Vec<(String, Arc<str>)> {
@@ -189,6 +207,20 @@ impl View<'_> {
     fn home(&self, name: &Arc<str>) -> Option<&str> {
         let has = |it: &Destination| it.scopes.iter().any(|scope| scope.name == *name);
         self.wanted.destinations.iter().find(|(_, it)| has(it)).map(|(id, _)| id.as_str())
+    }
+
+    /// Whether two addresses lead to the same place, or have a member in common: with other certificates, or another
+    /// member in the list, nothing moves. As long as the new ones do not work, what is there has to stay.
+    fn may_be_same(&self, a: &str, b: &str) -> bool {
+        self.is_same(a, b).unwrap_or_else(|| match (self.address(a), self.address(b)) {
+            (Some(a), Some(b)) => a.shares_member(b),
+            _ => false,
+        })
+    }
+
+    fn address(&self, id: &str) -> Option<&Address> {
+        let wanted = self.wanted.destinations.get(id).map(|it| &it.address);
+        wanted.or_else(|| Some(&self.known.get(id)?.address))
     }
 
     /// Whether two addresses lead to the same place; `None` while that is not known.

@@ -59,6 +59,24 @@ fn a_replicator_that_moves_waits_for_its_old_destination_but_not_for_ever() {
 }
 
 #[test]
+fn other_certificates_or_another_member_do_not_move_a_replicator_unless_that_turns_out() {
+    let (mut wanted, known) = (wanted(&[("new", &["r"])]), known(&[("new", &["r"]), ("old", &["r"])]));
+    let member = address("old").endpoints.remove(0);
+    wanted.destinations.get_mut("new").unwrap().address.endpoints.push(member);
+    // The new address does not answer: for how long does not matter, as it is not expected to leave.
+    let unknown = places(&[("old", "1")]);
+    let view = View { wanted: &wanted, known: &known, places: &unknown };
+    assert_eq!(view.all_leaving(), []);
+    assert!(!view.assignment("new", NEVER).scopes[0].held);
+    assert!(view.assignment("old", NEVER).hands_off.contains("r"));
+    assert_eq!(view.remaining("old", Some(&clean()), NEVER), set(&["r"]), "not forgotten");
+    let elsewhere = places(&[("old", "1"), ("new", "2")]);
+    let view = View { places: &elsewhere, ..view };
+    assert!(view.assignment("new", NEVER).scopes[0].held);
+    assert!(!view.assignment("old", NEVER).hands_off.contains("r"));
+}
+
+#[test]
 fn another_address_of_a_place_takes_over_what_is_owned_there() {
     let (wanted, places) = (wanted(&[("new", &["r"])]), places(&[("old", "1"), ("new", "1")]));
     let first = known(&[("new", &["r"]), ("old", &["r", "deleted"])]);
@@ -99,4 +117,38 @@ fn two_addresses_of_one_place_leave_each_others_replicators_alone() {
         assert_eq!(view.assignment("a", NEVER).hands_off.contains("s"), hands_off);
         assert!(!view.assignment("a", NEVER).scopes[0].held);
     }
+}
+
+#[test]
+fn a_warning_is_about_what_leaves_the_host() {
+    let spec = |urls: &[&str], insecure| ReplicatorSpec {
+        endpoints: urls.iter().map(|url| url.parse().unwrap()).collect(),
+        tls: TlsFiles { insecure_skip_tls_verify: insecure, ..TlsFiles::default() },
+        api_version: "core/v2".into(),
+        resource: "Role".into(),
+        namespace: None,
+        interval: Duration::from_secs(30),
+    };
+    for (urls, insecure, says) in [
+        (&["http://127.0.0.1:2379"][..], false, None),
+        (&["http://127.0.0.1:2379"], true, None),
+        (&["http://localhost:2379", "http://[::1]:2379"], true, None),
+        (&["https://127.0.0.1:2379"], true, None),
+        (&["https://a:2379"], false, None),
+        (&["https://a:2379"], true, Some("spec.insecure")),
+        (&["https://a:2379", "http://b:2379"], true, Some("spec.url is http")),
+        (&["http://10.0.0.1:2379"], false, Some("spec.url is http")),
+    ] {
+        let warning = unsafe_about(&spec(urls, insecure));
+        assert_eq!(warning.is_some(), says.is_some(), "{urls:?} {insecure}");
+        assert!(warning.is_none_or(|text| text.contains(says.unwrap())), "{warning:?}");
+    }
+}
+
+#[test]
+fn a_replicator_is_deleted_when_it_is_wanted_nowhere() {
+    let mut wanted = wanted(&[("a", &["stays"]), ("b", &["moved"])]);
+    wanted.unreadable = set(&["unreadable"]);
+    let known = known(&[("a", &["stays", "moved", "gone", "unreadable"])]);
+    assert_eq!(deleted(&known, &wanted).collect::<Vec<_>>(), [("a".to_owned(), "gone".into())]);
 }

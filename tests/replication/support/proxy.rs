@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fedgate::types::Backend;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional, sink},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
@@ -19,11 +19,14 @@ pub(crate) enum Link {
     Cut,
     /// Keeps them open and passes nothing.
     Silent,
+    /// Keeps what clients send; it arrives when it is released, whether they are still there or not.
+    Late,
 }
 
 pub(crate) struct Proxy {
     pub(crate) url: String,
     link: Arc<watch::Sender<Link>>,
+    released: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -33,16 +36,23 @@ impl Proxy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let link = Arc::new(watch::Sender::new(Link::Up));
         let links = Arc::clone(&link);
+        let released = Arc::new(watch::Sender::new(false));
+        let releases = Arc::clone(&released);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, target.clone(), links.subscribe()));
+                tokio::spawn(serve(client, target.clone(), links.subscribe(), releases.subscribe()));
             }
         });
-        Self { url, link, task }
+        Self { url, link, released, task }
     }
 
     pub(crate) fn set(&self, link: Link) {
         self.link.send_replace(link);
+    }
+
+    /// Lets go what came late.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
     }
 }
 
@@ -52,8 +62,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(mut client: TcpStream, target: Backend, mut links: watch::Receiver<Link>) {
-    if links.wait_for(|link| *link != Link::Silent).await.is_ok_and(|link| *link == Link::Cut) {
+async fn serve(
+    mut client: TcpStream,
+    target: Backend,
+    mut links: watch::Receiver<Link>,
+    mut releases: watch::Receiver<bool>,
+) {
+    if links
+        .wait_for(|link| !matches!(link, Link::Silent | Link::Late))
+        .await
+        .is_ok_and(|link| *link == Link::Cut)
+    {
         return;
     }
     let Ok(mut server) = TcpStream::connect((target.host.as_str(), target.port)).await else { return };
@@ -64,5 +83,12 @@ async fn serve(mut client: TcpStream, target: Backend, mut links: watch::Receive
     // What was on its way is lost, as the connection is; only when that is noticed differs.
     if broken == Link::Silent {
         let _ = links.wait_for(|link| *link != Link::Silent).await;
+    }
+    if broken == Link::Late {
+        let mut late = Vec::new();
+        let _ = client.read_to_end(&mut late).await;
+        let _ = releases.wait_for(|released| *released).await;
+        let _ = server.write_all(&late).await;
+        let _ = copy(&mut server, &mut sink()).await;
     }
 }

@@ -115,13 +115,14 @@ impl Connection {
     }
 
     fn settings_in(&self, environment: &BTreeMap<String, String>) -> Result<Settings, Failure> {
-        let files = SavedFiles::locate(environment);
-        let mut saved = files.read().map_err(|error| Failure::new(CONFIG, error))?;
-        let saved_base = match &saved.url {
-            Some(url) => Some(parse_url(url, CONFIG, &format!("the URL in {}", files.cluster().display()))?),
-            None => None,
-        };
         let variables = Variables(environment);
+        let files = SavedFiles::locate(environment);
+        // Who brings everything along is not stopped by what somebody else left.
+        let is_needed = !self.is_complete(&variables);
+        let (mut saved, saved_base) = match &files {
+            Some(files) => read(files, is_needed)?,
+            None => Default::default(),
+        };
         let base = self.base(&variables, saved_base.as_ref())?;
         // What was saved for one server must not reach, or make trusted, another.
         let saved_base = saved_base.filter(|saved| saved.is_same_server(&base));
@@ -140,6 +141,13 @@ impl Connection {
             credential: self.credential(&variables, files, saved, saved_base, &base)?,
             base,
         })
+    }
+
+    /// Whether server and credential are given without sensuctl's files.
+    fn is_complete(&self, variables: &Variables<'_>) -> bool {
+        let has_url = self.url.is_some() || variables.get("SENSU_API_URL").is_some();
+        let has_key = self.api_key.is_some() || variables.get("SENSU_API_KEY").is_some();
+        has_url && (has_key || self.user.is_some())
     }
 
     fn base(&self, variables: &Variables<'_>, saved: Option<&Base>) -> Result<Base, Failure> {
@@ -166,7 +174,7 @@ impl Connection {
     fn credential(
         &self,
         variables: &Variables<'_>,
-        files: SavedFiles,
+        files: Option<SavedFiles>,
         saved: Saved,
         saved_base: Option<Base>,
         base: &Base,
@@ -176,9 +184,9 @@ impl Connection {
             return Ok(Credential::User { name: name.clone(), password_file });
         }
         let key = self.api_key.clone().or_else(|| variables.get("SENSU_API_KEY").cloned()).or(saved.api_key);
-        match (key, saved.tokens, saved_base) {
+        match (key, saved.tokens, saved_base.zip(files)) {
             (Some(key), _, _) => Ok(Credential::Key(key)),
-            (None, Some(tokens), Some(base)) => Ok(Credential::Saved { tokens, files, base }),
+            (None, Some(tokens), Some((base, files))) => Ok(Credential::Saved { tokens, files, base }),
             _ => {
                 let line =
                     format!("not logged in to {base}: give --user or --api-key, or run sensuctl configure");
@@ -213,6 +221,16 @@ impl<'a> Variables<'a> {
     /// A variable that is set to something.
     fn get(&self, name: &str) -> Option<&'a String> {
         self.0.get(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// What is saved, and its URL.
+fn read(files: &SavedFiles, is_needed: bool) -> Result<(Saved, Option<Base>), Failure> {
+    let saved = files.read(is_needed).map_err(|error| Failure::new(CONFIG, error))?;
+    let what = format!("the URL in {}", files.cluster().display());
+    match saved.url.as_ref().map(|url| parse_url(url, CONFIG, &what)).transpose() {
+        Err(_) if !is_needed => Ok((saved, None)),
+        base => Ok((saved, base?)),
     }
 }
 

@@ -106,3 +106,45 @@ fn durations_are_written_as_in_go() {
         assert_eq!(duration(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_damaged_file_matters_only_to_who_needs_it() {
+    let home = Home::new("https://gw");
+    let refused = |connection: &Connection, variables: &[(&str, &str)]| {
+        let failure = home.settings(connection, variables).err().unwrap();
+        assert_eq!(failure.code, CONFIG, "{}", failure.line);
+        failure.line
+    };
+    let with_key = || Connection { api_key: Some("key".into()), ..to("https://other") };
+    let with_user = || Connection { user: Some("ann".into()), ..Connection::default() };
+    let of_environment = [("SENSU_API_URL", "https://other"), ("SENSU_API_KEY", "key")];
+    for (file, text, mention) in [
+        ("cluster", "{\"api-url\":", "/cluster is damaged"),
+        ("cluster", r#"{"api-url": "gw:8080"}"#, "/cluster must be http:// or https://"),
+        ("profile", "\0", "/profile is damaged"),
+    ] {
+        let path = home.0.path().join(file);
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        for needs_it in [Connection::default(), with_user(), to("https://other")] {
+            let line = refused(&needs_it, &[]);
+            assert!(line.contains(mention), "{file}: {line}");
+        }
+        let settings = home.settings(&with_key(), &[]).unwrap();
+        assert_eq!(settings.base.to_string(), "https://other");
+        assert_eq!(settings.namespace, if file == "profile" { "default" } else { "ops" });
+        assert!(home.settings(&Connection { url: Some("https://x".into()), ..with_user() }, &[]).is_ok());
+        assert!(home.settings(&Connection::default(), &of_environment).is_ok());
+        fs::write(&path, before).unwrap();
+    }
+}
+
+#[test]
+fn without_a_home_nothing_is_saved() {
+    let refused = Connection::default().settings_in(&BTreeMap::new()).err().unwrap();
+    assert_eq!(refused.line, "no server: log in with sensuctl configure, or give --url");
+    let refused = to("https://gw").settings_in(&BTreeMap::new()).err().unwrap();
+    assert!(refused.line.starts_with("not logged in to https://gw"), "{}", refused.line);
+    let own = Connection { api_key: Some("key".into()), ..to("https://gw") };
+    assert!(own.settings_in(&BTreeMap::new()).is_ok());
+}

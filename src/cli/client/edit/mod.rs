@@ -1,0 +1,208 @@
+//! `edit`: one resource in the user's editor.
+
+mod draft;
+mod editor;
+
+use clap::Args;
+use draft::Draft;
+use editor::Editor;
+use futures::FutureExt as _;
+use http::{Method, StatusCode, header};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{
+    answer::Answer,
+    document::{Document, wrapped},
+    http::Gateway,
+    kind::Kind,
+    list::{check_names, kind_named, titled},
+    options::Connection,
+    prompt::INTERRUPTED,
+    yaml,
+};
+use crate::cli::{
+    Failure, environment,
+    output::{put, report},
+};
+
+/// `fedgate edit`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Edit {
+    /// What it is: check, entity, event, …, cluster, etcd-replicator
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// Its name; of an event, entity and check
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A resource while it is edited.
+struct Session<'a> {
+    gateway: &'a Gateway,
+    kind: &'static Kind,
+    namespace: String,
+    title: String,
+    path: String,
+    /// What the server had when it was read.
+    before: Answer,
+    original: Document,
+    file: Draft,
+}
+
+/// A text that could not be saved, without the reason above it, and the reason.
+struct Rejected {
+    text: String,
+    reason: String,
+}
+
+// === impl Edit ===
+
+impl Edit {
+    /// Reads the resource, lets the user change it, and writes it back unless somebody else did meanwhile.
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        let kind = kind_named(&self.kind)?;
+        check_names(kind, &self.names)?;
+        let settings = self.connection.settings()?;
+        let namespace = settings.namespace.clone();
+        let path = kind.item_path(&namespace, &self.names);
+        let title = titled(kind, &self.names);
+        let gateway = Gateway::open(settings).await?;
+        let before = gateway.get(&path).await.map_err(|failure| failure.about(&title))?;
+        let value = wrapped(kind, before.json()?);
+        if value["metadata"]["labels"]["fedgate/source"] == "config" {
+            let line = format!("{title} is in the gateway's configuration file: change it there");
+            return Err(Failure::new(1, line));
+        }
+        let original = Document::parse(value.clone(), &namespace)
+            .map_err(|what| Failure::new(1, format!("the server's {title} {what}")))?;
+        let file = Draft::new(kind.word, &yaml::write(&value))?;
+        let session = Session { gateway: &gateway, kind, namespace, title, path, before, original, file };
+        session.run().await
+    }
+}
+
+// === impl Session ===
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<(), Failure> {
+        let editor = Editor::of(&environment());
+        let interrupts = signal(SignalKind::interrupt());
+        let mut interrupts =
+            interrupts.map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))?;
+        let mut last = Rejected { text: self.read()?, reason: String::new() };
+        loop {
+            if let Err(what) = editor.run(self.file.path(), &mut interrupts).await {
+                return Err(self.file.keep(1, &what));
+            }
+            let text = without_complaint(&self.read()?);
+            if says_nothing(&text) || (text == last.text && last.reason.is_empty()) {
+                return put("nothing changed\n");
+            }
+            if text == last.text {
+                return Err(self.file.keep(1, &format!("not saved: {}", last.reason)));
+            }
+            let reason = match self.check(&text) {
+                Ok(document) if document == self.original => return put("nothing changed\n"),
+                Ok(document) => match self.save(&document, &mut interrupts).await? {
+                    None => {
+                        report(&format!("updated {}\n", self.title));
+                        return Ok(());
+                    }
+                    Some(refusal) => refusal,
+                },
+                Err(what) => what,
+            };
+            self.complain(&text, &reason)?;
+            last = Rejected { text, reason };
+        }
+    }
+
+    fn read(&mut self) -> Result<String, Failure> {
+        self.file.read().map_err(|what| self.file.keep(1, &format!("nothing was saved: {what}")))
+    }
+
+    /// Sends it. Returns what the server finds wrong with the text, which can be made right; all else ends the
+    /// command, as Ctrl-C does from here on.
+    async fn save(
+        &mut self,
+        document: &Document,
+        interrupts: &mut Signal,
+    ) -> Result<Option<String>, Failure> {
+        // What came while the editor ran was for the editor.
+        while interrupts.recv().now_or_never().is_some() {}
+        let answer = tokio::select! {
+            answer = self.write(document) => answer,
+            _ = interrupts.recv() => {
+                let line = "interrupted: the change may have been made all the same";
+                return Err(self.file.keep(INTERRUPTED, line));
+            }
+        };
+        let failure = match answer {
+            Ok(answer) if answer.status.is_success() => return Ok(None),
+            Ok(answer) if answer.status == StatusCode::BAD_REQUEST => return Ok(Some(answer.message())),
+            Ok(answer) if answer.status == StatusCode::PRECONDITION_FAILED => Failure::new(
+                1,
+                format!("{} was changed by somebody else meanwhile: edit it again", self.title),
+            ),
+            Ok(answer) => answer.failure(),
+            Err(failure) => failure,
+        };
+        Err(self.file.keep(failure.code, &failure.line))
+    }
+
+    /// The edited resource, if it is still the same one.
+    fn check(&self, text: &str) -> Result<Document, String> {
+        let value = yaml::read(text).map_err(|error| {
+            // As the user will see it, below the complaint.
+            let line = error.line.map(|line| format!("line {} ", line + COMPLAINT_LINES)).unwrap_or_default();
+            format!("{line}{}", error.what)
+        })?;
+        let document =
+            Document::parse(value, &self.namespace).map_err(|what| format!("the resource {what}"))?;
+        if !document.is_same_as(&self.original) {
+            return Err(format!("type, name and namespace cannot change: it was {}", self.original));
+        }
+        Ok(document)
+    }
+
+    /// Writes it over what was read, and over nothing else.
+    async fn write(&self, document: &Document) -> Result<Answer, Failure> {
+        let tag = self.before.headers.get(header::ETAG);
+        // Sensu does not look at If-Match here. Asking again leaves somebody else a moment in place of the time that
+        // editing takes. Entities and events change by themselves.
+        if !self.kind.is_federation() && !matches!(self.kind.type_name, "Entity" | "Event") {
+            let now = self.gateway.get(&self.path).await?;
+            if now.body != self.before.body {
+                return Ok(Answer { status: StatusCode::PRECONDITION_FAILED, ..now });
+            }
+        }
+        self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await
+    }
+
+    /// Puts the complaint above the text.
+    fn complain(&mut self, text: &str, what: &str) -> Result<(), Failure> {
+        let text =
+            format!("{COMPLAINT}{what}\n{COMPLAINT}Correct it, or leave it as it is to give up.\n{text}");
+        self.file.write(&text).map_err(|error| {
+            let path = self.file.path().display();
+            let line = format!("not saved: {what}; and cannot write {path}: {error}");
+            self.file.keep(1, &line)
+        })
+    }
+}
+
+/// The user's own text, without what only an editor's file has.
+fn without_complaint(text: &str) -> String {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.split_inclusive('\n').filter(|line| !line.starts_with(COMPLAINT)).collect()
+}
+
+/// Whether there are only comments and white space, which is how an edit is given up.
+fn says_nothing(text: &str) -> bool {
+    yaml::read(text).is_ok_and(|value| value.is_null())
+}
+
+const COMPLAINT: &str = "# fedgate: ";
+const COMPLAINT_LINES: u64 = 2;

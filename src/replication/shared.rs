@@ -1,0 +1,223 @@
+//! What the gateway that replicates tells those that do not, so that each shows the truth.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::leadership::Leadership;
+use crate::types::{ReplicatorState, ReplicatorStatus};
+
+/// Tells when something has changed, and else from time to time.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    last: Option<(Instant, Vec<ReplicatorStatus>)>,
+}
+
+/// A [`ReplicatorStatus`] as it is stored. Times in milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored<'a> {
+    name: Cow<'a, str>,
+    state: Cow<'a, str>,
+    since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, str>>,
+    #[serde(default)]
+    keys: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lag: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_sync: Option<u64>,
+}
+
+// === impl Teller ===
+
+impl Teller {
+    pub(super) fn tell(&mut self, leadership: &dyn Leadership, statuses: &[ReplicatorStatus]) {
+        let now = Instant::now();
+        let is_same = |old: &ReplicatorStatus, new: &ReplicatorStatus| {
+            (&old.name, old.state, &old.error, old.keys) == (&new.name, new.state, &new.error, new.keys)
+        };
+        if let Some((at, last)) = &self.last {
+            let is_new =
+                last.len() != statuses.len() || !last.iter().zip(statuses).all(|(a, b)| is_same(a, b));
+            if !is_new && now.duration_since(*at) < REFRESH {
+                return;
+            }
+        }
+        leadership.tell(to_bytes(statuses));
+        self.last = Some((now, statuses.to_vec()));
+    }
+
+    /// Another leadership: nothing has been told.
+    pub(super) fn reset(&mut self) {
+        self.last = None;
+    }
+}
+
+/// What the leader tells.
+pub(super) fn parse(told: &[u8]) -> Option<Vec<ReplicatorStatus>> {
+    let stored: Vec<Stored<'_>> = serde_json::from_slice(told).ok()?;
+    stored.into_iter().map(status).collect()
+}
+
+fn to_bytes(statuses: &[ReplicatorStatus]) -> Bytes {
+    let stored = |status: &ReplicatorStatus| -> Vec<u8> {
+        let stored = Stored {
+            name: Cow::from(&*status.name).into_owned().into(),
+            state: word(status.state).into(),
+            since: millis(status.since),
+            error: status.error.as_deref().map(|error| error.chars().take(MAX_ERROR_CHARS).collect()),
+            keys: status.keys,
+            lag: status.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+            last_sync: status.last_sync.map(millis),
+        };
+        serde_json::to_vec(&stored).expect("texts and numbers always serialize")
+    };
+    let mut text = vec![b'['];
+    for item in statuses.iter().map(stored) {
+        if text.len() + item.len() > MAX_BYTES {
+            break;
+        }
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend(item);
+    }
+    text.push(b']');
+    text.into()
+}
+
+fn status(stored: Stored<'_>) -> Option<ReplicatorStatus> {
+    let at = |millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    Some(ReplicatorStatus {
+        name: (&*stored.name).into(),
+        state: STATES.into_iter().find(|state| word(*state) == stored.state)?,
+        since: at(stored.since)?,
+        error: stored.error.map(|error| (&*error).into()),
+        keys: stored.keys,
+        lag: stored.lag.map(Duration::from_millis),
+        last_sync: stored.last_sync.and_then(at),
+        leader: false,
+    })
+}
+
+const fn word(state: ReplicatorState) -> &'static str {
+    match state {
+        ReplicatorState::Syncing => "syncing",
+        ReplicatorState::Following => "following",
+        ReplicatorState::Retrying => "retrying",
+        ReplicatorState::Stopped => "stopped",
+        ReplicatorState::Rejected => "rejected",
+    }
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+const STATES: [ReplicatorState; 5] = [
+    ReplicatorState::Syncing,
+    ReplicatorState::Following,
+    ReplicatorState::Retrying,
+    ReplicatorState::Stopped,
+    ReplicatorState::Rejected,
+];
+
+/// How old what is told of a replicator that only follows may be.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// More of an error is not repeated.
+const MAX_ERROR_CHARS: usize = 1000;
+
+/// etcd takes 1.5 MiB at once unless told otherwise.
+const MAX_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::future::{self, BoxFuture, FutureExt as _};
+    use tokio::{sync::watch, time::advance};
+
+    use super::*;
+    use crate::replication::Term;
+
+    #[derive(Default)]
+    struct Ear(Mutex<Vec<Bytes>>);
+
+    impl Leadership for Ear {
+        fn terms(&self) -> watch::Receiver<Option<Term>> {
+            watch::channel(None).1
+        }
+
+        fn run(&self) -> BoxFuture<'_, ()> {
+            future::pending().boxed()
+        }
+
+        fn resign(&self, _: bool) -> BoxFuture<'_, ()> {
+            future::ready(()).boxed()
+        }
+
+        fn tell(&self, status: Bytes) {
+            self.0.lock().unwrap().push(status);
+        }
+    }
+
+    fn example(state: ReplicatorState) -> ReplicatorStatus {
+        ReplicatorStatus {
+            name: "a \"name\"".into(),
+            state,
+            since: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+            error: (state == ReplicatorState::Retrying).then(|| "it\nfails".into()),
+            keys: 7,
+            lag: Some(Duration::from_millis(1500)),
+            last_sync: (state == ReplicatorState::Following).then_some(UNIX_EPOCH),
+            leader: true,
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_read_but_for_who_leads() {
+        let all = STATES.map(example);
+        let read = parse(&to_bytes(&all)).unwrap();
+        assert_eq!(read, all.map(|status| ReplicatorStatus { leader: false, ..status }));
+        for bad in [&b""[..], b"{}", b"[{}]", br#"[{"name":"a","state":"else","since":1}]"#] {
+            assert_eq!(parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn what_is_told_has_bounds() {
+        let long = ReplicatorStatus {
+            error: Some("\u{1}".repeat(10_000).into()),
+            ..example(ReplicatorState::Retrying)
+        };
+        let bytes = to_bytes(&vec![long; 1000]);
+        assert!(bytes.len() <= MAX_BYTES + 1);
+        assert!(parse(&bytes).is_some_and(|read| read.len() > 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_are_told_at_once_and_the_rest_seldom() {
+        let (ear, mut teller) = (Ear::default(), Teller::default());
+        let told = |teller: &mut Teller, status: ReplicatorStatus| {
+            teller.tell(&ear, &[status]);
+            ear.0.lock().unwrap().len()
+        };
+        let one = example(ReplicatorState::Following);
+        assert_eq!(told(&mut teller, one.clone()), 1);
+        let later = ReplicatorStatus { last_sync: Some(SystemTime::now()), lag: None, ..one.clone() };
+        assert_eq!(told(&mut teller, later.clone()), 1);
+        assert_eq!(told(&mut teller, ReplicatorStatus { keys: 8, ..one }), 2);
+        advance(REFRESH).await;
+        assert_eq!(told(&mut teller, later), 3);
+        teller.reset();
+        assert_eq!(told(&mut teller, example(ReplicatorState::Following)), 4);
+    }
+}

@@ -1,0 +1,125 @@
+//! Writes that come late, and addresses that are not what they seem.
+
+use std::{sync::Arc, time::Duration};
+
+use fedgate::{
+    corev2::Type,
+    etcd::Config,
+    registry::MemoryStore,
+    replication::Alone,
+    types::{ReplicatorState, TlsFiles},
+};
+use tokio::time::sleep;
+
+use crate::{
+    basics::{BINDINGS, cluster},
+    support::{
+        becomes, delete, dump, eventually,
+        gateway::{Gateway, definition, register},
+        get,
+        objects::{cluster_role_binding, seed},
+        proxy::{Link, Proxy},
+        put, revision,
+    },
+};
+
+#[tokio::test]
+async fn a_write_that_comes_late_brings_nothing_back_that_was_revoked_since() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    let proxy = Proxy::to(alpha.endpoint()).await;
+    register(&store, &definition("r", Type::ClusterRoleBinding, &proxy.url, &TlsFiles::default())).await;
+    let gateway = Gateway::alone(&source, &store);
+    let key = format!("{BINDINGS}b");
+    put(&local, &key, &cluster_role_binding("b", "view", "g")).await;
+    becomes(&a, &key, Some(&cluster_role_binding("b", "view", "g"))).await;
+    gateway.follows("r").await;
+    proxy.set(Link::Late);
+    put(&local, &key, &cluster_role_binding("b", "edit", "g")).await;
+    gateway.says("r", "did not answer in time").await;
+    proxy.set(Link::Up);
+    becomes(&a, &key, Some(&cluster_role_binding("b", "edit", "g"))).await;
+    delete(&local, &key).await;
+    becomes(&a, &key, None).await;
+    gateway.follows("r").await;
+    let before = revision(&a).await;
+    proxy.release();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((get(&a, &key).await, revision(&a).await), (None, before));
+}
+
+/// A member that is set up anew has the IDs of the old one, and its revision may have passed the old one's.
+#[tokio::test]
+async fn stores_that_were_set_up_anew_during_a_partition_are_read_anew() {
+    let ((mut source, local), (mut alpha, a)) = {
+        let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
+        (s, a)
+    };
+    let store = MemoryStore::new();
+    let (near, far) = (Proxy::to(source.endpoint()).await, Proxy::to(alpha.endpoint()).await);
+    register(&store, &definition("r", Type::ClusterRoleBinding, &far.url, &TlsFiles::default())).await;
+    let endpoint = near.url.parse().unwrap();
+    let config = Config::new(vec![endpoint], TlsFiles::default());
+    let gateway = Gateway::start(config, Arc::new(store.clone()), Alone::new("test"));
+    let (kept, gone) = (format!("{BINDINGS}kept"), format!("{BINDINGS}gone"));
+    let value = |name| cluster_role_binding(name, "view", "g");
+    put(&local, &kept, &value("kept")).await;
+    put(&local, &gone, &value("gone")).await;
+    becomes(&a, &gone, Some(&value("gone"))).await;
+    gateway.follows("r").await;
+
+    // The follower comes back from a backup without what was copied since.
+    far.set(Link::Cut);
+    gateway.says("r", "not being watched").await;
+    let before = revision(&a).await;
+    alpha.kill();
+    alpha.wipe();
+    alpha.restart().await;
+    seed(&alpha.client(), "alpha").await;
+    while revision(&alpha.client()).await < before + 5 {
+        put(&alpha.client(), "/sensu.io/keepalives/default/x", b"x").await;
+    }
+    far.set(Link::Up);
+    becomes(&alpha.client(), &kept, Some(&value("kept"))).await;
+    gateway.follows("r").await;
+
+    // The source does, without the younger binding.
+    near.set(Link::Cut);
+    gateway.says("r", "local cluster's etcd").await;
+    let before = revision(&local).await;
+    source.kill();
+    source.wipe();
+    source.restart().await;
+    seed(&source.client(), "local").await;
+    put(&source.client(), &kept, &value("kept")).await;
+    while revision(&source.client()).await < before + 5 {
+        put(&source.client(), "/sensu.io/keepalives/default/x", b"x").await;
+    }
+    near.set(Link::Up);
+    becomes(&alpha.client(), &gone, None).await;
+    gateway.follows("r").await;
+    assert_eq!(get(&alpha.client(), &kept).await, Some(value("kept")));
+}
+
+#[tokio::test]
+async fn a_url_that_lists_two_followers_is_rejected_and_nothing_is_written_to_either() {
+    let ((source, local), (alpha, a), (beta, b)) =
+        tokio::join!(cluster("local"), cluster("alpha"), cluster("beta"));
+    let store = MemoryStore::new();
+    put(&local, &format!("{BINDINGS}b"), &cluster_role_binding("b", "view", "g")).await;
+    let url = format!("{},{}", alpha.endpoint(), beta.endpoint());
+    register(&store, &definition("r", Type::ClusterRoleBinding, &url, &TlsFiles::default())).await;
+    let before = (dump(&a, "/sensu.io/").await, dump(&b, "/sensu.io/").await);
+    let gateway = Gateway::alone(&source, &store);
+    gateway.says("r", "of another etcd cluster").await;
+    gateway.until("r", "is rejected", |status| status.state == ReplicatorState::Rejected).await;
+    assert_eq!((dump(&a, "/sensu.io/").await, dump(&b, "/sensu.io/").await), before);
+    // Put right, it works at once.
+    register(
+        &store,
+        &definition("r", Type::ClusterRoleBinding, &beta.endpoint().to_string(), &TlsFiles::default()),
+    )
+    .await;
+    let key = format!("{BINDINGS}b");
+    eventually("the one that is left has it", async || get(&b, &key).await.is_some()).await;
+}
