@@ -33,8 +33,8 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Does work on files beside the runtime and waits a moment for it. Work that hangs goes on until it ends, up to a number
-/// of such works; past that, no more is begun.
+/// Does work on files beside the runtime and waits a moment for it. Work that hangs goes on until it ends; when too many
+/// do, no more is begun.
 pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
     bounded(&PERMITS, FILE_TIMEOUT, work).await
 }
@@ -44,13 +44,16 @@ async fn bounded<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Late> {
-    let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| Late)?;
-    let task = spawn_blocking(move || {
-        let done = work();
-        drop(permit);
-        done
-    });
-    match timeout(limit, task).await {
+    let done = async {
+        let permit = Arc::clone(permits).acquire_owned().await;
+        let task = spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        task.await
+    };
+    match timeout(limit, done).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(ended)) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -99,9 +102,12 @@ mod tests {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let hangs = bounded(&permits, Duration::from_millis(1), move || held.recv().is_err());
         assert_eq!(hangs.await, Err(Late));
-        assert_eq!(bounded(&permits, FILE_TIMEOUT, || 7).await, Err(Late), "the first one goes on");
+        assert_eq!(
+            bounded(&permits, Duration::from_millis(1), || 7).await,
+            Err(Late),
+            "the first one goes on"
+        );
         drop(release);
-        drop(permits.acquire().await.unwrap());
         assert_eq!(bounded(&permits, FILE_TIMEOUT, || 7).await, Ok(7));
     }
 }

@@ -245,6 +245,19 @@ fn read_unless_hanging(files: &TlsFiles) -> Result<ClientFiles, TlsError> {
 }
 
 #[tokio::test]
+async fn many_clusters_with_files_of_their_own_are_all_ready() {
+    let dir = TempDir::new().unwrap();
+    let pem = ca().pem();
+    let clusters = (0..200).map(|n| {
+        let file = Some(write(&dir, &format!("{n}.pem"), &pem));
+        over_tls(&format!("c{n}"), &TlsFiles { trusted_ca_file: file, ..TlsFiles::default() })
+    });
+    let configs = TlsConfigs::new();
+    assert_eq!(configs.prepare(&Snapshot::new(clusters)).await.len(), 0);
+    assert_eq!(configs.reload(true).await.len(), 0);
+}
+
+#[tokio::test]
 async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_they_are_there() {
     let named = |name: &str| TlsFiles { trusted_ca_file: Some(name.into()), ..TlsFiles::default() };
     let (slow, quick) = (named("/mnt/hangs"), named("/etc/quick"));
