@@ -63,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
             "telemetry",
             "etcd",
+            "registry",
             "config",
             "auth",
             "listener",
