@@ -53,8 +53,10 @@ async fn check(root: &Root) -> Vec<Row> {
     let snapshot = root.snapshot();
     let broken = tls.prepare(&snapshot);
     for cluster in snapshot.iter() {
-        let bad_files =
-            broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
+        let bad_files = broken
+            .iter()
+            .find(|(name, _)| *name == cluster.name)
+            .map(|(_, error)| Chain(&**error).to_string());
         for backend in &cluster.backends {
             let result = match &bad_files {
                 Some(error) => Err(error.clone()),

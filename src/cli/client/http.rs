@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
-    error::causes,
+    error::{Chain, causes},
     types::{Cluster, ClusterName, Snapshot, Source},
     upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
     wire::{ReadError, read_limited},
@@ -275,7 +275,7 @@ fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     if settings.base.backend.tls
         && let Some((_, error)) = tls.prepare(&snapshot).first()
     {
-        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {error}")));
+        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {}", Chain(&**error))));
     }
     let config = upstream::Config {
         connect_timeout: settings.timeout,

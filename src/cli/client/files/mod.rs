@@ -37,12 +37,12 @@ pub(super) struct Placed {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// It is missing, a directory, or may not be read.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {error}")]
     Read {
         /// Which.
         file: String,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// It is larger than [`MAX_FILE`].
     #[error("{0} is larger than 256 MiB: split it")]
@@ -130,7 +130,7 @@ fn read(file: &str) -> Result<(String, String), FileError> {
         fs::File::open(file).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
     };
     match done {
-        Err(source) => return Err(FileError::Read { file: name, source }),
+        Err(error) => return Err(FileError::Read { file: name, error }),
         Ok(_) if bytes.len() as u64 > MAX_FILE => return Err(FileError::TooLarge(name)),
         Ok(_) => {}
     }
