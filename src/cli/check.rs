@@ -120,9 +120,9 @@ async fn version(
         return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
     }
     let body = read_limited(response.into_body(), MAX_VERSION).await.map_err(|error| error.to_string())?;
-    let version: serde_json::Value =
-        serde_json::from_slice(&body).map_err(|_| "/version answered no JSON: is this a Sensu API port?")?;
-    let version = version["sensu_backend"].as_str().unwrap_or("unknown");
+    let answer = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    let version = answer["sensu_backend"].as_str();
+    let version = version.ok_or("/version answered no version of Sensu: is this a Sensu API port?")?;
     Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
 }
 

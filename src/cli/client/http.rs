@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::{
     progress::Progress,
     prompt,
     saved::{SavedFiles, Tokens},
+    time::now,
 };
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
@@ -309,11 +310,6 @@ fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
 fn encode_basic(user: &str, password: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(format!("{user}:{password}"))
-}
-
-fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The cause that says most.

@@ -1,6 +1,6 @@
 //! `status`: which clusters and replicators are ill, and since when.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -41,7 +41,7 @@ impl Status {
         })?;
         let status = answer.json()?;
         let shown = match format {
-            Format::Tabular => put(&tables(&status, now())),
+            Format::Tabular => put(&tables(&status, time::now())),
             Format::Yaml => put(&yaml::write(&status)),
             Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status))),
         };
@@ -164,11 +164,6 @@ fn text(value: &Value, key: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
-}
-
-fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
 const PATH: &str = "/api/enterprise/federation/v1/status";
