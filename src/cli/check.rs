@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime};
+use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime, text::harmless};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -123,7 +123,7 @@ async fn version(
     let answer = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
     let version = answer["sensu_backend"].as_str();
     let version = version.ok_or("/version answered no version of Sensu: is this a Sensu API port?")?;
-    Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
+    Ok(format!("ok, Sensu {}", version.chars().take(64).collect::<String>()))
 }
 
 fn table(rows: &[Row]) -> String {
@@ -134,7 +134,7 @@ fn table(rows: &[Row]) -> String {
             Ok(result) => ("works", result),
             Err(error) => ("FAILS", error),
         };
-        let _ = writeln!(text, "{mark}  {:width$}  {result}", row.what);
+        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, harmless(result));
     }
     text
 }

@@ -166,12 +166,12 @@ impl Gateway {
                 let doubt = if *method == Method::GET { "" } else { "; it may have been done all the same" };
                 format!("no answer from {base} within {:?}: give a longer --timeout{doubt}", self.timeout)
             }
-            upstream::Error::Tls { .. } => format!(
-                "no trusted connection to {base}: {}; --trusted-ca-file names the CA to trust",
+            upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
+            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
+            _ => format!(
+                "{base} gave no answer that is HTTP: {}: is it the API's URL, and not https?",
                 deepest(error)
             ),
-            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
-            _ => format!("{base} gave no answer that is HTTP: {}: is it the API's URL?", deepest(error)),
         };
         Failure::new(UNAVAILABLE, line)
     }
@@ -187,7 +187,14 @@ impl Gateway {
                 format!("{} refuses user {user:?} or the password", self.base),
             ));
         }
-        let answer = answer.success()?;
+        let answer = answer.success().map_err(|failure| {
+            let is_elsewhere = failure.line == "not found";
+            let mut failure = failure.about(&format!("cannot log in to {}", self.base));
+            if is_elsewhere {
+                failure.line.push_str(": is it the API's URL?");
+            }
+            failure
+        })?;
         answer.tokens().ok_or_else(|| {
             Failure::new(UNAVAILABLE, format!("{}/auth answered no tokens: is it the API's URL?", self.base))
         })
@@ -289,6 +296,19 @@ fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     manager
         .cluster(ClusterName::local().as_str())
         .ok_or_else(|| Failure::new(1, "no connection was prepared"))
+}
+
+/// What to do about a server that is not trusted, from the cause in rustls's words.
+fn untrusted(base: &Base, cause: &str) -> String {
+    if cause.contains("InvalidContentType") {
+        return format!("no TLS at {base}: something else answers there: is it an http URL?");
+    }
+    if cause.contains("CaUsedAsEndEntity") {
+        return format!(
+            "no trusted connection to {base}: its certificate is that of a CA: servers need one of their own"
+        );
+    }
+    format!("no trusted connection to {base}: {cause}; --trusted-ca-file names the CA to trust")
 }
 
 /// Tokens that somebody else has saved since.

@@ -8,12 +8,11 @@ use serde_json::Value;
 use super::{
     http::Gateway,
     options::{Connection, Format, Output},
-    print::pretty,
+    print::{pretty, yaml_text},
     table::Table,
-    text::harmless,
-    time, yaml,
+    time,
 };
-use crate::cli::{Failure, INCOMPLETE, output::put};
+use crate::cli::{Failure, INCOMPLETE, output::put, text::harmless};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
@@ -42,7 +41,7 @@ impl Status {
         let status = answer.json()?;
         let shown = match format {
             Format::Tabular => put(&tables(&status, time::now())),
-            Format::Yaml => put(&yaml::write(&status)),
+            Format::Yaml => put(&yaml_text(&status)),
             Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status))),
         };
         match ill(&status) {
