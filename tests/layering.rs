@@ -63,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
             "telemetry",
             "etcd",
+            "registry",
             "config",
             "auth",
             "listener",
@@ -269,4 +270,27 @@ fn a_forbidden_import_would_be_caught() {
     // Comments and tests do not count.
     assert!(violations("wire", "/// [`crate::app`]\n#[cfg(test)]\nmod tests { use crate::app; }").is_empty());
     assert!(violations("wire", "macro_rules! m { () => { $crate::app } }").is_empty());
+}
+
+/// Whoever logs an error adds its causes to its text, so a text must not hold them already.
+#[test]
+fn no_error_says_its_cause_twice() {
+    let mut files = Vec::new();
+    rust_files(&source_dir(), &mut files);
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for piece in text.split("#[error(").skip(1) {
+            let Some((message, rest)) = piece.split_once(")]\n") else { continue };
+            let variant = rest.split("\n}\n").next().unwrap();
+            let has_cause = ["#[source]", "#[from]", " source: "].iter().any(|part| variant.contains(part));
+            let says_it = ["{0", "{source", ".source", ".0"].iter().any(|part| message.contains(part));
+            checked += usize::from(has_cause);
+            if has_cause && says_it {
+                wrong.push(format!("{}: {message}", file.display()));
+            }
+        }
+    }
+    assert!(checked > 10, "only {checked} errors with a cause were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -79,12 +79,12 @@ pub enum BuildError {
     #[error(transparent)]
     Etcd(#[from] etcd::Error),
     /// The registry's directory cannot be made.
-    #[error("cannot make the directory of the registry {}: {source}: make it, or set store.embedded.path", path.display())]
+    #[error("cannot make the directory of the registry {}: {error}: make it, or set store.embedded.path", path.display())]
     StoreDirectory {
         /// The file that was to lie in it.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A port is taken or forbidden.
     #[error(transparent)]
@@ -94,7 +94,15 @@ pub enum BuildError {
     NoWorkers,
     /// The system refused a thread or a runtime.
     #[error("cannot start: {0}")]
-    System(#[from] std::io::Error),
+    System(std::io::Error),
+}
+
+// === impl BuildError ===
+
+impl From<std::io::Error> for BuildError {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
 }
 
 // === impl Server ===

@@ -25,7 +25,7 @@ pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
         return Ok((Arc::new(EtcdStore::new(client, &shared.prefix)), election));
     }
     let path = &root.store.embedded.path;
-    make_parent(path).map_err(|source| BuildError::StoreDirectory { path: path.clone(), source })?;
+    make_parent(path).map_err(|error| BuildError::StoreDirectory { path: path.clone(), error })?;
     Ok((Arc::new(EmbeddedStore::open(path)?), Alone::new(&host)))
 }
 

@@ -50,12 +50,12 @@ pub enum KeyError {
     #[error("more than {} JWT public keys: remove the retired ones", super::MAX_KEYS)]
     TooMany,
     /// The file is missing or not readable.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {error}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file is far larger than any key. Usual cause: a wrong path.
     #[error("{path} is too large for a key file", path = path.display())]

@@ -224,7 +224,7 @@ pub(super) fn unusable(path: &Path, der: &[u8]) -> KeyError {
 
 /// Reads a whole file of a plausible size.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let failed = |source| KeyError::Read { path: path.to_owned(), source };
+    let failed = |error| KeyError::Read { path: path.to_owned(), error };
     let mut text = Vec::new();
     File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_FILE {

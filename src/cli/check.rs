@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime};
+use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime, text::harmless};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -53,8 +53,10 @@ async fn check(root: &Root) -> Vec<Row> {
     let snapshot = root.snapshot();
     let broken = tls.prepare(&snapshot).await;
     for cluster in snapshot.iter() {
-        let bad_files =
-            broken.iter().find(|(name, _)| *name == cluster.name).map(|(_, error)| error.to_string());
+        let bad_files = broken
+            .iter()
+            .find(|(name, _)| *name == cluster.name)
+            .map(|(_, error)| Chain(&**error).to_string());
         for backend in &cluster.backends {
             let result = match &bad_files {
                 Some(error) => Err(error.clone()),
@@ -122,10 +124,10 @@ async fn version(
         return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
     }
     let body = read_limited(response.into_body(), MAX_VERSION).await.map_err(|error| error.to_string())?;
-    let version: serde_json::Value =
-        serde_json::from_slice(&body).map_err(|_| "/version answered no JSON: is this a Sensu API port?")?;
-    let version = version["sensu_backend"].as_str().unwrap_or("unknown");
-    Ok(format!("ok, Sensu {}", version.chars().filter(|c| !c.is_control()).take(64).collect::<String>()))
+    let answer = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    let version = answer["sensu_backend"].as_str();
+    let version = version.ok_or("/version answered no version of Sensu: is this a Sensu API port?")?;
+    Ok(format!("ok, Sensu {}", version.chars().take(64).collect::<String>()))
 }
 
 fn table(rows: &[Row]) -> String {
@@ -136,7 +138,7 @@ fn table(rows: &[Row]) -> String {
             Ok(result) => ("works", result),
             Err(error) => ("FAILS", error),
         };
-        let _ = writeln!(text, "{mark}  {:width$}  {result}", row.what);
+        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, harmless(result));
     }
     text
 }

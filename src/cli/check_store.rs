@@ -1,6 +1,6 @@
 //! What `check-config` tries of the places where the gateway keeps and reads state.
 
-use std::{fs, path::Path};
+use std::{path::Path, sync::Arc};
 
 use super::check::Row;
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     config::Root,
     error::Chain,
     etcd::{Client, Config, proto::RangeRequest},
+    registry::{EmbeddedStore, EtcdStore},
     types::{Backend, TlsFiles},
 };
 
@@ -25,15 +26,15 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
     let store = &root.store.etcd;
     if store.endpoints.is_empty() {
         let path = &root.store.embedded.path;
-        rows.push(Row { what: format!("registry {}", path.display()), result: file(path) });
+        rows.push(Row { what: format!("registry {}", path.display()), result: embedded(path) });
     }
     for endpoint in &store.endpoints {
-        let result = etcd(endpoint, store.tls(), &store.prefix).await.map(|_| "ok".into());
+        let result = registry(endpoint, store.tls(), &store.prefix).await;
         rows.push(Row { what: format!("registry etcd {endpoint}"), result });
     }
     let source = &root.replication.source;
     for endpoint in &source.endpoints {
-        let result = etcd(endpoint, source.tls(), SENSU).await.and_then(|found| match found {
+        let result = sensu_keys(endpoint, source.tls()).await.and_then(|found| match found {
             0 => Err("holds none of Sensu's keys: is this the local cluster's etcd?".to_owned()),
             found => Ok(found),
         });
@@ -42,29 +43,29 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
     rows
 }
 
-/// Whether the registry can be kept there. Creates nothing, and does not open it: a gateway may be running on it.
-fn file(path: &Path) -> Result<String, String> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match fs::File::options().read(true).write(true).open(path) {
-        Ok(_) => return Ok("ok".into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.to_string()),
+fn embedded(path: &Path) -> Result<String, String> {
+    match EmbeddedStore::check(path) {
+        Ok(true) => Ok("ok".into()),
+        Ok(false) => Ok("ok, will be made".into()),
+        Err(error) => Err(error.to_string()),
     }
-    // The nearest directory that is there is where the rest would be made.
-    let existing = parent.ancestors().find(|directory| directory.exists()).unwrap_or(Path::new("/"));
-    let probe = existing.join(format!(".fedgate-check-{}", std::process::id()));
-    fs::File::create_new(&probe)
-        .and_then(|_| fs::remove_file(&probe))
-        .map_err(|error| format!("cannot be made in {}: {error}", existing.display()))?;
-    Ok("ok, will be made".into())
 }
 
-/// How many keys begin so.
-async fn etcd(endpoint: &Backend, tls: TlsFiles, prefix: &str) -> Result<i64, String> {
-    let client =
-        Client::new(Config::new(vec![endpoint.clone()], tls)).map_err(|error| Chain(&error).to_string())?;
-    let request = RangeRequest { count_only: true, ..RangeRequest::prefix(prefix.as_bytes()) };
-    client.range(request).await.map(|answer| answer.count).map_err(|error| Chain(&error).to_string())
+/// Whether the registry's place in etcd can be read and is one of this version.
+async fn registry(endpoint: &Backend, tls: TlsFiles, prefix: &str) -> Result<String, String> {
+    let store = EtcdStore::new(Arc::new(client(endpoint, tls)?), prefix);
+    store.check_schema().await.map(|()| "ok".into()).map_err(|error| Chain(&error).to_string())
+}
+
+/// How many of Sensu's keys there are.
+async fn sensu_keys(endpoint: &Backend, tls: TlsFiles) -> Result<i64, String> {
+    let request = RangeRequest { count_only: true, ..RangeRequest::prefix(SENSU.as_bytes()) };
+    let answer = client(endpoint, tls)?.range(request).await;
+    answer.map(|answer| answer.count).map_err(|error| Chain(&error).to_string())
+}
+
+fn client(endpoint: &Backend, tls: TlsFiles) -> Result<Client, String> {
+    Client::new(Config::new(vec![endpoint.clone()], tls)).map_err(|error| Chain(&error).to_string())
 }
 
 const SENSU: &str = "/sensu.io/";

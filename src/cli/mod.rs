@@ -7,6 +7,7 @@ mod demo;
 mod health;
 mod output;
 mod serve;
+mod text;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
 

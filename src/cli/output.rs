@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::Failure;
+use super::{Failure, text::harmless};
 
 /// Reports what has been done. Nobody who reads it is no reason to stop.
 pub(super) fn report(text: &str) {
@@ -21,7 +21,7 @@ pub(super) fn put(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes a line to the standard error. When nobody reads it, there is nobody to tell.
+/// Writes a line to the standard error, harmless to a terminal. When nobody reads it, there is nobody to tell.
 pub(super) fn note(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "fedgate: {line}");
+    let _ = writeln!(io::stderr(), "fedgate: {}", harmless(&line.to_string()));
 }

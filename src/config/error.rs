@@ -20,12 +20,12 @@ pub enum Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is missing or unreadable: usually a wrong path or missing rights.
-    #[error("cannot read {}: {source}; check the path and its permissions, or name another file with --config", path.display())]
+    #[error("cannot read {}: {error}; check the path and its permissions, or name another file with --config", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// Not YAML, or YAML with a key written twice: usually wrong indentation.
     #[error("{place}: not valid YAML: {what}")]

@@ -11,7 +11,7 @@ use super::{
 /// `env` holds the process's variables; those without the prefix `FEDGATE_` are ignored.
 pub fn load(path: &Path, env: &BTreeMap<String, String>) -> Result<Root, ConfigError> {
     let text =
-        fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
     parse(&text, &path.display().to_string(), env)
 }
 

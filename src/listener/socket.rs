@@ -4,12 +4,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// A socket could not be bound, usually because the port is taken.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{}", hint(.source))]
+#[error("cannot listen on {address}: {error}{}", hint(.error))]
 pub struct BindError {
     /// The address asked for.
     pub address: SocketAddr,
     /// What the system said.
-    pub source: std::io::Error,
+    pub error: std::io::Error,
 }
 
 /// Binds `count` sockets to one address, for one worker each: the kernel spreads connections over them.
@@ -17,7 +17,7 @@ pub struct BindError {
 /// Port 0 takes any free port, the same for all. A first socket without port sharing finds out whether somebody else
 /// has the port: with sharing, another process of the same user would silently get half of the connections.
 pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
-    let error = |source| BindError { address, source };
+    let error = |error| BindError { address, error };
     let probe = open(address, false).map_err(error)?;
     let address = probe.local_addr().map_err(error)?;
     drop(probe);

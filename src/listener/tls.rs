@@ -21,25 +21,25 @@ pub struct ServerTls {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file is missing, unreadable, or holds no PEM of that kind.
-    #[error("cannot read {what} from {}: {source}", .path.display())]
+    #[error("cannot read {what} from {}: {error}", .path.display())]
     Read {
         /// `certificates` or `a private key`.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// What went wrong.
-        source: rustls::pki_types::pem::Error,
+        error: rustls::pki_types::pem::Error,
     },
     /// The file holds no certificate.
     #[error("{} holds no certificate: a PEM file with the server's chain is needed", .0.display())]
     Empty(PathBuf),
     /// The key does not fit the certificate, or has an algorithm that is not supported.
-    #[error("the key in {} does not work with the certificate: {source}", .path.display())]
+    #[error("the key in {} does not work with the certificate: {error}", .path.display())]
     Pair {
         /// The key's file.
         path: PathBuf,
         /// What went wrong.
-        source: rustls::Error,
+        error: rustls::Error,
     },
 }
 
@@ -68,7 +68,7 @@ impl ServerTls {
 fn server_config(cert_file: &Path, key_file: &Path) -> Result<ServerConfig, TlsError> {
     let read = |what, path: &Path| {
         let path = path.to_owned();
-        move |source| TlsError::Read { what, path, source }
+        move |error| TlsError::Read { what, path, error }
     };
     let chain = CertificateDer::pem_file_iter(cert_file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -77,7 +77,7 @@ fn server_config(cert_file: &Path, key_file: &Path) -> Result<ServerConfig, TlsE
         return Err(TlsError::Empty(cert_file.to_owned()));
     }
     let key = PrivateKeyDer::from_pem_file(key_file).map_err(read("a private key", key_file))?;
-    let pair = |source| TlsError::Pair { path: key_file.to_owned(), source };
+    let pair = |error| TlsError::Pair { path: key_file.to_owned(), error };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,6 +1,4 @@
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -8,11 +6,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Entry, Events, Precondition, Store, StoreError,
+    Entry, Events, Precondition, Store, StoreError, file,
     table::{Change, Planned, Table},
 };
 use crate::error::BoxError;
@@ -53,19 +51,21 @@ impl EmbeddedStore {
     /// Opens the file, or creates it for its owner only. Blocks: reads the whole file. The directory must exist.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let owned = path.to_owned();
-        Self::open_with(path, Box::new(move || open_file(&owned)))
+        Self::open_with(path, Box::new(move || file::open(&owned)))
+    }
+
+    /// Whether [`Self::open`] would find a file, which it could use. Where it would make one, whether it could. Changes and
+    /// makes nothing: it opens a copy in memory. Blocks.
+    pub fn check(path: &Path) -> Result<bool, StoreError> {
+        let failed = |reason: BoxError| StoreError::Open { path: path.to_owned(), reason };
+        let copy = file::copy(path).map_err(failed)?;
+        copy.map(|copy| content(&copy, path)).transpose().map(|found| found.is_some())
     }
 
     pub(super) fn open_with(path: &Path, open: Opener) -> Result<Self, StoreError> {
-        let failed = |source: BoxError| StoreError::Open { path: path.to_owned(), source };
+        let failed = |reason: BoxError| StoreError::Open { path: path.to_owned(), reason };
         let database = open().map_err(failed)?;
-        let (entries, revision) = match load(&database).map_err(failed)? {
-            Loaded::Content(entries, revision) => (entries, revision),
-            Loaded::Newer(found) => {
-                let registry = path.display().to_string();
-                return Err(StoreError::Schema { registry, found: found.to_string() });
-            }
-        };
+        let (entries, revision) = content(&database, path)?;
         let table = Table::new(entries, revision);
         let writer =
             Writer { path: path.to_owned(), open, database: Some(database), table: Arc::clone(&table) };
@@ -189,60 +189,24 @@ enum Loaded {
     Newer(u64),
 }
 
-fn open_file(path: &Path) -> Result<Database, BoxError> {
-    if !path.exists() {
-        create_file(path)?;
+/// Everything in a file that is one of this version's, and its revision.
+fn content(database: &Database, path: &Path) -> Result<(Vec<Entry>, u64), StoreError> {
+    match load(database).map_err(|reason| StoreError::Open { path: path.to_owned(), reason })? {
+        Loaded::Content(entries, revision) => Ok((entries, revision)),
+        Loaded::Newer(found) => {
+            Err(StoreError::Schema { registry: path.display().to_string(), found: found.to_string() })
+        }
     }
-    database_in(options().open(path)?)
-}
-
-/// Makes the file beside its place and moves it there when it is complete: a gateway killed meanwhile leaves nothing
-/// that cannot be opened.
-fn create_file(path: &Path) -> Result<(), BoxError> {
-    use std::os::unix::fs::MetadataExt;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let draft = path.with_file_name(name);
-    let file = options().create(true).open(&draft)?;
-    // Of two gateways that start at once, one makes it.
-    file.try_lock().map_err(|_| "another gateway is creating it at this moment")?;
-    let is_ours = draft.metadata().is_ok_and(|found| found.ino() == file.metadata().map_or(0, |f| f.ino()));
-    if !is_ours {
-        // The other one has moved it already.
-        return Ok(());
-    }
-    if path.exists() {
-        return Ok(fs::remove_file(&draft)?);
-    }
-    file.set_len(0)?;
-    drop(database_in(file.try_clone()?)?);
-    fs::rename(&draft, path)?;
-    Ok(sync_directory(path)?)
-}
-
-fn options() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = OpenOptions::new();
-    // It holds the secret that signs continue tokens.
-    options.read(true).write(true).mode(0o600);
-    options
-}
-
-fn database_in(file: File) -> Result<Database, BoxError> {
-    let backend = FileBackend::new(file)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
-}
-
-/// Without this a power failure could lose a new file, and every write in it.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Reads everything; gives a new file its tables.
 fn load(database: &Database) -> Result<Loaded, BoxError> {
     let transaction = database.begin_write()?;
     {
+        let mut tables = transaction.list_tables()?.peekable();
+        if tables.peek().is_some() && !tables.any(|table| table.name() == META.name()) {
+            return Err("it is another program's database: name another file with store.embedded.path".into());
+        }
         let mut meta = transaction.open_table(META)?;
         transaction.open_table(ENTRIES)?;
         let schema = meta.get(SCHEMA_KEY)?.map(|found| found.value());
@@ -297,5 +261,3 @@ const REVISION_KEY: &str = "revision";
 const SCHEMA: u64 = 1;
 /// Writes waiting for the disk; more wait outside.
 const QUEUE: usize = 64;
-/// Everything is in our own memory already.
-const CACHE_BYTES: usize = 1 << 20;

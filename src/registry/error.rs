@@ -2,31 +2,31 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 
-use crate::error::{BoxError, Classify, ErrorKind, Reply};
+use crate::error::{BoxError, Chain, Classify, ErrorKind, Reply};
 
-/// Why a store did not do what it was asked.
+/// Why a store did not do what it was asked. The texts say what lies below, which therefore is no source.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The entry is not what the write expected. Usual cause: somebody else changed it in between.
     #[error("the entry has changed in between")]
     Conflict,
     /// The store cannot be reached or written. Usual cause: a full disk; a store that is being restarted.
-    #[error("the store is not available: {0}")]
-    Unavailable(#[source] BoxError),
+    #[error("the store is not available: {}", Chain(&**.0))]
+    Unavailable(BoxError),
     /// A write was sent and its answer lost: it may or may not have happened. Usual cause: a store that was stopped,
     /// or a network that broke, in just that moment.
-    #[error("the store's answer was lost, the write may or may not have happened: {0}")]
-    Unknown(#[source] BoxError),
+    #[error("the store's answer was lost, the write may or may not have happened: {}", Chain(&**.0))]
+    Unknown(BoxError),
     /// The store takes no entry of that size. Usual cause: a lowered limit of etcd's (`--max-request-bytes`).
-    #[error("the entry is too large for the store: {0}")]
-    TooLarge(#[source] BoxError),
+    #[error("the entry is too large for the store: {}", Chain(&**.0))]
+    TooLarge(BoxError),
     /// The file cannot be opened. Usual cause: a wrong path or owner, or another gateway that has it open.
-    #[error("cannot open the registry {path}: {source}", path = path.display())]
+    #[error("cannot open the registry {}: {}", path.display(), Chain(&**.reason))]
     Open {
         /// The file.
         path: PathBuf,
         /// What the system or the database said.
-        source: BoxError,
+        reason: BoxError,
     },
     /// The registry was written by a newer version of the gateway. This one leaves it as it is.
     #[error("the registry {registry} has schema {found}, which this version cannot read: use a newer one")]

@@ -74,7 +74,7 @@ impl EtcdStore {
     }
 
     /// Refuses a registry of another schema. A new one is as good as one of this version.
-    async fn check_schema(&self) -> Result<(), StoreError> {
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
         let answer = self.client.range(RangeRequest::key(&*self.layout.schema)).await.map_err(not_read)?;
         self.layout.refusal(&Schema::in_answer(&answer.kvs)).map_or(Ok(()), Err)
     }

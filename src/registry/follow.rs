@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    error::Error as _,
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +12,10 @@ use super::{
     Entry, Event,
     etcd::{Layout, Schema},
 };
-use crate::etcd::{self, proto::KeyValue};
+use crate::{
+    error::Chain,
+    etcd::{self, proto::KeyValue},
+};
 
 /// Turns a mirror's events into a store's. Keeps a copy of all entries, which share their memory with those that it
 /// told: a watch that comes back without having missed anything is told as a `Reset` too.
@@ -216,17 +218,7 @@ pub(super) fn number(revision: i64) -> u64 {
 
 /// An error and what lies below it, in one line.
 fn reason(error: &etcd::Error) -> Arc<str> {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(below) = source {
-        let below_text = below.to_string();
-        if !text.contains(&below_text) {
-            text.push_str(": ");
-            text.push_str(&below_text);
-        }
-        source = below.source();
-    }
-    text.into()
+    Chain(error).to_string().into()
 }
 
 /// An interruption shorter than this is not told: another member of etcd takes over in less.

@@ -18,6 +18,7 @@
 mod embedded;
 mod error;
 mod etcd;
+mod file;
 mod follow;
 mod memory;
 mod reflector;

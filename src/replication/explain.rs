@@ -7,7 +7,7 @@ use crate::etcd;
 /// An error of etcd's, with what lies below it and what to look at.
 pub(super) fn of_etcd(error: &etcd::Error) -> String {
     let mut text = error.to_string();
-    if let Some(source) = error.source().filter(|_| !matches!(error, etcd::Error::Files(_))) {
+    if let Some(source) = error.source() {
         text = format!("{text} ({source})");
     }
     if matches!(error, etcd::Error::Disconnected { .. } | etcd::Error::Timeout { .. }) {

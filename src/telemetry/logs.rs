@@ -23,7 +23,7 @@ pub fn init(format: Format, level: LevelFilter) -> LogHandle {
     let (filter, handle) = reload::Layer::new(filter(level));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && !no_color())
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
@@ -42,6 +42,11 @@ impl LogHandle {
             let _ = handle.reload(filter(level));
         }
     }
+}
+
+/// The user wants none, as <https://no-color.org> says it.
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 fn filter(level: LevelFilter) -> EnvFilter {

@@ -9,12 +9,12 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file or directory is missing or may not be read.
-    #[error("web-ui.directory: cannot read {}: {source}", path.display())]
+    #[error("web-ui.directory: cannot read {}: {error}", path.display())]
     Read {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// No built UI lies there: usually its sources, or a directory above it.
     #[error("web-ui.directory: {} has no index.html: name the directory of a built web UI", path.display())]

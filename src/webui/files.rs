@@ -60,7 +60,7 @@ struct Loader<'a> {
 impl Files {
     /// Reads a directory. Names that begin with a dot are left out.
     pub(super) fn load(root: &Path) -> Result<Self, LoadError> {
-        let real = root.canonicalize().map_err(|source| LoadError::Read { path: root.to_owned(), source })?;
+        let real = root.canonicalize().map_err(|error| LoadError::Read { path: root.to_owned(), error })?;
         let mut loader = Loader {
             root,
             real,
@@ -107,7 +107,7 @@ impl Loader<'_> {
     fn directory(&mut self, directory: &str, directories: &mut Vec<String>) -> Result<(), LoadError> {
         let path = self.real.join(directory);
         self.watched.push(self.root.join(directory));
-        let read = |source| LoadError::Read { path: path.clone(), source };
+        let read = |error| LoadError::Read { path: path.clone(), error };
         for entry in fs::read_dir(&path).map_err(read)? {
             let entry = entry.map_err(read)?;
             let Ok(name) = entry.file_name().into_string() else {
@@ -133,7 +133,7 @@ impl Loader<'_> {
 
     /// Where a path leads, which must be below the directory.
     fn resolve(&self, path: &Path) -> Result<(PathBuf, fs::Metadata), LoadError> {
-        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let read = |error| LoadError::Read { path: path.to_owned(), error };
         let target = path.canonicalize().map_err(read)?;
         if !target.starts_with(&self.real) {
             return Err(LoadError::Outside { path: path.to_owned() });
@@ -143,7 +143,7 @@ impl Loader<'_> {
     }
 
     fn file(&mut self, relative: String, target: &Path, metadata: &fs::Metadata) -> Result<(), LoadError> {
-        let read = |source| LoadError::Read { path: target.to_owned(), source };
+        let read = |error| LoadError::Read { path: target.to_owned(), error };
         let bytes = read_at_most(target, self.room).map_err(read)?;
         self.room = self
             .room

@@ -89,6 +89,21 @@ fn arrays_streams_and_lists_are_files_too() {
 }
 
 #[test]
+fn what_a_file_holds_is_not_obeyed_by_the_terminal() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let text = "type: Asset\nmetadata: {name: \"n\\e[2J\", namespace: \"a\\e[31m\\u202eb\"}\nspec: {}\n";
+    let file = user.write("evil\u{1b}[31m.yaml", text);
+    server.always("/api", 201, &[], "");
+    assert_eq!(
+        user.ok(&["create", "-f", &file]),
+        "applied Asset \"n\\u{1b}[2J\" in a\\u{1b}[31m\\u{202e}b\n"
+    );
+    user.write(&file, "type: [");
+    assert!(user.fails(&["create", "-f", &file], 78).starts_with("evil\\u{1b}[31m.yaml, document 1"));
+}
+
+#[test]
 fn mistakes_in_the_arguments_are_usage_errors() {
     let server = Server::start();
     let user = User::of(&server);
@@ -104,6 +119,12 @@ fn mistakes_in_the_arguments_are_usage_errors() {
     ] {
         assert_eq!(user.run(&args).code, Some(64), "{args:?}");
     }
+    std::fs::create_dir(user.home().join("d")).unwrap();
+    let line = user.fails(&["create", "-f", "d"], 78);
+    assert!(
+        line.starts_with("cannot read d: ")
+            && line.ends_with(": name the files in it, such as DIRECTORY/*.yaml")
+    );
     for (args, line) in [
         (vec!["list", "chekc"], "type \"chekc\" is not known: did you mean check?"),
         (

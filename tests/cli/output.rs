@@ -128,7 +128,7 @@ fn failures_end_with_the_code_that_scripts_expect() {
     assert!(line.starts_with("cannot reach http://127.0.0.1:1: Connection refused"), "{line}");
     let https = server.url.replace("http", "https");
     let line = user.fails(&["list", "check", "--url", &https, "--api-key", "k"], 69);
-    assert!(line.starts_with("no trusted connection to https://127.0.0.1:"), "{line}");
+    assert!(line.starts_with("no TLS at https://127.0.0.1:"), "{line}");
     let line = user
         .fails(&["list", "check", "--url", &https, "--api-key", "k", "--trusted-ca-file", "/nowhere"], 78);
     assert!(line.contains("cannot read /nowhere"), "{line}");

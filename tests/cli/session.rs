@@ -191,3 +191,18 @@ fn secrets_are_in_no_message() {
     let line = user.fails(&["list", "check"], 78);
     assert!(line.ends_with("cluster is damaged: run sensuctl configure again"), "{line}");
 }
+
+#[test]
+fn another_service_is_told_from_an_api() {
+    let server = Server::start();
+    let mut user = User::of(&server);
+    server.always("/", 404, &[], "not found\n");
+    let line = user.fails(&["list", "check"], 1);
+    assert!(line.ends_with(" has no checks: is it the API's URL?"), "{line}");
+    user.set("FEDGATE_PASSWORD", "x");
+    let line = user.fails(&["list", "check", "--user", "ann"], 1);
+    assert_eq!(line, format!("cannot log in to {}: not found: is it the API's URL?", server.url));
+    let url = server.url.replace("http:", "https:");
+    let line = user.fails(&["list", "check", "--url", &url, "--api-key", "x"], 69);
+    assert_eq!(line, format!("no TLS at {url}: something else answers there: is it an http URL?"));
+}

@@ -285,6 +285,41 @@ async fn a_registry_of_a_newer_schema_is_left_alone() {
 }
 
 #[tokio::test]
+async fn check_config_knows_a_registry_of_a_newer_schema() {
+    let etcd = Etcd::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("fedgate.yaml");
+    let text = format!(
+        "auth: {{ jwt-public-key-files: [/nowhere] }}\nlocal-cluster: {{ api-urls: [\"http://127.0.0.1:1\"] }}\n\
+         listen: {{ address: 127.0.0.1:0 }}\nstore: {{ etcd: {{ endpoints: [\"{}\"] }} }}\n",
+        etcd.endpoint()
+    );
+    std::fs::write(&config, text).unwrap();
+    let row = || {
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_fedgate"));
+        let output = check.arg("check-config").arg("--config").arg(&config).env_clear().output().unwrap();
+        let table = String::from_utf8(output.stdout).unwrap();
+        table.lines().find(|line| line.contains("registry etcd")).unwrap().to_owned()
+    };
+    let client = etcd.client();
+    for schema in [None, Some("1")] {
+        if let Some(schema) = schema {
+            put(&client, "/fedgate/schema", schema).await;
+        }
+        let row = row();
+        assert!(row.starts_with("works  registry etcd ") && row.ends_with("  ok"), "{row}");
+    }
+    put(&client, "/fedgate/schema", "2").await;
+    let row = row();
+    assert!(
+        row.starts_with("FAILS  registry etcd ") && row.contains("/fedgate/ in etcd has schema 2"),
+        "{row}"
+    );
+    let all = client.range(RangeRequest::prefix(b"/fedgate/")).await.unwrap();
+    assert_eq!(all.kvs.len(), 1, "a check writes nothing");
+}
+
+#[tokio::test]
 async fn a_schema_that_changes_under_a_running_gateway_stops_it_until_it_is_back() {
     let etcd = Etcd::start().await;
     let client = etcd.client();

@@ -79,10 +79,7 @@ async fn another_address_of_the_same_etcd_changes_nothing_there() {
 
 #[tokio::test]
 async fn what_was_deleted_while_no_gateway_ran_is_cleaned_by_the_next() {
-    let ((source, local), (mut alpha, a)) = {
-        let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
-        (s, a)
-    };
+    let ((source, local), (mut alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
     let store = MemoryStore::new();
     let (key, value) = binding();
     put(&local, &key, &value).await;
@@ -104,10 +101,7 @@ async fn what_was_deleted_while_no_gateway_ran_is_cleaned_by_the_next() {
 
 #[tokio::test]
 async fn a_destination_that_never_comes_back_can_be_given_up() {
-    let ((source, local), (mut alpha, a)) = {
-        let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
-        (s, a)
-    };
+    let ((source, local), (mut alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
     let store = MemoryStore::new();
     let (key, value) = binding();
     put(&local, &key, &value).await;

@@ -1,9 +1,4 @@
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -18,6 +13,7 @@ use tokio::{
 use super::{Local, may, who};
 use crate::{
     authz::{Authorizer, AuthzError, Feeder, Minter, Mode, Rbac, Verb, api_source::poll},
+    telemetry::Capture,
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
 };
@@ -224,33 +220,17 @@ async fn it_asks_with_a_short_lived_token_of_its_own() {
     }
 }
 
-/// What was logged, one line an entry.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn each_change_is_logged_once_and_no_secret_is() {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = Capture::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
-        .with_writer(move || writer.clone())
+        .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let lines = || -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let text = log.take();
         let ours = text.lines().filter(|line| line.contains("fedgate::authz"));
         ours.map(ToOwned::to_owned).collect()
     };

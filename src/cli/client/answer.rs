@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
-use super::{saved::Tokens, text::harmless};
-use crate::cli::{Failure, REFUSED, UNAVAILABLE};
+use super::saved::Tokens;
+use crate::cli::{Failure, REFUSED, UNAVAILABLE, text::harmless};
 
 /// An answer that was read to its end.
 pub(super) struct Answer {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,10 +16,11 @@ use super::{
     progress::Progress,
     prompt,
     saved::{SavedFiles, Tokens},
+    time::now,
 };
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
-    error::causes,
+    error::{Chain, causes},
     types::{Cluster, ClusterName, Snapshot, Source},
     upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
     wire::{ReadError, read_limited},
@@ -165,12 +166,12 @@ impl Gateway {
                 let doubt = if *method == Method::GET { "" } else { "; it may have been done all the same" };
                 format!("no answer from {base} within {:?}: give a longer --timeout{doubt}", self.timeout)
             }
-            upstream::Error::Tls { .. } => format!(
-                "no trusted connection to {base}: {}; --trusted-ca-file names the CA to trust",
+            upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
+            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
+            _ => format!(
+                "{base} gave no answer that is HTTP: {}: is it the API's URL, and not https?",
                 deepest(error)
             ),
-            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
-            _ => format!("{base} gave no answer that is HTTP: {}: is it the API's URL?", deepest(error)),
         };
         Failure::new(UNAVAILABLE, line)
     }
@@ -186,7 +187,14 @@ impl Gateway {
                 format!("{} refuses user {user:?} or the password", self.base),
             ));
         }
-        let answer = answer.success()?;
+        let answer = answer.success().map_err(|failure| {
+            let is_elsewhere = failure.line == "not found";
+            let mut failure = failure.about(&format!("cannot log in to {}", self.base));
+            if is_elsewhere {
+                failure.line.push_str(": is it the API's URL?");
+            }
+            failure
+        })?;
         answer.tokens().ok_or_else(|| {
             Failure::new(UNAVAILABLE, format!("{}/auth answered no tokens: is it the API's URL?", self.base))
         })
@@ -275,7 +283,7 @@ async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     if settings.base.backend.tls
         && let Some((_, error)) = tls.prepare(&snapshot).await.first()
     {
-        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {error}")));
+        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {}", Chain(&**error))));
     }
     let config = upstream::Config {
         connect_timeout: settings.timeout,
@@ -288,6 +296,19 @@ async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     manager
         .cluster(ClusterName::local().as_str())
         .ok_or_else(|| Failure::new(1, "no connection was prepared"))
+}
+
+/// What to do about a server that is not trusted, from the cause in rustls's words.
+fn untrusted(base: &Base, cause: &str) -> String {
+    if cause.contains("InvalidContentType") {
+        return format!("no TLS at {base}: something else answers there: is it an http URL?");
+    }
+    if cause.contains("CaUsedAsEndEntity") {
+        return format!(
+            "no trusted connection to {base}: its certificate is that of a CA: servers need one of their own"
+        );
+    }
+    format!("no trusted connection to {base}: {cause}; --trusted-ca-file names the CA to trust")
 }
 
 /// Tokens that somebody else has saved since.
@@ -309,11 +330,6 @@ fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
 fn encode_basic(user: &str, password: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(format!("{user}:{password}"))
-}
-
-fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The cause that says most.

@@ -265,6 +265,10 @@ async fn pages(
                 let line = format!("{} has no {}: is it a fedgate?", gateway.base(), kind.api_version);
                 return Failure { line, ..failure };
             }
+            if failure.is_not_found() && failure.line == "not found" {
+                let line = format!("{} has no {}: is it the API's URL?", gateway.base(), kind.collection);
+                return Failure { line, ..failure };
+            }
             failure
         })?;
         if !selection.clusters.is_empty() && answer.header(&FEDGATE_COMPLETE).is_none() {

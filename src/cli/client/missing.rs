@@ -1,7 +1,10 @@
 use std::{collections::BTreeMap, fmt};
 
-use super::{answer::Answer, text::harmless};
-use crate::wire::header::{FEDGATE_CLUSTERS, FEDGATE_COMPLETE};
+use super::answer::Answer;
+use crate::{
+    cli::text::harmless,
+    wire::header::{FEDGATE_CLUSTERS, FEDGATE_COMPLETE},
+};
 
 /// The clusters that an answer lacks, and why.
 #[derive(Debug, Default, PartialEq, Eq)]

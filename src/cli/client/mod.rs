@@ -29,7 +29,6 @@ mod prompt;
 mod saved;
 mod status;
 mod table;
-mod text;
 mod time;
 mod yaml;
 

@@ -1,3 +1,5 @@
+use std::io::{self, IsTerminal};
+
 use serde_json::Value;
 
 use super::{
@@ -6,10 +8,9 @@ use super::{
     kind::Kind,
     options::Format,
     table::{self, Table},
-    text::harmless_json,
     yaml,
 };
-use crate::cli::{Failure, output::put};
+use crate::cli::{Failure, output::put, text::harmless_json};
 
 /// Prints resources as they come, or as a table in the end.
 pub(super) struct Printer<'a> {
@@ -74,7 +75,7 @@ impl<'a> Printer<'a> {
                 put(&format!("{}\n  {text}", if is_first { "" } else { "," }))
             }
             Format::WrappedJson => put(&format!("{}\n", pretty(&item))),
-            _ => put(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml::write(&item))),
+            _ => put(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml_text(&item))),
         }
     }
 
@@ -105,7 +106,7 @@ impl<'a> Printer<'a> {
             }
             Format::Json => put(&format!("{}\n", pretty(&item))),
             Format::WrappedJson => put(&format!("{}\n", pretty(&wrapped(kind, item)))),
-            Format::Yaml => put(&yaml::write(&wrapped(kind, item))),
+            Format::Yaml => put(&yaml_text(&wrapped(kind, item))),
         }
     }
 }
@@ -118,6 +119,12 @@ fn label(title: &str) -> String {
         Some(first) if !is_acronym => first.to_string() + &chars.as_str().to_lowercase(),
         _ => title.to_owned(),
     }
+}
+
+/// YAML, harmless to a terminal if it goes to one. In a file it says exactly what there is.
+pub(super) fn yaml_text(value: &Value) -> String {
+    let text = yaml::write(value);
+    if io::stdout().is_terminal() { harmless_json(&text).into_owned() } else { text }
 }
 
 /// JSON for people, harmless to a terminal.

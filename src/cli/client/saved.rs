@@ -55,12 +55,12 @@ pub(super) struct Saved {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SavedError {
     /// A file may not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// A file is not what sensuctl writes. Usual cause: a disk that was full.
     #[error("{} is damaged: run sensuctl configure again", .0.display())]
@@ -181,7 +181,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, SavedError> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Map::new());
         }
-        Err(source) => return Err(SavedError::Read { path: path.to_owned(), source }),
+        Err(error) => return Err(SavedError::Read { path: path.to_owned(), error }),
     };
     serde_json::from_slice(&text).map_err(|_| SavedError::Damaged(path.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! `status`: which clusters and replicators are ill, and since when.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -8,12 +8,11 @@ use serde_json::Value;
 use super::{
     http::Gateway,
     options::{Connection, Format, Output},
-    print::pretty,
+    print::{pretty, yaml_text},
     table::Table,
-    text::harmless,
-    time, yaml,
+    time,
 };
-use crate::cli::{Failure, INCOMPLETE, output::put};
+use crate::cli::{Failure, INCOMPLETE, output::put, text::harmless};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
@@ -41,8 +40,8 @@ impl Status {
         })?;
         let status = answer.json()?;
         let shown = match format {
-            Format::Tabular => put(&tables(&status, now())),
-            Format::Yaml => put(&yaml::write(&status)),
+            Format::Tabular => put(&tables(&status, time::now())),
+            Format::Yaml => put(&yaml_text(&status)),
             Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status))),
         };
         match ill(&status) {
@@ -164,11 +163,6 @@ fn text(value: &Value, key: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
-}
-
-fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
 const PATH: &str = "/api/enterprise/federation/v1/status";

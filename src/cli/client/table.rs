@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, io, io::IsTerminal};
 
-use super::text::{fit, harmless, width};
+use crate::cli::text::{fit, harmless, width};
 
 /// Rows under headings, as wide as they must be.
 #[derive(Default)]

@@ -1,6 +1,12 @@
 //! Instants as people read them, in UTC.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
 
 /// `2026-11-24T05:49:37Z`; zero, which Sensu writes for never, is `N/A`.
 pub(super) fn show(unix_seconds: i64) -> String {

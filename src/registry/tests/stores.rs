@@ -1,11 +1,17 @@
-use std::sync::Arc;
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, PermissionsExt, symlink},
+    sync::Arc,
+};
+
+use redb::{ReadableDatabase as _, TableHandle as _};
 
 use super::{
     json,
     suite::{self, next},
 };
 use crate::{
-    error::Classify as _,
+    error::{BoxError, Chain, Classify as _},
     registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError},
 };
 
@@ -65,7 +71,6 @@ async fn the_secret_is_made_once_and_survives() {
 
 #[tokio::test]
 async fn a_file_is_its_owners_and_opened_once() {
-    use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
     let store = EmbeddedStore::open(&path).unwrap();
@@ -90,13 +95,27 @@ fn only_a_lost_answer_leaves_a_client_in_doubt() {
 }
 
 #[test]
+fn an_error_says_once_what_lies_below_it() {
+    let below = || -> BoxError { std::io::Error::other("the disk is on fire").into() };
+    for error in [
+        StoreError::Unavailable(below()),
+        StoreError::Unknown(below()),
+        StoreError::TooLarge(below()),
+        StoreError::Open { path: "/x".into(), reason: below() },
+    ] {
+        let line = Chain(&error).to_string();
+        assert_eq!(line.matches("on fire").count(), 1, "{line}");
+    }
+}
+
+#[test]
 fn a_file_that_was_half_made_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
-    std::fs::write(directory.path().join("registry.redb.new"), vec![0; 10_000]).unwrap();
+    fs::write(directory.path().join("registry.redb.new"), vec![0; 10_000]).unwrap();
     drop(EmbeddedStore::open(&path).unwrap());
     let names: Vec<_> =
-        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["registry.redb"]);
 }
 
@@ -118,10 +137,91 @@ fn of_gateways_that_start_at_once_one_has_the_file() {
 #[test]
 fn what_is_no_registry_is_not_opened_and_not_touched() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(matches!(EmbeddedStore::open(directory.path()), Err(StoreError::Open { .. })));
-    assert!(matches!(EmbeddedStore::open(&directory.path().join("no/such")), Err(StoreError::Open { .. })));
-    let path = directory.path().join("text");
-    std::fs::write(&path, "not a database, but somebody's notes\n".repeat(10_000)).unwrap();
-    assert!(matches!(EmbeddedStore::open(&path), Err(StoreError::Open { .. })));
-    assert!(std::fs::read_to_string(&path).unwrap().starts_with("not a database"));
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("text"), "not a database, but somebody's notes\n".repeat(10_000)).unwrap();
+    fs::write(at("short"), "redb").unwrap();
+    let other = redb::Database::create(at("other")).unwrap();
+    let transaction = other.begin_write().unwrap();
+    transaction.open_table(redb::TableDefinition::<&str, u64>::new("theirs")).unwrap();
+    transaction.commit().unwrap();
+    drop(other);
+    drop(EmbeddedStore::open(&at("damaged")).unwrap());
+    let damaged = File::options().write(true).open(at("damaged")).unwrap();
+    damaged.write_all_at(&[0x55; 20_000], 4096).unwrap();
+    symlink(at("target"), at("dangling")).unwrap();
+    symlink(at("loop"), at("loop")).unwrap();
+    for (name, reason) in [
+        ("", "it is no regular file"),
+        ("no/such", "No such file or directory"),
+        ("text/registry.redb", "Not a directory"),
+        ("text", "it is no registry"),
+        ("short", "it is no registry"),
+        ("other", "it is another program's database"),
+        ("damaged", "DB corrupted"),
+        ("dangling", "/target, which does not exist"),
+        ("loop", "Too many levels of symbolic links"),
+    ] {
+        let path = at(name);
+        let before = fs::read(&path).ok();
+        let opened = EmbeddedStore::open(&path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            opened.starts_with("cannot open the registry ") && opened.contains(reason),
+            "{name}: {opened}"
+        );
+        assert_eq!(opened.matches(reason).count(), 1, "{opened}");
+        match EmbeddedStore::check(&path) {
+            // The directory would be made first.
+            Ok(exists) => assert!(!exists && name == "no/such", "{name}"),
+            Err(error) => assert_eq!(error.to_string(), opened),
+        }
+        if reason.contains("registry") {
+            assert!(fs::read(&path).ok() == before, "{name}");
+        }
+    }
+    assert!(!at("target").exists());
+    let other = redb::Database::open(at("other")).unwrap();
+    let tables = other.begin_read().unwrap();
+    let names: Vec<_> = tables.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    assert_eq!(names, ["theirs"]);
+}
+
+#[test]
+fn an_empty_file_becomes_a_registry_of_its_owners() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    let link = directory.path().join("link");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&path, &link).unwrap();
+    assert!(!EmbeddedStore::check(&link).unwrap());
+    assert_eq!(path.metadata().unwrap().len(), 0, "a check makes nothing");
+    drop(EmbeddedStore::open(&link).unwrap());
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(link.is_symlink());
+    assert!(EmbeddedStore::check(&path).unwrap());
+}
+
+#[tokio::test]
+async fn a_check_tries_what_is_there_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    assert!(!EmbeddedStore::check(&path).unwrap());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.put("clusters/a", json("a", "https://a"), Precondition::Any).await.unwrap();
+    for refused in [EmbeddedStore::check(&path).err(), EmbeddedStore::open(&path).err()] {
+        let line = refused.unwrap().to_string();
+        let expected = "another fedgate has this file open; one gateway per file, or use store.etcd";
+        assert_eq!(line, format!("cannot open the registry {}: {expected}", path.display()));
+    }
+    // As a gateway that was killed leaves it.
+    let killed = directory.path().join("killed.redb");
+    fs::copy(&path, &killed).unwrap();
+    drop(store);
+    for path in [path, killed] {
+        let before = fs::read(&path).unwrap();
+        assert!(EmbeddedStore::check(&path).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), before);
+        drop(EmbeddedStore::open(&path).unwrap());
+    }
 }

@@ -6,6 +6,7 @@ use tokio::{sync::watch, time::Instant};
 use super::*;
 use crate::{
     error::Classify as _,
+    telemetry::Capture,
     types::{BackendHealth, BackendState, ClusterHealth},
     upstream::{HealthConfig, Prober},
 };
@@ -170,10 +171,9 @@ async fn three_failures_make_it_down_and_two_successes_up_again() {
 
 #[tokio::test(start_paused = true)]
 async fn the_log_has_one_line_for_a_backend_that_changes_and_one_for_its_cluster() {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = Capture::default();
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let _guard = tracing::subscriber::set_default(subscriber.with_writer(log.clone()).finish());
     let rig = Rig::new(&[(1, Door::Refuses)], [cluster("alpha", &[1, 2])]);
     seconds(1).await;
     rig.net.set(2, Some(Door::Refuses));
@@ -192,23 +192,7 @@ async fn the_log_has_one_line_for_a_backend_that_changes_and_one_for_its_cluster
         " INFO the cluster is up again cluster=alpha".to_owned(),
         format!(" INFO a backend is up again cluster=alpha {two}"),
     ];
-    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
-}
-
-/// Where a test's log goes.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    assert_eq!(log.take().lines().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test(start_paused = true)]

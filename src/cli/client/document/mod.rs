@@ -3,6 +3,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::kind::{CORE_V2, Kind, Scope};
+use crate::cli::text::harmless;
 
 #[cfg(test)]
 mod tests;
@@ -183,7 +184,7 @@ impl fmt::Display for Document {
         if !self.names.is_empty() {
             write!(f, " {:?}", self.names.join("/"))?;
         }
-        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", self.namespace) }
+        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", harmless(&self.namespace)) }
     }
 }
 

@@ -37,12 +37,12 @@ pub(super) struct Placed {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// It is missing, a directory, or may not be read.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {error}{}", hint(.error))]
     Read {
         /// Which.
         file: String,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// It is larger than [`MAX_FILE`].
     #[error("{0} is larger than 256 MiB: split it")]
@@ -73,8 +73,8 @@ struct Reader<'a> {
     seen: HashMap<String, usize>,
 }
 
-/// Takes a document and the line that it begins at.
-type Take<'a> = dyn FnMut(Value, u64) -> Result<(), FileError> + 'a;
+/// Takes a document and the line that it begins at, if that is known.
+type Take<'a> = dyn FnMut(Value, Option<u64>) -> Result<(), FileError> + 'a;
 
 /// Why reading a file ended early.
 enum Stop {
@@ -130,7 +130,7 @@ fn read(file: &str) -> Result<(String, String), FileError> {
         fs::File::open(file).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
     };
     match done {
-        Err(source) => return Err(FileError::Read { file: name, source }),
+        Err(error) => return Err(FileError::Read { file: name, error }),
         Ok(_) if bytes.len() as u64 > MAX_FILE => return Err(FileError::TooLarge(name)),
         Ok(_) => {}
     }
@@ -144,7 +144,7 @@ impl Reader<'_> {
     fn file(&mut self, file: &str, text: &str) -> Result<(), FileError> {
         let before = self.found.len();
         let mut document = 0;
-        let mut take = |value: Value, line: u64| {
+        let mut take = |value: Value, line: Option<u64>| {
             document += 1;
             self.document(Place { file: file.to_owned(), document }, value, line)
         };
@@ -167,17 +167,17 @@ impl Reader<'_> {
         if self.found.len() == before { Err(FileError::Empty(file.to_owned())) } else { Ok(()) }
     }
 
-    fn document(&mut self, place: Place, value: Value, line: u64) -> Result<(), FileError> {
+    fn document(&mut self, place: Place, value: Value, line: Option<u64>) -> Result<(), FileError> {
         if value.is_null() {
             return Ok(());
         }
         let document = match Document::parse(value, self.namespace) {
             Ok(document) => document,
-            Err(what) => return Err(FileError::Document { place, line: Some(line), what }),
+            Err(what) => return Err(FileError::Document { place, line, what }),
         };
         if let Some(first) = self.seen.get(&document.path()) {
             let what = format!("{document} is already in {}", self.found[*first].place);
-            return Err(FileError::Document { place, line: Some(line), what });
+            return Err(FileError::Document { place, line, what });
         }
         self.seen.insert(document.path(), self.found.len());
         self.found.push(Placed { document, place });
@@ -202,7 +202,7 @@ fn json_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
         for part in parts {
             let line = line_of(part.get());
             let value = serde_json::from_str(part.get()).map_err(|error| not_json(&error, line - 1))?;
-            take(value, line)?;
+            take(value, Some(line))?;
         }
     }
     Ok(())
@@ -217,8 +217,9 @@ fn yaml_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
         })?;
         let line = offset + first_content(text) as u64 + 1;
         match value {
-            Value::Array(items) => items.into_iter().try_for_each(|item| take(item, line))?,
-            value => take(value, line)?,
+            // Where the items of a list begin is not known.
+            Value::Array(items) => items.into_iter().try_for_each(|item| take(item, None))?,
+            value => take(value, Some(line))?,
         }
     }
     Ok(())
@@ -270,6 +271,14 @@ fn not_json(error: &serde_json::Error, offset: u64) -> Stop {
     let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
     let line = Some(error.line() as u64 + offset);
     Stop::Syntax(YamlError { line, what: format!("is not valid JSON: {what}") })
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::IsADirectory {
+        ": name the files in it, such as DIRECTORY/*.yaml"
+    } else {
+        ""
+    }
 }
 
 fn shown_line(line: Option<u64>) -> String {

@@ -1,0 +1,161 @@
+//! The embedded store's file: how it is made, opened and tried.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use redb::{
+    Builder, Database, DatabaseError, StorageBackend,
+    backends::{FileBackend, InMemoryBackend},
+};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use crate::error::BoxError;
+
+/// Opens the file, or makes it for its owner only.
+pub(super) fn open(path: &Path) -> Result<Database, BoxError> {
+    if !exists(path)? {
+        create(path)?;
+    }
+    let mut file = options().open(path)?;
+    if is_empty(&file)? {
+        // As good as none, but for its mode.
+        file.set_permissions(Permissions::from_mode(OWNER_ONLY))
+            .map_err(|error| format!("it is empty, and cannot be made its owner's only: {error}"))?;
+    } else {
+        refuse_foreign(&mut file)?;
+    }
+    database_in(FileBackend::new(file)?)
+}
+
+/// What [`open`] would find, in memory; `None` when it would make a new file. Changes and makes nothing, but holds a
+/// lock on the file while it reads: a gateway that starts in just that moment would be refused.
+pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {
+    if !exists(path)? {
+        may_create(path)?;
+        return Ok(None);
+    }
+    let mut file = options().open(path)?;
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(IN_USE.into()),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    let metadata = file.metadata()?;
+    if metadata.len() == 0 {
+        let user = rustix::process::geteuid();
+        if metadata.uid() != user.as_raw() && !user.is_root() {
+            return Err("it is empty, and another user's: it cannot be made its owner's only".into());
+        }
+        return Ok(None);
+    }
+    refuse_foreign(&mut file)?;
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let memory = InMemoryBackend::new();
+    memory.set_len(bytes.len() as u64)?;
+    memory.write(0, &bytes)?;
+    database_in(memory).map(Some)
+}
+
+/// Whether there is something, which must be a file then.
+fn exists(path: &Path) -> Result<bool, BoxError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let target = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && found.is_symlink() => {
+            let target = fs::read_link(path)?;
+            return Err(format!(
+                "it is a symbolic link to {}, which does not exist: make that an empty file, or remove the link",
+                target.display()
+            )
+            .into());
+        }
+        target => target?,
+    };
+    if target.is_file() { Ok(true) } else { Err("it is no regular file".into()) }
+}
+
+/// Makes the file beside its place and moves it there when it is complete: a gateway killed meanwhile leaves nothing
+/// that cannot be opened.
+fn create(path: &Path) -> Result<(), BoxError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let draft = path.with_file_name(name);
+    let file = options().create(true).open(&draft)?;
+    // Of two gateways that start at once, one makes it.
+    file.try_lock().map_err(|_| "another gateway is creating it at this moment")?;
+    let is_ours = draft.metadata().is_ok_and(|found| found.ino() == file.metadata().map_or(0, |f| f.ino()));
+    if !is_ours {
+        // The other one has moved it already.
+        return Ok(());
+    }
+    if path.exists() {
+        return Ok(fs::remove_file(&draft)?);
+    }
+    file.set_len(0)?;
+    drop(database_in(FileBackend::new(file.try_clone()?)?)?);
+    fs::rename(&draft, path)?;
+    Ok(sync_directory(path)?)
+}
+
+/// Whether the file could be made. Directories that are missing would be made first.
+fn may_create(path: &Path) -> Result<(), BoxError> {
+    let existing = path.ancestors().skip(1).find(|directory| directory.exists()).unwrap_or(Path::new("."));
+    if !existing.is_dir() {
+        return Err(format!("cannot be made: {} is no directory", existing.display()).into());
+    }
+    accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
+        format!("cannot be made in {}: {}", existing.display(), io::Error::from(error)).into()
+    })
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // It holds the secret that signs continue tokens.
+    options.read(true).write(true).mode(OWNER_ONLY);
+    options
+}
+
+fn is_empty(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.len() == 0)
+}
+
+fn refuse_foreign(file: &mut File) -> Result<(), BoxError> {
+    let mut start = [0; MAGIC.len()];
+    match file.read_exact(&mut start) {
+        Ok(()) if start == MAGIC => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
+        _ => Err("it is no registry: name another file with store.embedded.path".into()),
+    }
+}
+
+fn database_in(backend: impl StorageBackend) -> Result<Database, BoxError> {
+    let mut builder = Builder::new();
+    // What something else has damaged is an error then, and no panic.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.create_with_backend(backend).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => IN_USE.into(),
+        error => error.into(),
+    })
+}
+
+/// Without this a power failure could lose a new file, and every write in it.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+const OWNER_ONLY: u32 = 0o600;
+/// What redb's files begin with.
+const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
+const IN_USE: &str = "another fedgate has this file open; one gateway per file, or use store.etcd";
+/// Everything is in our own memory already.
+const CACHE_BYTES: usize = 1 << 20;
