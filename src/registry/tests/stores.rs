@@ -147,7 +147,7 @@ fn what_is_no_registry_is_not_opened_and_not_touched() {
     drop(other);
     drop(EmbeddedStore::open(&at("damaged")).unwrap());
     let damaged = File::options().write(true).open(at("damaged")).unwrap();
-    damaged.write_all_at(&[0x55; 20_000], 4096).unwrap();
+    damaged.write_all_at(&vec![0x55; 20_000], 4096).unwrap();
     symlink(at("target"), at("dangling")).unwrap();
     symlink(at("loop"), at("loop")).unwrap();
     for (name, reason) in [
