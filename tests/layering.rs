@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tls", &["types", "error"]),
     ("etcd", &["types", "error", "wire", "tls"]),
     ("telemetry", &["types", "error", "wire"]),
-    ("auth", &["types", "error", "wire", "telemetry"]),
+    ("auth", &["types", "error", "wire", "tls", "telemetry"]),
     ("routing", &["types", "error", "wire", "telemetry"]),
     ("rewrite", &["types", "error", "wire", "telemetry"]),
     ("upstream", &["types", "error", "wire", "tls", "telemetry"]),

@@ -61,6 +61,9 @@ pub enum ApiError {
     /// The store has not been read since the start. Usual cause: its etcd is down.
     #[error("the gateway's registry has not been read yet: try again later")]
     Unread,
+    /// Others write the resource so often that there was no turn for this write.
+    #[error("the resource is written by others all the time: try again")]
+    Busy,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -94,8 +97,8 @@ impl Classify for ApiError {
         match self {
             Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::NoSecret | Self::Unread | Self::Unreadable => ErrorKind::Internal,
-            Self::Stopping => ErrorKind::Overload,
+            Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
+            Self::Unread | Self::Busy | Self::Stopping => ErrorKind::Overload,
             _ => ErrorKind::Client,
         }
     }
@@ -123,7 +126,7 @@ impl Classify for ApiError {
             Self::Field(_) | Self::Page(_) | Self::Condition => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
-            Self::Unread => Reply {
+            Self::Unread | Self::Busy => Reply {
                 retry_after: Some(RETRY_AFTER),
                 ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string())
             },

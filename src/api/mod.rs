@@ -7,6 +7,7 @@
 mod conditions;
 mod error;
 mod late;
+mod lists;
 mod page;
 mod status;
 mod write;
@@ -23,6 +24,7 @@ use tokio::{sync::watch, time};
 use conditions::etag;
 pub use error::ApiError;
 use late::Late;
+use lists::{Lists, join, listed};
 use page::Page;
 use status::Viewer;
 
@@ -51,6 +53,7 @@ pub struct Api {
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     give_up: GiveUp,
     late: Late,
+    lists: Lists,
 }
 
 /// What a path asks for.
@@ -93,6 +96,7 @@ impl Api {
             replicators,
             give_up: Arc::new(|_| false),
             late: Late::default(),
+            lists: Lists::default(),
         }
     }
 
@@ -193,21 +197,15 @@ impl Api {
     async fn list(&self, kind: Kind, query: Option<&str>) -> Result<Response<Body>, ApiError> {
         let page = Page::parse(query)?;
         let view = self.view();
-        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
-        if kind == Kind::Cluster {
-            let configured = view.config_resources();
-            found.extend(configured.map(|item| (item.metadata.name.clone(), resource::to_json(&item))));
+        let entries = self.entries(&view, kind).await?;
+        // Anybody may list: the whole list is made once for all who want it.
+        if page.is_everything() && entries.as_ref().is_none_or(|entries| view.shows(kind, entries)) {
+            return Ok(wire::json(
+                StatusCode::OK,
+                self.lists.of(kind, &view, || join(&listed(&view, kind, None))),
+            ));
         }
-        let is_hidden = |name: &str| kind == Kind::Cluster && view.from_config(name).is_some();
-        for entry in self.entries(&view, kind).await? {
-            // What this version cannot read would break the list for everybody; the view has logged it.
-            let Ok(Item { checked, entry }) = Item::parse(entry) else { continue };
-            let name = checked.resource.metadata.name;
-            if !is_hidden(&name) {
-                found.push((name, entry.value.to_vec()));
-            }
-        }
-        found.sort();
+        let mut found = listed(&view, kind, entries);
         let mut next = None;
         if page.needs_secret(found.len()) {
             next = page.cut(kind, &self.secret().await?, &mut found)?;
@@ -263,10 +261,10 @@ impl Api {
         Ok(self.read_through(view, self.store.get(&key)).await?.unwrap_or_else(last_seen))
     }
 
-    async fn entries(&self, view: &Registry, kind: Kind) -> Result<Vec<Entry>, ApiError> {
-        let last_seen = || view.list(kind).map(|item| item.entry.clone()).collect();
+    /// `None` when the view is to be used.
+    async fn entries(&self, view: &Registry, kind: Kind) -> Result<Option<Vec<Entry>>, ApiError> {
         let prefix = key_of(kind, "");
-        Ok(self.read_through(view, self.store.list(&prefix)).await?.unwrap_or_else(last_seen))
+        self.read_through(view, self.store.list(&prefix)).await
     }
 
     /// What the store answers. `None` when it does not, and the view is to be used.
@@ -362,18 +360,6 @@ fn method_not_allowed(allowed: &'static str) -> Response<Body> {
     response
 }
 
-fn join(items: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut list = vec![b'['];
-    for (index, (_, json)) in items.iter().enumerate() {
-        if index > 0 {
-            list.push(b',');
-        }
-        list.extend_from_slice(json);
-    }
-    list.push(b']');
-    list
-}
-
 /// The path of the status, in place of a collection.
 const STATUS: &str = "status";
 
@@ -383,4 +369,4 @@ pub const MAX_BODY: usize = 512_000;
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an acknowledged write may wait for the watch.
-const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+const VIEW_TIMEOUT: Duration = Duration::from_secs(3);

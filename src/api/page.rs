@@ -36,6 +36,11 @@ impl Page {
         Ok(page)
     }
 
+    /// Whether neither was asked for.
+    pub(super) fn is_everything(&self) -> bool {
+        self.limit.is_none() && self.token.is_none()
+    }
+
     /// Whether a list of this many items takes a secret: to read the token, or to make one.
     pub(super) fn needs_secret(&self, items: usize) -> bool {
         self.token.is_some() || self.limit.is_some_and(|limit| limit < items)

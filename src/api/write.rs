@@ -75,7 +75,7 @@ impl Api {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(ApiError::Store(StoreError::Conflict))
+        Err(ApiError::Busy)
     }
 
     pub(super) async fn delete(
@@ -108,7 +108,7 @@ impl Api {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(ApiError::Store(StoreError::Conflict))
+        Err(ApiError::Busy)
     }
 
     fn refuse_configured(&self, kind: Kind, name: &str) -> Result<(), ApiError> {
@@ -185,4 +185,4 @@ fn created(entry: &Entry) -> Response<Body> {
 }
 
 /// How often a write is tried against others that write the same resource.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 64;

@@ -121,8 +121,12 @@ impl Server {
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = TlsConfigs::new();
-        if let Some((cluster, error)) = tls_configs.prepare(&snapshot).await.into_iter().next() {
-            return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
+        for (cluster, error) in tls_configs.prepare(&snapshot).await {
+            // A mount that hangs may come back, and the other clusters do not need it.
+            if !matches!(*error, upstream::TlsError::Late { .. }) {
+                return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
+            }
+            tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");
         }
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
@@ -174,7 +178,7 @@ impl Server {
             exchange: authority.exchange.clone(),
             web: Arc::clone(&web),
             clusters: published_seen,
-            certificates: tls_configs.changes(),
+            tls_configs: tls_configs.clone(),
             phase: phase_seen,
         };
         let reloader = Reloader {
@@ -189,6 +193,8 @@ impl Server {
             logs,
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
+            pending: false,
+            fault: None,
         }
         .looked();
         let control = Control {

@@ -37,9 +37,11 @@ pub(super) async fn publish(
 pub(super) async fn follow(
     manager: Manager,
     mut clusters: watch::Receiver<Arc<Snapshot>>,
-    mut certificates: watch::Receiver<u64>,
+    tls: TlsConfigs,
     mut applied: impl FnMut(Arc<Snapshot>),
 ) {
+    let mut changes = tls.changes();
+    let mut seen = *changes.borrow_and_update();
     loop {
         tokio::select! {
             Ok(()) = clusters.changed() => {
@@ -49,7 +51,11 @@ pub(super) async fn follow(
                 applied(snapshot);
             }
             // A connection in constant use would outlive the certificate that it was opened with.
-            Ok(()) = certificates.changed() => manager.renew(),
+            Ok(()) = changes.changed() => {
+                let now = *changes.borrow_and_update();
+                manager.renew(|cluster| tls.have_changed_since(seen, &cluster.tls));
+                seen = now;
+            }
             else => return,
         }
     }

@@ -46,7 +46,7 @@ impl Control {
         tasks.spawn(self.prober.run());
         tasks.spawn(self.reloader.run());
         let (manager, updates) = shared.connections();
-        tasks.spawn(clusters::follow(manager.clone(), updates, shared.certificates.clone(), drop));
+        tasks.spawn(clusters::follow(manager.clone(), updates, shared.tls_configs.clone(), drop));
         self.authority.spawn(manager, tasks);
         let mut phase = shared.phase.clone();
         self.replication.map(|supervisor| {

@@ -55,6 +55,10 @@ pub(super) struct Reloader {
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
+    /// Whether a change has not been applied yet.
+    pub(super) pending: bool,
+    /// Why not, as told last.
+    pub(super) fault: Option<String>,
 }
 
 /// Listens for SIGHUP from now on: one that comes before the reloader runs must neither end the process nor be lost.
@@ -98,8 +102,12 @@ impl Reloader {
             let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
-            if (asked || changed) && self.reload().await {
-                self.seen = self.stamps().await;
+            if asked || changed {
+                self.fault = None;
+                self.pending = true;
+            }
+            if self.pending {
+                self.reload().await;
             }
             // Clusters come and go, and their files are few and small: read, not stamped.
             for error in self.tls_configs.reload(asked).await {
@@ -109,26 +117,39 @@ impl Reloader {
         }
     }
 
-    /// Whether the set of files to watch may have changed.
-    async fn reload(&mut self) -> bool {
+    /// What fails is tried again, and told once: another of the files may be what is missing.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(root) => {
+                tracing::info!("configuration and files were read again");
+                let other_files = self.current != root || root.web_ui.directory.is_some();
+                self.current = root;
+                self.pending = false;
+                if other_files {
+                    self.seen = self.stamps().await;
+                }
+            }
+            Err(error) if self.fault.as_ref() == Some(&error) => {}
+            Err(error) => {
+                tracing::error!(
+                    error,
+                    "the changed configuration or its files are wrong; nothing was changed"
+                );
+                self.fault = Some(error);
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Root, String> {
         let root = match self.source.clone() {
             None => self.current.clone(),
-            Some(source) => match beside(move || config::load(&source.path, &source.env)).await {
-                Ok(root) => root,
-                Err(error) => {
-                    tracing::error!(%error, "the changed configuration is wrong; nothing was changed");
-                    return false;
-                }
-            },
+            Some(source) => {
+                let loaded = beside(move || config::load(&source.path, &source.env)).await;
+                loaded.map_err(|error| error.to_string())?
+            }
         };
-        if let Err(error) = self.apply(&root).await {
-            tracing::error!(error, "the changed files are wrong; nothing was changed");
-            return false;
-        }
-        tracing::info!("configuration and files were read again");
-        let other_files = self.current != root || root.web_ui.directory.is_some();
-        self.current = root;
-        other_files
+        self.apply(&root).await?;
+        Ok(root)
     }
 
     /// Everything is loaded before anything is changed.
@@ -192,7 +213,15 @@ fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
 
 /// Work on files, which may take long, for as long as it takes.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await.map_err(tokio::task::JoinError::try_into_panic) {
+    let mut task = tokio::task::spawn_blocking(work);
+    let done = match tokio::time::timeout(PATIENCE, &mut task).await {
+        Ok(done) => done,
+        Err(_) => {
+            tracing::error!("files of the configuration do not answer: nothing is reloaded until they do");
+            task.await
+        }
+    };
+    match done.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         // The runtime ends, and this with it.
@@ -237,3 +266,6 @@ fn stamp(path: &Path) -> Stamp {
     // A file that was put in place of another may have its time and size.
     Some((found.modified().ok()?, found.len(), found.ino(), found.ctime(), found.ctime_nsec()))
 }
+
+/// How long files may take before somebody should know.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

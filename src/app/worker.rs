@@ -16,7 +16,7 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase, ServerTls},
     types::Snapshot,
-    upstream::{self, Connect, Manager, Signals},
+    upstream::{self, Connect, Manager, Signals, TlsConfigs},
     webui::{Content, WebUi},
     wire::Body,
 };
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) exchange: Option<Exchange>,
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
-    pub(super) certificates: watch::Receiver<u64>,
+    pub(super) tls_configs: TlsConfigs,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -99,7 +99,7 @@ fn gateway(shared: &Shared, applied: watch::Sender<Arc<Snapshot>>) -> (Gateway, 
         exchange: shared.exchange.as_ref().map(|exchange| exchange.worker(upstream.clone())),
         web: WebUi::new(Arc::clone(&shared.web), Manager::new(shared.upstream, Arc::clone(&shared.connect))),
     };
-    let following = clusters::follow(upstream, updates, shared.certificates.clone(), move |snapshot| {
+    let following = clusters::follow(upstream, updates, shared.tls_configs.clone(), move |snapshot| {
         routed.store(Arc::clone(&snapshot));
         applied.send_replace(snapshot);
     });

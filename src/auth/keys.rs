@@ -1,8 +1,4 @@
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -14,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
 use super::{KeyError, MAX_KEYS};
+use crate::tls::read_file;
 
 /// The two curves whose tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,8 +222,7 @@ pub(super) fn unusable(path: &Path, der: &[u8]) -> KeyError {
 /// Reads a whole file of a plausible size.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     let failed = |error| KeyError::Read { path: path.to_owned(), error };
-    let mut text = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
+    let text = read_file(path).map_err(failed)?;
     if text.len() as u64 > MAX_FILE {
         return Err(KeyError::TooLarge { path: path.to_owned() });
     }

@@ -350,7 +350,7 @@ const PAGE_KEYS: i64 = 500;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 /// Longest wait: an etcd that is back is noticed within this.
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// A watch that lived so long failed for a new reason: the first wait is short again.
 const STABLE: Duration = Duration::from_secs(10);

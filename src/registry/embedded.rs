@@ -2,12 +2,17 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     Entry, Events, Precondition, Store, StoreError, file,
@@ -42,6 +47,8 @@ struct Writer {
     open: Opener,
     /// `None` after a failure.
     database: Option<Database>,
+    /// Of the file that was opened.
+    identity: file::Identity,
     table: Arc<Table>,
 }
 
@@ -67,11 +74,18 @@ impl EmbeddedStore {
         let database = open().map_err(failed)?;
         let (entries, revision) = content(&database, path)?;
         let table = Table::new(entries, revision);
-        let writer =
-            Writer { path: path.to_owned(), open, database: Some(database), table: Arc::clone(&table) };
+        let writer = Writer {
+            path: path.to_owned(),
+            open,
+            database: Some(database),
+            identity: file::identity(path),
+            table: Arc::clone(&table),
+        };
         let (requests, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("fedgate-registry".to_owned());
-        let writer = thread.spawn(move || writer.run(queue)).map_err(|e| failed(e.into()))?;
+        let runtime = runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|error| failed(error.into()))?;
+        let writer = thread.spawn(move || writer.run(&runtime, queue)).map_err(|e| failed(e.into()))?;
         Ok(Self { table, requests: Some(requests), writer: Some(writer) })
     }
 
@@ -136,11 +150,22 @@ impl Drop for EmbeddedStore {
 // === impl Writer ===
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
-        while let Some(request) = queue.blocking_recv() {
-            let result = self.write(&request.key, request.change, request.expected);
-            // A caller that has gone does not undo the write.
-            let _ = request.done.send(result);
+    fn run(mut self, runtime: &Runtime, mut queue: mpsc::Receiver<Request>) {
+        loop {
+            let next = match self.database {
+                Some(_) => Ok(queue.blocking_recv()),
+                // Nobody may write for a long time, and the disk have room again.
+                None => runtime.block_on(async { timeout(RETRY, queue.recv()).await }),
+            };
+            match next {
+                Ok(Some(request)) => {
+                    let result = self.write(&request.key, request.change, request.expected);
+                    // A caller that has gone does not undo the write.
+                    let _ = request.done.send(result);
+                }
+                Ok(None) => return,
+                Err(_) => drop(self.reopen()),
+            }
         }
     }
 
@@ -158,6 +183,11 @@ impl Writer {
             return Ok(None);
         }
         let Some(database) = &self.database else { return Err(StoreError::unavailable("closed")) };
+        if file::identity(&self.path) != self.identity {
+            // What is written there now is in nobody's way any more, nor in anybody's sight.
+            tracing::error!(path = %self.path.display(), "the registry cannot be written: {MOVED}");
+            return Err(StoreError::unavailable(MOVED));
+        }
         match commit(database, &planned) {
             Ok(()) => Ok(self.table.apply(planned)),
             Err(error) => {
@@ -171,6 +201,10 @@ impl Writer {
 
     /// What the failed write left is in the file: that counts, whether it was acknowledged or not.
     fn reopen(&mut self) -> Result<(), BoxError> {
+        // Another file in its place, an empty one not least, would take all clusters away.
+        if file::identity(&self.path) != self.identity {
+            return Err(MOVED.into());
+        }
         let database = (self.open)()?;
         match load(&database)? {
             Loaded::Content(entries, revision) => self.table.reset(entries, revision),
@@ -259,5 +293,8 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema";
 const REVISION_KEY: &str = "revision";
 const SCHEMA: u64 = 1;
+const MOVED: &str = "its file was moved, deleted or replaced: put it back, or restart the gateway";
+/// How often a file that failed is tried again when nobody writes.
+const RETRY: Duration = if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(5) };
 /// Writes waiting for the disk; more wait outside.
 const QUEUE: usize = 64;

@@ -31,6 +31,14 @@ pub(super) fn open(path: &Path) -> Result<Database, BoxError> {
     database_in(FileBackend::new(file)?)
 }
 
+/// Device and inode of a file; `None` when there is none.
+pub(super) type Identity = Option<(u64, u64)>;
+
+/// Which file lies at a path now.
+pub(super) fn identity(path: &Path) -> Identity {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// What [`open`] would find, in memory; `None` when it would make a new file. Changes and makes nothing, but holds a
 /// lock on the file while it reads: a gateway that starts in just that moment would be refused.
 pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {

@@ -80,6 +80,18 @@ impl Registry {
         self.items.values().filter(move |item| item.checked.resource.kind == kind)
     }
 
+    /// What an entry of the store says, when this has seen just that version of it.
+    pub fn item_of(&self, entry: &Entry) -> Option<&Arc<Item>> {
+        self.items.get(&entry.key).filter(|item| item.entry.version == entry.version)
+    }
+
+    /// Whether these, which are all entries of a kind, are what this shows.
+    pub fn shows(&self, kind: Kind, entries: &[Entry]) -> bool {
+        let unreadable = entries.iter().filter(|entry| self.unreadable.contains_key(&entry.key)).count();
+        let known = entries.iter().filter(|entry| self.item_of(entry).is_some()).count();
+        known + unreadable == entries.len() && known == self.list(kind).count()
+    }
+
     /// The local cluster and the clusters of the configuration file.
     pub fn config(&self) -> &Arc<Snapshot> {
         &self.config

@@ -59,7 +59,7 @@ impl RouteError {
 
 impl Classify for RouteError {
     fn kind(&self) -> ErrorKind {
-        if matches!(self, Self::RegistryUnread) { ErrorKind::Internal } else { ErrorKind::Client }
+        if matches!(self, Self::RegistryUnread) { ErrorKind::Overload } else { ErrorKind::Client }
     }
 
     fn reply(&self) -> Reply {

@@ -109,14 +109,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 fn certificates(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certs: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
-        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })?;
+        .map_err(|error| TlsError::Pem { path: path.to_owned(), error })?;
     if certs.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(certs) }
 }
 
 fn private_key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|source| match source {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
-        source => TlsError::Pem { path: path.to_owned(), source },
+        error => TlsError::Pem { path: path.to_owned(), error },
     })
 }
 

@@ -16,12 +16,12 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file is not PEM, or is damaged.
-    #[error("{} is not valid PEM", .path.display())]
+    #[error("{} is not valid PEM: {}", .path.display(), said(.error))]
     Pem {
         /// The file.
         path: PathBuf,
-        /// Where the parser stopped.
-        source: pem::Error,
+        /// Where the parser stopped. Its own text has bytes as numbers.
+        error: pem::Error,
     },
     /// A PEM file without any certificate: often the key was given in its place.
     #[error("{} contains no certificate", .path.display())]
@@ -70,4 +70,14 @@ pub enum TlsError {
         /// What is to be looked at.
         source: Late,
     },
+}
+
+fn said(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a block has no end: is the file cut off?",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a block is malformed",
+        pem::Error::Base64Decode(_) => "a block is not base64",
+        pem::Error::NoItemsFound => "it has no block that is needed here",
+        _ => "its blocks cannot be read",
+    }
 }

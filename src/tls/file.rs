@@ -3,12 +3,16 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
 use rustix::fs::OFlags;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 /// Work on files that did not come to its end in time. Usual cause: a network mount that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,30 +40,50 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// Does work on files beside the runtime and waits a moment for it. Work that hangs goes on until it ends; when too many
 /// do, no more is begun.
 pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
-    bounded(&PERMITS, FILE_TIMEOUT, work).await
+    in_time_then(work, |done| done).await
 }
 
-async fn bounded<T: Send + 'static>(
+/// Reads beside the runtime as [`in_time`] does, and makes something of it, which may take as long as it takes, and
+/// happens too when the reading was late.
+pub async fn in_time_then<R, T: Send + 'static>(
+    read: impl FnOnce() -> R + Send + 'static,
+    make: impl FnOnce(R) -> T + Send + 'static,
+) -> Result<T, Late> {
+    bounded(&PERMITS, FILE_TIMEOUT, read, make).await
+}
+
+async fn bounded<R, T: Send + 'static>(
     permits: &Arc<Semaphore>,
     limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
+    read: impl FnOnce() -> R + Send + 'static,
+    make: impl FnOnce(R) -> T + Send + 'static,
 ) -> Result<T, Late> {
-    let done = async {
-        let permit = Arc::clone(permits).acquire_owned().await;
-        let task = spawn_blocking(move || {
-            let done = work();
+    let (was_read, reading) = oneshot::channel();
+    let permits = Arc::clone(permits);
+    let begun = async move {
+        let permit = permits.acquire_owned().await;
+        spawn_blocking(move || {
+            let bytes = read();
             drop(permit);
-            done
-        });
-        task.await
+            // Nobody may wait any more.
+            let _ = was_read.send(());
+            // One after the other, so that what costs time does not take it from those who read.
+            let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+            make(bytes)
+        })
     };
-    match timeout(limit, done).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(ended)) => match ended.try_into_panic() {
+    let waited = timeout(limit, async {
+        let task = begun.await;
+        let _ = reading.await;
+        task
+    });
+    let task = waited.await.map_err(|_| Late)?;
+    match task.await {
+        Ok(done) => Ok(done),
+        Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Late),
         },
-        Err(_) => Err(Late),
     }
 }
 
@@ -71,6 +95,8 @@ pub const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Works on files at a time, those that hang included.
 const MAX_WORKS: usize = 64;
+
+static MAKING: Mutex<()> = Mutex::new(());
 
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_WORKS)));
 
@@ -98,16 +124,16 @@ mod tests {
     #[tokio::test]
     async fn work_that_hangs_is_given_up_and_bounded_in_number() {
         let permits = Arc::new(Semaphore::new(1));
-        assert_eq!(bounded(&permits, FILE_TIMEOUT, || 7).await, Ok(7));
+        let quick = |limit| bounded(&permits, limit, || 7, |seven| seven + 1);
+        assert_eq!(quick(FILE_TIMEOUT).await, Ok(8));
         let (release, held) = std::sync::mpsc::channel::<()>();
-        let hangs = bounded(&permits, Duration::from_millis(1), move || held.recv().is_err());
+        let (made, seen) = oneshot::channel();
+        let limit = Duration::from_millis(1);
+        let hangs = bounded(&permits, limit, move || held.recv().is_err(), |read| made.send(read));
         assert_eq!(hangs.await, Err(Late));
-        assert_eq!(
-            bounded(&permits, Duration::from_millis(1), || 7).await,
-            Err(Late),
-            "the first one goes on"
-        );
+        assert_eq!(quick(limit).await, Err(Late), "the first one goes on");
         drop(release);
-        assert_eq!(bounded(&permits, FILE_TIMEOUT, || 7).await, Ok(7));
+        assert_eq!(seen.await, Ok(true), "made after all");
+        assert_eq!(quick(FILE_TIMEOUT).await, Ok(8));
     }
 }

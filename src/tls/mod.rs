@@ -7,4 +7,4 @@ mod file;
 
 pub use client::ClientFiles;
 pub use error::TlsError;
-pub use file::{FILE_TIMEOUT, Late, MAX_FILE, in_time, read_file};
+pub use file::{FILE_TIMEOUT, Late, MAX_FILE, in_time, in_time_then, read_file};

@@ -68,11 +68,14 @@ impl Manager {
         self.replace(&old, new);
     }
 
-    /// Gives every cluster new connections, after its certificate files changed. Requests in flight finish.
-    pub fn renew(&self) {
+    /// Gives these clusters new connections, after their certificate files changed. Requests in flight finish.
+    pub fn renew(&self, these: impl Fn(&Cluster) -> bool) {
         let _applying = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.0.clients.load_full();
-        let renewed = |client: &Arc<ClusterClient>| Arc::new(self.client(client.cluster(), None));
+        let renewed = |client: &Arc<ClusterClient>| match client.cluster() {
+            cluster if these(cluster) => Arc::new(self.client(cluster, None)),
+            _ => Arc::clone(client),
+        };
         self.replace(&old, old.iter().map(|(name, client)| (name.clone(), renewed(client))).collect());
     }
 

@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     error::Chain,
-    tls::{ClientFiles, FILE_TIMEOUT, Late, TlsError, in_time},
+    tls::{ClientFiles, FILE_TIMEOUT, Late, TlsError, in_time_then},
     types::{ClusterName, Snapshot, TlsFiles},
 };
 
@@ -46,6 +46,8 @@ struct Entry {
     config: Option<Built>,
     /// Under way now.
     reading: Option<Reading>,
+    /// The number of its last change.
+    changed: u64,
     /// What the last reading found wrong, so that it is told once.
     fault: Option<String>,
 }
@@ -86,11 +88,16 @@ impl TlsConfigs {
         Self { inner: Arc::new(Inner { entries: Mutex::default(), read, changes }) }
     }
 
-    /// Changes when new connections differ from those that are open: see [`Manager::renew`].
+    /// Counts the changes after which new connections differ from those that are open: see [`Manager::renew`].
     ///
     /// [`Manager::renew`]: super::Manager::renew
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
+    }
+
+    /// Whether a set of files has changed since there were `count` changes.
+    pub fn have_changed_since(&self, count: u64, files: &TlsFiles) -> bool {
+        self.inner.lock().get(files).is_some_and(|entry| entry.changed > count)
     }
 
     /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes a moment at most.
@@ -158,7 +165,11 @@ impl TlsConfigs {
         let under_way = UnderWay { inner: Arc::clone(&self.inner), files: files.clone() };
         let (inner, files) = (Arc::clone(&self.inner), files.clone());
         let read = async move {
-            match in_time(move || under_way.run()).await {
+            let read = move || {
+                let read = (under_way.inner.read)(&under_way.files);
+                (under_way, read)
+            };
+            match in_time_then(read, |(under_way, read)| under_way.make(read)).await {
                 Ok(outcome) => outcome,
                 Err(late) => inner.late(&files, late),
             }
@@ -186,6 +197,12 @@ impl Inner {
         self.lock().get(files)?.config.clone()
     }
 
+    fn unchanged(&self, files: &TlsFiles, digest: [u8; 32]) -> Option<Arc<ClientConfig>> {
+        let entries = self.lock();
+        let entry = entries.get(files).filter(|entry| entry.digest == Some(digest))?;
+        entry.config.clone()?.ok()
+    }
+
     /// What has not been read by now is late.
     fn known_by_now(&self, files: &TlsFiles) -> Built {
         self.known(files).unwrap_or_else(|| self.late(files, Late).config)
@@ -210,7 +227,10 @@ impl Inner {
         let same = works && digest.is_some() && digest == entry.digest;
         if !same && (fresh.is_ok() || !works) {
             if fresh.is_ok() && entry.config.is_some() {
-                self.changes.send_modify(|count| *count += 1);
+                self.changes.send_modify(|count| {
+                    *count += 1;
+                    entry.changed = *count;
+                });
             }
             entry.digest = digest;
             entry.config = Some(fresh.clone());
@@ -222,15 +242,19 @@ impl Inner {
 // === impl UnderWay ===
 
 impl UnderWay {
-    fn run(self) -> Outcome {
+    fn make(self, read: Result<ClientFiles, TlsError>) -> Outcome {
         let Self { inner, files } = &self;
-        match (inner.read)(files) {
-            Err(error) => inner.take(files, None, Err(Arc::new(error))),
-            Ok(read) => {
-                let config = read.config(b"http/1.1").map(Arc::new).map_err(Arc::new);
-                inner.take(files, Some(read.digest()), config)
-            }
-        }
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => return inner.take(files, None, Err(Arc::new(error))),
+        };
+        let digest = read.digest();
+        // What has not changed is not made again: a bundle of CAs costs milliseconds.
+        let config = match inner.unchanged(files, digest) {
+            Some(config) => Ok(config),
+            None => read.config(b"http/1.1").map(Arc::new).map_err(Arc::new),
+        };
+        inner.take(files, Some(digest), config)
     }
 }
 

@@ -95,7 +95,7 @@ impl Client {
         if !applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, &origin.snapshot)) {
             self.manager.apply(&origin.snapshot);
             if applied.replace(Arc::clone(&origin.snapshot)).is_some() {
-                self.manager.renew();
+                self.manager.renew(|_| true);
             }
         }
         self.manager.cluster(NAME)

@@ -23,8 +23,8 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 const END_TO_END: [HeaderName; 5] =
     [header::AUTHORIZATION, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::COOKIE, header::HOST];
 
-/// The gateway's entry in `Via` (RFC 9110 §7.6.3), under a name of its own as that section allows.
-const VIA: HeaderValue = HeaderValue::from_static("1.1 fedgate");
+/// The gateway's entry in `Via` (RFC 9110 §7.6.3), under a pseudonym as that section allows: one that no host can have.
+const VIA: HeaderValue = HeaderValue::from_static("1.1 _fedgate");
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -83,6 +83,6 @@ pub fn has_passed_a_gateway(headers: &HeaderMap) -> bool {
     entries.into_iter().any(|entry| {
         // `received-protocol received-by [comment]`
         let mut words = entry.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(b"fedgate"))
+        words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(b"_fedgate"))
     })
 }

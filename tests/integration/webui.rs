@@ -255,7 +255,7 @@ async fn a_dashboard_gets_nothing_of_the_client_but_what_selects_the_file() {
             "accept: text/html",
             &host,
             "if-none-match: \"x\"",
-            "via: 1.1 fedgate"
+            "via: 1.1 _fedgate"
         ]
     );
 }

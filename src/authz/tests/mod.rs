@@ -55,7 +55,7 @@ impl Local {
 
     fn set_down(&self, is_down: bool) {
         self.link.is_down.store(is_down, Ordering::Relaxed);
-        self.manager.renew();
+        self.manager.renew(|_| true);
     }
 
     fn asked(&self) -> Vec<String> {

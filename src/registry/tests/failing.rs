@@ -79,3 +79,18 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_heals() {
     let Event::Put(entry) = next(&mut events).await else { panic!() };
     assert_eq!((&*entry.key, entry.version), ("clusters/c", version));
 }
+
+#[tokio::test]
+async fn a_disk_that_has_room_again_is_noticed_without_a_write() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let disk = Disk { memory: Arc::new(InMemoryBackend::new()), is_full: Arc::clone(&is_full) };
+    let open = move || Ok(Database::builder().create_with_backend(disk.clone())?);
+    let store = EmbeddedStore::open_with(Path::new("disk"), Box::new(open)).unwrap();
+    let mut events = store.watch();
+    next(&mut events).await;
+    is_full.store(true, Ordering::SeqCst);
+    store.put("clusters/a", json("a", "https://a"), Precondition::Any).await.unwrap_err();
+    assert!(matches!(next(&mut events).await, Event::Down(_)));
+    is_full.store(false, Ordering::SeqCst);
+    assert!(matches!(next(&mut events).await, Event::Reset { .. }));
+}

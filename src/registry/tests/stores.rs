@@ -108,6 +108,28 @@ fn an_error_says_once_what_lies_below_it() {
     }
 }
 
+#[tokio::test]
+async fn nothing_is_written_to_a_file_that_is_not_at_its_place_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (directory.path().join("registry.redb"), directory.path().join("elsewhere"));
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.put("clusters/a", json("a", "https://a"), Precondition::Any).await.unwrap();
+    let refused = async || {
+        let refused = store.put("clusters/b", json("b", "https://b"), Precondition::Any).await.unwrap_err();
+        assert!(refused.to_string().contains("put it back, or restart"), "{refused}");
+        assert!(store.get("clusters/a").await.unwrap().is_some());
+    };
+    fs::rename(&path, &elsewhere).unwrap();
+    refused().await;
+    fs::write(&path, "").unwrap();
+    refused().await;
+    fs::rename(&elsewhere, &path).unwrap();
+    store.put("clusters/b", json("b", "https://b"), Precondition::Any).await.unwrap();
+    drop(store);
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.list("clusters/").await.unwrap().len(), 2);
+}
+
 #[test]
 fn a_file_that_was_half_made_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    error::causes,
+    error::{Chain, causes},
     types::{Backend, Cluster},
     upstream::{Connect, ConnectError, Error},
     wire::{Body, header::add_via, read_limited},
@@ -114,7 +114,7 @@ impl From<ConnectError> for CheckError {
             ConnectError::Resolve(_) => Self::Unreachable("the host name could not be resolved".to_owned()),
             ConnectError::Tcp(source) => Self::Unreachable(cause(&source)),
             ConnectError::Tls(source) => Self::Tls(cause(&source)),
-            ConnectError::Files(source) => Self::Tls(short(&source.to_string(), MAX_CAUSE)),
+            ConnectError::Files(source) => Self::Tls(short(&Chain(&*source).to_string(), MAX_CAUSE)),
             ConnectError::Timeout => Self::Timeout,
         }
     }

@@ -90,7 +90,7 @@ async fn a_check_asks_for_the_version_without_credentials() {
     let request = peers.recv().await.unwrap().request().await.unwrap();
     assert_eq!(
         request,
-        "GET /version HTTP/1.1\r\nhost: sensu.example.com:7\r\nconnection: close\r\nvia: 1.1 fedgate\r\n\r\n"
+        "GET /version HTTP/1.1\r\nhost: sensu.example.com:7\r\nconnection: close\r\nvia: 1.1 _fedgate\r\n\r\n"
     );
     prober.abort();
 }
@@ -301,7 +301,7 @@ async fn a_backend_that_is_down_is_tried_last() {
     // The other one is gone too, and no check has noticed yet.
     rig.net.set(1, None);
     rig.net.set(2, Some(Door::Refuses));
-    rig.manager.renew();
+    rig.manager.renew(|_| true);
     rig.request().await.unwrap();
 }
 

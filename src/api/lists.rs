@@ -1,0 +1,81 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::{
+    registry::{Entry, Item, Registry, resource},
+    types::Kind,
+};
+
+/// The lists of the newest view, as they are answered. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Lists {
+    made: Arc<Mutex<Vec<Made>>>,
+}
+
+struct Made {
+    kind: Kind,
+    view: Arc<Registry>,
+    json: Bytes,
+}
+
+// === impl Lists ===
+
+impl Lists {
+    /// The list of a view, made by the first who asks for it.
+    pub(super) fn of(&self, kind: Kind, view: &Arc<Registry>, make: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = made.iter().find(|list| list.kind == kind && Arc::ptr_eq(&list.view, view)) {
+            return list.json.clone();
+        }
+        made.retain(|list| list.kind != kind);
+        let json = Bytes::from(make());
+        made.push(Made { kind, view: Arc::clone(view), json: json.clone() });
+        json
+    }
+}
+
+/// What is listed of a kind, with names, in their order: what the store has just answered, or what the view shows.
+pub(super) fn listed(view: &Registry, kind: Kind, entries: Option<Vec<Entry>>) -> Vec<(String, Vec<u8>)> {
+    let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+    if kind == Kind::Cluster {
+        let configured = view.config_resources();
+        found.extend(configured.map(|item| (item.metadata.name.clone(), resource::to_json(&item))));
+    }
+    let is_hidden = |name: &str| kind == Kind::Cluster && view.from_config(name).is_some();
+    let mut add = |name: &str, entry: &Entry| {
+        if !is_hidden(name) {
+            found.push((name.to_owned(), entry.value.to_vec()));
+        }
+    };
+    let Some(entries) = entries else {
+        view.list(kind).for_each(|item| add(&item.checked.resource.metadata.name, &item.entry));
+        found.sort();
+        return found;
+    };
+    for entry in entries {
+        match view.item_of(&entry) {
+            Some(item) => add(&item.checked.resource.metadata.name, &entry),
+            // What this version cannot read would break the list for everybody; the view has logged it.
+            None => {
+                if let Ok(Item { checked, entry }) = Item::parse(entry) {
+                    add(&checked.resource.metadata.name, &entry);
+                }
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+pub(super) fn join(items: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut list = vec![b'['];
+    for (index, (_, json)) in items.iter().enumerate() {
+        if index > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(json);
+    }
+    list.push(b']');
+    list
+}
