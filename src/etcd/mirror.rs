@@ -1,6 +1,6 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     Client, Error, Event, WatchStream,
@@ -31,6 +31,8 @@ pub(super) struct Engine<S> {
     machine: Machine,
     source: S,
     told: VecDeque<Event>,
+    /// When a watch that says nothing counts as stuck.
+    silent_at: Option<Instant>,
 }
 
 /// A connection to a real etcd.
@@ -71,7 +73,12 @@ impl Mirror {
 
 impl<S: Source> Engine<S> {
     pub(super) fn new(first: Vec<u8>, source: S, random: fastrand::Rng) -> Self {
-        Self { machine: Machine::new(first, Instant::now(), random), source, told: VecDeque::new() }
+        Self {
+            machine: Machine::new(first, Instant::now(), random),
+            source,
+            told: VecDeque::new(),
+            silent_at: None,
+        }
     }
 
     pub(super) async fn next(&mut self) -> Event {
@@ -79,7 +86,15 @@ impl<S: Source> Engine<S> {
             if let Some(event) = self.told.pop_front() {
                 return event;
             }
-            let input = self.source.perform(self.machine.command()).await;
+            let command = self.machine.command();
+            let input = if command == Command::Receive {
+                // The silence of a cancelled wait is not forgotten.
+                let end = *self.silent_at.get_or_insert_with(|| Instant::now() + LONGEST_SILENCE);
+                timeout_at(end, self.source.perform(command)).await.unwrap_or_else(|_| Err(silent()))
+            } else {
+                self.source.perform(command).await
+            };
+            self.silent_at = None;
             self.machine.step(input, Instant::now(), &mut self.told);
         }
     }
@@ -151,3 +166,11 @@ impl Live {
 fn protocol(reason: &str) -> Error {
     Error::Protocol { reason: reason.to_owned() }
 }
+
+fn silent() -> Error {
+    protocol("a watch said nothing for longer than etcd ever waits between two progress notices")
+}
+
+/// etcd tells the progress of an idle watch every 10 minutes unless told otherwise. One that says nothing for longer,
+/// although its connection answers pings, may have lost its events.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(25 * 60);

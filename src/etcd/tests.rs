@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::{
     machine::{Command, Input},
-    mirror::{Engine, Source},
+    mirror::{Engine, LONGEST_SILENCE, Source},
     proto::{
         Compare, CompareResult, CompareWith, EventType, KeyValue, PutRequest, RangeResponse, ResponseHeader,
         WatchEvent, WatchResponse, prefix_range,
@@ -289,6 +289,23 @@ async fn a_store_with_another_history_is_loaded_although_its_revision_is_high_en
         assert!(commands.iter().any(|(command, _)| *command == Command::Open { from: 61 }), "{commands:?}");
         assert_eq!(told[told.len() - 2..], ["reset", "done 60"]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_says_nothing_is_opened_anew_and_progress_is_enough_to_say() {
+    let answers = loaded().into_iter().chain([progress(11)]).collect();
+    let script = Script { answers, commands: Arc::default(), last: Instant::now() };
+    let mut engine = Engine::new(b"/p/".to_vec(), script, fastrand::Rng::with_seed(1));
+    let begun = Instant::now();
+    let event = loop {
+        // Whoever waits may look after other things in between.
+        match tokio::time::timeout(Duration::from_secs(100), engine.next()).await {
+            Ok(event @ Event::Interrupted { .. }) => break event,
+            _ => assert!(begun.elapsed() < LONGEST_SILENCE * 2),
+        }
+    };
+    assert!(matches!(event, Event::Interrupted { error: Error::Protocol { .. }, .. }), "{event:?}");
+    assert_eq!(begun.elapsed(), LONGEST_SILENCE);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,8 @@ pub(super) struct Report {
     pub(super) statuses: Vec<ReplicatorStatus>,
     /// The destination's own name.
     pub(super) place: Option<String>,
+    /// The revision at which the fence that is ours was written.
+    pub(super) fence: Option<i64>,
     /// Keys owned for replicators that are not assigned, by name.
     pub(super) strangers: BTreeMap<String, u64>,
     /// Whether `strangers` can be relied on.
@@ -150,6 +152,11 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
         generation: machine.assignment.generation,
         statuses,
         place: machine.place.clone(),
+        fence: match machine.state {
+            State::Holding { fence } => Some(fence),
+            State::Waiting { fence, .. } => fence,
+            _ => None,
+        },
         strangers: strangers.collect(),
         is_current: standing == Some(Standing::Current) && machine.work.is_done(),
         trouble: dest_trouble,

@@ -120,6 +120,8 @@ async fn a_watch_resumes_after_etcd_was_killed() {
 async fn what_was_compacted_while_away_is_loaded() {
     let mut etcd = Etcd::start().await;
     put(&etcd.client(), "/m/old").await;
+    // Of the newest one, a change is noticed without the watch.
+    put(&etcd.client(), "/m/newest").await;
     let (mut mirror, _) = load(&etcd).await;
     etcd.kill();
     assert!(matches!(next(&mut mirror).await, Event::Interrupted { .. }));
@@ -135,7 +137,7 @@ async fn what_was_compacted_while_away_is_loaded() {
     let (errors, event) = after_interruptions(&mut mirror).await;
     assert_eq!(errors, ["compacted"]);
     assert!(matches!(event, Event::Reset), "{event:?}");
-    assert_eq!(items(&mut mirror).await.into_keys().collect::<Vec<_>>(), ["/m/new"]);
+    assert_eq!(items(&mut mirror).await.into_keys().collect::<Vec<_>>(), ["/m/new", "/m/newest"]);
     put(&client, "/m/newer").await;
     expect_put(&mut mirror, "/m/newer").await;
 }

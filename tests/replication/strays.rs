@@ -13,9 +13,10 @@ use tokio::time::sleep;
 
 use crate::{
     basics::{BINDINGS, cluster},
+    server::Etcd,
     support::{
         becomes, delete, dump, eventually,
-        gateway::{Gateway, definition, register},
+        gateway::{Gateway, definition, register, replicate},
         get,
         objects::{cluster_role_binding, seed},
         proxy::{Link, Proxy},
@@ -122,4 +123,29 @@ async fn a_url_that_lists_two_followers_is_rejected_and_nothing_is_written_to_ei
     .await;
     let key = format!("{BINDINGS}b");
     eventually("the one that is left has it", async || get(&b, &key).await.is_some()).await;
+}
+
+#[tokio::test]
+async fn a_follower_made_from_a_backup_of_another_is_shown_and_can_be_told_apart() {
+    let ((source, local), (alpha, a), beta) = tokio::join!(cluster("local"), cluster("alpha"), Etcd::start());
+    let b = beta.client();
+    let store = MemoryStore::new();
+    let key = format!("{BINDINGS}b");
+    put(&local, &key, &cluster_role_binding("b", "view", "g")).await;
+    replicate(&store, "alpha", Type::ClusterRoleBinding, &alpha).await;
+    let gateway = Gateway::alone(&source, &store);
+    becomes(&a, &key, Some(&cluster_role_binding("b", "view", "g"))).await;
+    gateway.follows("alpha").await;
+    for (key, (value, _)) in dump(&a, "/").await {
+        put(&b, &key, &value).await;
+    }
+    replicate(&store, "beta", Type::ClusterRoleBinding, &beta).await;
+    gateway.says("beta", "are different etcds").await;
+    gateway.says("alpha", "are different etcds").await;
+    delete(&b, "/fedgate/replication/fence").await;
+    gateway.follows("beta").await;
+    gateway.follows("alpha").await;
+    delete(&local, &key).await;
+    becomes(&a, &key, None).await;
+    becomes(&b, &key, None).await;
 }

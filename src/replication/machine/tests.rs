@@ -207,8 +207,7 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
     assert_eq!(keys(&command), 1);
     script.now = waits(&script.step(Input::Failed(timeout())));
     assert!(script.machine.unresolved);
-    let mut expected = 7;
-    for _ in 0..2 {
+    for expected in [7, 8] {
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         // To read that it is ours says nothing about what is still under way.
         match script.step(Input::Fence(Some((expected, fence("ours", 3, "me"))))) {
@@ -217,7 +216,6 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
         }
         assert!(script.machine.unresolved);
         // Nor does an attempt to change it.
-        expected += 1;
         script.now = waits(&script.step(Input::Failed(timeout())));
     }
     script.step(Input::Woke);

@@ -37,10 +37,10 @@ impl Proxy {
         let link = Arc::new(watch::Sender::new(Link::Up));
         let links = Arc::clone(&link);
         let released = Arc::new(watch::Sender::new(false));
-        let releases = Arc::clone(&released);
+        let letting_go = Arc::clone(&released);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, target.clone(), links.subscribe(), releases.subscribe()));
+                tokio::spawn(serve(client, target.clone(), links.subscribe(), letting_go.subscribe()));
             }
         });
         Self { url, link, released, task }
@@ -66,7 +66,7 @@ async fn serve(
     mut client: TcpStream,
     target: Backend,
     mut links: watch::Receiver<Link>,
-    mut releases: watch::Receiver<bool>,
+    mut release: watch::Receiver<bool>,
 ) {
     if links
         .wait_for(|link| !matches!(link, Link::Silent | Link::Late))
@@ -87,7 +87,7 @@ async fn serve(
     if broken == Link::Late {
         let mut late = Vec::new();
         let _ = client.read_to_end(&mut late).await;
-        let _ = releases.wait_for(|released| *released).await;
+        let _ = release.wait_for(|is_released| *is_released).await;
         let _ = server.write_all(&late).await;
         let _ = copy(&mut server, &mut sink()).await;
     }

@@ -1,9 +1,9 @@
 //! Starts, changes and ends the tasks of destinations as the registry and the leadership want it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
@@ -17,19 +17,21 @@ use super::{
     decide::Scope,
     destination::Destination,
     image::{Followers, Image},
-    leadership::{Leadership, Term, Told},
+    leadership::{Leadership, Term},
     machine::source_areas,
     memory::{Address, Known, Memory},
     plan::{self, Wanted},
-    shared::{self, Teller},
+    shared::Teller,
     status::{Metrics, Report},
     work::Assignment,
 };
 use crate::{
     etcd::{Client, Config, Error},
     registry::{Health, Registry, Store},
-    types::{ReplicatorState, ReplicatorStatus},
+    types::ReplicatorStatus,
 };
+
+mod tell;
 
 /// Runs replication. See the [module](super).
 pub struct Supervisor {
@@ -52,6 +54,8 @@ pub struct Supervisor {
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
+    /// Since when two destinations have been found to hold the same record.
+    twins: BTreeMap<(String, String), Instant>,
     /// Replicators whose deletion is believed, and where.
     deleted: BTreeSet<(String, Arc<str>)>,
     next_review: Instant,
@@ -61,16 +65,6 @@ struct Task {
     assignments: watch::Sender<Arc<Assignment>>,
     reports: watch::Receiver<Report>,
     handle: JoinHandle<()>,
-}
-
-/// What a replicator still has where it is not wanted any more.
-struct Remains {
-    name: Arc<str>,
-    /// It is wanted elsewhere.
-    is_moved: bool,
-    error: String,
-    keys: u64,
-    state: ReplicatorState,
 }
 
 /// A supervisor that is not running yet, and what it tells.
@@ -105,6 +99,7 @@ pub fn supervisor(
         given_up,
         generation: 0,
         trouble: None,
+        twins: BTreeMap::new(),
         deleted: BTreeSet::new(),
         next_review: Instant::now(),
     };
@@ -140,6 +135,7 @@ impl Supervisor {
             news.mark_unchanged();
             let leader = told.borrow_and_update().clone();
             self.review(&registry, leads).await;
+            self.find_twins();
             self.tell(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => if changed.is_err() { return },
@@ -362,125 +358,6 @@ impl Supervisor {
             clean &= !reports.borrow().unresolved;
         }
         clean
-    }
-
-    fn tell(&mut self, registry: &Registry, leads: bool, leader: Option<&Told>) {
-        let old = self.statuses.borrow().clone();
-        let mut found = self.found(registry, leads, &old);
-        self.metrics.show(Arc::new(found.values().cloned().collect()));
-        if !leads && let Some(status) = leader.and_then(|told| told.status.as_deref()) {
-            let told = shared::parse(status).unwrap_or_default();
-            found.extend(told.into_iter().map(|status| (Arc::clone(&status.name), status)));
-        }
-        let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
-        if leads {
-            self.teller.tell(&*self.leadership, &statuses);
-            for status in statuses.iter() {
-                log_change(old.iter().find(|old| old.name == status.name), status);
-            }
-        } else {
-            self.teller.reset();
-        }
-        self.statuses.send_if_modified(|current| {
-            let changed = *current != statuses;
-            *current = statuses;
-            changed
-        });
-    }
-
-    /// What is known here of each replicator.
-    fn found(
-        &self,
-        registry: &Registry,
-        leads: bool,
-        old: &[ReplicatorStatus],
-    ) -> BTreeMap<Arc<str>, ReplicatorStatus> {
-        let mut found: BTreeMap<Arc<str>, ReplicatorStatus> = BTreeMap::new();
-        let new = |name: Arc<str>, state, error, keys| {
-            let same = old.iter().find(|old| old.name == name && old.state == state);
-            let since = same.map_or_else(SystemTime::now, |old| old.since);
-            ReplicatorStatus { name, state, since, error, keys, lag: None, last_sync: None, leader: leads }
-        };
-        for (key, reason) in registry.unreadable() {
-            if let Some(name) = plan::replicator_of(key) {
-                let error = Some(format!("the definition cannot be used: {reason}").into());
-                found.insert(name.into(), new(name.into(), ReplicatorState::Rejected, error, 0));
-            }
-        }
-        for name in plan::names(registry) {
-            let state = if leads { ReplicatorState::Syncing } else { ReplicatorState::Stopped };
-            let state = if self.trouble.is_some() { ReplicatorState::Retrying } else { state };
-            found.insert(Arc::clone(&name), new(name, state, self.trouble.clone(), 0));
-        }
-        for task in self.tasks.values() {
-            let report = task.reports.borrow().clone();
-            for status in report.statuses {
-                // Of two destinations, the one that it moved to counts.
-                if found.contains_key(&status.name) && is_assigned(task, &status.name) {
-                    let warning = || plan::warning(registry, &status.name).map(Arc::from);
-                    let error = status.error.clone().or_else(warning);
-                    found.insert(Arc::clone(&status.name), ReplicatorStatus { error, ..status });
-                }
-            }
-        }
-        for Remains { name, is_moved, error, keys, state } in self.remains() {
-            match found.entry(name) {
-                Entry::Vacant(entry) => {
-                    let status = new(Arc::clone(entry.key()), state, Some(error.into()), keys);
-                    entry.insert(status);
-                }
-                Entry::Occupied(mut entry) if is_moved && entry.get().error.is_none() => {
-                    entry.get_mut().error = Some(format!("warning: {error}").into());
-                }
-                Entry::Occupied(_) => {}
-            }
-        }
-        found
-    }
-
-    /// Replicators that are deleted or moved but not gone yet, with what is in the way.
-    fn remains(&self) -> Vec<Remains> {
-        let mut remains = Vec::new();
-        for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
-            let Some(task) = self.tasks.get(id) else { continue };
-            let report = task.reports.borrow();
-            for name in known.names.iter().filter(|name| !is_assigned(task, name)) {
-                let is_moved = self.leaving.contains_key(&(id.clone(), Arc::clone(name)));
-                let place = known.address.describe();
-                let (state, error) = match &report.trouble {
-                    Some(trouble) if is_moved => (
-                        ReplicatorState::Retrying,
-                        format!("moved, but its keys at {place} cannot be removed: {trouble}"),
-                    ),
-                    Some(trouble) => (
-                        ReplicatorState::Retrying,
-                        format!(
-                            "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
-                        ),
-                    ),
-                    None => (
-                        ReplicatorState::Syncing,
-                        format!("deleted or moved: its keys at {place} are being removed"),
-                    ),
-                };
-                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
-                remains.push(Remains { name: Arc::clone(name), is_moved, error, keys, state });
-            }
-        }
-        remains
-    }
-}
-
-/// Says once what has become of a replicator.
-fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
-    let said = |status: &ReplicatorStatus| (status.state, status.error.clone());
-    if old.map(said) == Some(said(new)) {
-        return;
-    }
-    if let Some(error) = &new.error {
-        tracing::warn!(replicator = %new.name, state = ?new.state, %error, "replication");
-    } else {
-        tracing::info!(replicator = %new.name, state = ?new.state, "replication");
     }
 }
 
