@@ -1,14 +1,16 @@
 //! Writes that come late, and addresses that are not what they seem.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use fedgate::{
     corev2::Type,
     etcd::Config,
-    registry::MemoryStore,
+    registry::{Entry, Event, Events, MemoryStore, Precondition, Store, StoreError},
     replication::Alone,
     types::{ReplicatorState, TlsFiles},
 };
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use tokio::time::sleep;
 
 use crate::{
@@ -148,4 +150,57 @@ async fn a_follower_made_from_a_backup_of_another_is_shown_and_can_be_told_apart
     delete(&local, &key).await;
     becomes(&a, &key, None).await;
     becomes(&b, &key, None).await;
+}
+
+/// A store that was never there.
+struct Gone;
+
+impl Store for Gone {
+    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        ready(Err(StoreError::Unavailable("gone".into()))).boxed()
+    }
+
+    fn list<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        ready(Err(StoreError::Unavailable("gone".into()))).boxed()
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: Bytes, _: Precondition) -> BoxFuture<'a, Result<u64, StoreError>> {
+        ready(Err(StoreError::Unavailable("gone".into()))).boxed()
+    }
+
+    fn delete<'a>(&'a self, _: &'a str, _: Precondition) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        ready(Err(StoreError::Unavailable("gone".into()))).boxed()
+    }
+
+    fn watch(&self) -> Events {
+        stream::iter([Event::Down("gone".into())]).chain(stream::pending()).boxed()
+    }
+}
+
+/// The store is there again for those who ask it, while the watch has not told anything yet, or not everything.
+#[tokio::test]
+async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_followers() {
+    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
+    let store = MemoryStore::new();
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let key = format!("{BINDINGS}b");
+    let value = cluster_role_binding("b", "view", "g");
+    put(&local, &key, &value).await;
+    let first = Gateway::alone(&source, &store);
+    becomes(&a, &key, Some(&value)).await;
+    first.follows("r").await;
+    first.stop().await;
+    let before = revision(&a).await;
+    let views: [Arc<dyn Store>; 2] = [Arc::new(Gone), Arc::new(MemoryStore::new())];
+    for view in views {
+        let shared = Arc::new(store.clone());
+        let behind = Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test"));
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!((get(&a, &key).await.as_deref(), revision(&a).await), (Some(&value[..]), before));
+        drop(behind);
+    }
+    let again = Gateway::alone(&source, &store);
+    again.follows("r").await;
+    delete(&local, &key).await;
+    becomes(&a, &key, None).await;
 }

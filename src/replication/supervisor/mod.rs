@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     etcd::{Client, Config, Error},
-    registry::{Health, Registry, Store},
-    types::ReplicatorStatus,
+    registry::{Health, Registry, Store, StoreError, key_of},
+    types::{Kind, ReplicatorStatus},
 };
 
 mod tell;
@@ -58,6 +58,8 @@ pub struct Supervisor {
     twins: BTreeMap<(String, String), Instant>,
     /// Replicators whose deletion is believed, and where.
     deleted: BTreeSet<(String, Arc<str>)>,
+    /// Whether the view has shown what the store holds since this gateway began to lead.
+    is_current: bool,
     next_review: Instant,
 }
 
@@ -101,6 +103,7 @@ pub fn supervisor(
         trouble: None,
         twins: BTreeMap::new(),
         deleted: BTreeSet::new(),
+        is_current: false,
         next_review: Instant::now(),
     };
     Ok((supervisor, handle))
@@ -152,6 +155,7 @@ impl Supervisor {
     async fn review(&mut self, registry: &Registry, leads: bool) {
         if !leads {
             self.memory = None;
+            self.is_current = false;
             self.leaving.clear();
             if !self.tasks.is_empty() {
                 self.stop_tasks().await;
@@ -159,12 +163,13 @@ impl Supervisor {
             self.source_followers.follow(&self.source, &self.source_client, &[]);
             return;
         }
-        // Before the registry was read, nothing is known to have been deleted.
-        if matches!(registry.health(), Health::Starting) || !self.remember().await {
+        // Of a registry that was never read, or is not followed, nothing is known to have been deleted.
+        let is_followed = registry.was_read() && *registry.health() == Health::Following;
+        if !is_followed || !self.remember().await {
             return;
         }
         let wanted = Wanted::of(registry);
-        if let Err(text) = self.believe(&wanted).await {
+        if let Err(text) = self.believe(registry, &wanted).await {
             self.trouble = Some(text);
             return;
         }
@@ -178,18 +183,23 @@ impl Supervisor {
 
     /// That replicators are gone from the registry is believed only of the store that they were in: one that has lost
     /// everything, or another one in its place, would take away from every follower what it holds from us.
-    async fn believe(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
+    ///
+    /// Nor is a view believed that is behind the store, as one may be whose gateway begins to lead.
+    async fn believe(&mut self, registry: &Registry, wanted: &Wanted) -> Result<(), Arc<str>> {
         let Some(memory) = &self.memory else { return Ok(()) };
         let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
-        if !deleted.is_subset(&self.deleted) {
-            match memory.is_of(&*self.store).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.lose().await;
-                    return Err(LOST.into());
-                }
-                Err(error) => return Err(format!("the gateway's registry: {error}").into()),
+        if !self.is_current || !deleted.is_subset(&self.deleted) {
+            let failed = |error: StoreError| Arc::from(format!("the gateway's registry: {error}"));
+            if !memory.is_of(&*self.store).await.map_err(failed)? {
+                self.lose().await;
+                return Err(LOST.into());
             }
+            let prefix = key_of(Kind::EtcdReplicator, "");
+            let entries = self.store.list(&prefix).await.map_err(failed)?;
+            if !registry.shows(Kind::EtcdReplicator, &entries) {
+                return Err(BEHIND.into());
+            }
+            self.is_current = true;
         }
         self.deleted = deleted;
         Ok(())
@@ -199,6 +209,7 @@ impl Supervisor {
     async fn lose(&mut self) {
         tracing::error!("{LOST}");
         self.memory = None;
+        self.is_current = false;
         self.stop_tasks().await;
     }
 
@@ -399,6 +410,8 @@ impl Start<'_> {
         Task { assignments, reports: report, handle }
     }
 }
+
+const BEHIND: &str = "the gateway has not caught up with its registry yet";
 
 const LOST: &str = "the gateways' store is not the one that it was: its replication/id is gone or another. What was \
      replicated stays on the followers. Restore the store; or register the replicators again, and delete the key \

@@ -118,7 +118,10 @@ async fn a_health_check_says_what_is_wrong_with_the_certificates() {
     assert!(check(&ours, false, wrong).await.starts_with("tls: invalid peer certificate: "));
     assert_eq!(check(&ours, true, right).await, "tls: received fatal alert: CertificateRequired");
     let missing = check(&ours, false, trusting(dir.path().join("no.pem"))).await;
-    assert!(missing.starts_with("tls: cannot read ") && missing.contains("/no.pem: No such file"), "{missing}");
+    assert!(
+        missing.starts_with("tls: cannot read ") && missing.contains("/no.pem: No such file"),
+        "{missing}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

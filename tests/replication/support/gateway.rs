@@ -28,9 +28,22 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start(source: Config, store: Arc<dyn Store>, leadership: Arc<dyn Leadership>) -> Self {
+        let view = Arc::clone(&store);
+        Self::with_view(source, store, view, leadership)
+    }
+
+    /// Whose view of the registry is that of another store.
+    pub(crate) fn with_view(
+        source: Config,
+        store: Arc<dyn Store>,
+        view: Arc<dyn Store>,
+        leadership: Arc<dyn Leadership>,
+    ) -> Self {
         let (_, config) = watch::channel(Arc::new(Snapshot::new([])));
         let (reflector, views) = reflector(config);
-        let reflector = tokio::spawn(reflector.run(Arc::clone(&store)));
+        let reflector = tokio::spawn(async move {
+            reflector.run(Arc::clone(&view)).await;
+        });
         let (supervisor, handle) =
             supervisor(Settings { source }, views.registry, store, leadership).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
