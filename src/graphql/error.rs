@@ -64,6 +64,9 @@ pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
 impl Classify for GraphQlError {
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+                ErrorKind::Client
+            }
             Self::Cluster { .. } => ErrorKind::Upstream,
             Self::Cycle | Self::Climbs | Self::Unreadable => ErrorKind::Client,
             Self::Overloaded => ErrorKind::Overload,
@@ -72,6 +75,9 @@ impl Classify for GraphQlError {
 
     fn reply(&self) -> Reply {
         let (status, code) = match self {
+            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+                return Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials");
+            }
             Self::Cluster { failure: Failure::Timeout, .. } => (StatusCode::GATEWAY_TIMEOUT, 0),
             Self::Cluster { .. } => (StatusCode::BAD_GATEWAY, 0),
             Self::Cycle | Self::Climbs | Self::Unreadable => (StatusCode::BAD_REQUEST, 1),
