@@ -19,22 +19,30 @@ pub(super) fn bulk(user: &mut User, cluster: &'static str) {
         select(user, &["ui-web › ui-check", "ui-web › ui-other"]);
         user.press("Silence");
         user.press_in_dialog("Create");
-        both.iter().for_each(|path| user.exists(cluster, path));
+        for path in both {
+            user.exists(cluster, path);
+        }
         user.open(&format!("/n/{home}/events?filters=entity%3Aui-web"));
         select(user, &["ui-web › ui-check", "ui-web › ui-other"]);
         user.press("Clear silence");
         user.shows("Clear Silencing Entries");
         user.press_in_dialog("Clear");
-        both.iter().for_each(|path| user.eventually(cluster, path, "", &Value::Null));
+        for path in both {
+            user.eventually(cluster, path, "", &Value::Null);
+        }
         user.open(&format!("/n/{home}/events?filters=entity%3Aui-web"));
         select(user, &["ui-web › ui-check", "ui-web › ui-other"]);
         user.press("Resolve");
         let events = ["events/ui-web/ui-check", "events/ui-web/ui-other"];
-        events.iter().for_each(|path| user.eventually(cluster, path, "/check/status", &json!(0)));
+        for path in events {
+            user.eventually(cluster, path, "/check/status", &json!(0));
+        }
         select(user, &["ui-web › ui-check", "ui-web › ui-other"]);
         user.press("Delete");
         user.press_in_dialog("Delete");
-        events.iter().for_each(|path| user.eventually(cluster, path, "", &Value::Null));
+        for path in events {
+            user.eventually(cluster, path, "", &Value::Null);
+        }
     });
     user.step(&format!("{cluster} checks at once"), |user| {
         user.open(&format!("/n/{home}/checks"));
