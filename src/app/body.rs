@@ -131,7 +131,7 @@ pub(super) fn apply(
         return Ok((body, cluster));
     }
     match rule {
-        BodyRule::Raw => Ok((body, cluster)),
+        BodyRule::Raw | BodyRule::GraphQl => Ok((body, cluster)),
         BodyRule::Checked { must_equal, name } => {
             let found = unqualify(&body, Shape::Resource).map_err(BodyError::from)?;
             if found.cluster.is_some() {

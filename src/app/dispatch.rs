@@ -132,7 +132,7 @@ impl Gateway {
                     cluster: ClusterName::local(),
                     target: target.to_owned(),
                     prefix: None,
-                    body: BodyRule::Raw,
+                    body: BodyRule::GraphQl,
                     qualify: None,
                 };
                 self.forward(request, &clusters, forward, caller, info).await
@@ -184,7 +184,13 @@ impl Gateway {
     ) -> Result<Response<Body>, BoxError> {
         info.cluster = Some(route.cluster.clone());
         let (parts, incoming) = request.into_parts();
-        let (bytes, _held) = body::read(incoming, self.settings.max_request_body, &self.bodies).await?;
+        let is_graphql = route.body == BodyRule::GraphQl;
+        let most = if is_graphql { graphql::BODY_BYTES } else { usize::MAX };
+        let limit = self.settings.max_request_body.min(most);
+        let (bytes, _held) = body::read(incoming, limit, &self.bodies).await?;
+        if is_graphql {
+            graphql::examine(&bytes)?;
+        }
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());
         let own_rules = route.prefix.is_none() && !cluster.is_local();

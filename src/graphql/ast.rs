@@ -31,6 +31,7 @@ pub(super) enum OperationKind {
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) kind: OperationKind,
+    pub(super) name: Option<Box<str>>,
     /// The parenthesised list, parentheses included.
     pub(super) variables_span: Option<Span>,
     pub(super) variables: Vec<Variable>,

@@ -18,6 +18,18 @@ pub enum GraphQlError {
         /// What it did.
         failure: Failure,
     },
+    /// A fragment of a document contains itself: a Sensu 6.12 backend that looks at it dies.
+    #[error("a fragment of the document contains itself")]
+    Cycle,
+    /// A string in a document or its variables such as `../b/c`: Sensu cleans a name of that kind into an object of another
+    /// namespace than the one whose rights it has looked at.
+    #[error(
+        "a string in the document or its variables has a \"..\" between slashes, which leads out of its namespace"
+    )]
+    Climbs,
+    /// A body that is no JSON, but that Sensu might read in part.
+    #[error("the request body is not valid JSON")]
+    Unreadable,
     /// All answers in work together hold as much memory as they may.
     #[error("too many GraphQL requests are in flight; try again")]
     Overloaded,
@@ -52,18 +64,26 @@ pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
 impl Classify for GraphQlError {
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+                ErrorKind::Client
+            }
             Self::Cluster { .. } => ErrorKind::Upstream,
+            Self::Cycle | Self::Climbs | Self::Unreadable => ErrorKind::Client,
             Self::Overloaded => ErrorKind::Overload,
         }
     }
 
     fn reply(&self) -> Reply {
-        let status = match self {
-            Self::Cluster { failure: Failure::Timeout, .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Cluster { .. } => StatusCode::BAD_GATEWAY,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        let (status, code) = match self {
+            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+                return Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials");
+            }
+            Self::Cluster { failure: Failure::Timeout, .. } => (StatusCode::GATEWAY_TIMEOUT, 0),
+            Self::Cluster { .. } => (StatusCode::BAD_GATEWAY, 0),
+            Self::Cycle | Self::Climbs | Self::Unreadable => (StatusCode::BAD_REQUEST, 1),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, 0),
         };
-        let mut reply = Reply::router(status, 0, self.to_string());
+        let mut reply = Reply::router(status, code, self.to_string());
         reply.retry_after = matches!(self, Self::Overloaded).then_some(1);
         reply
     }

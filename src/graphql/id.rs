@@ -113,9 +113,18 @@ fn event_names(part: &str) -> Vec<String> {
 
 /// Whether any text, whatever it is used for, could lead out of a namespace.
 pub(super) fn climbs(text: &str) -> bool {
+    has_step(text, &[".", ".."])
+}
+
+/// The same for text that is most likely not a name: a command such as `./x` leads nowhere.
+pub(super) fn climbs_up(text: &str) -> bool {
+    has_step(text, &[".."])
+}
+
+fn has_step(text: &str, steps: &[&str]) -> bool {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-    let steps = |text: &str| text.contains('/') && text.split('/').any(|part| matches!(part, "." | ".."));
-    steps(text) || steps(&decoded) || (text.starts_with("srn:") && id_leads_out(text))
+    let found = |text: &str| text.contains('/') && text.split('/').any(|part| steps.contains(&part));
+    found(text) || found(&decoded) || (text.starts_with("srn:") && id_leads_out(text))
 }
 
 /// The id of a namespace object. The name is escaped as Go escapes a path segment.

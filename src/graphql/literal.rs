@@ -181,17 +181,22 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
 /// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents of which nothing
 /// else is understood.
 pub(super) fn any_climbs(document: &str, variables: &str) -> bool {
-    let tokens = Lexer::new(document).filter_map(Result::ok);
-    let mut strings = tokens.filter(|token| token.kind() == TokenKind::StringValue);
-    let in_document = strings.any(|token| decode(token.data()).is_none_or(|text| id::climbs(&text)));
-    in_document || serde_json::from_str(variables).map_or(true, |value: Json| value_climbs(&value))
+    any_string(document, variables, id::climbs)
 }
 
-fn value_climbs(value: &Json) -> bool {
+/// Whether any string of a document, or one in its variables, is such; one that cannot be read is.
+pub(super) fn any_string(document: &str, variables: &str, is: fn(&str) -> bool) -> bool {
+    let tokens = Lexer::new(document).filter_map(Result::ok);
+    let mut strings = tokens.filter(|token| token.kind() == TokenKind::StringValue);
+    let in_document = strings.any(|token| decode(token.data()).is_none_or(|text| is(&text)));
+    in_document || serde_json::from_str(variables).map_or(true, |value: Json| any_value(&value, is))
+}
+
+fn any_value(value: &Json, is: fn(&str) -> bool) -> bool {
     match value {
-        Json::String(text) => id::climbs(text),
-        Json::Array(items) => items.iter().any(value_climbs),
-        Json::Object(members) => members.values().any(value_climbs),
+        Json::String(text) => is(text),
+        Json::Array(items) => items.iter().any(|item| any_value(item, is)),
+        Json::Object(members) => members.values().any(|member| any_value(member, is)),
         _ => false,
     }
 }

@@ -59,6 +59,7 @@ mod document;
 mod envelope;
 mod error;
 pub mod fuzzing;
+mod hazard;
 mod id;
 mod introspect;
 mod joined;
@@ -105,6 +106,7 @@ use crate::{
 
 pub use ask::Clusters;
 pub use error::GraphQlError;
+pub use hazard::examine;
 pub use limits::BODY_BYTES;
 
 use joined::{Joined, Part};
@@ -196,12 +198,12 @@ impl Engine {
     /// # Errors
     /// When all of it was for one cluster that gave no answer, or too many answers are in memory already.
     pub async fn handle(&self, call: Call<'_>) -> Result<Answered, GraphQlError> {
-        if matches!(call.caller, Caller::Anonymous) || !is_json(call.head.headers()) {
+        if !is_json(call.head.headers()) {
             return pass(&call).await;
         }
         let body = call.body.clone();
         let (operations, list) = match request::read(&body) {
-            Incoming::Other if is_odd(&body) => {
+            Incoming::Other if hazard::is_odd(&body) => {
                 let reply =
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
                 return Ok(Answered { response: wire::reply(&reply), cluster: None });
@@ -213,6 +215,14 @@ impl Engine {
         if operations.len() > limits::OPERATIONS {
             let refusal = Part::Bytes(envelope::limited(Limit::Operations));
             return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+        }
+        if matches!(call.caller, Caller::Anonymous) {
+            // The local cluster refuses these itself, but has a look at their documents first.
+            if operations.iter().any(hazard::has_cycle) {
+                let refusal = Part::Bytes(envelope::limited(Limit::Cycle));
+                return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+            }
+            return pass(&call).await;
         }
         if self.held.load(Ordering::Relaxed) >= ask::MAX_HELD {
             return Err(GraphQlError::Overloaded);
@@ -352,12 +362,6 @@ async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
     let member = call.clusters.get(&local).ok_or(failed(Failure::Unreachable))?;
     let response = ask::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
     Ok(Answered { response, cluster: Some(local) })
-}
-
-/// Whether a body that is not read here might still be read by Sensu, which takes the first value and forgives more, with
-/// names in it that were not looked at.
-fn is_odd(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"..").is_some() || memchr::memmem::find(body, b"\\u").is_some()
 }
 
 /// Whether Sensu would read the body as JSON: without a type, or with a form's, it sees none.

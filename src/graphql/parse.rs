@@ -110,6 +110,10 @@ impl Reader<'_> {
         let variables = list.iter().flat_map(cst::VariableDefinitions::variable_definitions);
         Some(Operation {
             kind,
+            name: match found.name() {
+                Some(name) => Some(self.name(Some(name))?),
+                None => None,
+            },
             variables_span: list.as_ref().map(span),
             variables: variables.map(|variable| self.variable(&variable)).collect::<Option<_>>()?,
             directives: self.directives(found.directives().as_ref())?,

@@ -6,9 +6,11 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value as Json;
+
 use super::{
     ast::{Document, Field, OperationKind, Selection, SelectionSet, Span, Value},
-    introspect,
+    envelope, introspect,
     limits::Limit,
     literal::{self, Edit, Found, Names},
     measure,
@@ -64,6 +66,8 @@ pub(super) struct Root {
     /// Its first literal that names a cluster.
     pub(super) literal: Option<Box<str>>,
     pub(super) non_null: bool,
+    /// Its value when what it names is nowhere, if that is not null.
+    pub(super) empty: Option<Box<str>>,
     /// The conditions under which it is left out: variable, and the value that leaves it out. Only when it has one field.
     pub(super) skipped_if: Vec<(Box<str>, bool)>,
 }
@@ -79,6 +83,8 @@ pub(super) enum RootKind {
     Introspection,
     /// A namespace by its name, of which nothing is asked that the name does not tell.
     Named(Simple),
+    /// The same, asked by Sensu's web UI for the route of a page: its answer has the id too.
+    Route(Simple),
     /// Every cluster: it holds lists of namespaces.
     Viewer(Viewer),
 }
@@ -296,6 +302,7 @@ impl<'a> Planner<'a> {
             variables,
             literal: texts.into_iter().next(),
             non_null: definition.is_some_and(|definition| definition.non_null),
+            empty: if all.len() == 1 { self.empty(first) } else { None },
             skipped_if: if let [only] = all { only.skipped_if.clone() } else { Vec::new() },
         })
     }
@@ -328,6 +335,7 @@ impl<'a> Planner<'a> {
         let carried = !variables.is_empty() || names.cluster.is_some() || names.malformed;
         if Some(definition.base) == namespace && carried && !definition.list && all.len() == 1 {
             return match self.simple(definition.base, &sets) {
+                Some(simple) if self.is_route(first, &simple) => RootKind::Route(with_id(simple)),
                 Some(simple) => RootKind::Named(simple),
                 None => RootKind::Plain,
             };
@@ -339,6 +347,39 @@ impl<'a> Planner<'a> {
             Some(viewer) if !viewer.lists.is_empty() => RootKind::Viewer(viewer),
             _ => RootKind::Plain,
         }
+    }
+
+    /// Whether this is how Sensu's web UI asks for the route of a page: by the operation's name and all that it asks.
+    fn is_route(&self, field: &Field, simple: &Simple) -> bool {
+        let keys = simple.iter().all(|(key, known)| match known {
+            Known::Name => &**key == "name",
+            Known::Typename => &**key == "__typename",
+            Known::Id | Known::Cluster => false,
+        });
+        keys && field.alias.is_none() && self.document.operation.name.as_deref() == Some(ROUTE)
+    }
+
+    /// What Sensu answers to a root field about a namespace that is not there, if that is not null: suggestions are an
+    /// empty list, and its web UI takes null for a fault.
+    fn empty(&self, field: &Field) -> Option<Box<str>> {
+        if &*field.name != "suggest" || self.has_directives() {
+            return None;
+        }
+        let ty = self.schema.ty(self.schema.ty(self.root_type).field(&field.name)?.base);
+        let mut members = Vec::new();
+        for (key, fields) in self.document.fields(&[field.set.as_ref()?]) {
+            members.push((
+                key,
+                match &*fields[0].name {
+                    "__typename" => Json::from(&*ty.name).to_string(),
+                    name if ty.field(name)?.list => "[]".to_owned(),
+                    _ => return None,
+                },
+            ));
+        }
+        let mut empty = String::new();
+        envelope::object(&mut empty, members.iter().map(|(key, value)| (*key, value.as_str())));
+        Some(empty.into())
     }
 
     /// The selection on a type that holds lists of namespaces.
@@ -420,8 +461,21 @@ impl Plan {
     }
 }
 
+/// With the key `id`, in its place.
+fn with_id(mut simple: Simple) -> Simple {
+    let at = simple.partition_point(|(key, _)| &**key < "id");
+    simple.insert(at, ("id".into(), Known::Id));
+    simple
+}
+
 /// Spans of text to leave out.
 pub(super) type Blanks = Vec<Span>;
+
+/// The operation with which Sensu's web UI asks for the route of a page. It asks for no id, and the query of the page
+/// itself does: whichever answer comes second is not stored in the UI's cache if it lacks the id that the first had, and
+/// the page ends in an error. A single cluster answers the route first by luck; over clusters both come as they like. With
+/// the id in both, the order does not matter, and a field too many does not either.
+const ROUTE: &str = "NamespaceRouteQuery";
 
 const PLAN_BYTES: usize = 1024;
 

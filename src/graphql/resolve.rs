@@ -100,7 +100,7 @@ fn target(
         RootKind::Anywhere => return Target::Anywhere,
         RootKind::Introspection => return Target::Introspection,
         RootKind::Viewer(_) => return Target::Viewer,
-        RootKind::Plain | RootKind::Named(_) => {}
+        RootKind::Plain | RootKind::Named(_) | RootKind::Route(_) => {}
     }
     let mut names = root.names.clone();
     for (name, carrier) in &root.variables {

@@ -217,7 +217,7 @@ impl<'a> Route<'a> {
         else {
             return None;
         };
-        let RootKind::Named(simple) = &root.kind else { return None };
+        let (RootKind::Named(simple) | RootKind::Route(simple)) = &root.kind else { return None };
         let text = match root.variables.as_slice() {
             [] => root.literal.as_deref()?.to_owned(),
             [(name, _)] => serde_json::from_str(operation.variables.get(&**name)?.get()).ok()?,
@@ -249,13 +249,24 @@ impl<'a> Route<'a> {
         if outcome.failed.is_some() && known(true) {
             return self.known();
         }
-        if let (Answer::Parts(answer, None), Some(user)) = (&outcome.answer, context.user)
-            && let Ok(Envelope { data: Some(data), .. }) = Envelope::read(answer)
-            && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
-        {
+        if !self.is_there(&outcome) {
+            return outcome;
+        }
+        if let Some(user) = context.user {
             context.namespaces.learn_one(user, &self.qualified);
         }
-        outcome
+        if !matches!(self.plan.roots[0].kind, RootKind::Route(_)) {
+            return outcome;
+        }
+        Outcome { asked: outcome.asked, ..self.known() }
+    }
+
+    /// Whether an answer shows the namespace, and nothing is wrong with it.
+    fn is_there(&self, outcome: &Outcome) -> bool {
+        let Answer::Parts(answer, None) = &outcome.answer else { return false };
+        let Ok(Envelope { data: Some(data), errors }) = Envelope::read(answer) else { return false };
+        errors.is_none_or(|errors| errors.is_empty())
+            && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
     }
 
     fn known(&self) -> Outcome {
@@ -280,7 +291,10 @@ impl Merge<'_> {
         let mut merged = Merged::new(self.plan);
         for (index, target) in self.resolution.targets.iter().enumerate() {
             match target {
-                Target::Nowhere(why) => merged.fail(index, self.plan.is_mutation().then_some(why), None),
+                Target::Nowhere(why) => match &self.plan.roots[index].empty {
+                    Some(empty) => merged.set(index, empty.to_string()),
+                    None => merged.fail(index, self.plan.is_mutation().then_some(why), None),
+                },
                 Target::Conflict(why) => merged.fail(index, Some(why), None),
                 _ => {}
             }

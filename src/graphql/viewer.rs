@@ -71,6 +71,10 @@ pub(super) async fn fan_out(
         }
     }
     if nothing {
+        // A client whom the local cluster does not know is told so, as without a gateway.
+        if outcomes.iter().any(|(name, outcome)| name.is_local() && *outcome == UNAUTHORIZED) {
+            return Err(Failure::Unauthorized);
+        }
         let timeouts = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Failed(Failure::Timeout));
         return Err(if timeouts { Failure::Timeout } else { Failure::Unreachable });
     }
@@ -277,6 +281,8 @@ fn extensions(outcomes: &Outcomes) -> Json {
         .collect();
     json!({ "fedgate": { "clusters": clusters } })
 }
+
+const UNAUTHORIZED: Outcome = Outcome::Failed(Failure::Unauthorized);
 
 /// Longest wait for a cluster whose list is known from before, or that has failed a moment ago.
 const QUICK: Duration = Duration::from_millis(1500);

@@ -72,6 +72,8 @@ pub struct Forward {
 pub enum BodyRule {
     /// Not looked at.
     Raw,
+    /// A GraphQL request, which is not changed, but refused when it would harm the cluster.
+    GraphQl,
     /// Namespaces are un-qualified and have to name the route's cluster.
     Namespaced {
         /// Where namespaces stand in the body.

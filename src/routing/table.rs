@@ -99,6 +99,9 @@ fn raw(request: &Request<'_>, cluster: &str) -> Result<Route, RouteError> {
 /// Raw paths are not rewritten, but what Sensu believes of a body against its path is checked there too.
 fn raw_body_rule(method: &Method, path: &str) -> Result<BodyRule, RouteError> {
     let segments: Vec<&str> = path[1..].split('/').collect();
+    if segments[0] == "graphql" {
+        return Ok(BodyRule::GraphQl);
+    }
     let ["api", _, _, "namespaces", ns, rest @ ..] = segments.as_slice() else { return Ok(BodyRule::Raw) };
     match (must_equal(method, rest, &decode(ns)?), name_rule(method, rest)?) {
         (None, NameRule::Any) => Ok(BodyRule::Raw),

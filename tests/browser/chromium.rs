@@ -182,6 +182,11 @@ impl Chromium {
     /// meanwhile is no failure.
     #[track_caller]
     pub(crate) fn until(&mut self, expression: &str) {
+        self.until_within(expression, PATIENCE / 3);
+    }
+
+    #[track_caller]
+    pub(crate) fn until_within(&mut self, expression: &str, patience: Duration) {
         let body = if expression.contains("return ") {
             expression.to_owned()
         } else {
@@ -192,7 +197,7 @@ impl Chromium {
              try {{ v = !!(() => {{ {body} }})(); }} catch (e) {{}} \
              if (v || Date.now() > end) done(v); else setTimeout(look, 20); }}; look(); }})"
         );
-        let deadline = Instant::now() + PATIENCE / 3;
+        let deadline = Instant::now() + patience;
         loop {
             let last = self.try_eval(&poll);
             if last == Ok(Value::Bool(true)) {

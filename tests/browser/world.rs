@@ -1,4 +1,4 @@
-//! Three simulated clusters and a gateway in front of them, over TCP.
+//! Three clusters and a gateway in front of them, over TCP.
 
 use std::{
     collections::BTreeMap,
@@ -13,15 +13,19 @@ use fedgate::{
     sim::{Options, Sensu, SharedKeys},
     telemetry,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
+
+use crate::link::Link;
 
 /// A gateway and its clusters; they end with it.
 pub(crate) struct World {
     /// Where a browser finds the gateway.
     pub(crate) url: String,
-    /// `local-cluster`, `alpha` and `beta`.
-    pub(crate) sensus: [Sensu; 3],
+    /// The ways to `local-cluster`, `alpha` and `beta`.
+    pub(crate) links: [Link; 3],
+    /// The clusters themselves, if they are simulated.
+    pub(crate) sensus: Vec<Sensu>,
     _stop: mpsc::Sender<()>,
     _directory: tempfile::TempDir,
 }
@@ -29,7 +33,7 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// With this directory as the web UI.
+    /// Simulated clusters, and this directory as the web UI.
     pub(crate) async fn start(web_ui: &Path) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
         let (local, local_at) = cluster("local-cluster", &keys).await;
@@ -38,19 +42,52 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let key = directory.path().join("jwt_public.pem");
         std::fs::write(&key, keys.public_pem()).unwrap();
-        let url_of = |address: SocketAddr| format!("http://{address}");
+        let links = [Link::to(local_at).await, Link::to(alpha_at).await, Link::to(beta_at).await];
+        let file = json!({"auth": {"jwt-public-key-files": [key]}});
+        Self::gateway(web_ui, file, links, "http", vec![local, alpha, beta], directory)
+    }
+
+    /// The three backends in `FEDGATE_TEST_SENSU`, if it is set.
+    pub(crate) async fn real(web_ui: &Path) -> Option<Self> {
+        let urls = std::env::var("FEDGATE_TEST_SENSU").ok()?;
+        let file_of = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} must be set, too"));
+        let mut links = Vec::new();
+        for url in urls.split(',') {
+            let address = url.trim().strip_prefix("https://").and_then(|address| address.parse().ok());
+            links.push(Link::to(address.unwrap_or_else(|| panic!("{url}: no https://ADDRESS:PORT"))).await);
+        }
+        let Ok(links) = links.try_into() else { panic!("{urls}: not three backends") };
         let file = json!({
-            "listen": {"address": "127.0.0.1:0", "workers": 2},
-            "admin": {"address": "127.0.0.1:0"},
-            "auth": {"jwt-public-key-files": [key]},
-            "store": {"embedded": {"path": directory.path().join("registry.redb")}},
-            "local-cluster": {"api-urls": [url_of(local_at)]},
-            "clusters": [
-                {"name": "alpha", "api-urls": [url_of(alpha_at)]},
-                {"name": "beta", "api-urls": [url_of(beta_at)]},
-            ],
-            "web-ui": {"directory": web_ui},
+            "auth": {"jwt-public-key-files": [file_of("FEDGATE_TEST_SENSU_PUB")]},
+            "local-cluster": {"trusted-ca-file": file_of("FEDGATE_TEST_SENSU_CA")},
         });
+        Some(Self::gateway(web_ui, file, links, "https", Vec::new(), tempfile::tempdir().unwrap()))
+    }
+
+    fn gateway(
+        web_ui: &Path,
+        mut file: Value,
+        links: [Link; 3],
+        scheme: &str,
+        sensus: Vec<Sensu>,
+        directory: tempfile::TempDir,
+    ) -> Self {
+        let urls = links.each_ref().map(|link| json!([format!("{scheme}://{}", link.address)]));
+        let [local, alpha, beta] = urls;
+        let ca = file["local-cluster"]["trusted-ca-file"].clone();
+        let cluster = |name: &str, urls: Value| {
+            let mut cluster = json!({"name": name, "api-urls": urls});
+            if !ca.is_null() {
+                cluster["trusted-ca-file"] = ca.clone();
+            }
+            cluster
+        };
+        file["clusters"] = json!([cluster("alpha", alpha), cluster("beta", beta)]);
+        file["local-cluster"]["api-urls"] = local;
+        file["listen"] = json!({"address": "127.0.0.1:0", "workers": 2});
+        file["admin"] = json!({"address": "127.0.0.1:0"});
+        file["store"] = json!({"embedded": {"path": directory.path().join("registry.redb")}});
+        file["web-ui"] = json!({"directory": web_ui});
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let logs = telemetry::init(telemetry::Format::Text, tracing::level_filters::LevelFilter::ERROR);
         let server = Server::build(&root, None, logs).await.unwrap();
@@ -59,7 +96,7 @@ impl World {
         tokio::spawn(server.run(stopped));
         // Browsers take localhost for a secure origin.
         let url = format!("http://localhost:{}", main.port());
-        Self { url, sensus: [local, alpha, beta], _stop: stop, _directory: directory }
+        Self { url, links, sensus, _stop: stop, _directory: directory }
     }
 }
 

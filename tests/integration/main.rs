@@ -8,6 +8,7 @@ mod drain;
 mod fanout;
 mod faults;
 mod federation;
+mod graphql;
 mod refusals;
 mod rewriting;
 mod routing;

@@ -108,6 +108,10 @@ async fn errors_of_a_fan_out_point_into_the_merged_list() {
     );
 }
 
+fn route(name: &str) -> Json {
+    json!({"name": name, "__typename": "Namespace", "id": format!("srn:namespaces:{name}")})
+}
+
 const ROUTE: &str = "query NamespaceRouteQuery($n:String!){namespace(name:$n){name __typename}}";
 
 #[tokio::test(start_paused = true)]
@@ -120,10 +124,7 @@ async fn the_route_query_is_answered_from_what_is_known() {
     let body = json!([{"operationName": "NamespaceRouteQuery", "query": ROUTE, "variables": {"n": known}}]);
     let begun = Instant::now();
     let (_, answer) = world.ask_as(&user("u"), &body).await.unwrap();
-    assert_eq!(
-        answer,
-        json!([{"auth": true, "data": {"namespace": {"name": known, "__typename": "Namespace"}}, "errors": null}])
-    );
+    assert_eq!(answer, json!([{"auth": true, "data": {"namespace": route(&known)}, "errors": null}]));
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert!(world.got("alpha").is_empty());
 
@@ -148,4 +149,59 @@ async fn a_namespace_that_was_seen_once_is_known_afterwards() {
     let found = first["data"]["namespace"].is_object();
     world.ask_as(&user("u"), &body).await.unwrap();
     assert_eq!(world.got("beta").len(), usize::from(!found));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_route_query_alone_is_told_the_id_unasked_whoever_answers() {
+    let world = World::new();
+    for namespace in ["ns1", "ns1@alpha"] {
+        let cluster = if namespace.contains('@') { "alpha" } else { "local-cluster" };
+        for asked in [1, 0] {
+            let body = json!([{"query": ROUTE, "variables": {"n": namespace}}]);
+            let (_, answer) = world.ask_as(&user("u"), &body).await.unwrap();
+            assert_eq!(
+                answer,
+                json!([{"auth": true, "data": {"namespace": route(namespace)}, "errors": null}])
+            );
+            assert_eq!(world.got(cluster).len(), asked, "{namespace}");
+        }
+        for other in [
+            "query Other($n:String!){namespace(name:$n){name __typename}}",
+            "query($n:String!){namespace(name:$n){name}}",
+            "query NamespaceRouteQuery($n:String!){namespace(name:$n){a:name}}",
+            "query NamespaceRouteQuery($n:String!){b:namespace(name:$n){name}}",
+        ] {
+            let (_, answer) = world
+                .ask_as(&user("v"), &json!({"query": other, "variables": {"n": namespace}}))
+                .await
+                .unwrap();
+            assert!(!answer.to_string().contains("srn:"), "{answer}");
+        }
+        world.got(cluster);
+    }
+    // What is not there, or in doubt, is passed on.
+    for said in [
+        r#"{"auth":true,"data":{"namespace":null},"errors":null}"#,
+        r#"{"auth":true,"data":{"namespace":{"name":"x"}},"errors":[{"message":"m"}]}"#,
+    ] {
+        world.set("local-cluster", Mood::Says(http::StatusCode::OK, said));
+        let body = json!({"query": ROUTE, "variables": {"n": "x"}});
+        assert_eq!(world.ask_as(&user("u"), &body).await.unwrap().1.to_string(), said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn suggestions_for_a_cluster_that_is_not_there_are_an_empty_list() {
+    let world = World::new();
+    let suggest = |what: &str| {
+        format!("{{suggest(namespace:\"x@gone\",ref:\"core/v2/entity/metadata/name\"){{{what}}}}}")
+    };
+    let answer = world.ask(&suggest("v:values __typename")).await;
+    assert_eq!(
+        answer,
+        json!({"auth": true, "data": {"suggest": {"v": [], "__typename": "SuggestionResultSet"}}, "errors": null})
+    );
+    let both = suggest("values").replacen('{', "{versions{backend{version}} ", 1);
+    assert_eq!(world.ask(&both).await["data"]["suggest"], json!({"values": []}));
+    assert!(world.got("alpha").is_empty());
 }

@@ -47,7 +47,11 @@ impl Running {
 
     /// With other keys in the configuration, whole sections at a time.
     pub(crate) async fn with(sections: Value) -> Self {
-        let keys = Arc::new(SharedKeys::generate().unwrap());
+        Self::with_keys(Arc::new(SharedKeys::generate().unwrap()), sections).await
+    }
+
+    /// With keys that other clusters have, too.
+    pub(crate) async fn with_keys(keys: Arc<SharedKeys>, sections: Value) -> Self {
         let (sensu, address) = cluster("local-cluster", &keys).await;
         let directory = tempfile::tempdir().unwrap();
         let key = directory.path().join("jwt_public.pem");
