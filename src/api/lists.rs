@@ -10,7 +10,7 @@ use crate::{
 /// The lists of the newest view, as they are answered. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Lists {
-    made: Arc<Mutex<Vec<Made>>>,
+    newest: Arc<Mutex<Vec<Made>>>,
 }
 
 struct Made {
@@ -24,13 +24,13 @@ struct Made {
 impl Lists {
     /// The list of a view, made by the first who asks for it.
     pub(super) fn of(&self, kind: Kind, view: &Arc<Registry>, make: impl FnOnce() -> Vec<u8>) -> Bytes {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(list) = made.iter().find(|list| list.kind == kind && Arc::ptr_eq(&list.view, view)) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = newest.iter().find(|list| list.kind == kind && Arc::ptr_eq(&list.view, view)) {
             return list.json.clone();
         }
-        made.retain(|list| list.kind != kind);
+        newest.retain(|list| list.kind != kind);
         let json = Bytes::from(make());
-        made.push(Made { kind, view: Arc::clone(view), json: json.clone() });
+        newest.push(Made { kind, view: Arc::clone(view), json: json.clone() });
         json
     }
 }

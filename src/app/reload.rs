@@ -214,12 +214,11 @@ fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
 /// Work on files, which may take long, for as long as it takes.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let mut task = tokio::task::spawn_blocking(work);
-    let done = match tokio::time::timeout(PATIENCE, &mut task).await {
-        Ok(done) => done,
-        Err(_) => {
-            tracing::error!("files of the configuration do not answer: nothing is reloaded until they do");
-            task.await
-        }
+    let done = if let Ok(done) = tokio::time::timeout(PATIENCE, &mut task).await {
+        done
+    } else {
+        tracing::error!("files of the configuration do not answer: nothing is reloaded until they do");
+        task.await
     };
     match done.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,

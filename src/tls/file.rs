@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use tokio::{
     sync::{Semaphore, oneshot},
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// Work on files that did not come to its end in time. Usual cause: a network mount that hangs.
@@ -58,26 +58,19 @@ async fn bounded<R, T: Send + 'static>(
     read: impl FnOnce() -> R + Send + 'static,
     make: impl FnOnce(R) -> T + Send + 'static,
 ) -> Result<T, Late> {
+    let deadline = Instant::now() + limit;
+    let permit = timeout_at(deadline, Arc::clone(permits).acquire_owned()).await.map_err(|_| Late)?;
     let (was_read, reading) = oneshot::channel();
-    let permits = Arc::clone(permits);
-    let begun = async move {
-        let permit = permits.acquire_owned().await;
-        spawn_blocking(move || {
-            let bytes = read();
-            drop(permit);
-            // Nobody may wait any more.
-            let _ = was_read.send(());
-            // One after the other, so that what costs time does not take it from those who read.
-            let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-            make(bytes)
-        })
-    };
-    let waited = timeout(limit, async {
-        let task = begun.await;
-        let _ = reading.await;
-        task
+    let task = spawn_blocking(move || {
+        let bytes = read();
+        drop(permit);
+        // Nobody may wait any more.
+        let _ = was_read.send(());
+        // One after the other, so that what costs time does not take it from those who read.
+        let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        make(bytes)
     });
-    let task = waited.await.map_err(|_| Late)?;
+    drop(timeout_at(deadline, reading).await.map_err(|_| Late)?);
     match task.await {
         Ok(done) => Ok(done),
         Err(ended) => match ended.try_into_panic() {

@@ -44,7 +44,7 @@ impl World {
         std::fs::write(&key, keys.public_pem()).unwrap();
         let links = [Link::to(local_at).await, Link::to(alpha_at).await, Link::to(beta_at).await];
         let file = json!({"auth": {"jwt-public-key-files": [key]}});
-        Self::gateway(web_ui, file, links, "http", vec![local, alpha, beta], directory)
+        Self::gateway(web_ui, file, links, "http", vec![local, alpha, beta], directory).await
     }
 
     /// The three backends in `FEDGATE_TEST_SENSU`, if it is set.
@@ -61,10 +61,10 @@ impl World {
             "auth": {"jwt-public-key-files": [file_of("FEDGATE_TEST_SENSU_PUB")]},
             "local-cluster": {"trusted-ca-file": file_of("FEDGATE_TEST_SENSU_CA")},
         });
-        Some(Self::gateway(web_ui, file, links, "https", Vec::new(), tempfile::tempdir().unwrap()))
+        Some(Self::gateway(web_ui, file, links, "https", Vec::new(), tempfile::tempdir().unwrap()).await)
     }
 
-    fn gateway(
+    async fn gateway(
         web_ui: &Path,
         mut file: Value,
         links: [Link; 3],
