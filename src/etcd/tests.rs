@@ -309,7 +309,7 @@ async fn a_watch_that_says_nothing_is_opened_anew_and_progress_is_enough_to_say(
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_grow_apart_to_five_seconds_and_start_over_after_a_success() {
+async fn attempts_grow_apart_to_two_seconds_and_start_over_after_a_success() {
     let failures = (0..10).map(|_| lost());
     let answers = failures.chain(loaded()).chain([progress(11), lost(), connected(11)]);
     let (_, commands) = play(answers).await;
@@ -320,7 +320,7 @@ async fn attempts_grow_apart_to_five_seconds_and_start_over_after_a_success() {
         .collect();
     assert_eq!(waits[0], 0);
     for (attempt, wait) in waits[1..=10].iter().enumerate() {
-        let whole = (100 << attempt).min(5000);
+        let whole = (100 << attempt).min(2000);
         // Timers have a resolution of one millisecond.
         assert!((whole / 2..=whole + 1).contains(wait), "attempt {attempt}: {wait} ms");
     }

@@ -347,11 +347,17 @@ impl Leadership for Election {
 
     fn run(&self) -> BoxFuture<'_, ()> {
         async move {
+            let mut logged: Option<(String, Instant)> = None;
             loop {
                 if let Err(error) = self.once().await {
                     // Who leads is not known any more.
                     self.told.send_replace(None);
-                    tracing::warn!(error = %super::explain::of_etcd(&error), "no election in the gateways' etcd");
+                    let error = super::explain::of_etcd(&error).to_string();
+                    let is_known = |(text, at): &(String, Instant)| *text == error && at.elapsed() < REMIND;
+                    if !logged.as_ref().is_some_and(is_known) {
+                        tracing::warn!(error, "no election in the gateways' etcd");
+                        logged = Some((error, Instant::now()));
+                    }
                 }
                 sleep(RETRY).await;
             }
@@ -380,3 +386,6 @@ const CLEAN: &str = "clean";
 
 /// Follows the number of any other term.
 const IN_USE: &str = "used";
+
+/// How often the same trouble is logged.
+const REMIND: Duration = Duration::from_secs(60);

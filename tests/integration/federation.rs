@@ -78,7 +78,7 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
 
 #[tokio::test]
 async fn a_gateway_that_is_registered_as_a_cluster_is_refused_after_one_hop_and_told_as_ill() {
-    let health = json!({"health": {"interval": "100ms", "timeout": "100ms", "unhealthy-after": 1}});
+    let health = json!({"health": {"interval": "1s", "timeout": "1s", "unhealthy-after": 1}});
     let server = Running::with(json!({ "upstream": health })).await;
     let itself = resource("itself", &format!("http://{}", server.main));
     server.call(Method::PUT, &format!("{CLUSTERS}/itself"), &itself, 201).await;
@@ -91,9 +91,8 @@ async fn a_gateway_that_is_registered_as_a_cluster_is_refused_after_one_hop_and_
         let status = server.call(Method::GET, STATUS, &Value::Null, 200).await;
         let status: Value = serde_json::from_slice(&status).unwrap();
         let cluster = status["clusters"].as_array().unwrap().iter().find(|c| c["name"] == "itself").unwrap();
-        if cluster["state"] == "down" {
-            let error = cluster["error"].as_str().unwrap();
-            assert!(error.contains("a fedgate, not a Sensu backend"), "{error}");
+        if cluster["error"].as_str().is_some_and(|error| error.contains("a fedgate, not a Sensu backend")) {
+            assert_eq!(cluster["state"], "down");
             return;
         }
         tokio::task::yield_now().await;
