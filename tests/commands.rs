@@ -295,6 +295,25 @@ fn a_changed_web_ui_is_served_without_a_restart_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_reload_that_failed_for_a_missing_file_is_done_once_the_file_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join("web");
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let gateway = Running::start(&["serve", "--config", &config]);
+    gateway.until("listening");
+    // The directory is one of those things that are watched only once they have been read.
+    configuration(
+        directory.path(),
+        &format!("listen: {{ address: 127.0.0.1:0 }}\nweb-ui: {{ directory: {} }}\n", other.display()),
+    );
+    gateway.signal("HUP");
+    gateway.until("nothing was changed");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("index.html"), "<html></html>").unwrap();
+    gateway.until("were read again");
+}
+
+#[test]
 fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Running::start(&["demo", "--port", "0"]);
