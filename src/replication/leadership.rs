@@ -352,7 +352,7 @@ impl Leadership for Election {
                 if let Err(error) = self.once().await {
                     // Who leads is not known any more.
                     self.told.send_replace(None);
-                    let error = super::explain::of_etcd(&error).to_string();
+                    let error = super::explain::of_etcd(&error);
                     let is_known = |(text, at): &(String, Instant)| *text == error && at.elapsed() < REMIND;
                     if !logged.as_ref().is_some_and(is_known) {
                         tracing::warn!(error, "no election in the gateways' etcd");
