@@ -12,7 +12,7 @@ use crate::registry::{EmbeddedStore, Event, Precondition, Store};
 
 /// Rounds of the test; more by hand.
 const ROUNDS_VARIABLE: &str = "FEDGATE_CRASH_ROUNDS";
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 200;
 const FILE_VARIABLE: &str = "FEDGATE_CRASH_FILE";
 const SLOTS: u64 = 40;
 
