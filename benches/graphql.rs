@@ -1,4 +1,13 @@
 //! What the gateway itself does for GraphQL: planning, rewriting, and whole requests over clusters in memory.
+//!
+//! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared, with nothing else running (`cargo bench`):
+//!
+//! | what | goal | measured |
+//! |---|---|---|
+//! | poll: a batch of 5 operations with answers of 50 KB | < 1 ms | 1.06 ms |
+//! | one operation, its plan known | | 13 us |
+//! | one operation, its plan made | | 133 us |
+//! | one answer of 10 MB | | 39 ms |
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 

@@ -1,14 +1,13 @@
 //! How fast and how large replication is, between real etcds of one member each. Skipped where etcd is not installed.
 //!
-//! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared and noisy (load average about 12), not optimized
-//! (`cargo bench --profile dev`), so that these are upper bounds:
+//! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared, with nothing else running (`cargo bench`):
 //!
 //! | what | goal | measured |
 //! |---|---|---|
-//! | 10,000 bindings, first copy | < 10 s | 3.3 s |
-//! | growth of memory by that | < 32 MiB | 21 MiB |
-//! | a restart with nothing to do | | 1.4 s |
-//! | change to visible on the follower, median and p99 of 200 | p99 < 200 ms | 7 ms, 18 ms |
+//! | 10,000 bindings, first copy | < 10 s | 0.84 s |
+//! | growth of memory by that | < 32 MiB | 23.3 MiB |
+//! | a restart with nothing to do | | 0.27 s |
+//! | change to visible on the follower, median and p99 of 200 | p99 < 200 ms | 3.0 ms, 6.9 ms |
 //!
 //! `FEDGATE_BENCH_KEYS` sets another number of bindings.
 
