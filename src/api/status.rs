@@ -212,9 +212,9 @@ fn all_replicators<'a>(
     found: &'a [ReplicatorStatus],
     viewer: Viewer,
 ) -> Vec<Replicator<'a>> {
-    let none = |name: &'a str, state, error| Replicator {
+    let none = |name: &'a str, state: ReplicatorState, error| Replicator {
         name,
-        state: replicator_state(state),
+        state: state.as_str(),
         since: None,
         error: viewer.shows(error),
         keys: 0,
@@ -227,7 +227,7 @@ fn all_replicators<'a>(
         None => none(name, ReplicatorState::Stopped, REPLICATION_OFF),
         Some(status) => Replicator {
             name,
-            state: replicator_state(status.state),
+            state: status.state.as_str(),
             since: Some(rfc3339(status.since)),
             error: status.error.as_deref().and_then(|error| viewer.shows(error)),
             keys: status.keys,
@@ -270,16 +270,6 @@ const fn source(source: Source) -> &'static str {
         Source::Api => "api",
         Source::Config => "config",
         Source::Local => "local",
-    }
-}
-
-const fn replicator_state(state: ReplicatorState) -> &'static str {
-    match state {
-        ReplicatorState::Syncing => "syncing",
-        ReplicatorState::Following => "following",
-        ReplicatorState::Retrying => "retrying",
-        ReplicatorState::Stopped => "stopped",
-        ReplicatorState::Rejected => "rejected",
     }
 }
 

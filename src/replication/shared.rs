@@ -69,7 +69,7 @@ fn to_bytes(statuses: &[ReplicatorStatus]) -> Bytes {
     let stored = |status: &ReplicatorStatus| -> Vec<u8> {
         let stored = Stored {
             name: Cow::from(&*status.name).into_owned().into(),
-            state: word(status.state).into(),
+            state: status.state.as_str().into(),
             since: millis(status.since),
             error: status.error.as_deref().map(|error| error.chars().take(MAX_ERROR_CHARS).collect()),
             keys: status.keys,
@@ -96,7 +96,7 @@ fn status(stored: Stored<'_>) -> Option<ReplicatorStatus> {
     let at = |millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     Some(ReplicatorStatus {
         name: (&*stored.name).into(),
-        state: STATES.into_iter().find(|state| word(*state) == stored.state)?,
+        state: ReplicatorState::ALL.into_iter().find(|state| state.as_str() == stored.state)?,
         since: at(stored.since)?,
         error: stored.error.map(|error| (&*error).into()),
         keys: stored.keys,
@@ -106,28 +106,10 @@ fn status(stored: Stored<'_>) -> Option<ReplicatorStatus> {
     })
 }
 
-const fn word(state: ReplicatorState) -> &'static str {
-    match state {
-        ReplicatorState::Syncing => "syncing",
-        ReplicatorState::Following => "following",
-        ReplicatorState::Retrying => "retrying",
-        ReplicatorState::Stopped => "stopped",
-        ReplicatorState::Rejected => "rejected",
-    }
-}
-
 fn millis(at: SystemTime) -> u64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
-
-const STATES: [ReplicatorState; 5] = [
-    ReplicatorState::Syncing,
-    ReplicatorState::Following,
-    ReplicatorState::Retrying,
-    ReplicatorState::Stopped,
-    ReplicatorState::Rejected,
-];
 
 /// How old what is told of a replicator that only follows may be.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -184,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_what_is_read_but_for_who_leads() {
-        let all = STATES.map(example);
+        let all = ReplicatorState::ALL.map(example);
         let read = parse(&to_bytes(&all)).unwrap();
         assert_eq!(read, all.map(|status| ReplicatorStatus { leader: false, ..status }));
         for bad in [&b""[..], b"{}", b"[{}]", br#"[{"name":"a","state":"else","since":1}]"#] {

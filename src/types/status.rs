@@ -57,6 +57,25 @@ pub enum ReplicatorState {
     Rejected,
 }
 
+// === impl ReplicatorState ===
+
+impl ReplicatorState {
+    /// Every state there is.
+    pub const ALL: [Self; 5] =
+        [Self::Syncing, Self::Following, Self::Retrying, Self::Stopped, Self::Rejected];
+
+    /// Its name in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syncing => "syncing",
+            Self::Following => "following",
+            Self::Retrying => "retrying",
+            Self::Stopped => "stopped",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
 /// One replicator's condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicatorStatus {
