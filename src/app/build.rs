@@ -193,7 +193,6 @@ impl Server {
             logs,
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
-            pending: false,
             fault: None,
         }
         .looked();

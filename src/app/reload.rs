@@ -55,9 +55,7 @@ pub(super) struct Reloader {
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
-    /// Whether a change has not been applied yet.
-    pub(super) pending: bool,
-    /// Why not, as told last.
+    /// Why the last change could not be applied yet.
     pub(super) fault: Option<String>,
 }
 
@@ -102,12 +100,9 @@ impl Reloader {
             let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
-            if asked || changed {
-                self.fault = None;
-                self.pending = true;
-            }
-            if self.pending {
-                self.reload().await;
+            if asked || changed || self.fault.is_some() {
+                let told = self.fault.take().filter(|_| !asked && !changed);
+                self.reload(told).await;
             }
             // Clusters come and go, and their files are few and small: read, not stamped.
             for error in self.tls_configs.reload(asked).await {
@@ -117,24 +112,24 @@ impl Reloader {
         }
     }
 
-    /// What fails is tried again, and told once: another of the files may be what is missing.
-    async fn reload(&mut self) {
+    /// What fails is tried again, as another of the files may be what is missing; it is told unless it was `told`.
+    async fn reload(&mut self, told: Option<String>) {
         match self.try_reload().await {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
                 let other_files = self.current != root || root.web_ui.directory.is_some();
                 self.current = root;
-                self.pending = false;
                 if other_files {
                     self.seen = self.stamps().await;
                 }
             }
-            Err(error) if self.fault.as_ref() == Some(&error) => {}
             Err(error) => {
-                tracing::error!(
-                    error,
-                    "the changed configuration or its files are wrong; nothing was changed"
-                );
+                if told.as_ref() != Some(&error) {
+                    tracing::error!(
+                        error,
+                        "the changed configuration or its files are wrong; nothing was changed"
+                    );
+                }
                 self.fault = Some(error);
             }
         }
