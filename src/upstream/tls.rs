@@ -110,7 +110,7 @@ impl TlsConfigs {
         let mut readings = Vec::new();
         for cluster in over_tls() {
             if !matches!(self.inner.known(&cluster.tls), Some(Ok(_))) {
-                readings.extend(self.begin(&cluster.tls));
+                readings.extend(self.begin(&cluster.tls).ok());
             }
         }
         let _ = timeout(FILE_TIMEOUT, join_all(readings)).await;
@@ -131,13 +131,8 @@ impl TlsConfigs {
         if let Some(config) = self.inner.known(files) {
             return config;
         }
-        match self.begin(files) {
-            Some(reading) => reading.await.config,
-            None => match self.reading(files) {
-                Some(reading) => reading.await.config,
-                None => self.inner.known_by_now(files),
-            },
-        }
+        let (Ok(reading) | Err(reading)) = self.begin(files);
+        reading.await.config
     }
 
     /// Reads all files again, the system's CAs only when `all` says so. What cannot be used changes nothing, and is
@@ -147,7 +142,7 @@ impl TlsConfigs {
         let known: Vec<TlsFiles> = self.inner.lock().keys().cloned().collect();
         let wanted =
             known.iter().filter(|files| all || files.trusted_ca_file.is_some() || files.cert_file.is_some());
-        let readings: Vec<_> = wanted.filter_map(|files| self.begin(files)).collect();
+        let readings: Vec<_> = wanted.filter_map(|files| self.begin(files).ok()).collect();
         let told = |reading: Reading| async move {
             let outcome = timeout(FILE_TIMEOUT, reading).await.ok()?;
             outcome.config.err().filter(|_| outcome.is_new)
@@ -155,12 +150,12 @@ impl TlsConfigs {
         join_all(readings.into_iter().map(told)).await.into_iter().flatten().collect()
     }
 
-    /// Begins to read a set of files, unless that is under way.
-    fn begin(&self, files: &TlsFiles) -> Option<Reading> {
+    /// Begins to read a set of files. The error is the reading that is under way already.
+    fn begin(&self, files: &TlsFiles) -> Result<Reading, Reading> {
         let mut entries = self.inner.lock();
         let entry = entries.entry(files.clone()).or_default();
-        if entry.reading.is_some() {
-            return None;
+        if let Some(reading) = &entry.reading {
+            return Err(reading.clone());
         }
         let under_way = UnderWay { inner: Arc::clone(&self.inner), files: files.clone() };
         let (inner, files) = (Arc::clone(&self.inner), files.clone());
@@ -178,11 +173,7 @@ impl TlsConfigs {
         entry.reading = Some(reading.clone());
         // Whoever waits for it may go away.
         drop(tokio::spawn(reading.clone()));
-        Some(reading)
-    }
-
-    fn reading(&self, files: &TlsFiles) -> Option<Reading> {
-        self.inner.lock().get(files)?.reading.clone()
+        Ok(reading)
     }
 }
 
