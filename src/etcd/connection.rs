@@ -32,7 +32,7 @@ use tonic_prost::ProstCodec;
 
 use super::{Config, Error};
 use crate::{
-    tls::{ClientFiles, in_time},
+    tls::{ClientFiles, in_time_then},
     types::Backend,
 };
 
@@ -167,7 +167,7 @@ async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> 
         return handshake(config, endpoint, None, tcp).await;
     }
     let files = config.tls.clone();
-    let built = in_time(move || ClientFiles::read(&files)?.config(b"h2")).await;
+    let built = in_time_then(move || ClientFiles::read(&files), |read| read?.config(b"h2")).await;
     let client = built.map_err(|late| unreachable(io::Error::other(late)))?.map_err(Error::Files)?;
     let refused = |reason: String| Error::Tls { endpoint: endpoint.clone(), reason };
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| refused(error.to_string()))?;
