@@ -43,25 +43,15 @@ pub(super) fn listed(view: &Registry, kind: Kind, entries: Option<Vec<Entry>>) -
         found.extend(configured.map(|item| (item.metadata.name.clone(), resource::to_json(&item))));
     }
     let is_hidden = |name: &str| kind == Kind::Cluster && view.from_config(name).is_some();
-    let mut add = |name: &str, entry: &Entry| {
-        if !is_hidden(name) {
-            found.push((name.to_owned(), entry.value.to_vec()));
-        }
-    };
-    let Some(entries) = entries else {
-        view.list(kind).for_each(|item| add(&item.checked.resource.metadata.name, &item.entry));
-        found.sort();
-        return found;
-    };
+    let entries = entries.unwrap_or_else(|| view.list(kind).map(|item| item.entry.clone()).collect());
     for entry in entries {
-        match view.item_of(&entry) {
-            Some(item) => add(&item.checked.resource.metadata.name, &entry),
-            // What this version cannot read would break the list for everybody; the view has logged it.
-            None => {
-                if let Ok(Item { checked, entry }) = Item::parse(entry) {
-                    add(&checked.resource.metadata.name, &entry);
-                }
-            }
+        // What the view has read is not read again.
+        let item = view.item_of(&entry).cloned().map_or_else(|| Item::parse(entry).map(Arc::new), Ok);
+        // What this version cannot read would break the list for everybody; the view has logged it.
+        let Ok(item) = item else { continue };
+        let name = &item.checked.resource.metadata.name;
+        if !is_hidden(name) {
+            found.push((name.clone(), item.entry.value.to_vec()));
         }
     }
     found.sort();

@@ -137,8 +137,7 @@ impl Api {
     ) -> Result<Response<Body>, ApiError> {
         let (asked, principal) = self.admit(method, path, caller)?;
         match asked {
-            Asked::Status if is_read(method) => Ok(self.status(principal)),
-            Asked::Status => Ok(method_not_allowed("GET, HEAD")),
+            Asked::Status => Ok(self.status(principal)),
             Asked::NotAllowed { allowed } => Ok(method_not_allowed(allowed)),
             Asked::List(kind) => self.list(kind, query).await,
             Asked::Get(kind, name) => self.get(kind, &name).await,
@@ -166,7 +165,9 @@ impl Api {
             Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
         if path.trim_matches('/') == STATUS {
-            return Ok((Asked::Status, principal?));
+            let is_read = matches!(*method, Method::GET | Method::HEAD);
+            let asked = if is_read { Asked::Status } else { Asked::NotAllowed { allowed: "GET, HEAD" } };
+            return Ok((asked, principal?));
         }
         let target = Target::parse(path)?;
         let principal = principal?;
@@ -346,10 +347,6 @@ impl Target {
             (None, Kind::Cluster) => "GET, HEAD",
         }
     }
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Sensu's 405: no body.
