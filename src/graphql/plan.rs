@@ -456,7 +456,7 @@ impl Plan {
 
     /// Memory that it takes, roughly, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let shapes: usize = self.shapes.all.iter().map(|shape| 64 + 96 * shape.keys.len()).sum();
+        let shapes: usize = self.shapes.all.iter().map(|shape| 192 + 96 * shape.keys.len()).sum();
         PLAN_BYTES + TREE * self.text.len() + shapes
     }
 }

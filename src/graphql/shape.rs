@@ -20,14 +20,24 @@ use super::{
 pub(super) type ShapeId = usize;
 
 /// The keys of one object.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
     /// The key whose string value selects among cases.
     pub(super) discriminator: Option<Discriminator>,
     /// Sorted by key; only keys of interest.
     pub(super) keys: Vec<(Box<str>, Cases)>,
-    /// A bit for each key of interest, so that most others need no search.
-    pub(super) filter: u64,
+    /// Where in `keys` one of this [slot](slot) stands, so that most keys need no search.
+    pub(super) slots: [Slot; SLOTS],
+}
+
+/// The keys of interest that share a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    None,
+    /// One, by its place.
+    One(u8),
+    /// More than one, or one far behind.
+    Search,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +124,7 @@ impl<'a> Builder<'a> {
             shape = self.shape(root, &sets)?;
         }
         for shape in &mut self.shapes.all {
-            shape.filter = shape.keys.iter().fold(0, |filter, (key, _)| filter | bit(key.as_bytes()));
+            shape.index();
         }
         Ok((shape, self.shapes))
     }
@@ -313,23 +323,47 @@ impl<'a> Builder<'a> {
 
 // === impl Shape ===
 
+impl Default for Shape {
+    fn default() -> Self {
+        Self { discriminator: None, keys: Vec::new(), slots: [Slot::None; SLOTS] }
+    }
+}
+
 impl Shape {
+    /// Fills the slots.
+    fn index(&mut self) {
+        for (index, (key, _)) in self.keys.iter().enumerate() {
+            let slot = &mut self.slots[slot(key.as_bytes())];
+            *slot = match (*slot, u8::try_from(index)) {
+                (Slot::None, Ok(index)) => Slot::One(index),
+                _ => Slot::Search,
+            };
+        }
+    }
+
     /// What is done with the value of a key, for a type that may not be known.
     pub(super) fn action(&self, key: &[u8], ty: Option<&[u8]>) -> Action {
-        if self.filter & bit(key) == 0 {
-            return Action::default();
-        }
-        let Ok(index) = self.keys.binary_search_by(|(known, _)| known.as_bytes().cmp(key)) else {
-            return Action::default();
+        let found = match self.slots[slot(key)] {
+            Slot::None => None,
+            Slot::One(index) => {
+                self.keys.get(usize::from(index)).filter(|(known, _)| known.as_bytes() == key)
+            }
+            Slot::Search => {
+                let index = self.keys.binary_search_by(|(known, _)| known.as_bytes().cmp(key));
+                index.ok().and_then(|index| self.keys.get(index))
+            }
         };
-        let cases = &self.keys[index].1;
+        let Some((_, cases)) = found else { return Action::default() };
         let case = ty.and_then(|ty| cases.by_type.iter().find(|(name, _)| name.as_bytes() == ty));
         case.map_or(cases.otherwise, |(_, action)| *action)
     }
 }
 
-/// The filter's bit of a key.
-fn bit(key: &[u8]) -> u64 {
+/// Slots of a shape.
+const SLOTS: usize = 64;
+
+/// The slot of a key.
+fn slot(key: &[u8]) -> usize {
     let first = key.first().copied().unwrap_or_default();
-    1 << (usize::from(first).wrapping_add(key.len() * 5) % 64)
+    usize::from(first).wrapping_add(key.len() * 5) % SLOTS
 }
