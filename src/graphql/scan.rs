@@ -1,6 +1,7 @@
 //! The bytes of an answer: where strings end, and what has been emitted of a chunk.
 
 use bytes::{BufMut, BytesMut};
+use wide::u8x16;
 
 /// A chunk on its way to the output.
 pub(super) struct Copy<'a> {
@@ -49,29 +50,36 @@ pub(super) fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usi
     (chunk.len(), false)
 }
 
+/// The same for a text that ends in this chunk, if it does.
+#[inline]
+pub(super) fn whole_string(chunk: &[u8], at: usize) -> Option<usize> {
+    let found = at + quote_or_backslash(chunk.get(at..)?)?;
+    if chunk[found] == b'"' {
+        return Some(found + 1);
+    }
+    let (end, closed) = string_end(chunk, found, &mut false);
+    closed.then_some(end)
+}
+
 /// The first quote or backslash. Most strings are short, and a call of memchr costs more than they do.
 #[inline]
 fn quote_or_backslash(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Sets the high bit of the lowest zero byte, and perhaps of bytes above it.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, rest) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate().take(NEAR) {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
+    let (lanes, rest) = text.as_chunks::<16>();
+    for (index, lane) in lanes.iter().enumerate().take(NEAR) {
+        let lane = u8x16::from(*lane);
+        let found = (lane.simd_eq(u8x16::splat(b'"')) | lane.simd_eq(u8x16::splat(b'\\'))).to_bitmask();
         if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+            return Some(index * 16 + found.trailing_zeros() as usize);
         }
     }
-    if words.len() > NEAR {
-        return memchr::memchr2(b'"', b'\\', &text[NEAR * 8..]).map(|at| NEAR * 8 + at);
+    if lanes.len() > NEAR {
+        return memchr::memchr2(b'"', b'\\', &text[NEAR * 16..]).map(|at| NEAR * 16 + at);
     }
     let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    Some(words.len() * 8 + at)
+    Some(lanes.len() * 16 + at)
 }
 
-/// Words of a string that are looked at before memchr is called.
+/// Lanes of a string that are looked at before memchr is called.
 const NEAR: usize = 4;
 
 pub(super) const fn is_space(byte: u8) -> bool {

@@ -1,6 +1,9 @@
 //! Answers rewritten as they stream, against answers that were made qualified.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::graphql::{
     document,
-    plan::{self, Planned},
+    plan::{self, Plan, Planned},
 };
 
 /// All root fields that name one cluster.
@@ -28,6 +31,31 @@ pub(super) fn pool() -> Pool {
         ids: vec!["srn:checks:default%%:a".to_owned(), "srn:namespaces:ops%%".to_owned()],
         own_field: true,
     }
+}
+
+/// A plan with a key of the gateway's own, and a field of its own.
+static TWO_TYPES: LazyLock<Arc<Plan>> = LazyLock::new(|| {
+    planned(
+        "{node(id:\"srn:checks:a@alpha:b\"){id ...on Namespace{x:name cluster} ...on Entity{x:namespace}}}",
+    )
+});
+
+/// Pieces of an answer; most follow each other as JSON has them.
+fn token() -> impl Strategy<Value = &'static str> {
+    let members = [
+        r#""A":"Namespace","#,
+        r#""A":"Entity","#,
+        r#""x":"n","#,
+        r#""x":"n""#,
+        r#""id":"srn:checks:a:b","#,
+        r#""id" : "srn:checks:a:\"b","#,
+        r#""cluster":null,"#,
+        r#""w":-1.5e3,"#,
+        r#""w":{"x":["#,
+        r#""w":"long enough to fill more than one lane of bytes \\ and on","#,
+    ];
+    let marks = ["{", "}", "[", "]", ",", ":", " ", "1", "\"x\"", "\"A\"", "nul"];
+    prop_oneof![5 => prop::sample::select(members.to_vec()), 1 => prop::sample::select(marks.to_vec())]
 }
 
 /// Asks the made-up cluster what the plan asks, and answers what the client gets and what it should get. `None`: the
@@ -74,6 +102,22 @@ proptest! {
         let plan = planned("{namespace(name:\"a@alpha\"){id name cluster}}");
         let whole = rewrite(&plan, "alpha", &answer, answer.len());
         prop_assert_eq!(&whole, &rewrite(&plan, "alpha", &answer, step));
+    }
+
+    /// Tokens that stand whole in a chunk are read by a loop of their own.
+    #[test]
+    fn any_tokens_are_refused_or_read_the_same_however_cut(
+        tokens in prop::collection::vec(token(), 0..40),
+        closing in "[\\]}]{0,5}",
+        step in 1..40_usize,
+    ) {
+        let answer = format!("{{\"data\":{{\"node\":{{{}{closing}", tokens.concat());
+        let whole = rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), answer.len());
+        prop_assert_eq!(&whole, &rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), 1), "{}", answer);
+        prop_assert_eq!(&whole, &rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), step), "{}", answer);
+        if let Ok(whole) = whole && serde_json::from_str::<Json>(&answer).is_ok() {
+            prop_assert!(serde_json::from_slice::<Json>(&whole).is_ok(), "{}", answer);
+        }
     }
 }
 
