@@ -33,7 +33,7 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// Simulated clusters, and this directory as the web UI.
+    /// Simulated clusters, and the web UI of this directory, or of the dashboard listener at this URL.
     pub(crate) async fn start(web_ui: &Path) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
         let (local, local_at) = cluster("local-cluster", &keys).await;
@@ -87,7 +87,8 @@ impl World {
         file["listen"] = json!({"address": "127.0.0.1:0", "workers": 2});
         file["admin"] = json!({"address": "127.0.0.1:0"});
         file["store"] = json!({"embedded": {"path": directory.path().join("registry.redb")}});
-        file["web-ui"] = json!({"directory": web_ui});
+        let listener = web_ui.to_str().is_some_and(|place| place.starts_with("http"));
+        file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let logs = telemetry::init(telemetry::Format::Text, tracing::level_filters::LevelFilter::ERROR);
         let server = Server::build(&root, None, logs).await.unwrap();

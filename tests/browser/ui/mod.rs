@@ -2,7 +2,7 @@
 //! when there is none. To run them:
 //!
 //! ```sh
-//! export FEDGATE_TEST_WEB_UI=/path/to/web/build/app         # its index.html lies there
+//! export FEDGATE_TEST_WEB_UI=/path/to/web/build/app         # its index.html lies there; or the URL of what serves it
 //! export FEDGATE_TEST_WEB_UI_SHOTS=/tmp/shots               # optional: a picture of each step, and why it failed
 //! export FEDGATE_TEST_WEB_UI_LOADS=100                      # optional: loads of each page through a slow line
 //! export FEDGATE_TEST_SENSU=https://127.0.0.1:8080,https://127.0.0.1:8180,https://127.0.0.1:8280
