@@ -15,7 +15,7 @@ use bytes::{BufMut, BytesMut};
 use super::{
     id,
     plan::Plan,
-    scan::{Copy, is_space, quoted, string_end, whole_string},
+    scan::{Copy, is_space, quoted, string_end},
     schema::Role,
     shape::{Action, ShapeId},
 };
@@ -215,44 +215,28 @@ impl Rewriter {
         Ok(())
     }
 
-    /// Members from the quote of a key on, as long as they are spelled as Go does it, with no space between the tokens, and
-    /// each token ends in this chunk. Whatever else comes is left to the other states; this one loop spares their
-    /// choice for nearly every byte of an answer.
+    /// Members from the quote of a key on, as long as no space stands between the tokens, as Go writes them, and each ends in
+    /// this chunk. It spares the choice of the state for nearly every token of an answer.
     fn members(&mut self, copy: &mut Copy<'_>, mut at: usize) -> Result<usize, AnswerError> {
         let chunk = copy.chunk;
         loop {
+            self.state = State::KeyText;
             self.quote = at;
-            let Some(end) = whole_string(chunk, at + 1) else {
-                self.state = State::KeyText;
-                return Ok(at + 1);
-            };
-            let emit = self.key(copy, &chunk[at + 1..end - 1]);
-            self.emit(copy, at + 1, end, emit);
-            if chunk.get(end) != Some(&b':') {
-                return Ok(end);
+            at = self.token(copy, at + 1)?;
+            if chunk.get(at) != Some(&b':') {
+                return Ok(at);
             }
             self.state = State::Value;
-            let value = end + 1;
-            at = match chunk.get(value) {
-                Some(b'"') => {
-                    self.string(value);
-                    let Some(end) = whole_string(chunk, value + 1) else { return Ok(value + 1) };
-                    if self.state == State::RoleText {
-                        let emit = self.value(&chunk[value + 1..end - 1]);
-                        self.emit(copy, value + 1, end, emit);
-                    }
-                    self.state = State::AfterValue;
-                    end
-                }
-                None => return Ok(value),
-                Some(byte) if is_space(*byte) => return Ok(value),
-                Some(_) => {
-                    let next = self.step(copy, value)?;
-                    if self.state != State::Scalar {
-                        return Ok(next);
-                    }
-                    self.scalar(chunk, next)
-                }
+            at += 1;
+            if chunk.get(at).is_none_or(|byte| is_space(*byte)) {
+                return Ok(at);
+            }
+            at = self.step(copy, at)?;
+            at = match self.state {
+                State::Text => self.text(chunk, at),
+                State::RoleText => self.token(copy, at)?,
+                State::Scalar => self.scalar(chunk, at),
+                _ => return Ok(at),
             };
             if self.state != State::AfterValue || chunk.get(at) != Some(&b',') {
                 return Ok(at);

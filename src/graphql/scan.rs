@@ -32,6 +32,7 @@ pub(super) fn quoted(out: &mut BytesMut, text: &[u8], insert: &[u8], at: usize) 
 }
 
 /// The end of a string's text: behind its closing quote, or the chunk's end.
+#[inline]
 pub(super) fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usize, bool) {
     if std::mem::take(escape) {
         at += 1;
@@ -48,17 +49,6 @@ pub(super) fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usi
         at += 1;
     }
     (chunk.len(), false)
-}
-
-/// The same for a text that ends in this chunk, if it does.
-#[inline]
-pub(super) fn whole_string(chunk: &[u8], at: usize) -> Option<usize> {
-    let found = at + quote_or_backslash(chunk.get(at..)?)?;
-    if chunk[found] == b'"' {
-        return Some(found + 1);
-    }
-    let (end, closed) = string_end(chunk, found, &mut false);
-    closed.then_some(end)
 }
 
 /// The first quote or backslash. Most strings are short, and a call of memchr costs more than they do.
