@@ -357,7 +357,8 @@ impl Rewriter {
             && self.suffix.is_some()
         {
             copy.flush(at, self.mute);
-            let label = format!(",\"extensions\":{{\"cluster\":\"{}\"}}", self.cluster);
+            let comma = if self.state == State::KeyOrEnd { "" } else { "," };
+            let label = format!("{comma}\"extensions\":{{\"cluster\":\"{}\"}}", self.cluster);
             copy.out.put_slice(label.as_bytes());
         }
         self.state = if self.frames.is_empty() { State::End } else { State::AfterValue };
@@ -445,13 +446,13 @@ impl Rewriter {
     fn token(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
         let chunk = copy.chunk;
         let (end, closed) = string_end(chunk, at, &mut self.escape);
+        let stop = if closed { end - 1 } else { end };
         if let Some(split) = &mut self.split {
-            let stop = if closed { end - 1 } else { end };
             split.extend_from_slice(&chunk[at..stop]);
             copy.done = end;
-            if split.len() > MAX_TOKEN {
-                return Err(AnswerError::Malformed);
-            }
+        }
+        if self.split.as_ref().map_or(stop - at, Vec::len) > MAX_TOKEN {
+            return Err(AnswerError::Malformed);
         }
         if !closed {
             return Ok(end);
@@ -462,7 +463,7 @@ impl Rewriter {
             let emit = self.read(copy, &text);
             self.emit_split(copy, &text, emit);
         } else {
-            let emit = self.read(copy, &chunk[at..end - 1]);
+            let emit = self.read(copy, &chunk[at..stop]);
             self.emit(copy, at, end, emit);
         }
         Ok(end)

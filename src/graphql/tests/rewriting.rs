@@ -52,6 +52,8 @@ fn token() -> impl Strategy<Value = &'static str> {
         r#""cluster":null,"#,
         r#""w":-1.5e3,"#,
         r#""w":{"x":["#,
+        r#""extensions":{"#,
+        r#""locations":[{"#,
         r#""w":"long enough to fill more than one lane of bytes \\ and on","#,
     ];
     let marks = ["{", "}", "[", "]", ",", ":", " ", "1", "\"x\"", "\"A\"", "nul"];
@@ -107,11 +109,12 @@ proptest! {
     /// Tokens that stand whole in a chunk are read by a loop of their own.
     #[test]
     fn any_tokens_are_refused_or_read_the_same_however_cut(
+        start in prop::sample::select(vec![r#"{"data":{"node":{"#, r#"{"errors":[{"#]),
         tokens in prop::collection::vec(token(), 0..40),
         closing in "[\\]}]{0,5}",
         step in 1..40_usize,
     ) {
-        let answer = format!("{{\"data\":{{\"node\":{{{}{closing}", tokens.concat());
+        let answer = format!("{start}{}{closing}", tokens.concat());
         let whole = rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), answer.len());
         prop_assert_eq!(&whole, &rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), 1), "{}", answer);
         prop_assert_eq!(&whole, &rewrite(&TWO_TYPES, "alpha", answer.as_bytes(), step), "{}", answer);
@@ -143,6 +146,32 @@ fn errors_say_their_cluster_and_keep_everything_else() {
     let expected = r#"{"auth":true,"data":{"namespace":null},"errors":[{"message":"m","locations":[{"line":1,"column":2}],"path":["namespace","id"],"extensions":{"cluster":"alpha"}},{"message":"n","extensions":{"cluster":"alpha"}},{"message":"o","extensions":{"cluster":"alpha","a":[1]},"b":1}]}"#;
     assert_eq!(String::from_utf8(got).unwrap(), expected);
     assert_eq!(rewrite(&plan, "local-cluster", answer.as_bytes(), 5).unwrap(), answer.as_bytes());
+}
+
+#[test]
+fn an_error_without_members_gets_its_cluster_without_a_comma() {
+    let plan = planned("{namespace(name:\"a@alpha\"){name}}");
+    for step in [1, 100] {
+        let got = rewrite(&plan, "alpha", br#"{"errors":[{},{ }]}"#, step).unwrap();
+        let expected =
+            r#"{"errors":[{"extensions":{"cluster":"alpha"}},{ "extensions":{"cluster":"alpha"}}]}"#;
+        assert_eq!(String::from_utf8(got).unwrap(), expected);
+    }
+}
+
+#[test]
+fn keys_and_ids_are_refused_from_the_same_length_on_however_cut() {
+    let plan = planned("{namespace(name:\"a@alpha\"){id}}");
+    for (length, good) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let text = "k".repeat(length);
+        let answers =
+            [format!("{{\"{text}\":1}}"), format!("{{\"data\":{{\"namespace\":{{\"id\":\"{text}\"}}}}}}")];
+        for answer in answers {
+            for step in [100, answer.len()] {
+                assert_eq!(rewrite(&plan, "alpha", answer.as_bytes(), step).is_ok(), good, "{length} {step}");
+            }
+        }
+    }
 }
 
 #[test]
