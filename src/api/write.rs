@@ -13,7 +13,7 @@ use crate::{
         resource::{Checked, FieldError},
     },
     tls::in_time,
-    types::{Kind, Principal},
+    types::{Kind, Principal, Spec},
     wire::{self, Body},
 };
 
@@ -155,7 +155,9 @@ impl Api {
         let resource = &checked.resource;
         let (kind, name) = (resource.kind.noun(), &resource.metadata.name);
         tracing::info!(user = %resource.metadata.created_by, kind, name, version = entry.version, "written");
-        if checked.spec.backends().iter().any(|backend| !backend.tls) {
+        if let Spec::Cluster(spec) = &checked.spec
+            && spec.backends.iter().any(|backend| !backend.tls)
+        {
             tracing::warn!(
                 kind,
                 name,

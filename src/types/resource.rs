@@ -124,14 +124,6 @@ impl Kind {
 // === impl Spec ===
 
 impl Spec {
-    /// Addresses that are spoken to.
-    pub fn backends(&self) -> &[Backend] {
-        match self {
-            Self::Cluster(spec) => &spec.backends,
-            Self::EtcdReplicator(spec) => &spec.endpoints,
-        }
-    }
-
     /// Certificate files and their fields' names.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let tls = match self {

@@ -8,6 +8,7 @@ use crate::{
     api::{Api, MAX_BODY},
     authz::{AdminGroups, Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store},
+    telemetry::Capture,
     types::{Caller, Principal},
 };
 
@@ -52,6 +53,23 @@ async fn the_same_again_changes_no_version() {
     let echoed = rig.get("clusters/alpha").await.json();
     let round_trip = rig.call(Method::PUT, "clusters/alpha", &echoed).await;
     assert_eq!(round_trip.header("etag"), first.header("etag"));
+}
+
+/// What a replicator's http exposes, and where, is in its status.
+#[tokio::test]
+async fn only_of_a_cluster_is_it_said_that_http_shows_tokens() {
+    let log = Capture::default();
+    let _guard = tracing::subscriber::set_default(
+        tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish(),
+    );
+    let rig = Rig::new();
+    let spec = json!({"url": "http://127.0.0.1:2379", "resource": "Role"});
+    let put = rig.call(Method::PUT, "etcd-replicators/r", &replicator_body("r", &spec)).await;
+    assert_eq!(put.status, StatusCode::CREATED);
+    assert!(!log.take().contains("plain http"));
+    let put = rig.call(Method::PUT, "clusters/a", &cluster_body("a", &["http://a:8080"])).await;
+    assert_eq!(put.status, StatusCode::CREATED);
+    assert!(log.take().contains("reads the tokens kind=\"cluster\" name=\"a\""));
 }
 
 #[tokio::test]
