@@ -26,7 +26,7 @@ pub(super) struct Shape {
     pub(super) discriminator: Option<Discriminator>,
     /// Sorted by key; only keys of interest.
     pub(super) keys: Vec<(Box<str>, Cases)>,
-    /// Where in `keys` one of this [slot](slot) stands, so that most keys need no search.
+    /// Where in `keys` one with the same slot stands, so that most keys need no search.
     pub(super) slots: [Slot; SLOTS],
 }
 
