@@ -1,5 +1,6 @@
 //! Plain data that every module speaks: names, clusters, callers. Parsed on construction, no I/O.
 
+mod cidr;
 mod cluster;
 mod failure;
 mod name;
@@ -7,6 +8,7 @@ mod principal;
 mod resource;
 mod status;
 
+pub use cidr::{Cidr, CidrError};
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
