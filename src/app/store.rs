@@ -37,7 +37,7 @@ pub(super) fn replication(
     leadership: Arc<dyn Leadership>,
 ) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
     let Some(source) = local_etcd(root).filter(|_| root.replication.enabled) else { return Ok(None) };
-    let settings = replication::Settings { source };
+    let settings = replication::Settings::new(source);
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 

@@ -98,7 +98,7 @@ impl Table {
         let mut inner = self.lock();
         let reason: Arc<str> = reason.into();
         inner.down = Some(Arc::clone(&reason));
-        inner.tell(Event::Down(reason));
+        inner.publish(Event::Down(reason));
     }
 
     /// Whether [`down`](Self::down) was called last.
@@ -180,21 +180,21 @@ impl Inner {
                 Event::Deleted { key, revision }
             }
         };
-        self.tell(event);
+        self.publish(event);
         Some(self.revision)
     }
 
     fn up(&mut self) {
         self.down = None;
         let everything = self.all();
-        self.tell(everything);
+        self.publish(everything);
     }
 
     fn all(&self) -> Event {
         Event::Reset { entries: self.entries.values().cloned().collect(), revision: self.revision }
     }
 
-    fn tell(&self, event: Event) {
+    fn publish(&self, event: Event) {
         // Nobody watching is no error.
         let _ = self.events.send(event);
     }

@@ -14,12 +14,12 @@ use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    basics::{BINDINGS, cluster},
     etcd_server::Etcd,
     support::{
-        becomes, dump, eventually,
+        READS, TRANSACTIONS, becomes, dump, eventually,
+        federation::{BINDINGS, cluster},
         gateway::{Gateway, replicate},
-        get,
+        get, metric,
         objects::cluster_role_binding,
         process::Process,
         put, revision,
@@ -70,8 +70,9 @@ async fn a_killed_or_stopped_leader_is_replaced_within_fifteen_seconds_and_write
     let before = (revision(&a).await, fence(&a).await);
     processes[second].pause();
     put(&local, &numbered(3).0, &numbered(3).1).await;
+    let competed = metric(&gateways, TRANSACTIONS).await;
     processes[first].resume();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    eventually("it competes again", async || metric(&gateways, TRANSACTIONS).await > competed).await;
     assert_eq!((revision(&a).await, fence(&a).await), before);
     processes[second].resume();
     becomes(&a, &numbered(3).0, Some(&numbered(3).1)).await;
@@ -126,8 +127,9 @@ async fn who_believes_to_lead_but_does_not_is_refused_by_the_destination() {
     // Gone is the new one; the old one wants to write.
     drop(new);
     let before = revision(&a).await;
+    let asked = metric(&alpha, READS).await;
     put(&local, &numbered(2).0, &numbered(2).1).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    eventually("it has asked twice whether it may", async || metric(&alpha, READS).await >= asked + 2).await;
     assert_eq!((revision(&a).await, fence(&a).await), (before, taken));
 }
 
@@ -144,7 +146,11 @@ async fn gateways_with_copies_of_one_store_do_not_fight() {
     one.says("r", "stop one of them").await;
     put(&local, &numbered(1).0, &numbered(1).1).await;
     becomes(&a, &numbered(1).0, Some(&numbered(1).1)).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Whoever has the fence compares in peace; the pauses between two take-overs are the machine's own test.
+    tokio::select! {
+        () = one.compares_twice("r") => {}
+        () = two.compares_twice("r") => {}
+    }
     assert!(revision(&a).await <= before + 5, "{} changes", revision(&a).await - before);
     drop(two);
 }

@@ -8,30 +8,30 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     Handle, Settings,
-    decide::Scope,
-    destination::Destination,
-    image::{Followers, Image},
+    cache::{ReplicaCache, Watchers},
+    leader_status::StatusPublisher,
     leadership::{Leadership, Term},
-    machine::source_areas,
-    memory::{Address, Known, Memory},
+    machine::source_keyspaces,
+    memory::{KnownDestination, Memory},
     plan::{self, Wanted},
-    shared::Teller,
-    status::{Metrics, Report},
+    status::Metrics,
     work::Assignment,
 };
 use crate::{
-    etcd::{Client, Config, Error},
+    etcd::{Client, Error},
     registry::{Health, Registry, Store, StoreError, key_of},
     types::{Kind, ReplicatorStatus},
 };
 
-mod tell;
+mod publish;
+mod task;
+
+use task::{Start, Task};
 
 /// Runs replication. See the [module](super).
 pub struct Supervisor {
@@ -40,33 +40,28 @@ pub struct Supervisor {
     leadership: Arc<dyn Leadership>,
     terms: watch::Receiver<Option<Term>>,
     statuses: watch::Sender<Arc<Vec<ReplicatorStatus>>>,
-    teller: Teller,
+    publisher: StatusPublisher,
     metrics: Arc<Metrics>,
     source_client: Arc<Client>,
-    source: Arc<Image>,
-    source_followers: Followers,
+    source: Arc<ReplicaCache>,
+    source_watchers: Watchers,
     memory: Option<Memory>,
     tasks: BTreeMap<String, Task>,
     /// Since when a replicator's keys have been expected to leave a destination.
     leaving: BTreeMap<(String, Arc<str>), Instant>,
-    news: watch::Sender<()>,
+    cleanup_grace: Duration,
+    reported: watch::Sender<()>,
     given_up: mpsc::Receiver<Arc<str>>,
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
     /// Since when two destinations have been found to hold the same record.
-    twins: BTreeMap<(String, String), Instant>,
+    duplicate_fences: BTreeMap<(String, String), Instant>,
     /// Replicators whose deletion is believed, and where.
     deleted: BTreeSet<(String, Arc<str>)>,
     /// Whether the view has shown what the store holds since this gateway began to lead.
     is_current: bool,
     next_review: Instant,
-}
-
-struct Task {
-    assignments: watch::Sender<Arc<Assignment>>,
-    reports: watch::Receiver<Report>,
-    handle: JoinHandle<()>,
 }
 
 /// A supervisor that is not running yet, and what it tells.
@@ -89,19 +84,20 @@ pub fn supervisor(
         terms: leadership.terms(),
         leadership,
         statuses,
-        teller: Teller::default(),
+        publisher: StatusPublisher::default(),
         metrics,
         source_client: Arc::new(Client::new(settings.source)?),
-        source: Image::new(),
-        source_followers: Followers::default(),
+        source: ReplicaCache::new(),
+        source_watchers: Watchers::default(),
         memory: None,
         tasks: BTreeMap::new(),
         leaving: BTreeMap::new(),
-        news: watch::Sender::new(()),
+        cleanup_grace: settings.cleanup_grace,
+        reported: watch::Sender::new(()),
         given_up,
         generation: 0,
         trouble: None,
-        twins: BTreeMap::new(),
+        duplicate_fences: BTreeMap::new(),
         deleted: BTreeSet::new(),
         is_current: false,
         next_review: Instant::now(),
@@ -125,27 +121,27 @@ impl Supervisor {
             () = self.work() => {}
         }
         let clean = self.stop_tasks().await;
-        self.source_followers.follow(&self.source, &self.source_client, &[]);
+        self.source_watchers.follow(&self.source, &self.source_client, &[]);
         self.leadership.resign(clean).await;
     }
 
     async fn work(&mut self) {
-        let mut news = self.news.subscribe();
-        let mut told = self.leadership.told();
+        let mut reported = self.reported.subscribe();
+        let mut leader_status = self.leadership.leader_status();
         loop {
             let registry = Arc::clone(&self.registry.borrow_and_update());
             let leads = self.terms.borrow_and_update().is_some();
-            news.mark_unchanged();
-            let leader = told.borrow_and_update().clone();
+            reported.mark_unchanged();
+            let leader = leader_status.borrow_and_update().clone();
             self.review(&registry, leads).await;
-            self.find_twins();
-            self.tell(&registry, leads, leader.as_ref());
+            self.find_duplicate_fences();
+            self.publish(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => if changed.is_err() { return },
                 changed = self.terms.changed() => if changed.is_err() { return },
-                Ok(()) = told.changed() => {}
-                _ = news.changed() => sleep(CALM).await,
-                Some(name) = self.given_up.recv() => self.forget(&registry, &name).await,
+                Ok(()) = leader_status.changed() => {}
+                _ = reported.changed() => sleep(REPORT_BATCH).await,
+                Some(name) = self.given_up.recv() => self.give_up(&registry, &name).await,
                 () = sleep(REVIEW) => {}
             }
         }
@@ -160,38 +156,38 @@ impl Supervisor {
             if !self.tasks.is_empty() {
                 self.stop_tasks().await;
             }
-            self.source_followers.follow(&self.source, &self.source_client, &[]);
+            self.source_watchers.follow(&self.source, &self.source_client, &[]);
             return;
         }
         // Of a registry that was never read, or is not followed, nothing is known to have been deleted.
         let is_followed = registry.was_read() && *registry.health() == Health::Following;
-        if !is_followed || !self.remember().await {
+        if !is_followed || !self.load_memory().await {
             return;
         }
         let wanted = Wanted::of(registry);
-        if let Err(text) = self.believe(registry, &wanted).await {
+        if let Err(text) = self.confirm_deletions(registry, &wanted).await {
             self.trouble = Some(text);
             return;
         }
-        self.trouble = self.write_down(&wanted).await.err();
+        self.trouble = self.record_destinations(&wanted).await.err();
         self.assign(&wanted);
-        self.end_what_is_clean(&wanted).await;
+        self.end_clean_destinations(&wanted).await;
         let scopes = self.tasks.values().flat_map(|task| task.assignments.borrow().scopes.clone()).collect();
-        let areas = source_areas(&Assignment { scopes, ..Assignment::default() });
-        self.source_followers.follow(&self.source, &self.source_client, &areas);
+        let keyspaces = source_keyspaces(&Assignment { scopes, ..Assignment::default() });
+        self.source_watchers.follow(&self.source, &self.source_client, &keyspaces);
     }
 
     /// That replicators are gone from the registry is believed only of the store that they were in: one that has lost
     /// everything, or another one in its place, would take away from every follower what it holds from us.
     ///
     /// Nor is a view believed that is behind the store, as one may be whose gateway begins to lead.
-    async fn believe(&mut self, registry: &Registry, wanted: &Wanted) -> Result<(), Arc<str>> {
+    async fn confirm_deletions(&mut self, registry: &Registry, wanted: &Wanted) -> Result<(), Arc<str>> {
         let Some(memory) = &self.memory else { return Ok(()) };
         let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
         if !self.is_current || !deleted.is_subset(&self.deleted) {
             let failed = |error: StoreError| Arc::from(format!("the gateway's registry: {error}"));
             if !memory.is_of(&*self.store).await.map_err(failed)? {
-                self.lose().await;
+                self.store_was_replaced().await;
                 return Err(LOST.into());
             }
             let prefix = key_of(Kind::EtcdReplicator, "");
@@ -206,7 +202,7 @@ impl Supervisor {
     }
 
     /// The store is another one: what was begun for the old one ends.
-    async fn lose(&mut self) {
+    async fn store_was_replaced(&mut self) {
         tracing::error!("{LOST}");
         self.memory = None;
         self.is_current = false;
@@ -214,7 +210,7 @@ impl Supervisor {
     }
 
     /// Whether the memory is there. From time to time it is read again: an operator may have given up a destination.
-    async fn remember(&mut self) -> bool {
+    async fn load_memory(&mut self) -> bool {
         let now = Instant::now();
         if self.memory.is_some() && now < self.next_review {
             return true;
@@ -222,10 +218,10 @@ impl Supervisor {
         match Memory::load(&*self.store).await {
             Ok(memory) => {
                 if self.memory.as_ref().is_some_and(|old| old.store_id != memory.store_id) {
-                    self.lose().await;
+                    self.store_was_replaced().await;
                 }
                 self.memory = Some(memory);
-                self.next_review = now + REMEMBER;
+                self.next_review = now + MEMORY_REFRESH;
                 self.trouble = None;
             }
             Err(error) => {
@@ -237,12 +233,16 @@ impl Supervisor {
     }
 
     /// What is about to be written to must be known first, or it would not be cleaned up.
-    async fn write_down(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
+    async fn record_destinations(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
         let places = self.places();
         let Some(memory) = &mut self.memory else { return Ok(()) };
         for (id, destination) in &wanted.destinations {
             let names = plan::View { wanted, known: &memory.destinations, places: &places }.names(id);
-            let known = Known { address: destination.address.clone(), names, place: places.get(id).cloned() };
+            let known = KnownDestination {
+                address: destination.address.clone(),
+                names,
+                place: places.get(id).cloned(),
+            };
             let kept = memory.keep(&*self.store, id, Some(known)).await;
             kept.map_err(|error| format!("the gateway's registry: {error}"))?;
         }
@@ -260,7 +260,7 @@ impl Supervisor {
         }
         let overdue = |id: &str, name: &Arc<str>| {
             let since = self.leaving.get(&(id.to_owned(), Arc::clone(name)));
-            since.is_some_and(|since| now.duration_since(*since) >= GRACE)
+            since.is_some_and(|since| now.duration_since(*since) >= self.cleanup_grace)
         };
         let ids: BTreeSet<&String> = wanted.destinations.keys().chain(memory.destinations.keys()).collect();
         for id in ids {
@@ -284,7 +284,7 @@ impl Supervisor {
                         source: &self.source,
                         source_client: &self.source_client,
                         terms: &self.terms,
-                        news: &self.news,
+                        reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
                     };
@@ -308,24 +308,21 @@ impl Supervisor {
     }
 
     /// Forgets replicators at destinations where they own nothing any more, and destinations without any.
-    async fn end_what_is_clean(&mut self, wanted: &Wanted) {
+    async fn end_clean_destinations(&mut self, wanted: &Wanted) {
         let places = self.places();
         let Some(memory) = &mut self.memory else { return };
         let ids: Vec<String> = memory.destinations.keys().cloned().collect();
         for id in ids {
-            let report = self.tasks.get(&id).map(|task| {
-                let generation = task.assignments.borrow().generation;
-                let report = task.reports.borrow().clone();
-                (report.is_current && report.generation == generation).then_some(report)
-            });
+            let report = self.tasks.get(&id).and_then(Task::current_report);
             let view = plan::View { wanted, known: &memory.destinations, places: &places };
             let since =
                 |id: &str, name: &Arc<str>| self.leaving.get(&(id.to_owned(), Arc::clone(name))).copied();
-            let overdue =
-                |id: &str, name: &Arc<str>| since(id, name).is_some_and(|since| since.elapsed() >= GRACE);
-            let names = view.remaining(&id, report.flatten().as_ref(), &overdue);
+            let overdue = |id: &str, name: &Arc<str>| {
+                since(id, name).is_some_and(|since| since.elapsed() >= self.cleanup_grace)
+            };
+            let names = view.remaining(&id, report.as_ref(), &overdue);
             let Some(known) = memory.destinations.get(&id) else { continue };
-            let remains = (!names.is_empty()).then(|| Known { names, ..known.clone() });
+            let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
             let is_over = remains.is_none();
             if let Err(error) = memory.keep(&*self.store, &id, remains).await {
                 self.trouble = Some(format!("the gateway's registry: {error}").into());
@@ -339,7 +336,7 @@ impl Supervisor {
     }
 
     /// An operator gives up what a replicator still owns where it is not wanted any more.
-    async fn forget(&mut self, registry: &Registry, name: &Arc<str>) {
+    async fn give_up(&mut self, registry: &Registry, name: &Arc<str>) {
         let wanted = Wanted::of(registry);
         let Some(memory) = self.memory.as_mut().filter(|_| !wanted.unreadable.contains(name)) else { return };
         for id in memory.destinations.keys().cloned().collect::<Vec<_>>() {
@@ -347,7 +344,7 @@ impl Supervisor {
                 wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
             let Some(known) = memory.destinations.get(&id).filter(|_| !is_wanted) else { continue };
             let names: BTreeSet<_> = known.names.iter().filter(|known| *known != name).cloned().collect();
-            let remains = (!names.is_empty()).then(|| Known { names, ..known.clone() });
+            let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
             tracing::warn!(replicator = %name, destination = known.address.describe(), "its keys there are given up");
             if let Err(error) = memory.keep(&*self.store, &id, remains).await {
                 self.trouble = Some(format!("the gateway's registry: {error}").into());
@@ -372,45 +369,6 @@ impl Supervisor {
     }
 }
 
-fn is_assigned(task: &Task, name: &str) -> bool {
-    task.assignments.borrow().scopes.iter().any(|scope: &Scope| &*scope.name == name)
-}
-
-/// What every new task gets.
-struct Start<'a> {
-    source: &'a Arc<Image>,
-    source_client: &'a Arc<Client>,
-    terms: &'a watch::Receiver<Option<Term>>,
-    news: &'a watch::Sender<()>,
-    metrics: &'a Arc<Metrics>,
-    store_id: &'a str,
-}
-
-// === impl Start ===
-
-impl Start<'_> {
-    fn task(&self, address: &Address) -> Task {
-        let (assignments, receiver) = watch::channel(Arc::default());
-        let (reports, report) = watch::channel(Report::default());
-        let config = Config::new(address.endpoints.clone(), address.tls.clone());
-        let client = Client::new(config.clone()).expect("an address has at least one endpoint");
-        let destination = Destination {
-            config,
-            client: Arc::new(client),
-            source: Arc::clone(self.source),
-            source_client: Arc::clone(self.source_client),
-            assignments: receiver,
-            terms: self.terms.clone(),
-            reports,
-            news: self.news.clone(),
-            metrics: Arc::clone(self.metrics),
-        };
-        let store_id = self.store_id.to_owned();
-        let handle = tokio::spawn(async move { destination.run(&store_id).await });
-        Task { assignments, reports: report, handle }
-    }
-}
-
 const BEHIND: &str = "the gateway has not caught up with its registry yet";
 
 const LOST: &str = "the gateways' store is not the one that it was: its replication/id is gone or another. What was \
@@ -424,14 +382,10 @@ const REVIEW: Duration = Duration::from_secs(1);
 const GIVEN_UP: usize = 16;
 
 /// Many reports at once are looked at together.
-const CALM: Duration = Duration::from_millis(20);
+const REPORT_BATCH: Duration = Duration::from_millis(20);
 
 /// How often the store is read for destinations that were given up.
-const REMEMBER: Duration = Duration::from_secs(60);
-
-/// How long a new destination waits for the old one to be cleaned, and an old one for a sign that the new one is another
-/// address of it.
-const GRACE: Duration = Duration::from_secs(30);
+const MEMORY_REFRESH: Duration = Duration::from_secs(60);
 
 /// How long the last write of a task may take: a little more than a request may.
 const LAST_WRITE: Duration = Duration::from_secs(6);

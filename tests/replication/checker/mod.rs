@@ -19,10 +19,10 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    basics::cluster,
     etcd_server::Etcd,
     faults::{ca, issue, secure_etcd},
     support::{
+        federation::cluster,
         gateway::{definition, register, unregister},
         objects::seed,
         process::Process,
