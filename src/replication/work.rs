@@ -222,7 +222,7 @@ impl Work {
             self.arrived.retain(|key, _| dirty.contains_key(key));
         }
         let (bindings, others): (Vec<_>, Vec<_>) = dirty.into_iter().partition(|(key, _)| is_binding(key));
-        // Whether a role may go depends on which bindings go.
+        // Whether a role may be deleted depends on which bindings are.
         for keys in [bindings, others] {
             if keys.is_empty() {
                 continue;

@@ -222,4 +222,4 @@ fn entry_of(kv: KeyValue) -> (Bytes, Entry) {
 }
 
 /// Changes in the history. A reader that is further behind examines everything.
-const HISTORY: usize = 4096;
+pub(super) const HISTORY: usize = 4096;

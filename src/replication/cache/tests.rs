@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
-use crate::etcd::Error;
+use super::{content::HISTORY, *};
+use crate::etcd::{Error, proto::KeyValue};
 
-const AREA: &str = "/a/";
+const KEYSPACE: &str = "/a/";
 
 fn kv(key: &str, value: &str, revision: i64) -> KeyValue {
     KeyValue { key: key.into(), value: value.into(), mod_revision: revision, ..KeyValue::default() }
@@ -23,7 +23,7 @@ fn value(cache: &ReplicaCache, key: &str) -> Option<String> {
     cache.read().get(key.as_bytes()).map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
 }
 
-/// An cache of areas that are complete and followed. For the tests of others too.
+/// A cache of keyspaces that are complete and followed. Also for the tests of other modules.
 pub(in crate::replication) fn cache_of<'a>(
     keyspaces: &[&'static str],
     entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], i64)>,
@@ -32,8 +32,8 @@ pub(in crate::replication) fn cache_of<'a>(
     let entries: Vec<_> = entries.into_iter().collect();
     for keyspace in keyspaces {
         let open = cache.open(keyspace);
-        let of_area = entries.iter().filter(|(key, _, _)| key.starts_with(keyspace.as_bytes()));
-        let items = of_area.map(|&(key, value, mod_revision)| {
+        let in_keyspace = entries.iter().filter(|(key, _, _)| key.starts_with(keyspace.as_bytes()));
+        let items = in_keyspace.map(|&(key, value, mod_revision)| {
             Event::Item(KeyValue {
                 key: key.into(),
                 value: value.into(),
@@ -47,11 +47,11 @@ pub(in crate::replication) fn cache_of<'a>(
 }
 
 #[test]
-fn an_area_counts_from_its_first_load_to_the_loss_of_its_watch() {
+fn a_keyspace_counts_from_its_first_load_to_the_loss_of_its_watch() {
     let cache = ReplicaCache::new();
-    let state = || cache.read().sync_state([&AREA]);
+    let state = || cache.read().sync_state([&KEYSPACE]);
     assert_eq!(state(), SyncState::Incomplete(None));
-    let keyspace = cache.open(AREA);
+    let keyspace = cache.open(KEYSPACE);
     cache.apply(keyspace, [interrupted()]);
     assert!(matches!(state(), SyncState::Incomplete(Some(_))));
     cache.apply(keyspace, load(&[("/a/1", "x", 1)]));
@@ -67,7 +67,7 @@ fn an_area_counts_from_its_first_load_to_the_loss_of_its_watch() {
     cache.apply(keyspace, [Event::ResetDone { revision: 5 }]);
     assert_eq!((value(&cache, "/a/1"), value(&cache, "/a/2")), (None, Some("y".into())));
     // What an old mirror tells of an area that was opened anew counts no more.
-    cache.open(AREA);
+    cache.open(KEYSPACE);
     cache.apply(keyspace, load(&[("/a/3", "z", 9)]));
     assert_eq!(state(), SyncState::Incomplete(None));
     assert_eq!(value(&cache, "/a/3"), None);
@@ -76,7 +76,7 @@ fn an_area_counts_from_its_first_load_to_the_loss_of_its_watch() {
 #[test]
 fn what_changed_is_remembered_up_to_a_bound() {
     let cache = ReplicaCache::new();
-    let keyspace = cache.open(AREA);
+    let keyspace = cache.open(KEYSPACE);
     cache.apply(keyspace, load(&[("/a/1", "x", 1)]));
     let before = cache.read().changes();
     assert_eq!(cache.read().since(before), Changes::Keys(vec![]));
@@ -97,14 +97,14 @@ fn what_changed_is_remembered_up_to_a_bound() {
     let puts = (0..=HISTORY).map(|n| Event::Put(kv("/a/1", "z", 10 + i64::try_from(n).unwrap())));
     cache.apply(keyspace, puts);
     assert_eq!(cache.read().since(before), Changes::Everything);
-    cache.close(AREA);
+    cache.close(KEYSPACE);
     assert_eq!(cache.read().since(before), Changes::Everything);
 }
 
 #[test]
 fn an_own_write_counts_at_once_and_its_echo_and_older_news_do_not() {
     let cache = ReplicaCache::new();
-    let keyspace = cache.open(AREA);
+    let keyspace = cache.open(KEYSPACE);
     cache.apply(keyspace, load(&[("/a/1", "x", 1)]));
     let epoch = cache.read().epoch();
     let before = cache.read().changes();
@@ -132,7 +132,7 @@ proptest! {
         order in any::<u64>(),
     ) {
         let cache = ReplicaCache::new();
-        let keyspace = cache.open(AREA);
+        let keyspace = cache.open(KEYSPACE);
         cache.apply(keyspace, load(&[]));
         let epoch = cache.read().epoch();
         let keys = ["/a/1", "/a/2", "/a/3"];

@@ -1,4 +1,4 @@
-//! Runs decisions to their end, one write at a time, and looks after each whether all is well.
+//! Runs decisions to their end, one write at a time, and checks the result after each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    corev2::{ClusterRoleBinding, RoleBinding, RoleRef, Subject},
     etcd,
     replication::{
         RBAC,
@@ -321,7 +322,7 @@ fn a_key_with_too_many_parts_is_reported_by_the_replicator_that_meets_it() {
 }
 
 #[test]
-fn an_api_key_is_not_told() {
+fn an_api_key_is_not_shown() {
     let scope = Scope { name: "r".into(), kind: Type::ApiKey, namespace: None, held: false };
     let text = scope.error(&Bytes::from_static(b"/sensu.io/apikeys/secret"), &"x").text;
     assert!(!text.contains("secret"), "{text}");

@@ -142,10 +142,10 @@ const FOREIGN_PAUSE: Duration = Duration::from_secs(30);
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);
 
 /// After this, no other gateway can lead under a later term than ours: its lease has long expired.
-const OUTLIVED: Duration = Duration::from_secs(60);
+pub(super) const OUTLIVED: Duration = Duration::from_secs(60);
 
 /// First pause before a fence is taken back from a gateway with the same store and term.
 const FIRST_CONTEST: Duration = Duration::from_secs(5);
 
 /// Longest such pause.
-const LONGEST_CONTEST: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_CONTEST: Duration = Duration::from_secs(300);

@@ -68,4 +68,4 @@ const UNPROVEN: &str = "cannot check that this is not the local cluster's own et
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
 /// Longest pause after an error.
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(10);

@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 
-use super::*;
+use super::{
+    fence::{LONGEST_CONTEST, OUTLIVED},
+    retry::LONGEST_RETRY,
+    *,
+};
 use crate::{
     corev2::Type,
     etcd::{
@@ -228,7 +232,7 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() {
+async fn a_store_that_takes_the_place_of_another_is_read_and_proven_again() {
     for found in [None, Some(fence("ours", 3, "me"))] {
         let (mut script, _) = Script::holding(1);
         assert!(matches!(script.step(Input::Fenced), Command::ReadFence));

@@ -1,4 +1,4 @@
-//! What is told of replicators.
+//! The status of the replicators, and its publication.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -15,10 +15,10 @@ use crate::{
     types::{ReplicatorState, ReplicatorStatus},
 };
 
-/// What a replicator still has where it is not wanted any more.
+/// A replicator whose keys have not been removed yet from where it is no longer registered.
 struct PendingCleanup {
     name: Arc<str>,
-    /// It is wanted elsewhere.
+    /// It is registered for another destination.
     is_moved: bool,
     error: String,
     keys: u64,
@@ -28,8 +28,9 @@ struct PendingCleanup {
 // === impl Supervisor ===
 
 impl Supervisor {
-    /// A follower's etcd that was made from a backup of another follower's holds that one's records, and passes for it:
-    /// what is owned at the one would be left alone at the other. Two addresses of one etcd show the same revision.
+    /// Finds destinations with the same fence. An etcd that was restored from a backup of another follower holds that
+    /// one's records and looks like it, so that deletions would reach only one of the two. Two addresses of one etcd show
+    /// the fence at the same revision.
     pub(super) fn find_duplicate_fences(&mut self) {
         let now = Instant::now();
         let reports = self.tasks.iter().map(|(id, task)| (id, task.reports.borrow().clone()));
@@ -46,7 +47,7 @@ impl Supervisor {
         self.duplicate_fences = duplicate_fences;
     }
 
-    /// What is wrong with a destination that passes for another one.
+    /// The error of a destination that looks like another one.
     fn duplicate_fence_trouble(&self, id: &str) -> Option<Arc<str>> {
         let known = &self.memory.as_ref()?.destinations;
         let of = |((a, b), since): (&(String, String), &Instant)| {
@@ -82,7 +83,7 @@ impl Supervisor {
         });
     }
 
-    /// What is known here of each replicator.
+    /// The status of each replicator, as far as this gateway knows.
     fn found(
         &self,
         registry: &Registry,
@@ -110,7 +111,7 @@ impl Supervisor {
             let report = task.reports.borrow().clone();
             let duplicate = self.duplicate_fence_trouble(id);
             for status in report.statuses {
-                // Of two destinations, the one that it moved to counts.
+                // While it moves, the new destination counts.
                 if found.contains_key(&status.name) && task.serves(&status.name) {
                     let warning = || plan::warning(registry, &status.name).map(Arc::from);
                     let state = if duplicate.is_some() { ReplicatorState::Retrying } else { status.state };
@@ -134,14 +135,14 @@ impl Supervisor {
         found
     }
 
-    /// Replicators that are deleted or moved but not gone yet, with what is in the way.
+    /// Replicators that were deleted or moved but whose keys are not removed yet, and why.
     fn pending_cleanup(&self) -> Vec<PendingCleanup> {
         let mut pending = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
             let report = task.reports.borrow();
             for name in known.names.iter().filter(|name| !task.serves(name)) {
-                let is_moved = self.leaving.contains_key(&(id.clone(), Arc::clone(name)));
+                let is_moved = self.leaving.contains(id, name);
                 let place = known.address.describe();
                 let (state, error) = match &report.trouble {
                     Some(trouble) if is_moved => (
@@ -167,7 +168,7 @@ impl Supervisor {
     }
 }
 
-/// Says once what has become of a replicator.
+/// Logs each change of a replicator once.
 fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
     let said = |status: &ReplicatorStatus| (status.state, status.error.clone());
     if old.map(said) == Some(said(new)) {
@@ -183,5 +184,5 @@ fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
 const SAME_FENCE: &str = "hold the same record of replication but are different etcds: where one was made from a backup of \
      the other, delete the key /fedgate/replication/fence in the newer one";
 
-/// Two tasks of one etcd may see a new fence so much apart.
+/// Two tasks of one etcd may see a new fence at times that differ by this much.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(10);

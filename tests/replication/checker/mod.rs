@@ -14,13 +14,12 @@ use fedgate::{
     },
 };
 use model::{Follower, SCOPES, State};
-use rcgen::{CertifiedIssuer, KeyPair};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     etcd_server::Etcd,
-    faults::{ca, issue, secure_etcd},
+    secure_etcd::{Ca, ca, issue, secure_etcd},
     support::{
         federation::cluster,
         gateway::{definition, register, unregister},
@@ -47,7 +46,7 @@ struct World {
     followers: [Etcd; 2],
     clients: [Arc<Client>; 2],
     proxy: Proxy,
-    certificates: (TempDir, CertifiedIssuer<'static, KeyPair>),
+    certificates: (TempDir, Ca),
     /// What the source holds, but for its seeds.
     content: State,
     seeds: [State; 2],
