@@ -187,18 +187,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn changes_are_published_at_once_and_the_rest_seldom() {
         let (recorder, mut publisher) = (Recorder::default(), StatusPublisher::default());
-        let published = |publisher: &mut StatusPublisher, status: ReplicatorStatus| {
+        let count = |publisher: &mut StatusPublisher, status: ReplicatorStatus| {
             publisher.publish(&recorder, &[status]);
             recorder.0.lock().len()
         };
         let one = example(ReplicatorState::Following);
-        assert_eq!(published(&mut publisher, one.clone()), 1);
+        assert_eq!(count(&mut publisher, one.clone()), 1);
         let later = ReplicatorStatus { last_sync: Some(SystemTime::now()), lag: None, ..one.clone() };
-        assert_eq!(published(&mut publisher, later.clone()), 1);
-        assert_eq!(published(&mut publisher, ReplicatorStatus { keys: 8, ..one }), 2);
+        assert_eq!(count(&mut publisher, later.clone()), 1);
+        assert_eq!(count(&mut publisher, ReplicatorStatus { keys: 8, ..one }), 2);
         advance(REFRESH).await;
-        assert_eq!(published(&mut publisher, later), 3);
+        assert_eq!(count(&mut publisher, later), 3);
         publisher.reset();
-        assert_eq!(published(&mut publisher, example(ReplicatorState::Following)), 4);
+        assert_eq!(count(&mut publisher, example(ReplicatorState::Following)), 4);
     }
 }

@@ -16,13 +16,13 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     etcd_server::Etcd,
     support::{
-        READS, TRANSACTIONS, becomes, dump, eventually,
+        becomes, dump, eventually,
         federation::{BINDINGS, cluster},
         gateway::{Gateway, replicate},
-        get, metric,
+        get,
         objects::cluster_role_binding,
         process::Process,
-        put, revision,
+        put, revision, served,
         shared::SharedStore,
     },
 };
@@ -70,9 +70,9 @@ async fn a_killed_or_stopped_leader_is_replaced_within_fifteen_seconds_and_write
     let before = (revision(&a).await, fence(&a).await);
     processes[second].pause();
     put(&local, &numbered(3).0, &numbered(3).1).await;
-    let competed = metric(&gateways, TRANSACTIONS).await;
+    let competed = served(&gateways, "Txn").await;
     processes[first].resume();
-    eventually("it competes again", async || metric(&gateways, TRANSACTIONS).await > competed).await;
+    eventually("it competes again", async || served(&gateways, "Txn").await > competed).await;
     assert_eq!((revision(&a).await, fence(&a).await), before);
     processes[second].resume();
     becomes(&a, &numbered(3).0, Some(&numbered(3).1)).await;
@@ -127,9 +127,10 @@ async fn who_believes_to_lead_but_does_not_is_refused_by_the_destination() {
     // Gone is the new one; the old one wants to write.
     drop(new);
     let before = revision(&a).await;
-    let asked = metric(&alpha, READS).await;
+    let asked = served(&alpha, "Range").await;
     put(&local, &numbered(2).0, &numbered(2).1).await;
-    eventually("it has asked twice whether it may", async || metric(&alpha, READS).await >= asked + 2).await;
+    eventually("it has asked twice whether it may", async || served(&alpha, "Range").await >= asked + 2)
+        .await;
     assert_eq!((revision(&a).await, fence(&a).await), (before, taken));
 }
 

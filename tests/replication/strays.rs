@@ -16,13 +16,13 @@ use tokio::time::sleep;
 use crate::{
     etcd_server::Etcd,
     support::{
-        TRANSACTIONS, becomes, delete, dump, eventually,
+        becomes, delete, dump, eventually,
         federation::{BINDINGS, Federation, cluster},
         gateway::{Gateway, definition, register, replicate},
-        get, metric,
+        get,
         objects::{cluster_role_binding, seed},
         proxy::{Link, Proxy},
-        put, revision,
+        put, revision, served,
     },
 };
 
@@ -42,9 +42,9 @@ async fn a_write_that_comes_late_brings_nothing_back_that_was_revoked_since() {
     becomes(&f.a, &key, None).await;
     f.gateway.follows("r").await;
     let before = revision(&f.a).await;
-    let answered = metric(&f.alpha, TRANSACTIONS).await;
+    let written = served(&f.alpha, "Txn").await;
     f.proxy().release();
-    eventually("it has arrived", async || metric(&f.alpha, TRANSACTIONS).await > answered).await;
+    eventually("it has arrived", async || served(&f.alpha, "Txn").await > written).await;
     assert_eq!((get(&f.a, &key).await, revision(&f.a).await), (None, before));
 }
 

@@ -35,7 +35,7 @@ impl Supervisor {
             }
             Err(error) => {
                 self.next_review = now + REVIEW;
-                self.trouble = Some(registry_error(error));
+                self.trouble = Some(registry_error(&error));
             }
         }
         self.memory.is_some()
@@ -61,12 +61,12 @@ impl Supervisor {
         let Some(memory) = &self.memory else { return Ok(()) };
         let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
         if !self.is_current || !deleted.is_subset(&self.deleted) {
-            if !memory.is_of(&*self.store).await.map_err(registry_error)? {
+            if !memory.is_of(&*self.store).await.map_err(|error| registry_error(&error))? {
                 self.store_was_replaced().await;
                 return Err(LOST.into());
             }
             let prefix = key_of(Kind::EtcdReplicator, "");
-            let entries = self.store.list(&prefix).await.map_err(registry_error)?;
+            let entries = self.store.list(&prefix).await.map_err(|error| registry_error(&error))?;
             if !registry.shows(Kind::EtcdReplicator, &entries) {
                 return Err(BEHIND.into());
             }
@@ -88,7 +88,7 @@ impl Supervisor {
                 place: places.get(id).cloned(),
             };
             let kept = memory.keep(&*self.store, id, Some(known)).await;
-            kept.map_err(registry_error)?;
+            kept.map_err(|error| registry_error(&error))?;
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Supervisor {
             let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
             let is_over = remains.is_none();
             if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(registry_error(error));
+                self.trouble = Some(registry_error(&error));
                 return;
             }
             if is_over {
@@ -129,13 +129,13 @@ impl Supervisor {
             let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
             tracing::warn!(replicator = %name, destination = known.address.describe(), "gave up the keys of a replicator in a destination: they stay there");
             if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(registry_error(error));
+                self.trouble = Some(registry_error(&error));
             }
         }
     }
 }
 
-fn registry_error(error: StoreError) -> Arc<str> {
+fn registry_error(error: &StoreError) -> Arc<str> {
     format!("the gateway's registry: {error}").into()
 }
 

@@ -55,14 +55,23 @@ pub(crate) async fn becomes(client: &Client, key: &str, value: Option<&[u8]>) ->
     eventually(&format!("{key} is {value:?}"), async || get(client, key).await.as_deref() == value).await
 }
 
-/// The sum of an etcd's own metrics whose name and labels begin so.
+/// The sum of an etcd's own metrics of a name.
 pub(crate) async fn metric(etcd: &Etcd, name: &str) -> u64 {
+    labelled(etcd, name, "").await
+}
+
+/// Calls of a method that an etcd has served, whatever came of them.
+pub(crate) async fn served(etcd: &Etcd, method: &str) -> u64 {
+    labelled(etcd, "grpc_server_handled_total", &format!("grpc_method=\"{method}\"")).await
+}
+
+async fn labelled(etcd: &Etcd, name: &str, label: &str) -> u64 {
     let endpoint = etcd.endpoint();
     let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: a\r\n\r\n").await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    let lines = text.lines().filter(|line| line.starts_with(name));
+    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
     let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
     let sum = values.sum::<f64>() as u64;
@@ -73,7 +82,3 @@ pub(crate) async fn metric(etcd: &Etcd, name: &str) -> u64 {
 pub(crate) const WATCHES: &str = "etcd_debugging_mvcc_watcher_total";
 /// Calls of any method that an etcd has begun to serve.
 pub(crate) const CALLS: &str = "grpc_server_started_total";
-/// Reads that it has begun to serve.
-pub(crate) const READS: &str = "grpc_server_started_total{grpc_method=\"Range\"";
-/// Transactions that it has answered.
-pub(crate) const TRANSACTIONS: &str = "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Txn\"";
