@@ -177,7 +177,7 @@ async fn a_killed_etcd_leaves_the_last_view_and_is_followed_again() {
     assert_eq!(one.names(), ["alpha"]);
 
     etcd.restart().await;
-    // Nothing has changed: that it is followed again is all there is to tell.
+    // Nothing has changed except that it is followed again.
     one.until_following().await;
     two.until_following().await;
     assert_eq!((one.names(), two.names()), (vec!["alpha".to_owned()], vec!["alpha".to_owned()]));

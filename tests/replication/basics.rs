@@ -234,7 +234,7 @@ async fn a_value_that_would_break_a_backend_is_reported_and_never_copied() {
     for (key, _) in &bad {
         assert_eq!(get(&f.a, key).await, None, "{key}");
     }
-    // The last good version stays until somebody says what shall be.
+    // The last good version stays until the source has a good one again, or none.
     put(&f.local, &good, b"\xff").await;
     f.gateway.says("r", "5 objects are not copied").await;
     assert_eq!(get(&f.a, &good).await, Some(value));

@@ -106,7 +106,7 @@ async fn a_source_that_is_away_or_empty_deletes_nothing() {
     becomes(&f.a, &key, Some(&value)).await;
     f.source.kill();
     f.gateway.says("r", "local cluster's etcd").await;
-    // What is known is kept up.
+    // The last known state is kept.
     delete(&f.a, &key).await;
     becomes(&f.a, &key, Some(&value)).await;
     f.source.wipe();
@@ -229,7 +229,7 @@ async fn the_local_clusters_own_etcd_is_refused_as_a_destination() {
     assert!(crate::support::dump(&local, "/fedgate/replication/owned/").await.is_empty());
 }
 
-/// What a watch that opens at the revision up to which history was forgotten does not tell.
+/// A watch that opens at the compacted revision does not report it.
 #[tokio::test]
 async fn a_deletion_during_a_partition_is_noticed_though_history_ends_with_it() {
     let (key, value) = numbered(1);

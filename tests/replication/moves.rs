@@ -108,7 +108,7 @@ async fn what_a_moved_replicator_leaves_where_it_cannot_be_cleaned_is_shown() {
     becomes(&f.a, &key, Some(&value)).await;
     f.alpha.kill();
     replicate(&f.store, "r", Type::ClusterRoleBinding, &beta).await;
-    // It waits for the old place to be cleaned, but not for ever.
+    // It waits for the old place to be cleaned, but not forever.
     becomes(&b, &key, Some(&value)).await;
     f.gateway.says("r", "moved, but its keys at").await;
     assert_eq!(f.gateway.status("r").unwrap().state, ReplicatorState::Following);

@@ -48,9 +48,9 @@ async fn a_write_that_comes_late_brings_nothing_back_that_was_revoked_since() {
     assert_eq!((get(&f.a, &key).await, revision(&f.a).await), (None, before));
 }
 
-/// A member that is set up anew has the IDs of the old one, and its revision may have passed the old one's.
+/// A member that is set up again has the IDs of the old one, and its revision may be higher.
 #[tokio::test]
-async fn stores_that_were_set_up_anew_during_a_partition_are_read_anew() {
+async fn stores_that_were_set_up_again_during_a_partition_are_read_again() {
     let ((mut source, local), (mut alpha, a)) = {
         let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
         (s, a)
@@ -174,7 +174,7 @@ impl Store for Gone {
     }
 }
 
-/// The store is there again for those who ask it, while the watch has not told anything yet, or not everything.
+/// The store answers again, while its watch has not delivered anything yet, or not everything.
 #[tokio::test]
 async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_followers() {
     let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));

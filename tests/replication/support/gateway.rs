@@ -59,7 +59,7 @@ impl Gateway {
         Self::start(source.config(), Arc::new(store.clone()), Alone::new("test"))
     }
 
-    /// Ends in good order.
+    /// Shuts down cleanly.
     pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         (&mut self.task).await.unwrap();

@@ -5,7 +5,6 @@ pub(crate) mod gateway;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod proxy;
-pub(crate) mod shared;
 
 use std::{collections::BTreeMap, time::Duration};
 
