@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["types", "error", "wire", "tls", "telemetry", "registry", "authz"]),
     ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("webui", &["types", "error", "wire", "telemetry", "upstream"]),
-    ("graphql", &["types", "error", "wire", "telemetry", "member"]),
+    ("graphql", &["types", "error", "wire", "telemetry", "rewrite", "member"]),
     ("config", &["types"]),
     ("sim", &["types"]),
     (
