@@ -38,7 +38,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
+//! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
@@ -46,10 +46,6 @@
 //! | 6 | [`proxy`] |
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
-
-// The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
-#[cfg(test)]
-extern crate self as fedgate;
 
 pub mod api;
 pub mod app;
@@ -63,6 +59,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod net;
 pub mod proxy;
 pub mod registry;
 pub mod replication;
@@ -70,7 +67,6 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
-pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;
