@@ -38,7 +38,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
+//! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`member`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
@@ -59,7 +59,11 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+<<<<<<< HEAD
 pub mod member;
+=======
+pub mod net;
+>>>>>>> main
 pub mod proxy;
 pub mod registry;
 pub mod replication;
@@ -67,7 +71,6 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
-pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;
