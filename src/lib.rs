@@ -59,11 +59,8 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
-<<<<<<< HEAD
 pub mod member;
-=======
 pub mod net;
->>>>>>> main
 pub mod proxy;
 pub mod registry;
 pub mod replication;
