@@ -7,11 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{
-    LocalError, Minter,
-    flights::{Flights, Outcome},
-    local,
-};
+use super::{LocalError, Minter, flights::Flights, local};
 use crate::{
     corev2,
     error::{Classify, ErrorKind, Reply},
@@ -31,7 +27,7 @@ pub struct Exchange(Arc<Known>);
 pub struct KeyExchange {
     known: Arc<Known>,
     manager: Manager,
-    flights: Arc<Flights>,
+    flights: Arc<Flights<KeyId, Outcome>>,
 }
 
 /// Why an API key brought no user.
@@ -46,9 +42,12 @@ pub enum ExchangeError {
     Local(#[from] LocalError),
 }
 
+/// What a key stands for.
+type Outcome = Result<Arc<Principal>, ExchangeError>;
+
 /// SHA-256 of a key: no key is held.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct KeyId([u8; 32]);
+struct KeyId([u8; 32]);
 
 struct Known {
     minter: Minter,
@@ -109,7 +108,7 @@ impl KeyExchange {
     /// # Errors
     ///
     /// [`ExchangeError::Refused`], as Sensu's 401; [`ExchangeError::Local`] when the local cluster cannot tell.
-    pub async fn resolve(&self, authorization: &HeaderValue) -> Outcome {
+    pub async fn resolve(&self, authorization: &HeaderValue) -> Result<Arc<Principal>, ExchangeError> {
         let key = key_of(authorization).ok_or(ExchangeError::Refused)?;
         let id = KeyId::of(key);
         if let Some(outcome) = self.known.find(id) {
