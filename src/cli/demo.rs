@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Failure, UNAVAILABLE,
     output::{note, report},
-    serve::stop_signals,
+    runtime::{control_runtime, stop_signals},
 };
 use crate::{
     app::{BuildError, Server},
@@ -20,17 +21,13 @@ use crate::{
     telemetry::{self, Format},
 };
 
-/// The gateway's usual port.
-pub(super) const PORT: u16 = 8080;
-
-/// The clusters of the demo and their usual ports.
-const CLUSTERS: [(&str, u16); 3] = [("local-cluster", 18080), ("alpha", 18180), ("beta", 18280)];
-
-const KEY_FILE: &str = "jwt_public.pem";
-const ADMIN_PORT: u16 = 9180;
-
-/// How often the simulated events change.
-const TICK: Duration = Duration::from_secs(2);
+/// `fedgate demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Port of the gateway; when it is taken, a free one
+    #[arg(long, default_value_t = PORT)]
+    port: u16,
+}
 
 /// The clusters' names and where they listen.
 type Addresses = Vec<(&'static str, SocketAddr)>;
@@ -38,8 +35,16 @@ type Addresses = Vec<(&'static str, SocketAddr)>;
 /// A directory that goes away with the demo.
 struct Scratch(PathBuf);
 
-/// Runs until Ctrl-C.
-pub(super) async fn run(port: u16) -> Result<(), Failure> {
+// === impl Demo ===
+
+impl Demo {
+    /// Runs until Ctrl-C.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        control_runtime()?.block_on(run(self.port))
+    }
+}
+
+async fn run(port: u16) -> Result<(), Failure> {
     // Errors only: the terminal belongs to the instructions.
     let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
     let keys =
@@ -84,7 +89,7 @@ fn start_clusters(
         addresses.push((name, address));
         clusters.push((sensu, socket));
     }
-    let runtime = super::serve::control_runtime()?;
+    let runtime = control_runtime()?;
     let thread = thread::Builder::new()
         .name("clusters".into())
         .spawn(move || {
@@ -203,3 +208,15 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// The gateway's usual port.
+const PORT: u16 = 8080;
+
+/// The clusters of the demo and their usual ports.
+const CLUSTERS: [(&str, u16); 3] = [("local-cluster", 18080), ("alpha", 18180), ("beta", 18280)];
+
+const KEY_FILE: &str = "jwt_public.pem";
+const ADMIN_PORT: u16 = 9180;
+
+/// How often the simulated events change.
+const TICK: Duration = Duration::from_secs(2);

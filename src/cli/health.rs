@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{DEFAULT_CONFIG, Failure, UNAVAILABLE, USAGE, environment, serve::control_runtime};
+use super::{DEFAULT_CONFIG, Failure, UNAVAILABLE, USAGE, environment, runtime::control_runtime};
 use crate::config;
 
 /// `fedgate health`.

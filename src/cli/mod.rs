@@ -1,11 +1,11 @@
 //! The command line. Errors are one line that says what to do; exit codes follow sysexits.
 
 mod check;
-mod check_store;
 mod client;
 mod demo;
 mod health;
 mod output;
+mod runtime;
 mod serve;
 mod text;
 
@@ -29,7 +29,7 @@ enum Command {
     /// Run the gateway
     Serve(serve::Serve),
     /// Run three simulated clusters with live data and the gateway in front of them
-    Demo(serve::Demo),
+    Demo(demo::Demo),
     /// Load and validate a configuration, connect to everything that it names, and say what works
     CheckConfig(ConfigFile),
     /// Ask a running gateway whether it is ready (for container health checks)

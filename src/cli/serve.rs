@@ -1,10 +1,9 @@
 use clap::Args;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
 
-use super::{ConfigFile, Failure, demo, environment};
+use super::{
+    ConfigFile, Failure, environment,
+    runtime::{control_runtime, stop_signals},
+};
 use crate::{
     app::{BuildError, Server, Source, log_level},
     config::{self, LogFormat, Root},
@@ -22,14 +21,6 @@ pub(super) struct Serve {
     /// Least severe level to log, in place of `log.level`
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-}
-
-/// `fedgate demo`.
-#[derive(Debug, Args)]
-pub(super) struct Demo {
-    /// Port of the gateway; when it is taken, a free one
-    #[arg(long, default_value_t = demo::PORT)]
-    port: u16,
 }
 
 // === impl Serve ===
@@ -60,42 +51,6 @@ impl Serve {
         runtime.shutdown_background();
         served
     }
-}
-
-// === impl Demo ===
-
-impl Demo {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        control_runtime()?.block_on(demo::run(self.port))
-    }
-}
-
-/// The control plane's runtime, on the main thread. Workers have their own.
-pub(super) fn control_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(1, format!("cannot start a runtime: {error}")))
-}
-
-/// One message for each SIGTERM or SIGINT.
-pub(super) fn stop_signals() -> Result<mpsc::Receiver<()>, Failure> {
-    let handler = |kind| signal(kind).map_err(|e| Failure::new(1, format!("cannot handle signals: {e}")));
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if sender.send(()).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 fn start_logs(root: &Root) -> LogHandle {

@@ -34,7 +34,7 @@ mod yaml;
 
 use clap::Subcommand;
 
-use super::{Failure, serve::control_runtime};
+use super::{Failure, runtime::control_runtime};
 
 /// The commands for resources.
 #[derive(Debug, Subcommand)]
