@@ -1,14 +1,10 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 /// Calls in progress, at most one for each key. A call belongs to those that wait for it: it is cancelled when the last
 /// of them has left.
@@ -63,9 +59,8 @@ impl<K: Eq + Hash, V> Flights<K, V> {
         self.board().flights.len()
     }
 
-    /// Held for a look-up only; a poisoned lock's board is intact.
     fn board(&self) -> MutexGuard<'_, Board<K, V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
