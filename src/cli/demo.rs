@@ -32,7 +32,7 @@ pub(super) struct Demo {
 /// The clusters' names and where they listen.
 type Addresses = Vec<(&'static str, SocketAddr)>;
 
-/// A directory that goes away with the demo.
+/// A directory that is deleted when the demo ends.
 struct Scratch(PathBuf);
 
 // === impl Demo ===
@@ -69,7 +69,8 @@ async fn run(port: u16) -> Result<(), Failure> {
     Ok(done?)
 }
 
-/// Binds a cluster's port each and serves all clusters on a thread of their own, like the other machines they stand for.
+/// Binds a port for each cluster and serves all of them on a thread of their own, as the separate machines that they
+/// stand for.
 fn start_clusters(
     keys: &Arc<SharedKeys>,
     mut stopped: watch::Receiver<()>,
@@ -113,7 +114,7 @@ fn start_clusters(
     Ok((thread, addresses))
 }
 
-/// The usual port, or a free one with a word about it.
+/// Binds the usual port, or a free one with a note about it.
 fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
     let bind = |port| {
         let socket = StdTcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
@@ -123,13 +124,13 @@ fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
     match bind(port) {
         Ok(socket) => Ok(socket),
         Err(error) => {
-            note(format!("port {port} for {what} cannot be had ({error}); taking a free one"));
+            note(format!("port {port} for {what} is not available ({error}); using a free one"));
             bind(0).map_err(|error| Failure::new(UNAVAILABLE, format!("no free port for {what}: {error}")))
         }
     }
 }
 
-/// The same configuration that a file would give.
+/// The configuration, through the same parser as a file.
 fn configuration(directory: &Path, clusters: &[(&str, SocketAddr)], port: u16) -> Result<Root, Failure> {
     let main = free_unless(port, "the gateway")?;
     let admin = free_unless(ADMIN_PORT, "the admin listener")?;

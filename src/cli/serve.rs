@@ -15,10 +15,10 @@ use crate::{
 pub(super) struct Serve {
     #[command(flatten)]
     file: ConfigFile,
-    /// Address to listen on, in place of `listen.address`
+    /// Address to listen on instead of `listen.address`
     #[arg(long, value_name = "ADDRESS")]
     address: Option<std::net::SocketAddr>,
-    /// Least severe level to log, in place of `log.level`
+    /// Least severe level to log instead of `log.level`
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut env = environment();
-        // A flag is the environment's own spelling of a key, so that it is checked the same way.
+        // A flag becomes the environment variable of its key, so that it is checked in the same way.
         if let Some(address) = self.address {
             env.insert("FEDGATE_LISTEN__ADDRESS".into(), address.to_string());
         }
@@ -47,7 +47,7 @@ impl Serve {
             tracing::info!("stopped");
             Ok(())
         });
-        // A file system that hangs must not keep the process.
+        // A hanging file system must not keep the process alive.
         runtime.shutdown_background();
         served
     }

@@ -26,7 +26,7 @@ use crate::{
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let root = config::load(&file.config, &environment())?;
     let rows = control_runtime()?.block_on(check(&root));
-    let shown = output::put(&table(&rows));
+    let shown = output::print(&table(&rows));
     match rows.iter().filter(|row| row.has_failed()).count() {
         0 => shown,
         failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),

@@ -3,7 +3,7 @@ use std::{
     path::Path,
 };
 
-use crate::cli::text::harmless;
+use crate::cli::text::terminal_safe;
 
 /// One line of the table: what was tried, and how it went.
 pub(super) struct Row {
@@ -40,7 +40,7 @@ pub(super) fn table(rows: &[Row]) -> String {
             Ok(result) => ("works", result),
             Err(error) => ("FAILS", error),
         };
-        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, harmless(result));
+        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, terminal_safe(result));
     }
     text
 }

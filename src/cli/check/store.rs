@@ -1,4 +1,4 @@
-//! What `check-config` tries of the places where the gateway keeps and reads state.
+//! The checks of the places where the gateway keeps and reads state.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     types::{Backend, TlsFiles},
 };
 
-/// The private key, the registry's file or etcd, and the local cluster's etcd; only what is configured.
+/// The private key, the registry's file or etcd, and the local cluster's etcd, as far as they are configured.
 pub(super) async fn rows(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     if let Some(path) = &root.auth.jwt_private_key_file {
@@ -42,7 +42,7 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
 fn embedded(path: &Path) -> Result<String, String> {
     match EmbeddedStore::check(path) {
         Ok(true) => Ok("ok".into()),
-        Ok(false) => Ok("ok, will be made".into()),
+        Ok(false) => Ok("ok, will be created".into()),
         Err(error) => Err(error.to_string()),
     }
 }
