@@ -31,7 +31,7 @@ pub(crate) struct Done {
 impl User {
     /// Logged in to the server with sensuctl.
     pub(crate) fn of(server: &Server) -> Self {
-        let user = Self::stranger();
+        let user = Self::without_login();
         user.save(&server.url, &server.log_in());
         user
     }
