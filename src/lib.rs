@@ -43,7 +43,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
+//! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
@@ -64,6 +64,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod net;
 pub mod proxy;
 pub mod registry;
 pub mod replication;
@@ -71,7 +72,6 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
-pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;

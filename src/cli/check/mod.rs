@@ -15,9 +15,9 @@ use crate::{
     auth::KeyFiles,
     config::{self, Root},
     error::Chain,
-    listener::ServerTls,
+    net::{ServerTls, TlsConfigs},
     types::{Backend, Cluster, Snapshot},
-    upstream::{self, Connector, Manager, TlsConfigs},
+    upstream::{self, Connector, Manager},
     webui::{Content, WebUi},
     wire::{header::add_via, read_limited},
 };
@@ -39,7 +39,8 @@ async fn check(root: &Root) -> Vec<Row> {
         rows.push(Row::loaded("public key", path, KeyFiles::load(std::slice::from_ref(path))));
     }
     if let Some((cert, key)) = root.listen.tls() {
-        rows.push(Row::loaded("certificate", cert, ServerTls::load(cert, key)));
+        let loaded = ServerTls::load_in_time(cert, key).await.map_err(|error| Chain(&error).to_string());
+        rows.push(Row::loaded("certificate", cert, loaded));
     }
     let tls = TlsConfigs::new();
     let snapshot = root.snapshot();
