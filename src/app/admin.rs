@@ -10,10 +10,11 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::{Service, service_fn};
 
-use super::Readiness;
 use crate::{
     auth::Authenticator,
-    fanout, replication,
+    fanout,
+    proxy::Readiness,
+    replication,
     telemetry::label_value,
     types::{BackendState, ClusterHealth, Snapshot},
     wire::{self, Body},

@@ -1,12 +1,16 @@
 //! Plain data that every module speaks: names, clusters, callers. Parsed on construction, no I/O.
 
+mod cidr;
 mod cluster;
+mod failure;
 mod name;
 mod principal;
 mod resource;
 mod status;
 
+pub use cidr::{Cidr, CidrError};
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
