@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use apollo_compiler::{
-    Node,
+    Name, Node,
     ast::{Argument, Definition, Document, Field, OperationDefinition, OperationType, Selection},
     diagnostic::ToCliReport,
     parser::{LineColumn, SourceSpan},
@@ -93,7 +93,7 @@ impl<'a> Finding<'a> {
             ("IntCoercionError" | "UndefinedRootOperation", _) => return None,
             ("UndefinedField", [field, ty]) => text.clone() + &field_suggestion(ty, field),
             ("UndefinedDefinition", [name]) => {
-                text.clone() + &did_you_mean(name, SCHEMA.types.keys().map(|name| name.as_str()))
+                text.clone() + &did_you_mean(name, SCHEMA.types.keys().map(Name::as_str))
             }
             ("UndefinedDirective", _) => text.replace("\"@", "\""),
             ("UndefinedArgument", [name, coordinate]) => unknown_argument(name, coordinate),
@@ -128,7 +128,7 @@ impl<'a> Finding<'a> {
                 let places = [defined.and_then(Node::location), Some(*span)];
                 return Some(GraphqlError::new(
                     text.clone(),
-                    places.into_iter().flat_map(|at| self.place(at)),
+                    places.into_iter().filter_map(|at| self.place(at)),
                 ));
             }
             ("ConflictingFieldName" | "ConflictingFieldType", [key, rest @ ..]) => {
@@ -156,7 +156,7 @@ impl<'a> Finding<'a> {
         }
         let places = [Some(self.span), operation.and_then(Node::location)];
         let text = format!("Variable \"{name}\" is not defined{}.", owner("by"));
-        GraphqlError::new(text, places.into_iter().flat_map(|at| self.place(at)))
+        GraphqlError::new(text, places.into_iter().filter_map(|at| self.place(at)))
     }
 
     fn place(&self, span: Option<SourceSpan>) -> Option<LineColumn> {
@@ -199,10 +199,8 @@ impl<'a> Finding<'a> {
                     let below = below.map(|field| field.ty.inner_named_type().as_str());
                     self.field_in(below, &field.selection_set).or(Some((ty, field)))
                 }
-                Selection::InlineFragment(inline) => self.field_in(
-                    inline.type_condition.as_ref().map(|name| name.as_str()).or(ty),
-                    &inline.selection_set,
-                ),
+                Selection::InlineFragment(inline) => self
+                    .field_in(inline.type_condition.as_ref().map(Name::as_str).or(ty), &inline.selection_set),
                 Selection::FragmentSpread(_) => None,
             }
         })
@@ -238,7 +236,7 @@ fn field_suggestion(ty: &str, name: &str) -> String {
     }
     let fields =
         SCHEMA.get_object(ty).map(|ty| &ty.fields).or_else(|| Some(&SCHEMA.get_interface(ty)?.fields));
-    did_you_mean(name, fields.into_iter().flat_map(|fields| fields.keys()).map(|name| name.as_str()))
+    did_you_mean(name, fields.into_iter().flat_map(|fields| fields.keys()).map(Name::as_str))
 }
 
 /// `Did you mean "a" or "b"?`, after a space; empty without any name that is near.

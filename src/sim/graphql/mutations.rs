@@ -1,6 +1,6 @@
 //! The fields of `Mutation`, with Sensu's quirks about what is missing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     apply::{self, check_silence, code_of, standard_error},
