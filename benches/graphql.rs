@@ -14,8 +14,8 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fedgate::{
-    fanout::Member,
-    graphql::{Call, Clusters, Config, Engine},
+    graphql::{Call, Config, Engine},
+    member::{Member, Members},
     types::{Backend, Caller, Cluster, ClusterName, FailureClass, Principal, Snapshot, Source, TlsFiles},
     wire::Body,
 };
@@ -35,7 +35,7 @@ impl Member for Fixed {
         &self.name
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let introspects = memchr::memmem::find(request.body(), b"includeDeprecated").is_some();
         let answer = if introspects { Bytes::from_static(SCHEMA) } else { self.answer.clone() };
         Box::pin(async move { Ok(Response::new(Body::full(answer))) })
@@ -44,7 +44,7 @@ impl Member for Fixed {
 
 struct One(Arc<Fixed>);
 
-impl Clusters for One {
+impl Members for One {
     fn get(&self, _: &ClusterName) -> Option<Arc<dyn Member>> {
         Some(Arc::clone(&self.0) as Arc<dyn Member>)
     }
