@@ -2,6 +2,7 @@
 //!
 //! One process verifies the tokens that the clusters' shared key signs, routes each request to the cluster that it
 //! names, and merges lists from all of them.
+//! [Architecture](../../../docs/architecture.md) follows five requests and changes through the modules.
 //!
 //! # The life of a request
 //!
