@@ -15,11 +15,11 @@ use crate::{
     authz::Exchange,
     fanout, graphql,
     listener::{self, Listener, Phase, ServerTls},
-    proxy::{Budget, Federation, Gateway, Readiness, Settings, stack},
+    proxy::{Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
     upstream::{self, Connect, Manager, Signals, TlsConfigs},
     webui::{Content, WebUi},
-    wire::Body,
+    wire::{Body, Budget},
 };
 
 /// What all workers share: immutable, or an atomic.

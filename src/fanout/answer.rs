@@ -1,16 +1,11 @@
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{
-    Merge,
-    stream::{Chunks, Stream},
-};
+use super::{Merge, stream};
 use crate::{
     member::{self, Outcome},
     types::{ClusterName, FailureClass},
-    wire::{self, Body},
+    wire::{self, Body, ConcatBody},
 };
 
 /// Turns what the members came to into the answer.
@@ -85,30 +80,27 @@ fn failure(failures: &[(ClusterName, FailureClass)], members: usize) -> Response
 fn list(mut merge: Merge) -> Response<Body> {
     let whole = merge.slots.iter().all(|slot| slot.is_complete() || slot.failure().is_some());
     let bytes: usize = merge.slots.iter().map(super::Slot::buffered).sum();
-    let body = if whole && bytes <= SHORT {
-        Body::boxed(Chunks::new(join(&mut merge)))
-    } else {
-        Body::boxed(Stream::spawn(merge))
-    };
+    let body = if whole && bytes <= SHORT { Body::boxed(join(&mut merge)) } else { stream::body(merge) };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// Brackets around, commas between: nothing is copied.
-fn join(merge: &mut Merge) -> VecDeque<Bytes> {
-    let mut chunks = VecDeque::from([Bytes::from_static(b"[")]);
+fn join(merge: &mut Merge) -> ConcatBody {
+    let fixed = |bytes| Body::full(Bytes::from_static(bytes));
+    let mut parts = vec![fixed(b"[")];
     for slot in &mut merge.slots {
-        let mut first = chunks.len() > 1;
+        let mut first = parts.len() > 1;
         while let Some(bytes) = slot.dequeue() {
             if std::mem::take(&mut first) {
-                chunks.push_back(Bytes::from_static(b","));
+                parts.push(fixed(b","));
             }
-            chunks.push_back(bytes);
+            parts.push(Body::full(bytes));
         }
     }
-    chunks.push_back(Bytes::from_static(b"]"));
-    chunks
+    parts.push(fixed(b"]"));
+    parts.into_iter().collect()
 }
 
 /// A list up to this size is handed over as a whole, its length known. Longer ones are streamed by a task that notices a

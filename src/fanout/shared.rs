@@ -5,15 +5,17 @@ use std::sync::{
 
 use http::StatusCode;
 
-use crate::error::{Classify, ErrorKind, Reply};
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    wire::{Budget, Held},
+};
 
 /// What all fan-outs of the process share: how many there are, and how much they hold in memory.
 #[derive(Debug)]
 pub struct Shared {
     max_in_flight: usize,
-    max_bytes: usize,
     in_flight: AtomicUsize,
-    bytes: AtomicUsize,
+    memory: Arc<Budget>,
 }
 
 /// Too many fan-outs are in flight: a bound of the gateway, the client should come again.
@@ -25,7 +27,7 @@ pub struct Overloaded;
 #[derive(Debug)]
 pub(super) struct Ticket {
     shared: Arc<Shared>,
-    held: usize,
+    memory: Held,
 }
 
 // === impl Shared ===
@@ -33,17 +35,12 @@ pub(super) struct Ticket {
 impl Shared {
     /// `max_in_flight` fan-outs that together buffer about `max_bytes`.
     pub fn new(max_in_flight: usize, max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max_in_flight,
-            max_bytes,
-            in_flight: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-        })
+        Arc::new(Self { max_in_flight, in_flight: AtomicUsize::new(0), memory: Budget::new(max_bytes) })
     }
 
     /// Bytes buffered at this moment.
     pub fn buffered_bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.memory.held_bytes()
     }
 
     /// Fan-outs in flight at this moment.
@@ -56,7 +53,7 @@ impl Shared {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             return Err(Overloaded);
         }
-        Ok(Ticket { shared: Arc::clone(self), held: 0 })
+        Ok(Ticket { shared: Arc::clone(self), memory: self.memory.hold() })
     }
 }
 
@@ -64,25 +61,22 @@ impl Shared {
 
 impl Ticket {
     pub(super) fn add(&mut self, bytes: usize) {
-        self.held += bytes;
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // What does not fit is not refused: the merge stops reading on instead.
+        let _ = self.memory.add(bytes);
     }
 
     pub(super) fn release(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.held);
-        self.held -= bytes;
-        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.release(bytes);
     }
 
     /// Whether the process holds all it may. Counted after the fact, so it is passed by at most one read per member.
     pub(super) fn exhausted(&self) -> bool {
-        self.shared.bytes.load(Ordering::Relaxed) >= self.shared.max_bytes
+        self.memory.is_exhausted()
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.bytes.fetch_sub(self.held, Ordering::Relaxed);
         self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -19,7 +19,7 @@ use super::{
     schema::Role,
     shape::{Action, ShapeId},
 };
-use crate::types::ClusterName;
+use crate::{types::ClusterName, wire::Transform};
 
 /// Edits one answer to one operation.
 #[derive(Debug)]
@@ -150,6 +150,18 @@ enum Emit {
 }
 
 // === impl Rewriter ===
+
+impl Transform for Rewriter {
+    type Error = AnswerError;
+
+    fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), AnswerError> {
+        Rewriter::push(self, chunk, out)
+    }
+
+    fn finish(&mut self, _: &mut BytesMut) -> Result<(), AnswerError> {
+        Rewriter::finish(self)
+    }
+}
 
 impl Rewriter {
     /// For an answer of `cluster` to a document of this plan.

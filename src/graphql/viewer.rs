@@ -12,9 +12,9 @@ use super::{
     Context,
     envelope::{self, Envelope, Merged},
     id,
-    known::{Namespaces, UserKey},
+    namespace_cache::{NamespaceCache, UserKey},
     plan::{Known, Plan, RootKind, Simple, Viewer},
-    upstream_call::{self, Edited},
+    upstream_call,
 };
 use crate::{
     member::{Ask, Member, Outcome, ask_all},
@@ -101,8 +101,8 @@ async fn ask(
     body: Bytes,
 ) -> Result<Bytes, FailureClass> {
     let response = upstream_call::send(&*member, context.head, body, true).await?;
-    let edited = Edited::new(upstream_call::good(response)?, plan, member.name());
-    edited.whole(MEMBER_BYTES, &context.held).await
+    let edited = upstream_call::edited(upstream_call::good(response)?, plan, member.name());
+    upstream_call::read_whole(edited, MEMBER_BYTES, &context.held).await
 }
 
 /// An answer with data.
@@ -226,7 +226,7 @@ fn rest<'v>(
 
 /// Remembers the names in a list that holds them.
 fn learn(
-    namespaces: &Namespaces,
+    namespaces: &NamespaceCache,
     user: UserKey,
     cluster: &ClusterName,
     simple: &Simple,

@@ -9,8 +9,7 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tower::Service;
 
 use super::{
-    Federation, Readiness,
-    body::{self, Budget},
+    Federation, Readiness, body,
     credentials::CredentialError,
     forward::{self, Target},
     stall,
@@ -26,7 +25,7 @@ use crate::{
     types::{Caller, Cidr, ClusterName, Snapshot},
     upstream::Manager,
     webui::WebUi,
-    wire::{self, Body, header as names},
+    wire::{self, Body, Budget, header as names},
 };
 
 /// What the data plane obeys from start to end.

@@ -30,7 +30,6 @@ mod rescue;
 mod stack;
 mod stall;
 
-pub use body::Budget;
 pub use dispatch::{Gateway, Settings};
 pub use federation::{Federation, Routed};
 pub use guard::{Guard, GuardError, GuardLayer};
