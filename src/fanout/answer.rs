@@ -8,7 +8,7 @@ use crate::{
     wire::{self, Body, ConcatBody},
 };
 
-/// Turns what the members came to into the answer.
+/// Builds the response from what became of each member.
 pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
     let failures: Vec<(ClusterName, FailureClass)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
@@ -34,8 +34,8 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     response
 }
 
-/// The status that is passed on: the one 4xx that all gave. A 401 only for an API key, which the one cluster asked
-/// has the right to refuse; for a token that the gateway has verified it would sign the user out.
+/// The status that is passed on: the 4xx that all members gave. A 401 only for an API key, which the cluster that issued it
+/// may refuse; for a token that the gateway has verified, it would sign the user out.
 fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
     if api_key {
         let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
@@ -86,7 +86,7 @@ fn list(mut merge: Merge) -> Response<Body> {
     response
 }
 
-/// Brackets around, commas between: nothing is copied.
+/// Adds brackets and commas without copying an item.
 fn join(merge: &mut Merge) -> ConcatBody {
     let fixed = |bytes| Body::full(Bytes::from_static(bytes));
     let mut parts = vec![fixed(b"[")];
@@ -103,6 +103,6 @@ fn join(merge: &mut Merge) -> ConcatBody {
     parts.into_iter().collect()
 }
 
-/// A list up to this size is handed over as a whole, its length known. Longer ones are streamed by a task that notices a
-/// client that takes nothing.
+/// A list up to this size is sent as a whole with its length. A longer one is streamed by a task, which gives up on a client
+/// that stops reading.
 const SHORT: usize = 64 * 1024;

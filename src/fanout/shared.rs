@@ -10,7 +10,7 @@ use crate::{
     wire::{Budget, Held},
 };
 
-/// What all fan-outs of the process share: how many there are, and how much they hold in memory.
+/// What all list requests of the process share: a limit on their number, and one on the memory they hold.
 #[derive(Debug)]
 pub struct Shared {
     max_in_flight: usize,
@@ -18,7 +18,7 @@ pub struct Shared {
     memory: Arc<Budget>,
 }
 
-/// Too many fan-outs are in flight: a bound of the gateway, the client should come again.
+/// Too many fan-outs are in flight: a limit of the gateway. The client should retry.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("too many list requests are in flight; try again")]
 pub struct Overloaded;

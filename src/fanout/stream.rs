@@ -20,14 +20,14 @@ struct Chunks {
     task: JoinHandle<()>,
 }
 
-/// What the reading task says. Without an `End` the list is not whole, whatever ended the task.
+/// What the reading task sends. Without an `End` the list is not complete, whatever ended the task.
 enum Message {
     Bytes(Bytes),
     Cut(FailureClass),
     End,
 }
 
-/// A member failed after the head of the answer had gone out, so the connection was cut.
+/// A member failed after the head of the answer had been sent, so the connection is cut.
 #[derive(Debug, thiserror::Error)]
 #[error("a cluster failed in the middle of its list: {}", .0.as_str())]
 struct Cut(FailureClass);
@@ -89,7 +89,7 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
             biased;
             Some(event) = merge.steps.next() => merge.on_event(event),
             permit = tokio::time::timeout_at(client_deadline, sender.reserve()), if ready => {
-                // Nobody has taken anything for too long, or the client has left.
+                // The client has read nothing for too long, or has left.
                 let Ok(Ok(permit)) = permit else { return };
                 client_deadline = Instant::now() + CLIENT_TIMEOUT;
                 if let Some(bytes) = merge.slots[current].dequeue() {
@@ -143,7 +143,7 @@ impl Writer {
     }
 }
 
-/// How long a client may take nothing before its list is given up: what it holds is missing to others.
+/// How long a client may read nothing before its list is dropped: others need the memory.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Chunks between the reading task and the client's connection.

@@ -10,7 +10,7 @@
 //!     parse     text → Document            tokens and nesting are counted first
 //!     measure   depth, root fields, aliases   each fragment once
 //!     shape     what the answer looks like: where namespaces and ids stand, by the schema
-//!     plan      root fields: what names their clusters, what only the gateway knows
+//!     plan      root fields: what names their clusters, what only the gateway adds
 //!            │                                        not a valid operation ──► local cluster, unchanged
 //!            ▼
 //!   resolve (needs the variables)
@@ -20,7 +20,7 @@
 //!            ├─ one group     the whole document ──► cluster ──► Rewriter ──► client        streams
 //!            ├─ several       document::part ──► clusters ──► Rewriter ──► Merged           in memory, bounded
 //!            ├─ viewer        every cluster ──► lists joined; unhealthy ones as last seen
-//!            └─ route         one namespace's name: known names answer at once
+//!            └─ route         one namespace's name: answered from the cache
 //!            ▼
 //!   ConcatBody  [ answer , answer ]        502/504 only when all of it was for one cluster that failed
 //! ```
@@ -42,13 +42,13 @@
 //! Nothing here grants anything: each cluster gets the client's own credentials and decides. Caches hold documents (no
 //! user in them), the schema (the same for all) and names of namespaces (by user).
 //!
-//! Names that would lead out of their namespace go nowhere. Sensu joins them to store keys and cleans these like paths,
-//! after it has looked at the rights in the namespace that was named: `check(namespace: "a", name: "../b/c")` reads from
+//! Names that would lead out of their namespace are not sent. Sensu joins them to store keys and cleans these like paths,
+//! after it has checked the rights in the namespace that was named: `check(namespace: "a", name: "../b/c")` reads from
 //! `b` with rights in `a`.
 //!
 //! # Where this differs from Sensu
 //!
-//! * One operation of a document is looked at; one with several is refused by Sensu, whatever `operationName` says.
+//! * A document has one operation; Sensu refuses several, whatever `operationName` says.
 //! * A variable that names a cluster loses it wherever it is used in a group, also where it is meant as plain text.
 //! * Operations of a list run at once, not one after the other.
 
@@ -61,6 +61,7 @@ pub mod fuzzing;
 mod hazard;
 mod id;
 mod introspect;
+mod json_text;
 mod limits;
 mod literal;
 mod measure;
@@ -207,7 +208,7 @@ impl Engine {
             return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
         }
         if matches!(call.caller, Caller::Anonymous) {
-            // The local cluster refuses these itself, but has a look at their documents first.
+            // The local cluster refuses these itself, but reads their documents first.
             if operations.iter().any(hazard::has_cycle) {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
                 return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
@@ -253,8 +254,8 @@ impl Engine {
         let mut digest = [0; 32];
         digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let key = (schema.generation, digest);
-        if let Some(known) = self.plans.get(&key) {
-            return known;
+        if let Some(cached) = self.plans.get(&key) {
+            return cached;
         }
         // Two workers may plan the same document at once; waiting for each other would cost more.
         let planned = plan::plan(text, schema);

@@ -12,7 +12,7 @@ use super::{
     envelope::{self, Envelope, Merged},
     error::describe,
     introspect, literal,
-    plan::{Plan, Planned, RootKind, Simple},
+    plan::{NamespaceFields, Plan, Planned, RootKind},
     request::Operation,
     resolve::{self, Group, GroupTarget, Resolution, Target},
     upstream_call::{self, EditedBody},
@@ -29,9 +29,9 @@ pub(super) struct Outcome {
     pub(super) answer: Answer,
     /// The clusters that were asked, fan-outs left out.
     pub(super) asked: Vec<ClusterName>,
-    /// Set when nothing came of it because of one cluster.
+    /// Set when all of it was for one cluster, and that failed.
     pub(super) failed: Option<(ClusterName, FailureClass)>,
-    /// What each cluster came to, when all were asked.
+    /// What became of each cluster's request, when all were asked.
     pub(super) outcomes: Option<Outcomes>,
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn run(
         Planned::Limit(limit) => Outcome::bytes(envelope::limited(*limit)),
         Planned::Unchanged => {
             if literal::any_climbs(&operation.query, operation.variables_raw) {
-                return Outcome::bytes(envelope::refusal(CLIMBS, None));
+                return Outcome::bytes(envelope::refusal(PATH_TRAVERSAL, None));
             }
             let local = ClusterName::local();
             let body = Bytes::copy_from_slice(operation.raw.as_bytes());
@@ -146,7 +146,7 @@ async fn one(
     edit: impl FnOnce(Body) -> EditedBody,
 ) -> Result<Answer, FailureClass> {
     let response = upstream_call::send(member, context.head, body, again).await?;
-    // The local cluster's refusals are for the client, as without a gateway.
+    // The local cluster's refusals go to the client, as without a gateway.
     if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
         return Ok(Answer::Response(response));
     }
@@ -204,11 +204,11 @@ fn refuse_key(merged: &mut Merged<'_>, roots: &[usize], cluster: &ClusterName) {
     }
 }
 
-/// A query for one namespace of which nothing is asked that its name does not tell: the first of Sensu's web UI on every
-/// page, which takes an answer behind the page's own for a fault. What is known is answered at once.
+/// A query for fields of one namespace that all follow from its name. Sensu's web UI sends it first on every page, and takes an
+/// answer that comes after the page's own for a fault, so it is answered from the cache when possible.
 struct Route<'a> {
     plan: &'a Arc<Plan>,
-    simple: &'a Simple,
+    simple: &'a NamespaceFields,
     cluster: &'a ClusterName,
     qualified: String,
 }
@@ -242,16 +242,16 @@ impl<'a> Route<'a> {
         resolution: &Resolution,
         delivery: Delivery,
     ) -> Outcome {
-        let known = |ever| {
+        let is_cached = |ever| {
             context.user.is_some_and(|user| context.namespaces.has(user, self.cluster, &self.qualified, ever))
         };
-        if known(false) {
-            return self.known();
+        if is_cached(false) {
+            return self.from_name();
         }
         let delivery = Delivery { buffered: true, ..delivery };
         let outcome = whole(context, self.plan, operation, resolution, self.cluster, delivery).await;
-        if outcome.failed.is_some() && known(true) {
-            return self.known();
+        if outcome.failed.is_some() && is_cached(true) {
+            return self.from_name();
         }
         if !self.is_there(&outcome) {
             return outcome;
@@ -262,10 +262,10 @@ impl<'a> Route<'a> {
         if !matches!(self.plan.roots[0].kind, RootKind::Route(_)) {
             return outcome;
         }
-        Outcome { asked: outcome.asked, ..self.known() }
+        Outcome { asked: outcome.asked, ..self.from_name() }
     }
 
-    /// Whether an answer shows the namespace, and nothing is wrong with it.
+    /// Whether an answer without errors shows the namespace.
     fn is_there(&self, outcome: &Outcome) -> bool {
         let Answer::Parts(answer, None) = &outcome.answer else { return false };
         let Ok(Envelope { data: Some(data), errors }) = Envelope::read(answer) else { return false };
@@ -273,7 +273,7 @@ impl<'a> Route<'a> {
             && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
     }
 
-    fn known(&self) -> Outcome {
+    fn from_name(&self) -> Outcome {
         let mut merged = Merged::new(self.plan);
         merged.set(0, viewer::item(self.simple, &self.qualified, self.cluster));
         Outcome::bytes(merged.write())
@@ -378,7 +378,8 @@ impl Merge<'_> {
                 return None;
             }
             let mut value: Json = serde_json::from_str(value.get()).ok()?;
-            introspect::complete(self.plan, key, &mut value);
+            let Plan { document, schema, introspected, .. } = &**self.plan;
+            introspect::complete(document, schema, introspected.as_deref(), key, &mut value);
             Some(value.to_string())
         })
     }
@@ -392,16 +393,16 @@ impl Merge<'_> {
     }
 }
 
-/// Largest answer of one cluster that is put together with others, in bytes.
+/// Largest answer of one cluster that is merged with others, in bytes.
 const MERGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// How much of an answer in a batch is held back, so that a cluster that fails early is a failure and no cut.
+/// How much of an answer in a batch is held back, so that a cluster that fails early is reported and not cut off.
 const HOLD_BYTES: usize = 1024 * 1024;
 
-/// The same for an answer that is alone and streams.
+/// The same for the only answer of a request, which streams.
 const START_BYTES: usize = 64 * 1024;
 
-const CLIMBS: &str = "a name in the document or its variables leads out of its namespace";
+const PATH_TRAVERSAL: &str = "a name in the document or its variables leads out of its namespace";
 
 const KEY_ELSEWHERE: &str =
     "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/";

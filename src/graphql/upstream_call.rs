@@ -14,9 +14,9 @@ use crate::{
     wire::{Body, Held, TransformBody, header as names},
 };
 
-/// Sends a request body to a cluster; the answer has any status.
+/// Sends a request body to a cluster with `POST`; the answer has any status.
 ///
-/// `again`: the request changes nothing, so that one whose connection broke is sent a second time.
+/// `again`: the request changes nothing, so it is sent a second time when the connection broke.
 pub(super) async fn send(
     member: &dyn Member,
     head: &Request<()>,
@@ -105,7 +105,7 @@ pub(super) fn json_head(head: &Request<()>) -> Request<()> {
     own
 }
 
-/// The head of the gateway's own questions: nothing of the client's but the host and the way it took.
+/// The head of a request of the gateway's own: nothing of the client's but its host, path and request id.
 pub(super) fn own_head(head: &Request<()>) -> Request<()> {
     let mut own = Request::new(());
     own.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -120,5 +120,5 @@ pub(super) fn own_head(head: &Request<()>) -> Request<()> {
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Longest wait for the answer to a question of the gateway's own.
+/// Longest wait for the answer to a request of the gateway's own.
 pub(super) const OWN_TIMEOUT: Duration = Duration::from_secs(5);

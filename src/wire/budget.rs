@@ -63,7 +63,7 @@ impl Held {
         self.budget.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether all of the budget is held, by whomever.
+    /// Whether all of the budget is held.
     pub fn is_exhausted(&self) -> bool {
         self.budget.is_exhausted()
     }
@@ -85,10 +85,11 @@ pub const GRAPHQL_ANSWER_BYTES: usize = 256 << 20;
 /// Bytes of list answers that members have sent before it was their turn: the default of `limits.read-ahead-bytes`.
 pub const LIST_READ_AHEAD_BYTES: usize = 256 << 20;
 
-/// Most bytes of bodies that the process holds: what a memory limit of its container has to leave room for, beside
-/// connections and caches. Each kind of work has a part that is its own, so that one kind that is flooded takes nothing from
-/// the others; the parts are of one size because none is known to need more. Twice the sum does not happen: a body counts in
-/// one part only.
+/// Most bytes of bodies that the process holds with the default configuration: what the memory limit of its container must leave
+/// room for, apart from connections and caches.
+///
+/// It is the sum of three parts, and not one pool, so that a flood of one kind of work takes nothing from the others. A body
+/// counts in one part only.
 pub const MAX_HELD_BYTES: usize = REQUEST_BODY_BYTES + GRAPHQL_ANSWER_BYTES + LIST_READ_AHEAD_BYTES;
 
 #[cfg(test)]
