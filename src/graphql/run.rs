@@ -246,12 +246,12 @@ impl<'a> Route<'a> {
             context.user.is_some_and(|user| context.namespaces.has(user, self.cluster, &self.qualified, ever))
         };
         if is_cached(false) {
-            return self.from_name();
+            return self.derived();
         }
         let delivery = Delivery { buffered: true, ..delivery };
         let outcome = whole(context, self.plan, operation, resolution, self.cluster, delivery).await;
         if outcome.failed.is_some() && is_cached(true) {
-            return self.from_name();
+            return self.derived();
         }
         if !self.is_there(&outcome) {
             return outcome;
@@ -262,7 +262,7 @@ impl<'a> Route<'a> {
         if !matches!(self.plan.roots[0].kind, RootKind::Route(_)) {
             return outcome;
         }
-        Outcome { asked: outcome.asked, ..self.from_name() }
+        Outcome { asked: outcome.asked, ..self.derived() }
     }
 
     /// Whether an answer without errors shows the namespace.
@@ -273,7 +273,7 @@ impl<'a> Route<'a> {
             && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
     }
 
-    fn from_name(&self) -> Outcome {
+    fn derived(&self) -> Outcome {
         let mut merged = Merged::new(self.plan);
         merged.set(0, viewer::item(self.simple, &self.qualified, self.cluster));
         Outcome::bytes(merged.write())
