@@ -1,4 +1,4 @@
-//! What the gateway itself does for GraphQL: planning, rewriting, and whole requests over clusters in memory.
+//! What the gateway itself does for GraphQL: planning, rewriting, and complete requests over clusters in memory.
 //!
 //! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared, with nothing else running (`cargo bench`):
 //!
@@ -93,7 +93,7 @@ impl Bench {
         let mut answer = self.engine.handle(call).await.expect("an answer").response.into_body();
         let mut length = 0;
         while let Some(frame) = answer.frame().await {
-            length += frame.expect("a whole body").into_data().map_or(0, |data| data.len());
+            length += frame.expect("a complete body").into_data().map_or(0, |data| data.len());
         }
         length
     }
