@@ -5,7 +5,7 @@ use crate::{
     types::{ClusterName, FailureClass},
 };
 
-/// Why a whole GraphQL request has no answer. Everything that concerns only a part of it is part of the answer.
+/// Why a GraphQL request has no answer at all. What concerns only a part of it is part of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphQlError {
     /// Every operation was for this one cluster, and it gave no answer: it is down, hung, or refuses the token. Not an

@@ -560,7 +560,7 @@ impl Rewriter {
         Emit::AsItIs
     }
 
-    /// A whole string with a role.
+    /// A complete string with a role.
     fn value(&mut self, text: &[u8]) -> Emit {
         self.state = State::AfterValue;
         let Some(frame) = self.frames.last_mut() else { return Emit::AsItIs };
