@@ -32,7 +32,7 @@ use crate::{
     listener::{self, BindError, Listener, Phase, ServerTls},
     registry::{self, StoreError, Views},
     replication,
-    telemetry::LogHandle,
+    telemetry::{LogHandle, Metrics},
     types::{Cluster, ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
     webui::LoadError,
@@ -46,8 +46,7 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     shutdown: config::Shutdown,
     control: Control,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
@@ -208,8 +207,8 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let replication = handle.map(|handle| handle.metrics);
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied })
+        let metrics = metrics(&shared, health, handle.as_ref());
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -220,7 +219,7 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
@@ -236,7 +235,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, health, replication)?);
+        tasks.spawn(serve_admin(admin, &shared, metrics)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -282,21 +281,30 @@ fn told_of(
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
 }
 
+/// The page of `/metrics`: what each module has to say.
+fn metrics(
+    shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<&replication::Handle>,
+) -> Arc<Metrics> {
+    Arc::new(Metrics::new(|families| {
+        shared.authenticator.metrics().register(families);
+        registry::register_metrics(shared.clusters.clone(), families);
+        shared.fan_outs.register(families);
+        upstream::register_metrics(health, families);
+        if let Some(replication) = replication {
+            replication.metrics.register(families);
+        }
+    }))
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
-    let admin = Admin {
-        readiness: shared.readiness.clone(),
-        authenticator: Arc::clone(&shared.authenticator),
-        fan_outs: Arc::clone(&shared.fan_outs),
-        clusters: shared.clusters.clone(),
-        health,
-        replication,
-    };
+    let admin = Admin { readiness: shared.readiness.clone(), metrics };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));

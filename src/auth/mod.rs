@@ -25,6 +25,7 @@ mod error;
 pub mod fuzzing;
 mod keys;
 mod layer;
+mod metrics;
 mod signing;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{AuthError, KeyError};
 pub use keys::{Curve, KeyFiles, Keys, PublicKey};
 pub use layer::{AuthFuture, AuthLayer, AuthService};
+pub use metrics::Metrics;
 pub use signing::{MintClaims, SigningKey};
 pub use verify::Verifier;
 
@@ -69,20 +71,7 @@ pub struct Authenticator {
     generations: AtomicU64,
     cache: TokenCache,
     clock: Arc<dyn Clock>,
-    stats: Stats,
-}
-
-/// Counters since start, for telemetry to read. Each is read on its own: they need not add up at any moment.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Tokens found in the cache.
-    pub hits: AtomicU64,
-    /// Tokens not found in the cache, and verified.
-    pub misses: AtomicU64,
-    /// Requests let through.
-    pub ok: AtomicU64,
-    /// Requests refused.
-    pub rejected: AtomicU64,
+    metrics: Metrics,
 }
 
 /// A set of keys, and a number that no other set has.
@@ -114,7 +103,7 @@ impl Authenticator {
             generations: AtomicU64::new(1),
             cache: TokenCache::new(config.token_cache_entries),
             clock,
-            stats: Stats::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -125,7 +114,7 @@ impl Authenticator {
     /// What is wrong with the credential, or [`AuthError::Missing`] where there has to be one.
     pub fn authenticate(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, AuthError> {
         let caller = self.judge(headers, scope);
-        count(if caller.is_ok() { &self.stats.ok } else { &self.stats.rejected });
+        if caller.is_ok() { &self.metrics.ok } else { &self.metrics.rejected }.inc();
         caller
     }
 
@@ -156,10 +145,10 @@ impl Authenticator {
         let current = self.keys.load();
         let id = TokenId::of(token);
         if let Some(principal) = self.cache.get(&id, current.generation, now) {
-            count(&self.stats.hits);
+            self.metrics.hits.inc();
             return Ok(principal);
         }
-        count(&self.stats.misses);
+        self.metrics.misses.inc();
         let principal = current.verifier.verify(token, now)?;
         self.cache.insert(id, current.generation, Arc::clone(&principal), now);
         Ok(principal)
@@ -175,20 +164,16 @@ impl Authenticator {
         self.cache.clear();
     }
 
-    /// The counters.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    /// Its counters since start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }
 
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authenticator").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("metrics", &self.metrics).finish_non_exhaustive()
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Some 100 MiB when full.

@@ -30,7 +30,7 @@ mod tests;
 pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
 pub use error::{Error, Phase};
-pub use health::{Config as HealthConfig, Prober};
+pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
 pub use signal::Signals;
 pub use tls::{ReadFiles, TlsConfigs};

@@ -1,6 +1,7 @@
 //! Active health checks: who answers, since when, and how fast.
 
 mod check;
+mod metrics;
 mod track;
 
 use std::{
@@ -19,6 +20,8 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, sleep_until},
 };
+
+pub use metrics::register as register_metrics;
 
 use self::{
     check::{CheckError, Passed, check},
