@@ -1,4 +1,4 @@
-//! What an error must be able to answer, so that one place (`app::rescue`) can turn it into HTTP.
+//! What an error must be able to answer, so that one place (`proxy::rescue`) can turn it into HTTP.
 
 use std::{borrow::Cow, error::Error, fmt, iter};
 

@@ -11,13 +11,13 @@
 //!    ▼
 //!  listener   accept ─ connection limit ─ TLS ─ HTTP/1.1 or HTTP/2        one deadline to the first head
 //!    ▼
-//!  app::stack (one page, outermost first)
+//!  proxy::stack (one page, outermost first)
 //!    access log   request id; one line when the answer has ended
 //!    cors         preflights, when origins are configured
 //!    rescue       every error below → one reply                           the only error → HTTP place
 //!    guard        Host, header count, aliasing header names
 //!    auth         token → Caller                                          cached verification
-//!    ▼ app::dispatch: routing::route(method, target, snapshot) → Route
+//!    ▼ proxy::dispatch: routing::route(method, target, snapshot) → Route
 //!    ├─ Gateway   /livez, /readyz
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
 //!    ├─ Web       webui (files in memory, or the dashboard)
@@ -43,8 +43,9 @@
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
 //! | 5 | [`config`], [`sim`], [`webui`] |
-//! | 6 | [`app`] |
-//! | 7 | [`cli`] |
+//! | 6 | [`proxy`] |
+//! | 7 | [`app`] |
+//! | 8 | [`cli`] |
 
 // The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod proxy;
 pub mod registry;
 pub mod replication;
 pub mod rewrite;

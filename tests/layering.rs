@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["types"]),
     ("sim", &["types"]),
     (
-        "app",
+        "proxy",
         &[
             "types",
             "error",
@@ -42,6 +42,25 @@ const LAYERS: &[(&str, &[&str])] = &[
             "auth",
             "routing",
             "rewrite",
+            "upstream",
+            "listener",
+            "registry",
+            "fanout",
+            "authz",
+            "api",
+            "webui",
+            "graphql",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "types",
+            "error",
+            "wire",
+            "telemetry",
+            "auth",
+            "routing",
             "upstream",
             "listener",
             "fanout",
@@ -53,6 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "webui",
             "graphql",
             "config",
+            "proxy",
         ],
     ),
     (

@@ -12,11 +12,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
     api::Api,
-    app::{Federation, Gateway, Readiness, Routed, Settings, stack},
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
     authz::AdminGroups,
     config, fanout,
     listener::Phase,
+    proxy::{Federation, Gateway, Readiness, Routed, Settings, stack},
     registry::{self, MemoryStore},
     routing::Scope,
     types::{Backend, Cluster},

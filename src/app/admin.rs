@@ -5,8 +5,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tower::{Service, service_fn};
 
-use super::Readiness;
 use crate::{
+    proxy::Readiness,
     telemetry::Metrics,
     wire::{self, Body},
 };

@@ -15,7 +15,6 @@ use tokio::{
 };
 
 use super::{
-    Federation, Readiness, Routed,
     admin::Admin,
     authority::Authority,
     control::Control,
@@ -30,6 +29,7 @@ use crate::{
     error::Chain,
     etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
+    proxy::{Federation, Readiness, Routed},
     registry::{self, StoreError, Views},
     replication,
     telemetry::{LogHandle, Metrics},

@@ -1,10 +1,10 @@
 //! From the configuration's sections to what each module obeys.
 
-use super::Settings;
 use crate::{
     auth,
     config::{self, Root},
     fanout, listener,
+    proxy::Settings,
     routing::Scope,
     upstream,
 };

@@ -9,12 +9,13 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Budget, Federation, Gateway, Readiness, Settings, clusters, stack};
+use super::clusters;
 use crate::{
     auth::Authenticator,
     authz::Exchange,
     fanout, graphql,
     listener::{self, Listener, Phase, ServerTls},
+    proxy::{Budget, Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
     upstream::{self, Connect, Manager, Signals, TlsConfigs},
     webui::{Content, WebUi},

@@ -10,7 +10,6 @@
 
 mod certificates;
 mod check;
-mod cidr;
 mod env;
 mod error;
 mod etcd;
@@ -22,7 +21,6 @@ mod typed;
 mod units;
 mod web;
 
-pub use cidr::{Cidr, CidrError};
 pub use error::{ConfigError, Place};
 pub use etcd::{EmbeddedStore, EtcdSource, EtcdStore, Replication, Store};
 pub use keys::known_keys;

@@ -3,10 +3,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Replication, Store, WebUi,
+    Replication, Store, WebUi,
     units::{address, duration, size, text, texts},
 };
-use crate::types::{Backend, Cluster, ClusterName, Snapshot, Source};
+use crate::types::{Backend, Cidr, Cluster, ClusterName, Snapshot, Source};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

@@ -1,11 +1,13 @@
 //! Plain data that every module speaks: names, clusters, callers. Parsed on construction, no I/O.
 
+mod cidr;
 mod cluster;
 mod name;
 mod principal;
 mod resource;
 mod status;
 
+pub use cidr::{Cidr, CidrError};
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};

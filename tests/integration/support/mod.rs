@@ -12,12 +12,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
     api::Api,
-    app::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
     auth::{self, Authenticator, KeyFiles},
     authz::AdminGroups,
     error::BoxError,
     fanout, graphql,
     listener::Phase,
+    proxy::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     routing::Scope,
     sim::{Options, Recorded, Sensu, SharedKeys},

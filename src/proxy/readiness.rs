@@ -20,7 +20,7 @@ impl Readiness {
     }
 
     /// The error is a line for the answer's body.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub fn check(&self) -> Result<(), &'static str> {
         if *self.phase.borrow() >= Phase::Announcing {
             return Err("shutting down\n");
         }

@@ -12,12 +12,11 @@ use http_body::{Body as HttpBody, Frame};
 
 use super::{body::shape, stall};
 use crate::{
-    config::Cidr,
     error::BoxError,
     listener::ConnInfo,
     rewrite::{Brackets, Rewriter},
     routing::{Forward, RouteError},
-    types::ClusterName,
+    types::{Cidr, ClusterName},
     wire::{Body, header as names},
 };
 
