@@ -42,10 +42,11 @@
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
-//! | 5 | [`config`], [`sim`], [`webui`] |
+//! | 5 | [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
-//! | 7 | [`app`] |
-//! | 8 | [`cli`] |
+//! | 7 | [`config`] |
+//! | 8 | [`app`] |
+//! | 9 | [`cli`] |
 
 // The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
 #[cfg(test)]

@@ -30,7 +30,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("webui", &["types", "error", "wire", "telemetry", "upstream"]),
     ("graphql", &["types", "error", "wire", "telemetry", "upstream", "rewrite", "fanout"]),
-    ("config", &["types"]),
     ("sim", &["types"]),
     (
         "proxy",
@@ -50,6 +49,21 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api",
             "webui",
             "graphql",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "types",
+            "telemetry",
+            "auth",
+            "upstream",
+            "listener",
+            "registry",
+            "fanout",
+            "replication",
+            "webui",
+            "proxy",
         ],
     ),
     (

@@ -19,17 +19,17 @@ use super::{
     authority::Authority,
     control::Control,
     reload::{self, Reloader},
-    settings, store, web,
+    store, web,
     worker::{self, Shared},
 };
 use crate::{
     api::Api,
     auth::{Authenticator, KeyError, KeyFiles},
-    config::{self, Root},
+    config::Root,
     error::Chain,
     etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase, ServerTls},
-    proxy::{Federation, Readiness, Routed},
+    proxy::{Federation, Readiness, Routed, Settings},
     registry::{self, StoreError, Views},
     replication,
     telemetry::{LogHandle, Metrics},
@@ -44,7 +44,7 @@ pub struct Server {
     sockets: Vec<StdTcpListener>,
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
-    shutdown: config::Shutdown,
+    shutdown: listener::Shutdown,
     control: Control,
     metrics: Arc<Metrics>,
     /// What each worker routes by.
@@ -116,7 +116,7 @@ impl Server {
     ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
-        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
+        let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = TlsConfigs::new();
@@ -149,7 +149,7 @@ impl Server {
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let signals = Arc::new(Signals::new());
         let (prober, health) = Prober::new(
-            settings::health(root),
+            root.upstream.health,
             Arc::clone(&connect),
             published_seen.clone(),
             Arc::clone(&signals),
@@ -158,13 +158,17 @@ impl Server {
         let (replication, handle) = replication.unzip();
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let api = told_of(api, health.clone(), handle.as_ref());
-        let settings = Arc::new(settings::gateway(root));
+        let settings = Arc::new(Settings {
+            fan_out: root.fan_out.clone(),
+            limits: root.limits.clone(),
+            trusted_proxies: root.listen.trusted_proxies.clone(),
+        });
         let shared = Shared {
             graphql: graphql::Engine::new(settings.graphql()),
             settings,
-            listener: settings::listener(root),
+            listener: root.limits.clone(),
             tls: tls.clone(),
-            upstream: settings::upstream(root),
+            upstream: root.upstream,
             connect,
             signals,
             authenticator: Arc::clone(&authenticator),
@@ -256,7 +260,11 @@ impl Server {
 }
 
 /// `/readyz` says no, later no new connections, at last nothing.
-async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, workers: &mut mpsc::Receiver<()>) {
+async fn drain(
+    phase: &watch::Sender<Phase>,
+    shutdown: &listener::Shutdown,
+    workers: &mut mpsc::Receiver<()>,
+) {
     tracing::info!("stopping: no longer ready");
     phase.send_replace(Phase::Announcing);
     tokio::time::sleep(shutdown.announce).await;

@@ -4,12 +4,9 @@
 //! of a service. Everything is decided in place, without I/O. What a token must look like follows Sensu, which
 //! judges it again, except that Sensu takes a token without `exp` for ever and this gateway does not.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -20,6 +17,7 @@ use crate::types::{Caller, Principal};
 mod bearer;
 mod cache;
 mod clock;
+mod config;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -34,6 +32,7 @@ mod verify;
 pub use bearer::{Credentials, credentials};
 use cache::{TokenCache, TokenId};
 pub use clock::{Clock, SystemClock};
+pub use config::{Config, TokenCacheConfig};
 pub use error::{AuthError, KeyError};
 pub use keys::{Curve, KeyFiles, Keys, PublicKey};
 pub use layer::{AuthFuture, AuthLayer, AuthService};
@@ -46,15 +45,6 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Most public keys: a forged token costs one signature check for each key of its curve.
 pub const MAX_KEYS: usize = 16;
-
-/// What the configuration says about authentication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// PEM files of the public keys, in the order in which they are tried.
-    pub jwt_public_key_files: Vec<PathBuf>,
-    /// How many verified tokens are remembered; 0 verifies every time.
-    pub token_cache_entries: u64,
-}
 
 /// Which of Sensu's rules apply to a request without a token or API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +70,6 @@ struct Current {
     verifier: Verifier,
 }
 
-// === impl Config ===
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { jwt_public_key_files: Vec::new(), token_cache_entries: DEFAULT_CACHE_ENTRIES }
-    }
-}
-
 // === impl Authenticator ===
 
 impl Authenticator {
@@ -101,7 +83,7 @@ impl Authenticator {
         Self {
             keys: ArcSwap::from_pointee(Current { generation: 0, verifier: Verifier::new(keys) }),
             generations: AtomicU64::new(1),
-            cache: TokenCache::new(config.token_cache_entries),
+            cache: TokenCache::new(config.token_cache.entries),
             clock,
             metrics: Metrics::default(),
         }
@@ -175,6 +157,3 @@ impl std::fmt::Debug for Authenticator {
         f.debug_struct("Authenticator").field("metrics", &self.metrics).finish_non_exhaustive()
     }
 }
-
-/// Some 100 MiB when full.
-const DEFAULT_CACHE_ENTRIES: u64 = 100_000;

@@ -6,9 +6,8 @@ use tokio::{
 
 use super::{ConfigFile, Failure, demo, environment};
 use crate::{
-    app::{BuildError, Server, Source, log_level},
-    config::{self, LogFormat, Root},
-    telemetry::{self, Format, LogHandle},
+    app::{BuildError, Server, Source},
+    config, telemetry,
 };
 
 /// `fedgate serve`.
@@ -45,7 +44,7 @@ impl Serve {
             env.insert("FEDGATE_LOG__LEVEL".into(), level);
         }
         let root = config::load(&self.file.config, &env)?;
-        let logs = start_logs(&root);
+        let logs = telemetry::init(&root.log);
         let source = Source { path: self.file.config, env };
         let runtime = control_runtime()?;
         let served = runtime.block_on(async move {
@@ -96,12 +95,4 @@ pub(super) fn stop_signals() -> Result<mpsc::Receiver<()>, Failure> {
         }
     });
     Ok(receiver)
-}
-
-fn start_logs(root: &Root) -> LogHandle {
-    let format = match root.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-    };
-    telemetry::init(format, log_level(root.log.level))
 }

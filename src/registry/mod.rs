@@ -15,6 +15,7 @@
 //! expects to find, so that of two editors one learns of the other. While a store is down the last view stays, and
 //! says so.
 
+mod config;
 mod embedded;
 mod error;
 mod etcd;
@@ -32,6 +33,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Config, EmbeddedConfig, EtcdConfig, LocalCluster, StaticCluster};
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 pub use etcd::EtcdStore;

@@ -10,6 +10,6 @@ mod request_id;
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 #[cfg(test)]
 pub(crate) use capture::Capture;
-pub use logs::{Format, LogHandle, init};
+pub use logs::{Config, Format, Level, LogHandle, init};
 pub use metrics::Metrics;
 pub use request_id::RequestId;

@@ -1,6 +1,5 @@
 //! Who is let in, and what becomes of credentials.
 
-
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -168,7 +168,7 @@ fn the_cache_is_bounded_in_count_and_in_bytes() {
 #[test]
 fn without_a_cache_every_request_is_verified() {
     let signing = pair(Curve::P256);
-    let config = Config { token_cache_entries: 0, ..Config::default() };
+    let config = Config { token_cache: TokenCacheConfig { entries: 0 }, ..Config::default() };
     let clock = Arc::new(TestClock(AtomicI64::new(NOW)));
     let authenticator = Authenticator::with_clock(&config, keys_of(&[&signing]), clock);
     let token = mint(&signing, NOW + 300);
