@@ -1,8 +1,6 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Remembers that the store has let somebody wait in vain, so that not everybody does. Cheap to clone.
@@ -17,11 +15,11 @@ pub(super) struct Late {
 
 impl Late {
     pub(super) fn note(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.last.lock() = Some(Instant::now());
     }
 
     pub(super) fn is_recent(&self) -> bool {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|last| last.elapsed() < RECENT)
+        self.last.lock().is_some_and(|last| last.elapsed() < RECENT)
     }
 }
 

@@ -1,6 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::{
     registry::{Entry, Item, Registry, resource},
@@ -24,7 +25,7 @@ struct Made {
 impl Lists {
     /// The list of a view, made by the first who asks for it.
     pub(super) fn of(&self, kind: Kind, view: &Arc<Registry>, make: impl FnOnce() -> Vec<u8>) -> Bytes {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.newest.lock();
         if let Some(list) = newest.iter().find(|list| list.kind == kind && Arc::ptr_eq(&list.view, view)) {
             return list.json.clone();
         }

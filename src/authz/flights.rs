@@ -1,13 +1,10 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use super::exchange::{ExchangeError, KeyId};
 use crate::types::Principal;
@@ -65,9 +62,9 @@ impl Flights {
         self.board().flights.len()
     }
 
-    /// Held for a look-up only; a poisoned lock's board is whole.
+    /// Held for a look-up only, which cannot panic half-way.
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,13 +2,10 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "answers of a script are results")]
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tonic::Code;
 
@@ -47,7 +44,7 @@ impl Source for Script {
             return Ok(Input::Verified(true));
         }
         let Some(answer) = self.answers.pop_front() else { return std::future::pending().await };
-        self.commands.lock().unwrap().push((command, self.last.elapsed()));
+        self.commands.lock().push((command, self.last.elapsed()));
         self.last = Instant::now();
         answer
     }
@@ -64,7 +61,7 @@ async fn play(answers: impl IntoIterator<Item = Answer>) -> (Vec<String>, Vec<(C
     while let Ok(event) = tokio::time::timeout(Duration::from_secs(60), engine.next()).await {
         told.push(brief(&event));
     }
-    let mut commands = std::mem::take(&mut *commands.lock().unwrap());
+    let mut commands = std::mem::take(&mut *commands.lock());
     commands.retain(|(command, _)| *command != Command::Receive);
     (told, commands)
 }

@@ -14,7 +14,7 @@ enum Script {
     /// Answers with these pieces of a body.
     Pieces(StatusCode, Vec<&'static [u8]>),
     /// Answers 200 and then what the test sends, until the sender is dropped.
-    Live(std::sync::Mutex<Option<mpsc::Receiver<Result<Bytes, BoxError>>>>),
+    Live(parking_lot::Mutex<Option<mpsc::Receiver<Result<Bytes, BoxError>>>>),
     /// Fails at once.
     Fails(Failure),
     /// Never answers.
@@ -67,7 +67,7 @@ impl Member for Scripted {
                 *response.status_mut() = *status;
                 Ok(response)
             }
-            Script::Live(live) => Ok(Response::new(Body::boxed(Live(live.lock().unwrap().take().unwrap())))),
+            Script::Live(live) => Ok(Response::new(Body::boxed(Live(live.lock().take().unwrap())))),
             Script::Fails(failure) => Err(*failure),
             Script::Hangs => return std::future::pending().boxed(),
         };

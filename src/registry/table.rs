@@ -1,11 +1,8 @@
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Entry, Event, Events, Precondition, StoreError};
@@ -53,7 +50,7 @@ impl Table {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing below can panic half-way through a change.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Entry> {

@@ -1,12 +1,10 @@
 //! Which one of several gateways replicates.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt as _};
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -97,12 +95,12 @@ impl Term {
     /// Whether it has not run out. After a pause of the process it may have, unnoticed.
     pub fn is_current(&self) -> bool {
         let until = self.until.as_ref();
-        until.is_none_or(|until| Instant::now() < *until.lock().unwrap_or_else(PoisonError::into_inner))
+        until.is_none_or(|until| Instant::now() < *until.lock())
     }
 
     fn extend(&self, until: Instant) {
         if let Some(own) = &self.until {
-            *own.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            *own.lock() = until;
         }
     }
 }
@@ -175,7 +173,7 @@ impl Election {
         let asked = Instant::now();
         self.client.lease_keep_alive(lease).await?;
         let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+        *self.lease.lock() = Some(lease);
         self.told.send_replace(None);
         self.own.send_replace(None);
         self.term.send_replace(Some(term.clone()));
@@ -309,12 +307,12 @@ impl Election {
         if self.term.send_replace(None).is_some() {
             tracing::warn!("this gateway replicates no more: another may have taken over");
         }
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.lease.lock().take();
     }
 
     async fn leave(&self, clean: bool) -> Result<(), Error> {
         let term = self.term.send_replace(None);
-        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lease = self.lease.lock().take();
         let (Some(term), Some(lease)) = (term, lease) else { return Ok(()) };
         if clean {
             let value = format!("{} {CLEAN} {}", term.number, term.holder);

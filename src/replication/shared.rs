@@ -122,9 +122,8 @@ const MAX_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use futures::future::{self, BoxFuture, FutureExt as _};
+    use parking_lot::Mutex;
     use tokio::{sync::watch, time::advance};
 
     use super::*;
@@ -147,7 +146,7 @@ mod tests {
         }
 
         fn tell(&self, status: Bytes) {
-            self.0.lock().unwrap().push(status);
+            self.0.lock().push(status);
         }
     }
 
@@ -190,7 +189,7 @@ mod tests {
         let (ear, mut teller) = (Ear::default(), Teller::default());
         let told = |teller: &mut Teller, status: ReplicatorStatus| {
             teller.tell(&ear, &[status]);
-            ear.0.lock().unwrap().len()
+            ear.0.lock().len()
         };
         let one = example(ReplicatorState::Following);
         assert_eq!(told(&mut teller, one.clone()), 1);

@@ -1,14 +1,12 @@
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Ways to make a cluster misbehave. All are off at first, and may be changed at any time.
 #[derive(Debug, Default)]
@@ -107,10 +105,10 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Knobs> {
-        self.knobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.knobs.lock()
     }
 
     fn log(&self) -> MutexGuard<'_, VecDeque<Recorded>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 }

@@ -34,13 +34,10 @@ mod store;
 mod token;
 mod users;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use parking_lot::{Mutex, MutexGuard};
 
 pub use clock::Clock;
 pub use faults::{Faults, Recorded};
@@ -263,9 +260,8 @@ impl fmt::Debug for Sensu {
 // === impl Inner ===
 
 impl Inner {
-    /// A poisoned lock is taken all the same: the data is plain, and a test that panicked has failed already.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

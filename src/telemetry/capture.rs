@@ -1,8 +1,6 @@
-use std::{
-    io, mem,
-    sync::{Arc, Mutex},
-};
+use std::{io, mem, sync::Arc};
 
+use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Where a test's log goes.
@@ -14,7 +12,7 @@ pub(crate) struct Capture(Arc<Mutex<Vec<u8>>>);
 impl Capture {
     /// What was logged since the last time.
     pub(crate) fn take(&self) -> String {
-        String::from_utf8(mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        String::from_utf8(mem::take(&mut *self.0.lock())).unwrap()
     }
 }
 
@@ -28,7 +26,7 @@ impl MakeWriter<'_> for Capture {
 
 impl io::Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

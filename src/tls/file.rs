@@ -3,10 +3,11 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -67,7 +68,7 @@ async fn bounded<R, T: Send + 'static>(
         // Nobody may wait any more.
         let _ = was_read.send(());
         // One after the other, so that what costs time does not take it from those who read.
-        let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = MAKING.lock();
         make(bytes)
     });
     drop(timeout_at(deadline, reading).await.map_err(|_| Late)?);

@@ -1,10 +1,7 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::{
     Config,
@@ -53,7 +50,7 @@ impl Manager {
     /// backends it still has, unless its certificates changed. Unused connections to anything else are closed,
     /// and requests in flight finish.
     pub fn apply(&self, snapshot: &Snapshot) {
-        let _applying = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _applying = self.0.applying.lock();
         let old = self.0.clients.load_full();
         let new: Clients = snapshot
             .iter()
@@ -70,7 +67,7 @@ impl Manager {
 
     /// Gives these clusters new connections, after their certificate files changed. Requests in flight finish.
     pub fn renew(&self, these: impl Fn(&Cluster) -> bool) {
-        let _applying = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _applying = self.0.applying.lock();
         let old = self.0.clients.load_full();
         let renewed = |client: &Arc<ClusterClient>| match client.cluster() {
             cluster if these(cluster) => Arc::new(self.client(cluster, None)),

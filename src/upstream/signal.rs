@@ -1,11 +1,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::types::{Backend, Cluster, ClusterName, TlsFiles};
@@ -64,7 +65,7 @@ impl Signals {
 
     /// The one signal of a backend, for its prober and for each worker's pool alike.
     pub(super) fn of(&self, key: &Key) -> Arc<Signal> {
-        let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut signals = self.signals.lock();
         if let Some(signal) = signals.get(key).and_then(Weak::upgrade) {
             return signal;
         }

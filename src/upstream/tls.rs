@@ -1,13 +1,10 @@
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared, join_all},
 };
+use parking_lot::{Mutex, MutexGuard};
 use rustls::ClientConfig;
 use tokio::{sync::watch, time::timeout};
 
@@ -181,7 +178,7 @@ impl TlsConfigs {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, HashMap<TlsFiles, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 
     fn known(&self, files: &TlsFiles) -> Option<Built> {

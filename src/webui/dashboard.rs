@@ -1,7 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use parking_lot::Mutex;
 
 use super::WebUiError;
 use crate::{
@@ -91,7 +92,7 @@ impl Client {
 
     /// Follows the origin. A new one may have the same address and other certificates, so nothing old is kept.
     fn client(&self, origin: &Origin) -> Option<Arc<ClusterClient>> {
-        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applied = self.applied.lock();
         if !applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, &origin.snapshot)) {
             self.manager.apply(&origin.snapshot);
             if applied.replace(Arc::clone(&origin.snapshot)).is_some() {

@@ -9,11 +9,12 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 /// A browser with one page.
@@ -35,7 +36,7 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// Starts it with an empty profile.
     pub(crate) fn start() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = TURN.lock();
         let profile = tempfile::tempdir().unwrap();
         let log = fs::File::create(profile.path().join("stderr")).unwrap();
         let mut child = Command::new("sh")

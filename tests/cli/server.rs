@@ -1,10 +1,6 @@
 //! A Sensu double with the gateway's `federation/v1` API on top, and rules that answer in place of both.
 
-use std::{
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -21,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
@@ -99,7 +96,7 @@ impl Server {
 
     /// From now on, asks this first. The last rule comes first.
     pub(crate) fn rule(&self, rule: impl Fn(&Asked) -> Option<Answer> + Send + 'static) {
-        self.shared.rules.lock().unwrap().insert(0, Box::new(rule));
+        self.shared.rules.lock().insert(0, Box::new(rule));
     }
 
     /// Answers whatever is asked at a target that begins so.
@@ -116,7 +113,7 @@ impl Server {
 
     /// What was asked so far; forgotten by this.
     pub(crate) fn take_asked(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.shared.asked.lock().unwrap())
+        std::mem::take(&mut self.shared.asked.lock())
     }
 
     pub(crate) fn take_lines(&self) -> Vec<String> {
@@ -200,8 +197,8 @@ impl Shared {
             headers: head.headers.clone(),
             body: String::from_utf8(body.to_vec()).unwrap(),
         };
-        self.asked.lock().unwrap().push(asked.clone());
-        if let Some(answer) = self.rules.lock().unwrap().iter().find_map(|rule| rule(&asked)) {
+        self.asked.lock().push(asked.clone());
+        if let Some(answer) = self.rules.lock().iter().find_map(|rule| rule(&asked)) {
             return answer;
         }
         if let Some(path) = head.uri.path().strip_prefix("/api/enterprise/federation/v1/") {

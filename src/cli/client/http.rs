@@ -1,12 +1,10 @@
 //! Requests to the gateway as the user.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{
@@ -263,11 +261,11 @@ impl Gateway {
     }
 
     fn auth(&self) -> Auth {
-        self.auth.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.auth.lock().clone()
     }
 
     fn set_auth(&self, auth: Auth) {
-        *self.auth.lock().unwrap_or_else(PoisonError::into_inner) = auth;
+        *self.auth.lock() = auth;
     }
 }
 

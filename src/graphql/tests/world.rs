@@ -1,15 +1,12 @@
 //! Made-up clusters and an engine in front of them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -68,12 +65,12 @@ impl Cluster {
             server.answer(&query, &variables)
         };
         let mut answer = json!({"auth": true, "data": data, "errors": null});
-        if matches!(*self.mood.lock().unwrap(), Mood::Complains) {
+        if matches!(*self.mood.lock(), Mood::Complains) {
             answer["errors"] =
                 json!([{"message": "m", "locations": [], "path": ["viewer", "namespaces", 0, "events"]}]);
         }
         let text = answer.to_string();
-        match *self.mood.lock().unwrap() {
+        match *self.mood.lock() {
             Mood::BreaksOff => Response::new(Body::full(text[..text.len() / 2].to_owned())),
             _ => Response::new(Body::full(text)),
         }
@@ -97,9 +94,9 @@ impl Member for Cluster {
             let text = String::from_utf8_lossy(request.body()).into_owned();
             let introspects = text.contains("includeDeprecated:true){name args");
             if !introspects {
-                self.got.lock().unwrap().push(text);
+                self.got.lock().push(text);
             }
-            let mood = self.mood.lock().unwrap().clone();
+            let mood = self.mood.lock().clone();
             match mood {
                 Mood::Hangs => std::future::pending().await,
                 Mood::Fails(failure) => Err(failure),
@@ -137,11 +134,11 @@ impl World {
     }
 
     pub(super) fn set(&self, cluster: &str, mood: Mood) {
-        *self.clusters.0[cluster].mood.lock().unwrap() = mood;
+        *self.clusters.0[cluster].mood.lock() = mood;
     }
 
     pub(super) fn got(&self, cluster: &str) -> Vec<String> {
-        std::mem::take(&mut self.clusters.0[cluster].got.lock().unwrap())
+        std::mem::take(&mut self.clusters.0[cluster].got.lock())
     }
 
     pub(super) async fn call(

@@ -6,10 +6,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::Arc,
 };
 
 use bytes::Bytes;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::etcd::{Client, Event, Mirror, proto::KeyValue};
@@ -99,12 +100,12 @@ impl Image {
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Content> {
-        // A writer that panicked has left every entry as it was or as it is.
-        self.content.read().unwrap_or_else(PoisonError::into_inner)
+        // A writer that panics leaves each entry either old or new.
+        self.content.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Content> {
-        self.content.write().unwrap_or_else(PoisonError::into_inner)
+        self.content.write()
     }
 
     /// Tells of changes to come.

@@ -9,13 +9,14 @@ mod tls;
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{Method, Request, Response};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     sync::mpsc,
@@ -63,14 +64,14 @@ impl Net {
 
     /// Changes how a backend takes connections; `None` accepts them.
     fn set(&self, port: u16, door: Option<Door>) {
-        let mut doors = self.doors.lock().unwrap();
+        let mut doors = self.doors.lock();
         doors.remove(&port);
         doors.extend(door.map(|door| (port, door)));
     }
 
     /// The ports of all attempts to connect, in order.
     fn dialed(&self) -> Vec<u16> {
-        self.dialed.lock().unwrap().clone()
+        self.dialed.lock().clone()
     }
 }
 
@@ -78,9 +79,9 @@ impl Connect for Net {
     fn connect(&self, _: &Cluster, backend: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
         let port = backend.port;
         async move {
-            self.dialed.lock().unwrap().push(port);
+            self.dialed.lock().push(port);
             let (client, server) = tokio::io::duplex(64 * 1024);
-            let door = self.doors.lock().unwrap().get(&port).copied();
+            let door = self.doors.lock().get(&port).copied();
             match door {
                 Some(Door::Refuses) => {
                     return Err(ConnectError::Tcp(io::ErrorKind::ConnectionRefused.into()));

@@ -1,16 +1,13 @@
 //! The network between the gateway and its clusters.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, io};
 
 use fedgate::{
     sim::Sensu,
     types::{Backend, Cluster},
     upstream::{BoxFuture, BoxIo, Connect, ConnectError},
 };
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// What becomes of new connections to a cluster.
@@ -42,7 +39,7 @@ impl Net {
     }
 
     pub(crate) fn set(&self, cluster: &str, line: Line) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.to_owned(), line);
+        self.lines.lock().insert(cluster.to_owned(), line);
     }
 
     /// Has a cluster answer with this head and body, whatever it is asked.
@@ -54,7 +51,7 @@ impl Net {
     }
 
     fn open(&self, name: &str) -> Result<BoxIo, ConnectError> {
-        let line = self.lines.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let line = self.lines.lock().get(name).cloned();
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         match line.unwrap_or(Line::Up) {
             Line::Refused => return Err(ConnectError::Tcp(io::ErrorKind::ConnectionRefused.into())),
