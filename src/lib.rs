@@ -38,7 +38,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
+//! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
@@ -47,10 +47,6 @@
 //! | 7 | [`config`] |
 //! | 8 | [`app`] |
 //! | 9 | [`cli`] |
-
-// The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
-#[cfg(test)]
-extern crate self as fedgate;
 
 pub mod api;
 pub mod app;
@@ -64,6 +60,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod net;
 pub mod proxy;
 pub mod registry;
 pub mod replication;
@@ -71,7 +68,6 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
-pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;

@@ -26,11 +26,15 @@ use futures::{StreamExt, future::AbortHandle, stream::FuturesUnordered};
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use crate::{rewrite::Shape, types::ClusterName, wire::Body};
+use crate::{
+    rewrite::Shape,
+    types::{ClusterName, FailureClass},
+    wire::Body,
+};
 
 pub use config::Config;
 pub use member::Member;
-pub use outcome::{Failure, Outcome, clusters_header};
+pub use outcome::{Outcome, clusters_header, failure_of_body};
 pub use shared::{Overloaded, Shared};
 
 use member::{Event, Slot, Step};
@@ -54,7 +58,7 @@ pub enum Candidate {
     /// Send it the request.
     Ask(Arc<dyn Member>),
     /// Report this in its place.
-    Known(ClusterName, Failure),
+    Known(ClusterName, FailureClass),
 }
 
 /// Asks every member at once and answers with the merged list.
@@ -143,7 +147,7 @@ impl Merge {
                 Some(event) = self.steps.next() => self.on_event(event),
                 () = &mut deadline => {
                     for slot in self.slots.iter_mut().filter(|slot| !slot.decided()) {
-                        self.ticket.release(slot.fail(Failure::Timeout));
+                        self.ticket.release(slot.fail(FailureClass::Timeout));
                     }
                 }
                 else => break,
@@ -207,7 +211,7 @@ impl Merge {
         self.slots.iter_mut().for_each(Slot::settle);
     }
 
-    fn any_failed(&self) -> Option<Failure> {
+    fn any_failed(&self) -> Option<FailureClass> {
         self.slots.iter().find_map(Slot::late_failure)
     }
 }

@@ -9,7 +9,6 @@
 
 mod config;
 mod socket;
-mod tls;
 
 use std::{
     convert::Infallible,
@@ -37,11 +36,10 @@ use tokio::{
 };
 use tower::Service;
 
-use crate::wire::Body;
+use crate::{net::ServerTls, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
 pub use socket::{BindError, bind};
-pub use tls::{ServerTls, TlsError};
 
 /// What is known of a connection; in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]

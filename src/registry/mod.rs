@@ -20,7 +20,6 @@ mod embedded;
 mod error;
 mod etcd;
 mod file;
-mod follow;
 mod memory;
 mod metrics;
 mod reflector;

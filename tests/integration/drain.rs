@@ -11,7 +11,8 @@ use bytes::Bytes;
 use fedgate::{
     app::Server,
     config,
-    listener::{Limits, Listener, Phase, ServerTls},
+    listener::{Limits, Listener, Phase},
+    net::ServerTls,
     sim::SharedKeys,
     wire::Body,
 };

@@ -16,9 +16,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::{
-    tls::ClientFiles,
+    net::{ClientFiles, TlsConfigs, TlsError, secure},
     types::BackendState,
-    upstream::{Connector, HealthConfig, Prober, TlsConfigs, TlsError, connect::secure},
+    upstream::{Connector, HealthConfig, Prober},
 };
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -135,7 +135,7 @@ async fn the_ca_of_the_cluster_decides() {
 
     let error = call(&ours, false, wrong.clone()).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert_eq!(error.class(), "tls");
+    assert_eq!(error.class().as_str(), "tls");
     assert_eq!(error.to_string(), "the TLS handshake with cluster \"alpha\" failed");
 
     let insecure = TlsFiles { insecure_skip_tls_verify: true, ..wrong };
@@ -274,7 +274,7 @@ async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_the
 
     let failed = configs.prepare(&clusters).await;
     assert!(matches!(&failed[..], [(name, error)]
-        if name.as_str() == "slow" && matches!(**error, TlsError::Late { .. })));
+        if name.as_str() == "slow" && matches!(**error, TlsError::Timeout { .. })));
     assert!(configs.get(&quick).await.is_ok());
     // All of these would take seconds each if they waited for it again.
     let begin = std::time::Instant::now();
@@ -283,7 +283,7 @@ async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_the
         assert_eq!(configs.prepare(&clusters).await.len(), 1);
         assert!(configs.reload(true).await.is_empty());
     }
-    assert!(begin.elapsed() < crate::tls::FILE_TIMEOUT * 2);
+    assert!(begin.elapsed() < crate::net::FILE_TIMEOUT * 2);
 
     HANGING.wait();
     changes.changed().await.unwrap();
@@ -309,5 +309,5 @@ async fn the_connector_speaks_tcp() {
     assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
     drop((io, listener));
     let error = client.send(get("/")).await.unwrap_err();
-    assert_eq!(error.class(), "unreachable", "{error:?}");
+    assert_eq!(error.class().as_str(), "unreachable", "{error:?}");
 }
