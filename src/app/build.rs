@@ -118,12 +118,7 @@ impl Server {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
         let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
-        let tls = match root.listen.tls() {
-            Some((cert, key)) => {
-                Some(ServerTls::load_in_time(cert, key).await.map_err(BuildError::ServerTls)?)
-            }
-            None => None,
-        };
+        let tls = certificate(root).await?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = TlsConfigs::new();
         for (cluster, error) in tls_configs.prepare(&snapshot).await {
@@ -164,11 +159,7 @@ impl Server {
         let (replication, handle) = replication.unzip();
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let api = told_of(api, health.clone(), handle.as_ref());
-        let settings = Arc::new(Settings {
-            fan_out: root.fan_out.clone(),
-            limits: root.limits.clone(),
-            trusted_proxies: root.listen.trusted_proxies.clone(),
-        });
+        let settings = Arc::new(settings(root));
         let shared = Shared {
             graphql: graphql::Engine::new(settings.graphql()),
             settings,
@@ -293,6 +284,20 @@ fn told_of(
     };
     let replicators = handle.statuses.clone();
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
+/// The listener's certificate, when there is one.
+async fn certificate(root: &Root) -> Result<Option<ServerTls>, BuildError> {
+    let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
+    ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)
+}
+
+fn settings(root: &Root) -> Settings {
+    Settings {
+        fan_out: root.fan_out.clone(),
+        limits: root.limits.clone(),
+        trusted_proxies: root.listen.trusted_proxies.clone(),
+    }
 }
 
 /// The page of `/metrics`: what each module has to say.
