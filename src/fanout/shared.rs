@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
+    telemetry::metrics::{self, Registry},
     wire::{Budget, Held},
 };
 
@@ -36,6 +37,16 @@ impl Shared {
     /// `max_in_flight` fan-outs that together buffer about `max_bytes`.
     pub fn new(max_in_flight: usize, max_bytes: usize) -> Arc<Self> {
         Arc::new(Self { max_in_flight, in_flight: AtomicUsize::new(0), memory: Budget::new(max_bytes) })
+    }
+
+    /// Adds `fanouts_in_flight` and `fanout_buffered_bytes`.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let shared = Arc::clone(self);
+        metrics::collect(registry, move |families| {
+            let (in_flight, bytes) = (shared.in_flight(), shared.buffered_bytes());
+            families.gauge("fanouts_in_flight", "Lists over several clusters in flight.", in_flight)?;
+            families.gauge("fanout_buffered_bytes", "Bytes of lists held in memory.", bytes)
+        });
     }
 
     /// Bytes buffered at this moment.

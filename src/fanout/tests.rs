@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::{FutureExt, Stream, TryStreamExt, future::BoxFuture, stream};
 use http::StatusCode;
@@ -74,6 +76,7 @@ fn config() -> Config {
         buffer_bytes: 64,
         read_ahead_bytes: 256,
         max_member_bytes: 4096,
+        ..Config::default()
     }
 }
 
