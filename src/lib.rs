@@ -47,10 +47,11 @@
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`member`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
-//! | 5 | [`config`], [`sim`], [`webui`] |
+//! | 5 | [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
-//! | 7 | [`app`] |
-//! | 8 | [`cli`] |
+//! | 7 | [`config`] |
+//! | 8 | [`app`] |
+//! | 9 | [`cli`] |
 
 pub mod api;
 pub mod app;

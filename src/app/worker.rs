@@ -16,18 +16,18 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs},
-    proxy::{Budget, Federation, Gateway, Readiness, Settings, stack},
+    proxy::{Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
     upstream::{self, Connect, Manager, Signals},
     webui::{Content, WebUi},
-    wire::Body,
+    wire::{Body, Budget},
 };
 
 /// What all workers share: immutable, or an atomic.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
-    pub(super) listener: listener::Config,
+    pub(super) listener: listener::Limits,
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,

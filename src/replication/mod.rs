@@ -50,6 +50,7 @@
 //! everything when it is back, and does not affect the others.
 
 mod cache;
+mod config;
 mod decide;
 mod destination;
 mod explain;
@@ -69,17 +70,18 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
+pub use config::{Config, SourceConfig};
 pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
-use crate::{corev2::Type, etcd::Config, types::ReplicatorStatus};
+use crate::{corev2::Type, etcd, types::ReplicatorStatus};
 
 /// The settings of replication.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The local cluster's etcd.
-    pub source: Config,
+    pub source: etcd::Config,
     /// How long a replicator that moved waits for its old destination to be cleaned up, and the old destination for
     /// evidence that the new one is another address of the same etcd.
     pub cleanup_grace: Duration,
@@ -89,7 +91,7 @@ pub struct Settings {
 
 impl Settings {
     /// Replicates from this source, with defaults for everything else.
-    pub fn new(source: Config) -> Self {
+    pub fn new(source: etcd::Config) -> Self {
         Self { source, cleanup_grace: CLEANUP_GRACE }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fedgate::{
     corev2::Type,
     registry::{MemoryStore, Store as _},
+    telemetry::Metrics,
 };
 
 use crate::support::{
@@ -286,7 +287,7 @@ async fn any_endpoint_of_the_list_will_do() {
     put(&f.local, &format!("{BINDINGS}b"), &value).await;
     becomes(&f.a, &format!("{BINDINGS}b"), Some(&value)).await;
     f.gateway.follows("r").await;
-    let metrics = f.gateway.handle.metrics.render();
+    let metrics = Metrics::new(|registry| f.gateway.handle.metrics.register(registry)).render();
     for line in [
         "fedgate_replication_keys{replicator=\"r\"} 1",
         "fedgate_replication_lag_seconds{replicator=\"r\"} 0",
