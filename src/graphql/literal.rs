@@ -66,7 +66,7 @@ fn unqualify(text: &str, carrier: Carrier) -> (Named, Option<String>) {
         Carrier::Namespace => id::namespace(text),
         Carrier::Id => id::id(text),
         Carrier::Wrapped => return unqualify_resource(text),
-        Carrier::Name if id::leads_out(text) => Named::Nothing,
+        Carrier::Name if id::is_path_traversal(text) => Named::Nothing,
         Carrier::Name | Carrier::Input(_) => Named::Plain,
     };
     let without = match &named {
@@ -163,7 +163,7 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
             changed
         }
         (Json::String(text), Carrier::Name) => {
-            names.malformed |= id::leads_out(text);
+            names.malformed |= id::is_path_traversal(text);
             false
         }
         (Json::String(text), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
@@ -180,8 +180,8 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
 
 /// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents of which nothing
 /// else is understood.
-pub(super) fn any_climbs(document: &str, variables: &str) -> bool {
-    any_string(document, variables, id::climbs)
+pub(super) fn any_traversal(document: &str, variables: &str) -> bool {
+    any_string(document, variables, id::has_traversal)
 }
 
 /// Whether any string of a document, or one in its variables, is such; one that cannot be read is.

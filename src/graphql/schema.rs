@@ -15,7 +15,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
+use super::{
+    introspection::{Answer, RawField, RawInput, RawName, RawSchema, RawType},
+    validate::Validator,
+};
 
 /// Index of a type.
 pub(super) type TypeId = usize;
@@ -27,6 +30,7 @@ pub(super) struct Schema {
     pub(super) generation: u64,
     pub(super) query: TypeId,
     pub(super) mutation: Option<TypeId>,
+    pub(super) validator: Validator,
     types: Vec<Type>,
     by_name: HashMap<Box<str>, TypeId>,
 }
@@ -86,15 +90,10 @@ pub(super) enum Carrier {
 #[error("the answer to the introspection query is no schema that can be used")]
 pub(super) struct SchemaError;
 
-/// Asks for what [`Schema::read`] needs, within the depth that Sensu allows.
-pub(super) const INTROSPECTION: &str = "query{__schema{queryType{name}mutationType{name}types{kind name \
-    fields(includeDeprecated:true){name args{name type{...T}}type{...T}}inputFields{name type{...T}}possibleTypes{name}}}}\
-    fragment T on __Type{kind name ofType{kind name ofType{kind name ofType{kind name}}}}";
-
 // === impl Schema ===
 
 impl Schema {
-    /// Reads the answer to [`INTROSPECTION`].
+    /// Reads the answer to [`INTROSPECTION`](super::introspection::INTROSPECTION).
     pub(super) fn read(answer: &[u8], generation: u64) -> Result<Self, SchemaError> {
         let answer: Answer = serde_json::from_slice(answer).map_err(|_| SchemaError)?;
         Self::build(&answer.data.ok_or(SchemaError)?.schema, generation).ok_or(SchemaError)
@@ -124,6 +123,7 @@ impl Schema {
             generation,
             query: root(&raw.query_type)?,
             mutation: raw.mutation_type.as_ref().and_then(root),
+            validator: Validator::new(raw)?,
             types,
             by_name,
         })
@@ -241,78 +241,6 @@ fn carrying_inputs(types: &[RawType]) -> HashSet<&str> {
         if carrying.len() == before {
             return carrying;
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(rename = "__schema")]
-    schema: RawSchema,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawSchema {
-    query_type: RawName,
-    mutation_type: Option<RawName>,
-    types: Vec<RawType>,
-}
-
-#[derive(Deserialize)]
-struct RawName {
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawType {
-    kind: String,
-    name: String,
-    fields: Option<Vec<RawField>>,
-    input_fields: Option<Vec<RawInput>>,
-    possible_types: Option<Vec<RawName>>,
-}
-
-#[derive(Deserialize)]
-struct RawField {
-    name: String,
-    args: Vec<RawInput>,
-    #[serde(rename = "type")]
-    ty: RawRef,
-}
-
-#[derive(Deserialize)]
-struct RawInput {
-    name: String,
-    #[serde(rename = "type")]
-    ty: RawRef,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawRef {
-    kind: String,
-    name: Option<String>,
-    of_type: Option<Box<RawRef>>,
-}
-
-// === impl RawRef ===
-
-impl RawRef {
-    fn base(&self) -> Option<&str> {
-        match &self.of_type {
-            Some(inner) => inner.base(),
-            None => self.name.as_deref(),
-        }
-    }
-
-    fn is_list(&self) -> bool {
-        self.kind == "LIST" || self.of_type.as_ref().is_some_and(|inner| inner.is_list())
     }
 }
 

@@ -16,7 +16,8 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     ask::{self, Edited, Held as Memory},
-    schema::{INTROSPECTION, Schema},
+    introspection::INTROSPECTION,
+    schema::Schema,
 };
 use crate::fanout::Member;
 

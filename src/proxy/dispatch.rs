@@ -188,7 +188,7 @@ impl Gateway {
         let limit = self.settings.max_request_body.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.bodies).await?;
         if is_graphql {
-            graphql::examine(&bytes)?;
+            graphql::inspect(&bytes)?;
         }
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());

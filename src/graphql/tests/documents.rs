@@ -223,6 +223,53 @@ fn documents_that_are_not_understood_are_not_planned() {
 }
 
 #[test]
+fn documents_that_are_not_valid_are_not_planned() {
+    for text in [
+        "{namespace(name:\"x@alpha\"){name name:id}}",
+        "{namespace(name:\"x@alpha\"){name{x}}}",
+        "{namespace(name:\"x@alpha\")}",
+        "{check(namespace:\"x@nowhere\",name:\"y\")}",
+        "{check(namespace:\"x@alpha\"){id}}",
+        "{namespace(name:5){name}}",
+        "{namespace(name:\"x@alpha\",name:\"y\"){name}}",
+        "{namespace(name:\"x@alpha\"){checks(orderBy:NOPE){nodes{id}}}}",
+        "{namespace(name:\"x@alpha\"){checks(limit:\"x\"){nodes{id}}}}",
+        "query($n:String){namespace(name:$n){name}}",
+        "query($n:Int!){namespace(name:$n){name}}",
+        "query($n:Namespace!){namespace(name:$n){name}}",
+        "query($n:Nope!){namespace(name:$n){name}}",
+        "query($n:String!,$n:String!){namespace(name:$n){name}}",
+        "query($n:String!,$x:Int){namespace(name:$n){name}}",
+        "{namespace(name:$n){name}}",
+        "{namespace(name:\"x@alpha\"){name}} fragment F on Namespace{id}",
+        "{namespace(name:\"x@alpha\"){...F}} fragment F on Event{id}",
+        "{namespace(name:\"x@alpha\"){...F}} fragment F on String{id}",
+        "{namespace(name:\"x@alpha\"){...on Viewer{user{username}}}}",
+        "{namespace(name:\"x@alpha\"){name @include}}",
+        "{namespace(name:\"x@alpha\"){name @include(if:\"x\")}}",
+        "query @skip(if:true){namespace(name:\"x@alpha\"){name}}",
+        "mutation{deleteCheck(input:{id:\"x\",nope:1}){deletedId}}",
+        "mutation{deleteCheck(input:{}){deletedId}}",
+    ] {
+        assert!(matches!(plan::plan(text, &schema()), Planned::Unchanged), "{text}");
+    }
+}
+
+#[test]
+fn what_only_a_later_edition_refuses_is_planned() {
+    for text in [
+        "{namespace(name:\"x@alpha\"){checks(limit:99999999999){nodes{id}}}}",
+        "{namespace(name:\"x@alpha\"){name @skip(if:false) @skip(if:false)}}",
+        "{namespace(name:\"x@alpha\"){name} __schema{directives{name onField onFragment onOperation}}}",
+        "{namespace(name:\"x@alpha\"){cluster}}",
+    ] {
+        let _ = planned(text);
+    }
+    let invalid = "{namespace(name:\"x@alpha\"){name name:id}}";
+    assert!(matches!(plan::plan_unvalidated(invalid, &schema()), Planned::Federated(_)));
+}
+
+#[test]
 fn the_whole_document_equals_the_part_with_all_fields() {
     let text = "query($n:String!){a:namespace(name:$n){cluster ...F} b:viewer{namespaces{name}}} fragment F on Namespace{id}";
     let plan = planned(text);

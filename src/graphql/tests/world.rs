@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     fanout::Member,
-    graphql::{Answered, Call, Clusters, Config, Engine, GraphQlError, schema::INTROSPECTION},
+    graphql::{Answered, Call, Clusters, Config, Engine, GraphQlError, introspection::INTROSPECTION},
     types::{Caller, ClusterName, FailureClass, Principal, Snapshot},
     wire::Body,
 };

@@ -1,4 +1,5 @@
-//! What no cluster may be sent, by whatever way: a Sensu 6.12 backend dies of it, or gives away what it should not.
+//! What no cluster may be sent, whichever way the request came: a Sensu 6.12 backend crashes on it, or gives away objects
+//! of other namespaces.
 
 use apollo_parser::Lexer;
 
@@ -9,12 +10,12 @@ use super::{
     request::{self, Incoming, Operation},
 };
 
-/// Looks at the body of a request that is forwarded byte for byte. Needs no schema, and judges any text by its form alone.
+/// Inspects the body of a request that is forwarded byte for byte. Needs no schema: any text is judged by its form alone.
 ///
 /// # Errors
-/// For a document with a fragment that contains itself, for a string in a document or its variables that climbs out of a
+/// For a document with a fragment that contains itself, for a string in a document or its variables that leads out of a
 /// namespace (such as `../b/c`), and for what cannot be read but might be by Sensu.
-pub fn examine(body: &[u8]) -> Result<(), GraphQlError> {
+pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     let operations = match request::read(body) {
         Incoming::One(operation) => vec![operation],
         Incoming::Many(operations) => operations,
@@ -24,10 +25,10 @@ pub fn examine(body: &[u8]) -> Result<(), GraphQlError> {
     if operations.iter().any(has_cycle) {
         return Err(GraphQlError::Cycle);
     }
-    let climbs = |operation: &Operation<'_>| {
-        literal::any_string(&operation.query, operation.variables_raw, id::climbs_up)
+    let traverses = |operation: &Operation<'_>| {
+        literal::any_string(&operation.query, operation.variables_raw, id::has_parent_step)
     };
-    if operations.iter().any(climbs) { Err(GraphQlError::Climbs) } else { Ok(()) }
+    if operations.iter().any(traverses) { Err(GraphQlError::Climbs) } else { Ok(()) }
 }
 
 /// Whether a fragment of the operation's document contains itself.
