@@ -1,7 +1,7 @@
 //! Global ids with the cluster in their namespace part (Sensu behaviour: `srn:resource:namespace:[type/]unique[?query]`).
 //!
 //! Sensu cuts an id into at most four parts at `:`; only one of four parts has a namespace. A namespace object's own
-//! id has three, and its last part is the namespace. `@` stands in no name, so one in that part is ours.
+//! id has three, and its last part is the namespace. Names hold no `@`, so one in that part is the gateway's.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub(super) enum Named {
     Plain,
     /// A cluster by its name; the range is the text to take out.
     Cluster(ClusterName, Range<usize>),
-    /// Something that no cluster could have, such as `@x` or `a@b@c`.
+    /// Something that cannot exist in any cluster, such as `@x` or `a@b@c`.
     Nothing,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn id(text: &str) -> Named {
 }
 
 /// Whether a name would lead out of its namespace: Sensu joins names to store keys and cleans them like paths, after it
-/// has looked at the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
+/// has checked the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
 pub(super) fn is_path_traversal(name: &str) -> bool {
     name.contains('/') || matches!(name, "." | "..")
 }
@@ -111,12 +111,12 @@ fn event_names(part: &str) -> Vec<String> {
     BASE64.decode(part).ok().and_then(|names| serde_json::from_slice(&names).ok()).unwrap_or_default()
 }
 
-/// Whether any text, whatever it is used for, could lead out of a namespace.
+/// Whether a text could lead out of a namespace, regardless of what it is used for.
 pub(super) fn has_traversal(text: &str) -> bool {
     has_step(text, &[".", ".."])
 }
 
-/// The same for text that is most likely not a name: a command such as `./x` leads nowhere.
+/// The same for text that is probably not a name: a command such as `./x` is harmless.
 pub(super) fn has_parent_step(text: &str) -> bool {
     has_step(text, &[".."])
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// Asks for what a schema is made of, within the depth that Sensu allows.
+/// Asks for the parts of a schema that the gateway needs, within the depth that Sensu allows.
 pub(super) const INTROSPECTION: &str = "query{__schema{queryType{name}mutationType{name}types{kind name \
     fields(includeDeprecated:true){name args{name type{...T}}type{...T}}inputFields{name type{...T}}possibleTypes{name}\
     enumValues(includeDeprecated:true){name}}}}\

@@ -1,6 +1,6 @@
-//! The bounds of one request. Each is a constant, because a client that meets one should change, not the operator.
+//! The limits of one request. They are constants: when a client exceeds one, it is the client that should change.
 
-/// Which bound was passed.
+/// Which limit was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     Operations,
@@ -12,14 +12,14 @@ pub(super) enum Limit {
     Complexity,
     /// Documents for all clusters together.
     Fanout,
-    /// A fragment that spreads itself: a Sensu 6.12 backend dies of it.
+    /// A fragment that spreads itself, which crashes a Sensu 6.12 backend.
     Cycle,
 }
 
 // === impl Limit ===
 
 impl Limit {
-    /// What the client is told.
+    /// The message for the client.
     pub(super) fn message(self) -> String {
         match self {
             Self::Operations => format!("the request holds more than {OPERATIONS} operations"),

@@ -21,13 +21,13 @@ use super::{
 /// Why a document is not planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ParseError {
-    /// Not one well-formed executable operation: the local cluster has the right words for it.
+    /// Not one well-formed, valid operation: the local cluster reports what is wrong with it.
     NotUnderstood,
-    /// Larger than the gateway looks at.
+    /// Larger than the gateway accepts.
     Limit(Limit),
 }
 
-/// A document, as the planner and as a validator reads it.
+/// A document, in the form the planner uses and in the form that is validated.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) document: Document,
@@ -45,7 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
 }
 
 /// Counts tokens and brackets, and looks for fragments that contain themselves, without building anything.
-/// Answers where the tokens stand that mean something.
+///
+/// Returns the spans of the significant tokens.
 fn check_tokens(text: &str) -> Result<Vec<Span>, ParseError> {
     let mut tokens = Vec::new();
     let mut depth = 0_usize;
@@ -77,9 +78,9 @@ fn check_tokens(text: &str) -> Result<Vec<Span>, ParseError> {
     if spreads.have_a_cycle() { Err(ParseError::Limit(Limit::Cycle)) } else { Ok(tokens) }
 }
 
-/// Turns the tree into the planner's own. `None` wherever something is missing.
+/// Converts the syntax tree into the planner's own. `None` wherever something is missing.
 struct Reader<'a> {
-    /// Where the tokens stand that mean something, in order.
+    /// The spans of the significant tokens, in order.
     tokens: &'a [Span],
     sets: usize,
 }
@@ -222,7 +223,7 @@ impl Reader<'_> {
         })
     }
 
-    /// From the first to the last token in a place; the parser counts what is ignored behind it as part of it.
+    /// From the first to the last significant token of a node, whose own span includes trailing ignored ones.
     fn span(&self, found: Option<SourceSpan>) -> Option<Span> {
         let found = found?;
         let first = self.tokens.partition_point(|token| token.start < found.offset());
@@ -230,13 +231,13 @@ impl Reader<'_> {
         (first < behind).then(|| self.tokens[first].start..self.tokens[behind - 1].end)
     }
 
-    /// The token that ends before an offset.
+    /// The last token that ends at or before an offset.
     fn before(&self, offset: usize) -> Option<&Span> {
         let count = self.tokens.partition_point(|token| token.end <= offset);
         self.tokens.get(count.checked_sub(1)?)
     }
 
-    /// The token that starts at an offset or behind it.
+    /// The first token that starts at or after an offset.
     fn after(&self, offset: usize) -> Option<&Span> {
         self.tokens.get(self.tokens.partition_point(|token| token.start < offset))
     }

@@ -14,7 +14,7 @@ use super::{
 ///
 /// # Errors
 /// For a document with a fragment that contains itself, for a string in a document or its variables that leads out of a
-/// namespace (such as `../b/c`), and for what cannot be read but might be by Sensu.
+/// namespace (such as `../b/c`), and for a body that cannot be read here but might be read by Sensu.
 pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     let operations = match request::read(body) {
         Incoming::One(operation) => vec![operation],
@@ -38,8 +38,8 @@ pub(super) fn has_cycle(operation: &Operation<'_>) -> bool {
     spreads.have_a_cycle()
 }
 
-/// Whether a body that is not read here might still be read by Sensu, which takes the first value and forgives more, with
-/// names or fragments in it that were not looked at.
+/// Whether a body that is not read here might still be read by Sensu, whose decoder is more lenient and stops after the
+/// first value, with names or fragments in it that were not inspected.
 pub(super) fn is_odd(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"..").is_some() || memchr::memmem::find(body, b"\\u").is_some()
 }

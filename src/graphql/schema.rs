@@ -1,4 +1,4 @@
-//! A cluster's schema, and where in it namespaces and ids stand.
+//! A cluster's schema, and where namespaces and ids occur in it.
 //!
 //! Nothing of Sensu's schema is built in. It is read from the answer to an introspection query, and the positions follow
 //! from names and types:
@@ -26,7 +26,7 @@ pub(super) type TypeId = usize;
 /// One schema, never changed in place.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// Differs between schemas that differ.
+    /// Different for different schemas.
     pub(super) generation: u64,
     pub(super) query: TypeId,
     pub(super) mutation: Option<TypeId>,
@@ -59,7 +59,7 @@ pub(super) struct InputDef {
     pub(super) carrier: Option<Carrier>,
 }
 
-/// What a value in an answer is to the gateway.
+/// What a value in an answer means to the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Role {
     #[default]
@@ -85,7 +85,7 @@ pub(super) enum Carrier {
     Input(TypeId),
 }
 
-/// Why an answer is no schema.
+/// An answer that does not describe a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer to the introspection query is no schema that can be used")]
 pub(super) struct SchemaError;
@@ -158,7 +158,7 @@ impl FieldDef {
     }
 }
 
-/// The names that turning raw types into [`Type`]s needs.
+/// The names needed to turn raw types into [`Type`]s.
 struct Names<'a> {
     by_name: &'a HashMap<Box<str>, TypeId>,
     carrying: &'a HashSet<&'a str>,
@@ -244,7 +244,7 @@ fn carrying_inputs(types: &[RawType]) -> HashSet<&str> {
     }
 }
 
-/// Arguments and input fields that Sensu makes store keys of.
+/// Arguments and input fields that become part of Sensu's store keys.
 const NAMES: &[&str] = &["name", "entity", "check", "subscription"];
 
 /// Sensu has about 120.

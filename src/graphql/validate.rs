@@ -1,4 +1,7 @@
-//! Whole documents, validated by the specification's rules and the cluster's own schema before they are planned.
+//! Validation of whole documents against the cluster's own schema.
+//!
+//! Parts of a document can be answered from what the gateway knows, and those never reach a cluster. A document that Sensu
+//! would refuse must not be answered in part, so it is validated as a whole before it is used.
 
 use std::collections::HashMap;
 
@@ -26,7 +29,7 @@ type Interfaces<'a> = HashMap<&'a str, IndexSet<ComponentName>>;
 // === impl Validator ===
 
 impl Validator {
-    /// `None` for what has no form of a schema, such as names that are none.
+    /// `None` when the answer does not describe a schema, for example when a name is not a GraphQL name.
     pub(super) fn new(raw: &RawSchema) -> Option<Self> {
         let mut schema = Schema::new();
         let definition = schema.schema_definition.make_mut();
@@ -46,7 +49,7 @@ impl Validator {
             let implemented = interfaces.remove(raw.name.as_str()).unwrap_or_default();
             schema.types.insert(name.clone(), extended(raw, name, implemented)?);
         }
-        // Clusters have what they say they have: a fault in a schema is not the client's.
+        // The cluster works with this schema, so it is not validated itself.
         Some(Self(Valid::assume_valid(schema)))
     }
 
@@ -125,7 +128,7 @@ fn fields(raw: &RawType) -> Option<IndexMap<Name, Component<FieldDefinition>>> {
     raw.fields.iter().flatten().map(field).collect()
 }
 
-/// Without its default: in Sensu, what must not be null must be given even if it has one.
+/// Defaults are left out: in Sensu, an argument that must not be null must be given even if it has one.
 fn input(raw: &RawInput) -> Option<InputValueDefinition> {
     Some(InputValueDefinition {
         description: None,
@@ -147,6 +150,6 @@ fn reference(raw: &RawRef) -> Option<Type> {
 /// Scalars that every schema has.
 const BUILT_IN: &[&str] = &["Boolean", "Float", "ID", "Int", "String"];
 
-/// What Sensu's library, which implements an earlier edition, does not find wrong: integers beyond 32 bits, and a
-/// directive twice in one place. Nor is a document refused for going beyond what is validated here.
+/// What Sensu's library, which implements an earlier edition of the specification, accepts: integers beyond 32 bits, and
+/// repeated directives. Documents nested too deeply for this validator are left to Sensu's.
 const TOLERATED: &[&str] = &["IntCoercionError", "RecursionError", "RecursionLimitError", "UniqueDirective"];
