@@ -30,8 +30,8 @@ use status::Viewer;
 
 use crate::{
     authz::{Authorizer, Verb},
+    net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    tls::read_file,
     types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus},
     wire::{self, Body, header::SENSU_CONTINUE},
 };

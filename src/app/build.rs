@@ -28,13 +28,14 @@ use crate::{
     config::{self, Root},
     error::Chain,
     etcd, fanout, graphql,
-    listener::{self, BindError, Listener, Phase, ServerTls},
+    listener::{self, BindError, Listener, Phase},
+    net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Readiness, Routed},
     registry::{self, StoreError, Views},
     replication,
     telemetry::LogHandle,
     types::{Cluster, ClusterHealth, Snapshot},
-    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
+    upstream::{Connect, Connector, Prober, Signals},
     webui::LoadError,
 };
 
@@ -59,15 +60,15 @@ pub enum BuildError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The listener's certificate or key could not be used.
-    #[error(transparent)]
-    ServerTls(#[from] listener::TlsError),
+    #[error("the listener's certificate cannot be used: {}", Chain(.0))]
+    ServerTls(TlsError),
     /// A cluster's CA or client certificate could not be used.
     #[error("cluster {cluster}: {}", Chain(&**error))]
     ClusterTls {
         /// The cluster.
         cluster: String,
         /// What is wrong with its files.
-        error: Arc<upstream::TlsError>,
+        error: Arc<TlsError>,
     },
     /// The web UI's directory cannot be served.
     #[error(transparent)]
@@ -118,12 +119,17 @@ impl Server {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
         let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
-        let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
+        let tls = match root.listen.tls() {
+            Some((cert, key)) => {
+                Some(ServerTls::load_in_time(cert, key).await.map_err(BuildError::ServerTls)?)
+            }
+            None => None,
+        };
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = TlsConfigs::new();
         for (cluster, error) in tls_configs.prepare(&snapshot).await {
             // A mount that hangs may come back, and the other clusters do not need it.
-            if !matches!(*error, upstream::TlsError::Late { .. }) {
+            if !matches!(*error, TlsError::Timeout { .. }) {
                 return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
             }
             tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");

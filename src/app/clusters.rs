@@ -5,11 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::build::warn_insecure;
-use crate::{
-    error::Chain,
-    types::Snapshot,
-    upstream::{Manager, TlsConfigs},
-};
+use crate::{error::Chain, net::TlsConfigs, types::Snapshot, upstream::Manager};
 
 /// Publishes each set of clusters once its certificate files have been read, or have had their time. Runs until the
 /// registry's view ends.

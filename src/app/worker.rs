@@ -14,10 +14,11 @@ use crate::{
     auth::Authenticator,
     authz::Exchange,
     fanout, graphql,
-    listener::{self, Listener, Phase, ServerTls},
+    listener::{self, Listener, Phase},
+    net::{ServerTls, TlsConfigs},
     proxy::{Budget, Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
-    upstream::{self, Connect, Manager, Signals, TlsConfigs},
+    upstream::{self, Connect, Manager, Signals},
     webui::{Content, WebUi},
     wire::Body,
 };

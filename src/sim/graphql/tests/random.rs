@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use apollo_compiler::{ast::Type, schema::ExtendedType};
+use apollo_compiler::{Name, ast::Type, schema::ExtendedType};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ impl Dice<'_> {
             },
             Type::Named(_) | Type::NonNullNamed(_) => match schema::named(ty).unwrap() {
                 ExtendedType::Enum(ty) => {
-                    let values: Vec<&str> = ty.values.keys().map(|value| value.as_str()).collect();
+                    let values: Vec<&str> = ty.values.keys().map(Name::as_str).collect();
                     self.pick(&values).into()
                 }
                 ExtendedType::InputObject(ty) => {
