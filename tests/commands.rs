@@ -183,7 +183,7 @@ fn check_config_says_for_each_thing_whether_it_works() {
     assert!(table.lines().any(|line| line.starts_with("FAILS  web UI http://127.0.0.1:1")), "{table}");
     let registry = format!("works  registry {}", directory.path().join("registry.redb").display());
     assert!(
-        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be made")),
+        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be created")),
         "{table}"
     );
     assert!(!directory.path().join("registry.redb").exists(), "a check creates nothing");

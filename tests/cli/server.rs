@@ -1,4 +1,4 @@
-//! A Sensu double with the gateway's `federation/v1` API on top, and rules that answer in place of both.
+//! A Sensu double with the gateway's `federation/v1` API on top, and rules that take precedence over both.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
 pub(crate) const PASSWORD: &str = "P@ssw0rd!";
 
-/// What was asked.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -99,7 +99,7 @@ impl Server {
         self.shared.rules.lock().insert(0, Box::new(rule));
     }
 
-    /// Answers whatever is asked at a target that begins so.
+    /// Answers every request to a target with this prefix.
     pub(crate) fn always(
         &self,
         target: &'static str,
@@ -111,7 +111,7 @@ impl Server {
         self.rule(move |asked| asked.target.starts_with(target).then(|| answer(status, headers, &body)));
     }
 
-    /// What was asked so far; forgotten by this.
+    /// Takes the requests so far.
     pub(crate) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.asked.lock())
     }
@@ -213,7 +213,7 @@ impl Shared {
         }
         let mut response = self.sensu.handle(Request::from_parts(head, Full::<Bytes>::from(body))).await;
         if response.status() == StatusCode::OK {
-            // As the gateway marks whole lists.
+            // As the gateway marks complete lists.
             response
                 .headers_mut()
                 .insert(fedgate::wire::header::FEDGATE_COMPLETE, HeaderValue::from_static("true"));
@@ -222,7 +222,7 @@ impl Shared {
     }
 }
 
-/// Whoever the token speaks for: the double has verified none, but also minted all.
+/// The caller that a token names. It is not verified, since the double has issued all of them.
 fn caller(headers: &HeaderMap) -> Caller {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = token.and_then(|value| value.strip_prefix("Bearer ")) else { return Caller::Anonymous };
