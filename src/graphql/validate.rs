@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use apollo_compiler::{
     Name, Node, Schema,
-    ast::{Document, EnumValueDefinition, FieldDefinition, InputValueDefinition, Type},
+    ast::{DirectiveList, Document, EnumValueDefinition, FieldDefinition, InputValueDefinition, Type},
     collections::{IndexMap, IndexSet},
+    name,
     schema::{
-        Component, ComponentName, EnumType, ExtendedType, InputObjectType, InterfaceType, ObjectType,
+        self, Component, ComponentName, EnumType, ExtendedType, InputObjectType, InterfaceType, ObjectType,
         ScalarType, UnionType,
     },
     ty,
@@ -66,18 +67,12 @@ fn extended(
     name: Name,
     implements_interfaces: IndexSet<ComponentName>,
 ) -> Option<ExtendedType> {
-    let (description, directives) = (None, Default::default());
+    let (description, directives) = (None, schema::DirectiveList::default());
     Some(match raw.kind.as_str() {
         "OBJECT" => {
             let mut fields = fields(raw)?;
             if raw.name == "Namespace" {
-                let cluster = FieldDefinition {
-                    description: None,
-                    name: apollo_compiler::name!(cluster),
-                    arguments: Vec::new(),
-                    ty: ty!(String!),
-                    directives: Default::default(),
-                };
+                let cluster = cluster_field();
                 fields.entry(cluster.name.clone()).or_insert_with(|| cluster.into());
             }
             ObjectType { description, name, implements_interfaces, directives, fields }.into()
@@ -104,7 +99,7 @@ fn extended(
                 let definition = EnumValueDefinition {
                     description: None,
                     value: value.clone(),
-                    directives: Default::default(),
+                    directives: DirectiveList::default(),
                 };
                 Some((value, Component::from(definition)))
             });
@@ -114,6 +109,17 @@ fn extended(
     })
 }
 
+/// The gateway's own field of a namespace.
+fn cluster_field() -> FieldDefinition {
+    FieldDefinition {
+        description: None,
+        name: name!(cluster),
+        arguments: Vec::new(),
+        ty: ty!(String!),
+        directives: DirectiveList::default(),
+    }
+}
+
 fn fields(raw: &RawType) -> Option<IndexMap<Name, Component<FieldDefinition>>> {
     let field = |raw: &RawField| {
         let field = FieldDefinition {
@@ -121,7 +127,7 @@ fn fields(raw: &RawType) -> Option<IndexMap<Name, Component<FieldDefinition>>> {
             name: Name::new(&raw.name).ok()?,
             arguments: raw.args.iter().map(|raw| input(raw).map(Node::new)).collect::<Option<_>>()?,
             ty: reference(&raw.ty)?,
-            directives: Default::default(),
+            directives: DirectiveList::default(),
         };
         Some((field.name.clone(), Component::from(field)))
     };
@@ -135,7 +141,7 @@ fn input(raw: &RawInput) -> Option<InputValueDefinition> {
         name: Name::new(&raw.name).ok()?,
         ty: Node::new(reference(&raw.ty)?),
         default_value: None,
-        directives: Default::default(),
+        directives: DirectiveList::default(),
     })
 }
 
