@@ -1,6 +1,6 @@
-//! The limits of one request. They are constants: when a client exceeds one, it is the client that should change.
+//! The bounds of one request. Each is a constant, because a client that meets one should change, not the operator.
 
-/// Which limit was exceeded.
+/// Which bound was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     Operations,
@@ -12,14 +12,14 @@ pub(super) enum Limit {
     Complexity,
     /// Documents for all clusters together.
     Fanout,
-    /// A fragment that spreads itself, which crashes a Sensu 6.12 backend.
+    /// A fragment that spreads itself: a Sensu 6.12 backend dies of it.
     Cycle,
 }
 
 // === impl Limit ===
 
 impl Limit {
-    /// The message for the client.
+    /// The message to the client.
     pub(super) fn message(self) -> String {
         match self {
             Self::Operations => format!("the request holds more than {OPERATIONS} operations"),

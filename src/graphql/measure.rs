@@ -1,4 +1,4 @@
-//! How large an operation is with its fragments expanded, without expanding them.
+//! How large an operation is once its fragments are opened, without opening them.
 
 use super::{
     ast::{Document, Selection, SelectionSet},
@@ -8,7 +8,7 @@ use super::{
 
 /// Checks depth, root fields and aliases.
 ///
-/// Each fragment is measured once, so the cost is linear in the text even when fragments multiply.
+/// Each fragment is measured once, so the cost is linear in the text however far the fragments multiply.
 ///
 /// # Errors
 /// A limit, or that a fragment is missing or contains itself.
@@ -28,7 +28,7 @@ pub(super) fn check(document: &Document) -> Result<(), ParseError> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     depth: usize,
-    /// Fields of the set itself, with fragments expanded.
+    /// Fields of the set itself, fragments opened.
     fields: usize,
     /// Aliases of the set and all below.
     aliases: usize,
@@ -37,7 +37,7 @@ struct Size {
 #[derive(Clone, Copy)]
 enum Known {
     No,
-    /// Being measured: when it is met again, it contains itself.
+    /// Being measured: met again, it contains itself.
     Open,
     Yes(Size),
 }

@@ -1,5 +1,4 @@
-//! What no cluster may be sent, whichever way the request came: a Sensu 6.12 backend crashes on it, or gives away objects
-//! of other namespaces.
+//! Requests that must reach no cluster in any form: they crash a Sensu 6.12 backend, or have it disclose what it should not.
 
 use apollo_parser::Lexer;
 

@@ -87,7 +87,7 @@ impl Context<'_> {
         Ok(reply::continued(reply::ok(body), cursor))
     }
 
-    /// Needs no right, and `..` in the name leads out of the directory: whatever is stored there is read as a namespace.
+    /// Needs no permission, and the key may go up a directory: whatever is there is read as a namespace.
     fn get_namespace(&mut self, name: &str) -> Outcome {
         let key = generic::key("namespaces", None, name);
         let undecodable = || {

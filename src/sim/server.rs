@@ -119,7 +119,7 @@ impl Sensu {
         // The limits of Go's server, and header names as it writes them.
         builder.http1().title_case_headers(true).max_buf_size(HEAD_LIMIT);
         builder.http2().max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST_LIMIT);
-        // The error is the peer's or one that a fault asked for: no one is left to report it to.
+        // The error is the peer's, or one that a fault has caused: there is nobody left to report it to.
         drop(builder.serve_connection(TokioIo::new(io), service).await);
     }
 
@@ -146,7 +146,7 @@ impl Sensu {
                         let sensu = self.clone();
                         connections.spawn(async move { sensu.serve_connection(stream).await });
                     }
-                    // Usually out of file descriptors: retrying immediately would spin.
+                    // Out of file descriptors, as a rule: trying again at once would spin.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
