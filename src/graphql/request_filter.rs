@@ -27,7 +27,7 @@ pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     let traverses = |operation: &Operation<'_>| {
         literal::any_string(&operation.query, operation.variables_raw, id::has_parent_step)
     };
-    if operations.iter().any(traverses) { Err(GraphQlError::Climbs) } else { Ok(()) }
+    if operations.iter().any(traverses) { Err(GraphQlError::PathTraversal) } else { Ok(()) }
 }
 
 /// Whether a fragment of the operation's document contains itself.

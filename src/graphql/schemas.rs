@@ -14,12 +14,11 @@ use bytes::Bytes;
 use http::Request;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{
-    introspection::INTROSPECTION,
-    schema::Schema,
-    upstream_call::{self, Edited, Held as Memory},
+use super::{introspection::INTROSPECTION, schema::Schema, upstream_call};
+use crate::{
+    member::{Member, within},
+    wire::{Budget, TransformBody},
 };
-use crate::member::{Member, within};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -116,7 +115,8 @@ async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
     let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
     let answer = async {
         let response = upstream_call::send(source, head, body.into(), true).await?;
-        Edited::raw(upstream_call::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
+        let body = TransformBody::unchanged(upstream_call::good(response)?);
+        upstream_call::read_whole(body, MAX_SCHEMA, &Budget::new(MAX_SCHEMA).hold()).await
     };
     within(upstream_call::OWN_TIMEOUT, answer)
         .await
