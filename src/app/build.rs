@@ -35,7 +35,7 @@ use crate::{
     replication,
     telemetry::LogHandle,
     types::{Cluster, ClusterHealth, Snapshot},
-    upstream::{Connect, Connector, Prober, Signals},
+    upstream::{Connect, Connector, HealthBoard, Prober},
     webui::LoadError,
 };
 
@@ -154,12 +154,12 @@ impl Server {
         let routed = Routed::new(registered.clone(), applied_seen);
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
-        let signals = Arc::new(Signals::new());
+        let board = Arc::new(HealthBoard::new());
         let (prober, health) = Prober::new(
             settings::health(root),
             Arc::clone(&connect),
             published_seen.clone(),
-            Arc::clone(&signals),
+            Arc::clone(&board),
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
@@ -173,7 +173,7 @@ impl Server {
             tls: tls.clone(),
             upstream: settings::upstream(root),
             connect,
-            signals,
+            board,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Arc::default(),
