@@ -24,7 +24,7 @@ pub(crate) struct Chromium {
     messages: mpsc::Receiver<Value>,
     session: Value,
     last: u64,
-    /// Events that nobody has looked at yet.
+    /// Events that were not looked at yet.
     events: VecDeque<Value>,
     profile: tempfile::TempDir,
     /// One at a time: several would starve each other on a small machine.

@@ -1,4 +1,4 @@
-//! A Sensu double with the gateway's `federation/v1` API on top, and rules that answer in place of both.
+//! A Sensu double with the gateway's `federation/v1` API on top, and rules that take precedence over both.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -213,7 +213,7 @@ impl Shared {
         }
         let mut response = self.sensu.handle(Request::from_parts(head, Full::<Bytes>::from(body))).await;
         if response.status() == StatusCode::OK {
-            // As the gateway marks whole lists.
+            // As the gateway marks complete lists.
             response
                 .headers_mut()
                 .insert(fedgate::wire::header::FEDGATE_COMPLETE, HeaderValue::from_static("true"));
@@ -222,7 +222,7 @@ impl Shared {
     }
 }
 
-/// Whoever the token speaks for: the double has verified none, but also minted all.
+/// The caller that a token names. It is not verified, since the double has issued all of them.
 fn caller(headers: &HeaderMap) -> Caller {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = token.and_then(|value| value.strip_prefix("Bearer ")) else { return Caller::Anonymous };

@@ -1,7 +1,7 @@
 mod api_source;
 mod callers;
-mod copy;
 mod exchange;
+mod replica;
 mod rules;
 
 use std::sync::{

@@ -144,7 +144,7 @@ fn actions(user: &mut User, cluster: &'static str) {
         user.eventually(cluster, "entities/ui-web", "", &Value::Null);
     });
     user.step(&format!("{cluster} alone was changed"), |user| {
-        // Seeded again for those that come later, so all but this one are whole.
+        // Each cluster is seeded again at the end, so all others are intact.
         for other in CLUSTERS.into_iter().filter(|other| *other != cluster) {
             assert_eq!(user.get(other, "events/ui-web/ui-check")["check"]["status"], 2, "{other}");
             assert_eq!(user.get(other, "checks/ui-check")["publish"], true, "{other}");

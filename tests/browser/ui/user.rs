@@ -30,7 +30,7 @@ impl User {
         Self { browser, url, name: "admin", token, shots, steps: 0, failures }
     }
 
-    /// Goes on after a failure, so that one run tells everything.
+    /// Continues after a failure, so that one run reports all of them.
     pub(super) fn step(&mut self, name: &str, what: impl FnOnce(&mut Self)) {
         self.steps += 1;
         self.browser.complaints();
@@ -91,7 +91,7 @@ impl User {
         self.renew();
     }
 
-    /// A token for what happens beside the UI; it lives for five minutes.
+    /// A token for the test's own requests; it is valid for five minutes.
     pub(super) fn renew(&mut self) {
         let tokens = self.browser.eval(&format!(
             "fetch('{}/auth', {{headers: {{Authorization: 'Basic ' + btoa('admin:P@ssw0rd!')}}}}).then(r => r.json())",
@@ -112,11 +112,11 @@ impl User {
 
     /// As `shows`, for what a cluster that hangs brings about.
     #[track_caller]
-    pub(super) fn shows_late(&mut self, text: &str) {
+    pub(super) fn shows_eventually(&mut self, text: &str) {
         self.browser.until_within(&format!("document.body.innerText.includes({})", json!(text)), LATE);
     }
 
-    /// Presses the button of the offline banner until it goes. A cluster that was ill is not tried at once again.
+    /// Presses the button of the offline banner until it goes. A cluster that was down is not tried again at once.
     #[track_caller]
     pub(super) fn reconnect(&mut self) {
         let offline = "document.body.innerText.includes('You are offline')";
