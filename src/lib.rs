@@ -45,8 +45,8 @@
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`fanout`], [`authz`], [`replication`] |
-//! | 4 | [`api`], [`graphql`] |
+//! | 3 | [`member`], [`authz`], [`replication`] |
+//! | 4 | [`api`], [`fanout`], [`graphql`] |
 //! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
 //! | 7 | [`app`] |
@@ -64,6 +64,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod member;
 pub mod net;
 pub mod proxy;
 pub mod registry;

@@ -139,7 +139,7 @@ impl KeyExchange {
     }
 
     #[cfg(test)]
-    pub(super) fn under_way(&self) -> usize {
+    pub(super) fn in_progress(&self) -> usize {
         self.flights.len()
     }
 }

@@ -22,7 +22,7 @@ pub fn stored_value(data: &[u8]) {
     assert_eq!(table.rules().decide(&stranger, Verb::Update, "clusters", "alpha"), Ok(false));
 }
 
-/// Whatever a header holds, what is asked for is one segment of a path and leads nowhere else.
+/// Whatever a header holds, the target that is requested has it as one path segment.
 pub fn api_key(data: &[u8]) {
     let Ok(header) = HeaderValue::from_bytes(data) else { return };
     if let Some(key) = exchange::key_of(&header) {

@@ -20,7 +20,7 @@ use crate::{
     authz::KeyExchange,
     error::BoxError,
     fanout::{self, Query},
-    graphql,
+    graphql, member,
     routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
     telemetry::{AccessInfo, AccessNote},
     types::{Caller, Cidr, ClusterName, Snapshot},
@@ -247,7 +247,7 @@ impl Gateway {
         };
         let mut response = fanout::fan_out(&self.settings.fan_out, &self.fan_outs, query).await?;
         if unknown {
-            names::tell_incomplete(response.headers_mut());
+            member::mark_incomplete(response.headers_mut());
         }
         Ok(response)
     }

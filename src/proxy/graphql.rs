@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     error::{BoxError, Classify, ErrorKind},
-    fanout::Member,
-    graphql::{Answered, BODY_BYTES, Call, Clusters, GraphQlError},
+    graphql::{Answered, BODY_BYTES, Call, GraphQlError},
+    member::{self, Member, Members},
     telemetry::AccessInfo,
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
-    wire::{Body, header as names},
+    wire::Body,
 };
 
 /// All clusters, the remote ones with a token in place of an API key.
@@ -62,7 +62,7 @@ impl Gateway {
             &self.settings.trusted_proxies,
         )?;
         let exchanged = self.exchanged(caller, &parts.headers).await;
-        let (caller, upstream): (&Caller, &dyn Clusters) = match &exchanged {
+        let (caller, upstream): (&Caller, &dyn Members) = match &exchanged {
             Some((user, upstream)) => (user, upstream),
             None => (caller, &self.upstream),
         };
@@ -70,7 +70,7 @@ impl Gateway {
         let Answered { mut response, cluster } = self.graphql.handle(call).await?;
         info.cluster = cluster;
         if !clusters.is_whole() {
-            names::tell_incomplete(response.headers_mut());
+            member::mark_incomplete(response.headers_mut());
         }
         let (parts, body) = response.into_parts();
         Ok(Response::from_parts(parts, stall::guard(body).await?))
@@ -100,7 +100,7 @@ fn is_failure(answer: &Result<Response<Body>, BoxError>) -> bool {
 
 // === impl WithToken ===
 
-impl Clusters for WithToken<'_> {
+impl Members for WithToken<'_> {
     fn get(&self, name: &ClusterName) -> Option<Arc<dyn Member>> {
         let client = self.upstream.cluster(name.as_str())?;
         if name.is_local() {

@@ -159,10 +159,10 @@ fn all_chunks_are_read_and_an_echoed_token_ends_the_list() {
     let server = Server::start();
     let user = User::of(&server);
     server.sensu.seed_demo(3);
-    let whole = user.ok(&["list", "event", "--format", "json"]);
+    let unchunked = user.ok(&["list", "event", "--format", "json"]);
     server.take_lines();
     let chunked = user.ok(&["list", "event", "--format", "json", "--chunk-size", "3"]);
-    assert_eq!(chunked, whole);
+    assert_eq!(chunked, unchunked);
     let lines = server.take_lines();
     assert!(lines.len() > 2, "{lines:?}");
     assert!(

@@ -145,10 +145,10 @@ fn mistakes_in_the_arguments_are_usage_errors() {
     }
     let line = user.fails(&["list", "check", "--clusters", "a/b"], 64);
     assert!(line.starts_with("--clusters: cluster name \"a/b\" is not valid"), "{line}");
-    let nobody = User::without_login();
-    let line = nobody.fails(&["list", "check"], 78);
+    let user = User::without_login();
+    let line = user.fails(&["list", "check"], 78);
     assert_eq!(line, "no server: log in with sensuctl configure, or give --url");
-    let line = nobody.fails(&["list", "check", "--url", &server.url], 78);
+    let line = user.fails(&["list", "check", "--url", &server.url], 78);
     assert!(line.starts_with("not logged in to http://127.0.0.1:"), "{line}");
     assert_eq!(server.take_lines(), Vec::<String>::new(), "nothing was sent");
 }

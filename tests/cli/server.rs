@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
 pub(crate) const PASSWORD: &str = "P@ssw0rd!";
 
-/// What was asked.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -99,7 +99,7 @@ impl Server {
         self.shared.rules.lock().insert(0, Box::new(rule));
     }
 
-    /// Answers whatever is asked at a target that begins so.
+    /// Answers every request to a target with this prefix.
     pub(crate) fn always(
         &self,
         target: &'static str,
@@ -111,7 +111,7 @@ impl Server {
         self.rule(move |asked| asked.target.starts_with(target).then(|| answer(status, headers, &body)));
     }
 
-    /// What was asked so far; forgotten by this.
+    /// Takes the requests so far.
     pub(crate) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.asked.lock())
     }

@@ -29,7 +29,7 @@ struct Local {
     minter: Minter,
 }
 
-/// The way to it.
+/// The connection to it.
 struct Link {
     sensu: Sensu,
     is_down: AtomicBool,

@@ -77,7 +77,7 @@ fn a_new_load_forgets_what_it_does_not_have() {
 }
 
 #[test]
-fn keys_that_only_begin_alike_do_not_count() {
+fn keys_that_only_share_the_prefix_are_ignored() {
     let mut replica = Replica::default();
     let value = || binding(&[("User", "ann")], "r");
     let strangers = [

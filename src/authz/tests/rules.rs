@@ -142,7 +142,7 @@ fn a_binding_to_anything_but_a_cluster_role_grants_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_stops_those_whom_it_may_concern() {
+fn unreadable_values_deny_those_whom_they_may_concern() {
     let admin = ("a", binding(&[("Group", "cluster-admins")], "admin"));
     let admin_role = || ("admin", role(&[rule(&["*"], &["*"], &[])]));
     let decide =
@@ -152,7 +152,7 @@ fn what_cannot_be_read_stops_those_whom_it_may_concern() {
         let decided = decide(&broken, groups);
         assert!(matches!(decided, Err(AuthzError::UnreadableBinding { .. })), "{decided:?}");
     }
-    // Nobody refers to it.
+    // No binding refers to it.
     let unused = rules(std::slice::from_ref(&admin), &[admin_role(), ("other", GARBAGE.to_vec())]);
     assert_eq!(decide(&unused, &["cluster-admins"]), Ok(true));
     let used = rules(&[admin], &[("admin", GARBAGE.to_vec())]);
@@ -219,7 +219,7 @@ fn names_in_messages_are_printable_and_short() {
 }
 
 #[test]
-fn too_many_rules_let_nobody_in() {
+fn too_many_rules_deny_every_write() {
     let mut table = Table::default();
     let admin = role(&[rule(&["*"], &["*"], &[])]);
     table.put(Kind::Role, b"r", &admin);
@@ -236,7 +236,7 @@ fn too_many_rules_let_nobody_in() {
 }
 
 #[test]
-fn admin_groups_may_do_everything_and_nobody_else_anything() {
+fn only_members_of_admin_groups_may_write() {
     let groups = AdminGroups(vec!["cluster-admins".into()]);
     let decide = |who: &Principal| groups.decide(who, Verb::Delete, "clusters", "alpha");
     assert_eq!(decide(&who("ann", &["cluster-admins"])), Ok(true));
@@ -244,7 +244,7 @@ fn admin_groups_may_do_everything_and_nobody_else_anything() {
     assert_eq!(AdminGroups(Vec::new()).decide(&who("", &[""]), Verb::Delete, "clusters", "x"), Ok(false));
 }
 
-/// As in the words of Sensu's own evaluation; `None` is its error.
+/// Sensu's own evaluation, written down again; `None` is its error.
 fn model(store: &Store, who: &Principal, verb: &str, resource: &str, name: &str) -> Option<bool> {
     let mut bindings = Vec::new();
     for value in store.bindings.values() {

@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(locate(&[("HOME", "/h")]), at("/h/.config/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), at("/x/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("SENSU_CONFIG_DIR", "/d"), ("XDG_CONFIG_HOME", "/x")]), at("/d/cluster"));
-        // Whatever directory the command is started in must not say where a password goes.
+        // The directory that the command is started in must not decide where a password goes.
         for nowhere in [vec![], vec![("HOME", "")], vec![("HOME", "h")], vec![("XDG_CONFIG_HOME", "x")]] {
             assert_eq!(locate(&nowhere), None, "{nowhere:?}");
         }
@@ -273,7 +273,7 @@ mod tests {
             "expires_at": 2, "refresh_token": "refresh2", "timeout": 1});
         assert_eq!(now.to_string(), expected.to_string());
         assert_eq!(fs::metadata(files.cluster()).unwrap().permissions().mode() & 0o777, 0o600);
-        // Somebody else has logged in meanwhile.
+        // Another login has been saved in the meantime.
         files.replace(&tokens(1), &tokens(3)).unwrap();
         assert_eq!(fs::read_to_string(files.cluster()).unwrap(), text);
         assert_eq!(fs::read_dir(&files.directory).unwrap().count(), 1, "no temporary file is left");

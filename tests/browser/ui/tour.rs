@@ -104,7 +104,7 @@ fn actions(user: &mut User, cluster: &'static str) {
     let event = format!("/n/{home}/events/ui-web/ui-check");
     user.step(&format!("{cluster} execute, unpublish and publish"), |user| {
         user.open(&format!("/n/{home}/checks/ui-check"));
-        // A button pressed before its record has come works on nothing.
+        // A button that is pressed before its record is loaded has no effect.
         user.shows(&format!("ui-command of {cluster}"));
         user.press("Execute");
         user.shows("executing");
