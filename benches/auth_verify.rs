@@ -13,7 +13,9 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fedgate::auth::{Authenticator, Clock, Config, Curve, Keys, MintClaims, Scope, SigningKey};
+use fedgate::auth::{
+    Authenticator, Clock, Config, Curve, Keys, MintClaims, Scope, SigningKey, TokenCacheConfig,
+};
 use http::{HeaderMap, HeaderValue, header};
 
 const NOW: i64 = 1_700_000_000;
@@ -38,8 +40,8 @@ fn bench(c: &mut Criterion) {
         headers.insert(header::AUTHORIZATION, value);
 
         let mut group = c.benchmark_group(curve.algorithm());
-        for (name, token_cache_entries) in [("uncached", 0), ("cached", 1000)] {
-            let config = Config { token_cache_entries, ..Config::default() };
+        for (name, entries) in [("uncached", 0), ("cached", 1000)] {
+            let config = Config { token_cache: TokenCacheConfig { entries }, ..Config::default() };
             let authenticator = Authenticator::with_clock(&config, keys.clone(), Arc::new(Fixed));
             group.bench_function(name, |b| {
                 b.iter(|| authenticator.authenticate(black_box(&headers), Scope::Api));

@@ -19,23 +19,23 @@ use super::{
     authority::Authority,
     control::Control,
     reload::{self, Reloader},
-    settings, store, web,
+    store, web,
     worker::{self, Shared},
 };
 use crate::{
     api::Api,
     auth::{Authenticator, KeyError, KeyFiles},
-    config::{self, Root},
+    config::Root,
     error::Chain,
     etcd, fanout, graphql,
     listener::{self, BindError, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Routed},
+    proxy::{Federation, Readiness, Routed, Settings},
     registry::{self, StoreError, Views},
     replication,
-    telemetry::LogHandle,
+    telemetry::{LogHandle, Metrics},
     types::{Cluster, ClusterHealth, Snapshot},
-    upstream::{Connect, Connector, HealthBoard, Prober},
+    upstream::{self, Connect, Connector, HealthBoard, Prober},
     webui::LoadError,
 };
 
@@ -45,10 +45,9 @@ pub struct Server {
     sockets: Vec<StdTcpListener>,
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
-    shutdown: config::Shutdown,
+    shutdown: listener::Shutdown,
     control: Control,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
@@ -118,13 +117,8 @@ impl Server {
     ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
-        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
-        let tls = match root.listen.tls() {
-            Some((cert, key)) => {
-                Some(ServerTls::load_in_time(cert, key).await.map_err(BuildError::ServerTls)?)
-            }
-            None => None,
-        };
+        let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
+        let tls = certificate(root).await?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = TlsConfigs::new();
         for (cluster, error) in tls_configs.prepare(&snapshot).await {
@@ -156,7 +150,7 @@ impl Server {
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let board = Arc::new(HealthBoard::new());
         let (prober, health) = Prober::new(
-            settings::health(root),
+            root.upstream.health,
             Arc::clone(&connect),
             published_seen.clone(),
             Arc::clone(&board),
@@ -165,13 +159,13 @@ impl Server {
         let (replication, handle) = replication.unzip();
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
         let api = told_of(api, health.clone(), handle.as_ref());
-        let settings = Arc::new(settings::gateway(root));
+        let settings = Arc::new(settings(root));
         let shared = Shared {
             graphql: graphql::Engine::new(settings.graphql()),
             settings,
-            listener: settings::listener(root),
+            listener: root.limits.clone(),
             tls: tls.clone(),
-            upstream: settings::upstream(root),
+            upstream: root.upstream,
             connect,
             board,
             authenticator: Arc::clone(&authenticator),
@@ -214,8 +208,8 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let replication = handle.map(|handle| handle.metrics);
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied })
+        let metrics = metrics(&shared, health, handle.as_ref());
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -226,7 +220,7 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared, &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
@@ -242,7 +236,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, health, replication)?);
+        tasks.spawn(serve_admin(admin, &shared, metrics)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -263,7 +257,11 @@ impl Server {
 }
 
 /// `/readyz` says no, later no new connections, at last nothing.
-async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, workers: &mut mpsc::Receiver<()>) {
+async fn drain(
+    phase: &watch::Sender<Phase>,
+    shutdown: &listener::Shutdown,
+    workers: &mut mpsc::Receiver<()>,
+) {
     tracing::info!("stopping: no longer ready");
     phase.send_replace(Phase::Announcing);
     tokio::time::sleep(shutdown.announce).await;
@@ -288,21 +286,44 @@ fn told_of(
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
 }
 
+/// The listener's certificate, when there is one.
+async fn certificate(root: &Root) -> Result<Option<ServerTls>, BuildError> {
+    let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
+    ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)
+}
+
+fn settings(root: &Root) -> Settings {
+    Settings {
+        fan_out: root.fan_out.clone(),
+        limits: root.limits.clone(),
+        trusted_proxies: root.listen.trusted_proxies.clone(),
+    }
+}
+
+/// The page of `/metrics`: what each module has to say.
+fn metrics(
+    shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<&replication::Handle>,
+) -> Arc<Metrics> {
+    Arc::new(Metrics::new(|families| {
+        shared.authenticator.metrics().register(families);
+        registry::register_metrics(shared.clusters.clone(), families);
+        shared.fan_outs.register(families);
+        upstream::register_metrics(health, families);
+        if let Some(replication) = replication {
+            replication.metrics.register(families);
+        }
+    }))
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
-    let admin = Admin {
-        readiness: shared.readiness.clone(),
-        authenticator: Arc::clone(&shared.authenticator),
-        fan_outs: Arc::clone(&shared.fan_outs),
-        clusters: shared.clusters.clone(),
-        health,
-        replication,
-    };
+    let admin = Admin { readiness: shared.readiness.clone(), metrics };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));

@@ -7,10 +7,9 @@ mod build;
 mod clusters;
 mod control;
 mod reload;
-mod settings;
 mod store;
 mod web;
 mod worker;
 
 pub use build::{BuildError, Server};
-pub use reload::{Source, log_level};
+pub use reload::Source;

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
-    pub(super) listener: listener::Config,
+    pub(super) listener: listener::Limits,
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,

@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tower::Service;
 
 use super::{
-    Federation, Readiness,
+    Federation, Readiness, Settings,
     body::{self, Budget},
     credentials::CredentialError,
     forward::{self, Target},
@@ -21,30 +21,13 @@ use crate::{
     error::BoxError,
     fanout::{self, Query},
     graphql, member,
-    routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, Scope, route},
+    routing::{BodyRule, Endpoint, Forward, List, Route, RouteError, route},
     telemetry::{AccessInfo, AccessNote},
-    types::{Caller, Cidr, ClusterName, Snapshot},
+    types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
     webui::WebUi,
     wire::{self, Body, header as names},
 };
-
-/// What the data plane obeys from start to end.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Members of a list that selects none.
-    pub default_scope: Scope,
-    /// Bounds of one fan-out.
-    pub fan_out: fanout::Config,
-    /// Most members of one fan-out.
-    pub max_members: usize,
-    /// Largest request body, in bytes.
-    pub max_request_body: usize,
-    /// Most header fields of a request.
-    pub max_headers: usize,
-    /// Peers whose `X-Forwarded-*` are believed.
-    pub trusted_proxies: Vec<Cidr>,
-}
 
 /// What answers requests on one worker.
 pub struct Gateway {
@@ -75,15 +58,6 @@ pub struct Gateway {
 #[derive(Clone)]
 pub(super) struct Dispatch(Arc<Gateway>);
 
-// === impl Settings ===
-
-impl Settings {
-    /// The bounds that apply to GraphQL too.
-    pub fn graphql(&self) -> graphql::Config {
-        graphql::Config { member_timeout: self.fan_out.member_timeout, max_members: self.max_members }
-    }
-}
-
 // === impl Gateway ===
 
 impl Gateway {
@@ -104,7 +78,7 @@ impl Gateway {
     ) -> Result<Response<Body>, BoxError> {
         let clusters = self.clusters.load_full();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        match route(request.method(), target, &clusters, self.settings.default_scope)? {
+        match route(request.method(), target, &clusters, self.settings.fan_out.default_scope)? {
             Route::Gateway(Endpoint::Federation) => {
                 info.route = "federation";
                 self.federation(request, caller).await
@@ -185,7 +159,7 @@ impl Gateway {
         let (parts, incoming) = request.into_parts();
         let is_graphql = route.body == BodyRule::GraphQl;
         let most = if is_graphql { graphql::BODY_BYTES } else { usize::MAX };
-        let limit = self.settings.max_request_body.min(most);
+        let limit = self.settings.limits.request_body_bytes.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.bodies).await?;
         if is_graphql {
             graphql::examine(&bytes)?;
@@ -221,7 +195,7 @@ impl Gateway {
         caller: &Caller,
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
-        if route.members.len() > self.settings.max_members {
+        if route.members.len() > self.settings.fan_out.max_members {
             return Err(RouteError::Clusters.into());
         }
         if let [only] = route.members.as_slice() {

@@ -19,6 +19,7 @@
 //! It knows neither the configuration nor how it is composed: `app` builds a [`Gateway`] for each worker.
 
 mod body;
+mod config;
 mod credentials;
 mod dispatch;
 mod federation;
@@ -31,7 +32,8 @@ mod stack;
 mod stall;
 
 pub use body::Budget;
-pub use dispatch::{Gateway, Settings};
+pub use config::{Cors, Settings};
+pub use dispatch::Gateway;
 pub use federation::{Federation, Routed};
 pub use guard::{Guard, GuardError, GuardLayer};
 pub use readiness::Readiness;

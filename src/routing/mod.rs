@@ -22,6 +22,8 @@ use http::Method;
 
 use crate::types::{ClusterName, NamespaceRef, Snapshot};
 
+pub use crate::types::Scope;
+
 pub use error::RouteError;
 pub use path::{decode, has_dot_or_empty};
 pub use table::{AuthScope, auth_scope};
@@ -127,16 +129,6 @@ pub struct List {
     pub kind: Kind,
     /// `partial=false`: any failed member fails the request.
     pub strict: bool,
-}
-
-/// Which members a list has that does not select any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Every registered cluster.
-    #[default]
-    All,
-    /// The local cluster only.
-    Local,
 }
 
 /// Decides where a request goes.

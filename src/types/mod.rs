@@ -7,12 +7,16 @@ mod name;
 mod principal;
 mod resource;
 pub mod rfc3339;
+mod scope;
 mod status;
+pub mod units;
 
 pub use cidr::{Cidr, CidrError};
+pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
+pub use scope::Scope;
 pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};

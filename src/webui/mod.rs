@@ -10,6 +10,7 @@
 //! are never served here.
 
 mod answer;
+mod config;
 mod dashboard;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ use crate::{
     wire::{self, Body},
 };
 
+pub use config::Config;
 pub use error::{LoadError, WebUiError};
 
 /// Everything that is served. Replaced as a whole, never changed in place.
