@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Machine, Proof, State};
 use crate::{
+    net::Backoff,
     replication::record::{FENCE, Fence, FenceOwner, Identity},
     types::Backend,
 };
@@ -122,8 +123,7 @@ impl Machine {
     /// Another gateway has taken the fence. Against one with the same store and term, the pauses before taking it back grow.
     pub(super) fn lost_fence(&mut self, now: Instant) {
         self.contests = self.contests.saturating_add(1);
-        let pause = FIRST_CONTEST.saturating_mul(1 << self.contests.min(10)).min(LONGEST_CONTEST);
-        self.may_take = now + pause.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.may_take = now + CONTEST.delay(self.contests, &mut self.random);
     }
 }
 
@@ -144,8 +144,8 @@ const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);
 /// After this, no other gateway can lead under a later term than ours: its lease has long expired.
 pub(super) const OUTLIVED: Duration = Duration::from_secs(60);
 
-/// First pause before a fence is taken back from a gateway with the same store and term.
-const FIRST_CONTEST: Duration = Duration::from_secs(5);
+/// Pauses before a fence is taken back from a gateway with the same store and term.
+const CONTEST: Backoff = Backoff { first: Duration::from_secs(5), longest: LONGEST_CONTEST, jitter: 0.5 };
 
 /// Longest such pause.
 pub(super) const LONGEST_CONTEST: Duration = Duration::from_secs(300);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Machine, State};
 use crate::{
     etcd::Error,
+    net::Backoff,
     replication::{explain, work::Sides},
 };
 
@@ -56,16 +57,16 @@ impl Machine {
 
     /// Doubles up to a maximum; half of it is random, so that many destinations are not retried at once.
     pub(super) fn backoff(&mut self) -> Duration {
-        let whole = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+        let pause = RETRY.delay(self.failures, &mut self.random);
         self.failures = self.failures.saturating_add(1);
-        whole.mul_f64(0.5 + self.random.f64() / 2.0)
+        pause
     }
 }
 
 const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd, which does not answer";
 
-/// First pause after an error.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// Pauses after errors.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };
 
 /// Longest pause after an error.
 pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(10);
