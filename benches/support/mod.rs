@@ -16,10 +16,9 @@ use fedgate::{
     authz::AdminGroups,
     config, fanout,
     listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Routed, Settings, stack},
+    proxy::{Federation, Gateway, Readiness, Resources, Settings, stack},
     registry::{self, MemoryStore},
-    routing::Scope,
-    types::{Backend, Cluster},
+    types::{Backend, Cluster, ListScope},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
     webui::WebUi,
     wire::Body,
@@ -68,16 +67,17 @@ impl Client {
         let (_, views) = registry::reflector(configured);
         let store = Arc::new(MemoryStore::new());
         let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(Vec::new())));
-        let routed = Routed::new(views.snapshot, []);
         let gateway = Gateway {
-            settings: Arc::new(settings(&root)),
+            resources: Arc::new(Resources {
+                graphql: fedgate::graphql::Engine::new(settings(&root).graphql()),
+                settings: settings(&root),
+                fan_outs,
+                bodies: Arc::default(),
+                readiness: Readiness::new(phase_seen, views.registry),
+                federation: Federation::new(tokio::runtime::Handle::current(), api),
+            }),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,
-            fan_outs,
-            bodies: Arc::default(),
-            graphql: fedgate::graphql::Engine::new(settings(&root).graphql()),
-            readiness: Readiness::new(phase_seen, views.registry),
-            federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
             exchange: None,
             web: WebUi::new(Arc::default(), Manager::new(upstream::Config::default(), peers)),
         };
@@ -203,7 +203,7 @@ fn duplex() -> (DuplexStream, DuplexStream) {
 /// What the defaults of the configuration come to.
 fn settings(root: &config::Root) -> Settings {
     Settings {
-        default_scope: Scope::All,
+        default_scope: ListScope::All,
         fan_out: fanout::Config {
             member_timeout: root.fan_out.member_timeout,
             timeout: root.fan_out.timeout,

@@ -57,7 +57,11 @@ impl Api {
                 None => Precondition::Absent,
                 // Writing what is there already would only wake everybody up. Nor does it change who made it: two
                 // administrators' tools that want the same would take turns for ever.
-                Some(current) if is_same(&current, &checked, &value) => return Ok(created(&current)),
+                Some(current) if is_same(&current, &checked, &value) => {
+                    // Another gateway may have written it a moment ago.
+                    self.visibility.wait(current.version).await;
+                    return Ok(created(&current));
+                }
                 Some(current) => {
                     let version = current.version;
                     // What cannot be read can be overwritten: there is no other way to repair it.
@@ -100,7 +104,7 @@ impl Api {
             };
             match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {
                 Ok(revision) => {
-                    self.wait_for(revision.unwrap_or_default()).await;
+                    self.visibility.wait(revision.unwrap_or_default()).await;
                     tracing::info!(user = %who.subject, kind = kind.noun(), name, "deleted");
                     return Ok(wire::json(StatusCode::NO_CONTENT, ""));
                 }
@@ -151,7 +155,7 @@ impl Api {
     }
 
     async fn written(&self, checked: &Checked, entry: Entry) -> Response<Body> {
-        self.wait_for(entry.version).await;
+        self.visibility.wait(entry.version).await;
         let resource = &checked.resource;
         let (kind, name) = (resource.kind.noun(), &resource.metadata.name);
         tracing::info!(user = %resource.metadata.created_by, kind, name, version = entry.version, "written");

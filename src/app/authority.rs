@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{BuildError, store};
+use super::{error::BuildError, store};
 use crate::{
     auth::{KeyError, Keys, SigningKey},
     authz::{Exchange, Feeder, Minter, Rbac},

@@ -1,6 +1,5 @@
 use std::{
     net::{SocketAddr, TcpListener as StdTcpListener},
-    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
@@ -17,25 +16,27 @@ use tokio::{
 use super::{
     admin::Admin,
     authority::Authority,
+    clusters::warn_insecure,
     control::Control,
+    error::BuildError,
     reload::{self, Reloader},
-    settings, store, web,
-    worker::{self, Shared},
+    settings,
+    shared::{Answering, Authentication, Listening, Reach, Shared},
+    store, web, worker,
 };
 use crate::{
     api::Api,
-    auth::{Authenticator, KeyError, KeyFiles},
+    auth::{Authenticator, KeyFiles},
     config::{self, Root},
     error::Chain,
-    etcd, fanout, graphql,
-    listener::{self, BindError, Listener, Phase, ServerTls},
-    proxy::{Federation, Readiness, Routed},
-    registry::{self, StoreError, Views},
+    fanout, graphql,
+    listener::{self, Listener, Phase, ServerTls},
+    proxy::{Federation, Readiness, Resources},
+    registry::{self, Views},
     replication,
     telemetry::LogHandle,
-    types::{Cluster, ClusterHealth, Snapshot},
+    types::{ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
-    webui::LoadError,
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -50,59 +51,6 @@ pub struct Server {
     replication: Option<Arc<replication::Metrics>>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
-}
-
-/// Why a gateway could not be built. Each is a line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A public key could not be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The listener's certificate or key could not be used.
-    #[error(transparent)]
-    ServerTls(#[from] listener::TlsError),
-    /// A cluster's CA or client certificate could not be used.
-    #[error("cluster {cluster}: {}", Chain(&**error))]
-    ClusterTls {
-        /// The cluster.
-        cluster: String,
-        /// What is wrong with its files.
-        error: Arc<upstream::TlsError>,
-    },
-    /// The web UI's directory cannot be served.
-    #[error(transparent)]
-    WebUi(#[from] LoadError),
-    /// The registry's file cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An etcd's client cannot be made.
-    #[error(transparent)]
-    Etcd(#[from] etcd::Error),
-    /// The registry's directory cannot be made.
-    #[error("cannot make the directory of the registry {}: {error}: make it, or set store.embedded.path", path.display())]
-    StoreDirectory {
-        /// The file that was to lie in it.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// A port is taken or forbidden.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Every worker has ended, though nobody asked for it: the log says why.
-    #[error("all workers have ended; see the log")]
-    NoWorkers,
-    /// The system refused a thread or a runtime.
-    #[error("cannot start: {0}")]
-    System(std::io::Error),
-}
-
-// === impl BuildError ===
-
-impl From<std::io::Error> for BuildError {
-    fn from(error: std::io::Error) -> Self {
-        Self::System(error)
-    }
 }
 
 // === impl Server ===
@@ -145,7 +93,6 @@ impl Server {
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
-        let routed = Routed::new(registered.clone(), applied_seen);
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let signals = Arc::new(Signals::new());
@@ -157,29 +104,40 @@ impl Server {
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
-        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
-        let api = told_of(api, health.clone(), handle.as_ref());
-        let settings = Arc::new(settings::gateway(root));
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
+            .with_workers(registered.clone(), applied_seen);
+        let api = attach_status(api, health.clone(), handle.as_ref());
+        let settings = settings::gateway(root);
         let shared = Shared {
-            graphql: graphql::Engine::new(settings.graphql()),
-            settings,
-            listener: settings::listener(root),
-            tls: tls.clone(),
-            upstream: settings::upstream(root),
-            connect,
-            signals,
-            authenticator: Arc::clone(&authenticator),
-            fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
-            bodies: Arc::default(),
-            connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
-            allowed_origins: root.cors.allowed_origins.clone().into(),
-            readiness: Readiness::new(phase_seen.clone(), registry),
-            federation: Federation::new(Handle::current(), api, routed),
-            exchange: authority.exchange.clone(),
-            web: Arc::clone(&web),
-            clusters: published_seen,
-            tls_configs: tls_configs.clone(),
-            phase: phase_seen,
+            listening: Listening {
+                config: settings::listener(root),
+                tls: tls.clone(),
+                connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
+                phase: phase_seen.clone(),
+            },
+            authentication: Authentication {
+                authenticator: Arc::clone(&authenticator),
+                exchange: authority.exchange.clone(),
+            },
+            reach: Reach {
+                config: settings::upstream(root),
+                connect,
+                signals,
+                clusters: published_seen,
+                tls_configs: tls_configs.clone(),
+            },
+            answering: Answering {
+                resources: Arc::new(Resources {
+                    graphql: graphql::Engine::new(settings.graphql()),
+                    settings,
+                    fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
+                    bodies: Arc::default(),
+                    readiness: Readiness::new(phase_seen, registry),
+                    federation: Federation::new(Handle::current(), api),
+                }),
+                web: Arc::clone(&web),
+                allowed_origins: root.cors.allowed_origins.clone().into(),
+            },
         };
         let reloader = Reloader {
             current: root.clone(),
@@ -195,7 +153,7 @@ impl Server {
             seen: std::collections::BTreeMap::new(),
             fault: None,
         }
-        .looked();
+        .with_baseline();
         let control = Control {
             store,
             reflector,
@@ -222,7 +180,7 @@ impl Server {
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
         let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
         let mut tasks = JoinSet::new();
-        let replicating = control.spawn(&shared, &mut tasks);
+        let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -268,8 +226,8 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     }
 }
 
-/// The API with what its status tells.
-fn told_of(
+/// The API with what its `status` shows.
+fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
@@ -290,39 +248,24 @@ fn serve_admin(
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
     let admin = Admin {
-        readiness: shared.readiness.clone(),
-        authenticator: Arc::clone(&shared.authenticator),
-        fan_outs: Arc::clone(&shared.fan_outs),
-        clusters: shared.clusters.clone(),
+        readiness: shared.answering.resources.readiness.clone(),
+        authenticator: Arc::clone(&shared.authentication.authenticator),
+        fan_outs: Arc::clone(&shared.answering.resources.fan_outs),
+        clusters: shared.reach.clusters.clone(),
         health,
         replication,
     };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listener.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.config.clone(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);
     })
 }
 
-/// Says which clusters can be listened to or impersonated.
-pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
-    for cluster in clusters {
-        if cluster.tls.insecure_skip_tls_verify {
-            tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
-        }
-        if cluster.backends.iter().any(|backend| !backend.tls) {
-            tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
-        }
-    }
-}
-
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);
 
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// How often files are looked at for changes.
-pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(5);

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::build::warn_insecure;
 use crate::{
     error::Chain,
-    types::Snapshot,
+    types::{Cluster, Snapshot},
     upstream::{Manager, TlsConfigs},
 };
 
@@ -57,6 +56,18 @@ pub(super) async fn follow(
                 seen = now;
             }
             else => return,
+        }
+    }
+}
+
+/// Logs which clusters an attacker on the way could eavesdrop on or impersonate.
+pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+    for cluster in clusters {
+        if cluster.tls.insecure_skip_tls_verify {
+            tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
+        }
+        if cluster.backends.iter().any(|backend| !backend.tls) {
+            tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
         }
     }
 }

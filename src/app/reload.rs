@@ -3,7 +3,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::{authority::signing_key, build::WATCH_INTERVAL, web};
+use super::{authority::signing_key, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -38,7 +38,7 @@ pub struct Source {
 /// Applies changed files while the gateway runs: on SIGHUP, and when a file changes.
 ///
 /// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
-/// said. A bad file changes nothing and says why.
+/// logged. A bad file changes nothing, and the log says why.
 pub(super) struct Reloader {
     pub(super) current: Root,
     pub(super) source: Option<Source>,
@@ -80,8 +80,8 @@ struct Loaded {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Takes what is there now as read.
-    pub(super) fn looked(mut self) -> Self {
+    /// Takes the files as they are now as read: only later changes are applied.
+    pub(super) fn with_baseline(mut self) -> Self {
         self.seen = stamps(self.files());
         self
     }
@@ -101,8 +101,8 @@ impl Reloader {
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
             if asked || changed || self.fault.is_some() {
-                let told = self.fault.take().filter(|_| !asked && !changed);
-                self.reload(told).await;
+                let logged = self.fault.take().filter(|_| !asked && !changed);
+                self.reload(logged).await;
             }
             // Clusters come and go, and their files are few and small: read, not stamped.
             for error in self.tls_configs.reload(asked).await {
@@ -112,8 +112,9 @@ impl Reloader {
         }
     }
 
-    /// What fails is tried again, as another of the files may be what is missing; it is told unless it was `told`.
-    async fn reload(&mut self, told: Option<String>) {
+    /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
+    /// `logged` last.
+    async fn reload(&mut self, logged: Option<String>) {
         match self.try_reload().await {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
@@ -124,7 +125,7 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                if told.as_ref() != Some(&error) {
+                if logged.as_ref() != Some(&error) {
                     tracing::error!(
                         error,
                         "the changed configuration or its files are wrong; nothing was changed"
@@ -139,7 +140,7 @@ impl Reloader {
         let root = match self.source.clone() {
             None => self.current.clone(),
             Some(source) => {
-                let loaded = beside(move || config::load(&source.path, &source.env)).await;
+                let loaded = run_blocking(move || config::load(&source.path, &source.env)).await;
                 loaded.map_err(|error| error.to_string())?
             }
         };
@@ -154,7 +155,7 @@ impl Reloader {
             return Err(format!("cluster {cluster}: {}", Chain(&*error)));
         }
         let (wanted, tls) = (root.clone(), self.tls.clone());
-        let Loaded { keys, private, web } = beside(move || load(&wanted, tls.as_ref())).await?;
+        let Loaded { keys, private, web } = run_blocking(move || load(&wanted, tls.as_ref())).await?;
         self.authenticator.reload(keys);
         // Replaced even when it is the same: a dashboard's connections may need the new certificates.
         self.web.store(Arc::new(web));
@@ -178,7 +179,7 @@ impl Reloader {
 
     async fn stamps(&self) -> Stamps {
         let files = self.files();
-        beside(move || stamps(files)).await
+        run_blocking(move || stamps(files)).await
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -206,8 +207,8 @@ fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
     Ok(Loaded { keys, private, web })
 }
 
-/// Work on files, which may take long, for as long as it takes.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs work on files on a thread of its own, for as long as it takes.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let mut task = tokio::task::spawn_blocking(work);
     let done = if let Ok(done) = tokio::time::timeout(PATIENCE, &mut task).await {
         done
@@ -262,4 +263,7 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 /// How long files may take before somebody should know.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often files are looked at for changes.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);

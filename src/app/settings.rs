@@ -1,13 +1,6 @@
 //! From the configuration's sections to what each module obeys.
 
-use crate::{
-    auth,
-    config::{self, Root},
-    fanout, listener,
-    proxy::Settings,
-    routing::Scope,
-    upstream,
-};
+use crate::{auth, config::Root, fanout, listener, proxy::Settings, upstream};
 
 pub(super) fn auth(root: &Root) -> auth::Config {
     auth::Config {
@@ -41,10 +34,7 @@ pub(super) fn upstream(root: &Root) -> upstream::Config {
 pub(super) fn gateway(root: &Root) -> Settings {
     let fan_out = &root.fan_out;
     Settings {
-        default_scope: match fan_out.default_scope {
-            config::Scope::All => Scope::All,
-            config::Scope::Local => Scope::Local,
-        },
+        default_scope: fan_out.default_scope,
         fan_out: fanout::Config {
             member_timeout: fan_out.member_timeout,
             timeout: fan_out.timeout,

@@ -2,7 +2,7 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::BuildError;
+use super::error::BuildError;
 use crate::{
     config::Root,
     etcd,

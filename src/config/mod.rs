@@ -26,7 +26,7 @@ pub use etcd::{EmbeddedStore, EtcdSource, EtcdStore, Replication, Store};
 pub use keys::known_keys;
 pub use load::{load, parse};
 pub use root::{
-    Admin, Auth, Cors, FanOut, Health, Limits, Listen, LocalCluster, Log, LogFormat, LogLevel, Root, Scope,
+    Admin, Auth, Cors, FanOut, Health, Limits, Listen, LocalCluster, Log, LogFormat, LogLevel, Root,
     Shutdown, StaticCluster, TokenCache, Upstream,
 };
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};

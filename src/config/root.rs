@@ -6,7 +6,7 @@ use super::{
     Replication, Store, WebUi,
     units::{address, duration, size, text, texts},
 };
-use crate::types::{Backend, Cidr, Cluster, ClusterName, Snapshot, Source};
+use crate::types::{Backend, Cidr, Cluster, ClusterName, ListScope, Snapshot, Source};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -138,23 +138,12 @@ pub struct StaticCluster {
     pub insecure_skip_tls_verify: bool,
 }
 
-/// Which clusters a list asks when the request names none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scope {
-    /// Every registered cluster.
-    #[default]
-    All,
-    /// The local cluster only.
-    Local,
-}
-
 /// `fan-out`: how lists are gathered from several clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct FanOut {
     /// Which clusters a list asks when the request names none.
-    pub default_scope: Scope,
+    pub default_scope: ListScope,
     /// How long one member may take; shorter than `timeout`, so that the others' answers are still in time.
     #[serde(with = "duration")]
     pub member_timeout: Duration,
@@ -377,7 +366,7 @@ impl Default for TokenCache {
 impl Default for FanOut {
     fn default() -> Self {
         Self {
-            default_scope: Scope::All,
+            default_scope: ListScope::All,
             member_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(12),
             buffer_bytes: 1 << 20,

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
-use crate::types::Source;
+use crate::types::{ListScope, Source};
 
 const MINIMAL: &str = "\
 listen: {address: '127.0.0.1:8080'}
@@ -62,7 +62,7 @@ clusters:
 - {name: alpha, api-urls: ['http://[::1]:80'], cert-file: /c, key-file: /k, insecure-skip-tls-verify: true}
 ",
     ));
-    assert_eq!(root.fan_out.default_scope, Scope::Local);
+    assert_eq!(root.fan_out.default_scope, ListScope::Local);
     assert_eq!(root.fan_out.member_timeout, Duration::from_millis(250));
     assert_eq!(root.fan_out.timeout, Duration::from_secs(120));
     assert_eq!(root.fan_out.buffer_bytes, 2 << 20);

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 
 use super::{Abort, Failure};
 use crate::{
-    rewrite::{Brackets, Rewriter, Shape, validate_list},
-    types::ClusterName,
+    rewrite::{Brackets, Rewriter, validate_list},
+    types::{ClusterName, Shape},
     upstream::{self, ClusterClient},
     wire::{Body, read_limited},
 };

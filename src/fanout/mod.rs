@@ -25,7 +25,10 @@ use futures::{StreamExt, future::AbortHandle, stream::FuturesUnordered};
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use crate::{rewrite::Shape, types::ClusterName, wire::Body};
+use crate::{
+    types::{ClusterName, Shape},
+    wire::Body,
+};
 
 pub use member::Member;
 pub use outcome::{Failure, Outcome, clusters_header};

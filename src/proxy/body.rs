@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    rewrite::{Shape, Unqualified, UnqualifyError, unqualify},
-    routing::{BodyRule, Kind, NameRule, RouteError, has_dot_or_empty},
-    types::{ClusterName, Snapshot},
+    rewrite::{Unqualified, UnqualifyError, unqualify},
+    routing::{BodyRule, NameRule, is_path_traversal},
+    types::{ClusterName, Shape},
     wire::Body,
 };
 
@@ -46,9 +46,6 @@ pub(super) enum BodyError {
     /// The body names another cluster than the path, or several.
     #[error("the body and the path must name the same cluster")]
     Cluster,
-    /// The body's namespace names a cluster that is not known.
-    #[error(transparent)]
-    Route(#[from] RouteError),
     /// An entity or event whose body names another namespace than the path: Sensu would believe the body.
     #[error("the namespace of the resource ({found}) does not match the namespace of the URI ({expected})")]
     NamespaceMismatch {
@@ -125,7 +122,6 @@ pub(super) fn apply(
     rule: &BodyRule,
     body: Bytes,
     cluster: ClusterName,
-    clusters: &Snapshot,
 ) -> Result<(Bytes, ClusterName), BodyError> {
     if body.is_empty() {
         return Ok((body, cluster));
@@ -140,8 +136,8 @@ pub(super) fn apply(
             check(&found, must_equal.as_deref(), name)?;
             Ok((body, cluster))
         }
-        BodyRule::Namespaced { kind, must_equal, name } => {
-            let found = unqualify(&body, shape(*kind)).map_err(BodyError::from)?;
+        BodyRule::Namespaced { shape, must_equal, name } => {
+            let found = unqualify(&body, *shape).map_err(BodyError::from)?;
             let target = found.cluster.clone().unwrap_or_else(ClusterName::local);
             // An empty namespace names no cluster: Sensu fills it in from the path, or refuses it.
             let names_one = found.namespaces.iter().any(|namespace| !namespace.is_empty());
@@ -156,11 +152,7 @@ pub(super) fn apply(
             if found.mixed {
                 return Err(BodyError::Cluster);
             }
-            let cluster = found.cluster.unwrap_or(cluster);
-            if clusters.get(cluster.as_str()).is_none() {
-                return Err(RouteError::unknown(clusters, cluster.as_str()).into());
-            }
-            Ok((found.body, cluster))
+            Ok((found.body, found.cluster.unwrap_or(cluster)))
         }
     }
 }
@@ -182,17 +174,9 @@ fn check(found: &Unqualified, must_equal: Option<&str>, name: &NameRule) -> Resu
             Some(other) => Err(BodyError::NameMismatch { found: other.clone(), expected: expected.clone() }),
         },
         NameRule::Components => {
-            let escapes = names.any(|name| !name.is_empty() && has_dot_or_empty(name));
+            let escapes = names.any(|name| !name.is_empty() && is_path_traversal(name));
             if escapes { Err(BodyError::Name) } else { Ok(()) }
         }
-    }
-}
-
-/// The scanner's name for where a route's namespaces stand.
-pub(super) fn shape(kind: Kind) -> Shape {
-    match kind {
-        Kind::Resource => Shape::Resource,
-        Kind::Namespace => Shape::Namespace,
     }
 }
 
@@ -227,14 +211,12 @@ impl Classify for BodyError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Overload => ErrorKind::Overload,
-            Self::Route(error) => error.kind(),
             _ => ErrorKind::Client,
         }
     }
 
     fn reply(&self) -> Reply {
         let (status, code, close) = match self {
-            Self::Route(error) => return error.reply(),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 1, true),
             Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, 0, true),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, 1, true),

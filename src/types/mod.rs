@@ -5,6 +5,8 @@ mod cluster;
 mod name;
 mod principal;
 mod resource;
+mod scope;
+mod shape;
 mod status;
 
 pub use cidr::{Cidr, CidrError};
@@ -12,4 +14,6 @@ pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
+pub use scope::{AuthScope, ListScope};
+pub use shape::Shape;
 pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};

@@ -18,32 +18,8 @@ use tokio::task::AbortHandle;
 
 use crate::{error::BoxError, wire::Body};
 
-/// Reads a short body to its end, and watches over a longer one.
-///
-/// # Errors
-/// Those of the body, while nothing has been sent yet.
-pub(super) async fn guard(mut body: Body) -> Result<Body, BoxError> {
-    if body.is_end_stream() || body.as_full().is_some() {
-        return Ok(body);
-    }
-    let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > SHORT as u64) {
-        return Ok(Body::boxed(Guarded::new(BytesMut::new(), body)));
-    }
-    let mut start = BytesMut::new();
-    while start.len() <= SHORT {
-        let Some(frame) = body.frame().await else { return Ok(Body::full(start.freeze())) };
-        let Ok(data) = frame?.into_data() else { continue };
-        if start.is_empty() && body.is_end_stream() {
-            return Ok(Body::full(data));
-        }
-        start.extend_from_slice(&data);
-    }
-    Ok(Body::boxed(Guarded::new(start, body)))
-}
-
 /// A body that is dropped when nobody asks for its next frame.
-struct Guarded {
+pub(super) struct SlowClientBody {
     shared: Arc<Mutex<Shared>>,
     size: SizeHint,
     watchdog: AbortHandle,
@@ -64,9 +40,33 @@ struct Shared {
 #[error("the client took nothing for {} s", STALLED.as_secs())]
 struct Stalled;
 
-// === impl Guarded ===
+// === impl SlowClientBody ===
 
-impl Guarded {
+impl SlowClientBody {
+    /// Reads a short body to its end, so that its client can never hold the cluster up, and puts a watchdog on a longer one.
+    ///
+    /// # Errors
+    /// Those of the body, while nothing has been sent yet.
+    pub(super) async fn wrap(mut body: Body) -> Result<Body, BoxError> {
+        if body.is_end_stream() || body.as_full().is_some() {
+            return Ok(body);
+        }
+        let declared = body.size_hint().exact();
+        if declared.is_some_and(|length| length > SHORT as u64) {
+            return Ok(Body::boxed(Self::new(BytesMut::new(), body)));
+        }
+        let mut start = BytesMut::new();
+        while start.len() <= SHORT {
+            let Some(frame) = body.frame().await else { return Ok(Body::full(start.freeze())) };
+            let Ok(data) = frame?.into_data() else { continue };
+            if start.is_empty() && body.is_end_stream() {
+                return Ok(Body::full(data));
+            }
+            start.extend_from_slice(&data);
+        }
+        Ok(Body::boxed(Self::new(start, body)))
+    }
+
     fn new(start: BytesMut, body: Body) -> Self {
         let mut size = body.size_hint();
         if let Some(exact) = size.exact() {
@@ -79,7 +79,7 @@ impl Guarded {
     }
 }
 
-impl HttpBody for Guarded {
+impl HttpBody for SlowClientBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -104,7 +104,7 @@ impl HttpBody for Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for SlowClientBody {
     fn drop(&mut self) {
         self.watchdog.abort();
     }
@@ -166,7 +166,7 @@ mod tests {
         sender.send(Bytes::from_static(b"a")).await.unwrap();
         sender.send(Bytes::from_static(b"b")).await.unwrap();
         drop(sender);
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         assert_eq!(body.as_full(), Some(&b"ab"[..]));
     }
 
@@ -177,7 +177,7 @@ mod tests {
             sender.send(piece()).await.unwrap();
         }
         drop(sender);
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 5 * piece().len());
     }
 
@@ -187,7 +187,7 @@ mod tests {
         for _ in 0..5 {
             sender.send(piece()).await.unwrap();
         }
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         tokio::time::sleep(2 * STALLED + Duration::from_secs(1)).await;
         assert!(sender.is_closed());
         assert!(body.collect().await.is_err());
@@ -199,7 +199,7 @@ mod tests {
         for _ in 0..2 {
             sender.send(piece()).await.unwrap();
         }
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         let reading = tokio::spawn(body.collect());
         tokio::time::sleep(10 * STALLED).await;
         sender.send(piece()).await.unwrap();
