@@ -14,9 +14,9 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fedgate::{
-    fanout::{Failure, Member},
+    fanout::Member,
     graphql::{Call, Clusters, Config, Engine},
-    types::{Backend, Caller, Cluster, ClusterName, Principal, Snapshot, Source, TlsFiles},
+    types::{Backend, Caller, Cluster, ClusterName, FailureClass, Principal, Snapshot, Source, TlsFiles},
     wire::Body,
 };
 use futures::future::BoxFuture;
@@ -35,7 +35,7 @@ impl Member for Fixed {
         &self.name
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let introspects = memchr::memmem::find(request.body(), b"includeDeprecated").is_some();
         let answer = if introspects { Bytes::from_static(SCHEMA) } else { self.answer.clone() };
         Box::pin(async move { Ok(Response::new(Body::full(answer))) })

@@ -34,11 +34,14 @@ use prost::Message as _;
 use serde_json::json;
 use tokio::{runtime::Builder, sync::watch, task::JoinHandle, time::sleep};
 
-#[path = "../tests/etcd/server.rs"]
+#[path = "../tests/support/etcd_server.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
-mod server;
+mod etcd_server;
+#[path = "../tests/support/wait.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
+mod wait;
 
-use server::Etcd;
+use etcd_server::Etcd;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -47,10 +47,6 @@
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
 
-// The stores' suite is compiled into this crate's tests and into those on a real etcd, where the crate has its name.
-#[cfg(test)]
-extern crate self as fedgate;
-
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -4,18 +4,18 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Failure, Merge, Outcome,
+    Merge, Outcome,
     outcome::clusters_header,
     stream::{Chunks, Stream},
 };
 use crate::{
-    types::ClusterName,
+    types::{ClusterName, FailureClass},
     wire::{self, Body, header as names},
 };
 
 /// Turns what the members came to into the answer.
 pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
-    let failures: Vec<(ClusterName, Failure)> =
+    let failures: Vec<(ClusterName, FailureClass)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
     let complete = failures.is_empty();
     let outcomes: Vec<(&ClusterName, Outcome)> = merge
@@ -69,8 +69,8 @@ fn refusal(merge: Merge, status: StatusCode) -> Response<Body> {
     response
 }
 
-fn failure(failures: &[(ClusterName, Failure)], members: usize) -> Response<Body> {
-    let timeouts = failures.iter().all(|(_, failure)| *failure == Failure::Timeout);
+fn failure(failures: &[(ClusterName, FailureClass)], members: usize) -> Response<Body> {
+    let timeouts = failures.iter().all(|(_, failure)| *failure == FailureClass::Timeout);
     let status = if timeouts { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     let message = if failures.len() == members {
         "no cluster answered with a list".to_owned()

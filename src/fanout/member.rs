@@ -9,11 +9,11 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use super::{Abort, Failure};
+use super::{Abort, outcome::failure_of_body};
 use crate::{
     rewrite::{Brackets, Rewriter, validate_list},
-    types::{ClusterName, Shape},
-    upstream::{self, ClusterClient},
+    types::{ClusterName, FailureClass, Shape},
+    upstream::ClusterClient,
     wire::{Body, read_limited},
 };
 
@@ -23,7 +23,7 @@ pub trait Member: Send + Sync {
     fn name(&self) -> &ClusterName;
 
     /// Sends it a request without a body.
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>>;
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>>;
 }
 
 /// A read that is under way, with the member's index.
@@ -42,7 +42,7 @@ pub(super) enum Event {
     /// An answer that is no list.
     Refused(Refusal),
     /// No answer, or a bad body.
-    Failed(Failure),
+    Failed(FailureClass),
 }
 
 /// An answer other than 200, kept so that it can be passed on in the cluster's own words.
@@ -84,9 +84,9 @@ enum State {
     /// Answered with another status.
     Refused(Refusal),
     /// Failed before the commit.
-    Failed(Failure),
+    Failed(FailureClass),
     /// Failed after it was decided that its items go out.
-    Broken(Failure),
+    Broken(FailureClass),
 }
 
 /// Sends the request to a member; the step ends with its head.
@@ -114,14 +114,14 @@ async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Eve
     let (parts, body) = response.into_parts();
     if parts.status == StatusCode::OK {
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
-            return Event::Failed(Failure::BadBody);
+            return Event::Failed(FailureClass::BadBody);
         }
         let qualify = (!name.is_local()).then_some(name);
         let rewriter = Rewriter::new(shape, Some(name), qualify, Brackets::Strip);
         return Event::Opened(Reader { body, rewriter, read: 0 });
     }
     let Ok(body) = read_limited(body, MAX_REFUSAL).await else {
-        return Event::Failed(Failure::of_status(parts.status));
+        return Event::Failed(FailureClass::of_status(parts.status));
     };
     if shape == Shape::Namespace
         && parts.status == StatusCode::INTERNAL_SERVER_ERROR
@@ -139,20 +139,8 @@ impl Member for ClusterClient {
         ClusterClient::name(self)
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
-        self.send(request).map(|answer| answer.map_err(|error| failure_of(&error))).boxed()
-    }
-}
-
-/// How an upstream error is named in a fan-out.
-fn failure_of(error: &upstream::Error) -> Failure {
-    match error.class() {
-        "timeout" => Failure::Timeout,
-        "tls" => Failure::Tls,
-        "unreachable" => Failure::Unreachable,
-        "breaker-open" => Failure::BreakerOpen,
-        "bad-body" => Failure::BadBody,
-        _ => Failure::ServerError,
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+        self.send(request).map(|answer| answer.map_err(|error| error.class())).boxed()
     }
 }
 
@@ -169,18 +157,18 @@ impl Reader {
                     if let Some(data) = frame.data_ref() {
                         self.read += data.len() as u64;
                         if self.read > max_bytes {
-                            return Event::Failed(Failure::TooLarge);
+                            return Event::Failed(FailureClass::TooLarge);
                         }
                         if self.rewriter.push(data, &mut out).is_err() {
-                            return Event::Failed(Failure::BadBody);
+                            return Event::Failed(FailureClass::BadBody);
                         }
                     }
                 }
-                Some(Err(error)) => return Event::Failed(Failure::of_body(&*error)),
+                Some(Err(error)) => return Event::Failed(failure_of_body(&*error)),
                 None => {
                     return match self.rewriter.finish(&mut out) {
                         Ok(()) => Event::End(out.freeze()),
-                        Err(_) => Event::Failed(Failure::BadBody),
+                        Err(_) => Event::Failed(FailureClass::BadBody),
                     };
                 }
             }
@@ -212,7 +200,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn failed(name: ClusterName, failure: Failure) -> Self {
+    pub(super) fn failed(name: ClusterName, failure: FailureClass) -> Self {
         let mut slot = Self::asked(name, futures::future::AbortHandle::new_pair().0);
         slot.state = State::Failed(failure);
         slot
@@ -232,14 +220,14 @@ impl Slot {
     }
 
     /// A failure after its items were promised.
-    pub(super) fn late_failure(&self) -> Option<Failure> {
+    pub(super) fn late_failure(&self) -> Option<FailureClass> {
         if let State::Broken(failure) = self.state { Some(failure) } else { None }
     }
 
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<FailureClass> {
         match &self.state {
             State::Failed(failure) | State::Broken(failure) => Some(*failure),
-            State::Refused(refusal) => Some(Failure::of_status(refusal.status)),
+            State::Refused(refusal) => Some(FailureClass::of_status(refusal.status)),
             _ => None,
         }
     }
@@ -263,7 +251,7 @@ impl Slot {
     }
 
     /// Gives the member up; answers how many bytes that freed.
-    pub(super) fn fail(&mut self, failure: Failure) -> usize {
+    pub(super) fn fail(&mut self, failure: FailureClass) -> usize {
         let freed = self.buffered();
         self.state = if self.decided() { State::Broken(failure) } else { State::Failed(failure) };
         self.held = BytesMut::new();
@@ -324,7 +312,7 @@ impl Slot {
             let mut whole = mem::take(&mut self.held);
             whole.extend_from_slice(b"]");
             if validate_list(&whole).is_err() {
-                self.fail(Failure::BadBody);
+                self.fail(FailureClass::BadBody);
                 return;
             }
             let whole = whole.freeze();

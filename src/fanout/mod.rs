@@ -26,12 +26,12 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use crate::{
-    types::{ClusterName, Shape},
+    types::{ClusterName, FailureClass, Shape},
     wire::Body,
 };
 
 pub use member::Member;
-pub use outcome::{Failure, Outcome, clusters_header};
+pub use outcome::{Outcome, clusters_header, failure_of_body};
 pub use shared::{Overloaded, Shared};
 
 use member::{Event, Slot, Step};
@@ -70,7 +70,7 @@ pub enum Candidate {
     /// Send it the request.
     Ask(Arc<dyn Member>),
     /// Report this in its place.
-    Known(ClusterName, Failure),
+    Known(ClusterName, FailureClass),
 }
 
 /// Asks every member at once and answers with the merged list.
@@ -159,7 +159,7 @@ impl Merge {
                 Some(event) = self.steps.next() => self.on_event(event),
                 () = &mut deadline => {
                     for slot in self.slots.iter_mut().filter(|slot| !slot.decided()) {
-                        self.ticket.release(slot.fail(Failure::Timeout));
+                        self.ticket.release(slot.fail(FailureClass::Timeout));
                     }
                 }
                 else => break,
@@ -223,7 +223,7 @@ impl Merge {
         self.slots.iter_mut().for_each(Slot::settle);
     }
 
-    fn any_failed(&self) -> Option<Failure> {
+    fn any_failed(&self) -> Option<FailureClass> {
         self.slots.iter().find_map(Slot::late_failure)
     }
 }

@@ -2,32 +2,11 @@ use std::{error::Error, fmt::Write as _};
 
 use http::{HeaderValue, StatusCode};
 
-use crate::{error::causes, types::ClusterName, upstream};
-
-/// Why a member has no part in the answer. The names are those of `Fedgate-Clusters`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection to any of its backends, all of them fail their health checks, or it was dropped without an answer.
-    Unreachable,
-    /// It did not answer in time.
-    Timeout,
-    /// Its certificate was refused, or the handshake failed.
-    Tls,
-    /// It answered 401.
-    Unauthorized,
-    /// It answered 403.
-    Forbidden,
-    /// It answered 404.
-    NotFound,
-    /// It answered 5xx, or something else that is no list.
-    ServerError,
-    /// Its body is no JSON list, or broke off.
-    BadBody,
-    /// Its body is larger than `max_member_bytes`.
-    TooLarge,
-    /// It was not asked: connecting failed several times in a row, and it is too early to try again.
-    BreakerOpen,
-}
+use crate::{
+    error::causes,
+    types::{ClusterName, FailureClass},
+    upstream,
+};
 
 /// What one member came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,43 +14,14 @@ pub enum Outcome {
     /// Its items are in the answer. The status that it sent.
     Answered(StatusCode),
     /// Its items are missing.
-    Failed(Failure),
+    Failed(FailureClass),
 }
 
-// === impl Failure ===
-
-impl Failure {
-    /// What a body that broke off, or was not what it should be, says about its cluster.
-    pub fn of_body(error: &(dyn Error + 'static)) -> Self {
-        let found = causes(error).find_map(|cause| cause.downcast_ref::<upstream::Error>());
-        if found.is_some_and(|error| error.class() == "timeout") { Self::Timeout } else { Self::BadBody }
-    }
-
-    /// The name in `Fedgate-Clusters` and in error bodies.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Tls => "tls",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not-found",
-            Self::ServerError => "server-error",
-            Self::BadBody => "bad-body",
-            Self::TooLarge => "too-large",
-            Self::BreakerOpen => "breaker-open",
-        }
-    }
-
-    /// The failure that an answer other than 200 stands for.
-    pub(super) fn of_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::UNAUTHORIZED => Self::Unauthorized,
-            StatusCode::FORBIDDEN => Self::Forbidden,
-            StatusCode::NOT_FOUND => Self::NotFound,
-            _ => Self::ServerError,
-        }
-    }
+/// What a body that broke off, or was not what it should be, says about its cluster.
+pub fn failure_of_body(error: &(dyn Error + 'static)) -> FailureClass {
+    let found = causes(error).find_map(|cause| cause.downcast_ref::<upstream::Error>());
+    let timed_out = found.is_some_and(|error| error.class() == FailureClass::Timeout);
+    if timed_out { FailureClass::Timeout } else { FailureClass::BadBody }
 }
 
 /// `Fedgate-Clusters`: an RFC 9651 list of strings with a parameter each. Names need no escaping.
@@ -123,7 +73,7 @@ mod tests {
         let names: Vec<ClusterName> =
             (0..256).map(|n| format!("{}-{n}", "cluster".repeat(6)).parse().unwrap()).collect();
         let outcome = |n| {
-            if failed(n) { Outcome::Failed(Failure::Timeout) } else { Outcome::Answered(StatusCode::OK) }
+            if failed(n) { Outcome::Failed(FailureClass::Timeout) } else { Outcome::Answered(StatusCode::OK) }
         };
         let outcomes: Vec<_> = names.iter().enumerate().map(|(n, name)| (name, outcome(n))).collect();
         clusters_header(&outcomes).to_str().unwrap().to_owned()

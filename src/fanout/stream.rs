@@ -10,8 +10,8 @@ use futures::StreamExt;
 use http_body::{Body, Frame, SizeHint};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use super::{Failure, Merge};
-use crate::error::BoxError;
+use super::Merge;
+use crate::{error::BoxError, types::FailureClass};
 
 /// A list that is all there.
 ///
@@ -31,14 +31,14 @@ pub(super) struct Stream {
 /// What the reading task says. Without an `End` the list is not whole, whatever ended the task.
 enum Message {
     Bytes(Bytes),
-    Cut(Failure),
+    Cut(FailureClass),
     End,
 }
 
 /// A member failed after the head of the answer had gone out, so the connection was cut.
 #[derive(Debug, thiserror::Error)]
 #[error("a cluster failed in the middle of its list: {}", .0.as_str())]
-struct Cut(Failure);
+struct Cut(FailureClass);
 
 // === impl Chunks ===
 
@@ -93,7 +93,7 @@ impl Body for Stream {
             Some(Message::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
             Some(Message::End) => None,
             Some(Message::Cut(failure)) => Some(Err(Cut(failure).into())),
-            None => Some(Err(Cut(Failure::BadBody).into())),
+            None => Some(Err(Cut(FailureClass::BadBody).into())),
         })
     }
 }

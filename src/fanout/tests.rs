@@ -16,7 +16,7 @@ enum Script {
     /// Answers 200 and then what the test sends, until the sender is dropped.
     Live(parking_lot::Mutex<Option<mpsc::Receiver<Result<Bytes, BoxError>>>>),
     /// Fails at once.
-    Fails(Failure),
+    Fails(FailureClass),
     /// Never answers.
     Hangs,
 }
@@ -59,7 +59,7 @@ impl Member for Scripted {
         &self.name
     }
 
-    fn get(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+    fn get(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let answer = match &self.script {
             Script::Pieces(status, pieces) => {
                 let pieces = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
@@ -149,7 +149,7 @@ async fn no_items_anywhere_is_an_empty_list() {
 async fn failed_members_are_named_and_the_others_unharmed() {
     let (response, body) = run(query(vec![
         good("local-cluster", &[b"[{}]"]),
-        ask("a", Script::Fails(Failure::Unreachable)),
+        ask("a", Script::Fails(FailureClass::Unreachable)),
         ask("b", Script::Hangs),
         ask("c", Script::Pieces(StatusCode::FORBIDDEN, vec![b"{}"])),
         good("d", &[b"[{\"a\":1}"]),
@@ -172,10 +172,10 @@ async fn the_status_follows_from_what_the_members_did() {
     let status =
         |code: u16| ask("b", Script::Pieces(StatusCode::from_u16(code).unwrap(), vec![b"{\"x\":1}"]));
     for (members, strict, expected) in [
-        (vec![fails(Failure::Timeout)], false, 504),
-        (vec![fails(Failure::Timeout), fails(Failure::Unreachable)], false, 502),
-        (vec![good("local-cluster", &[b"[]"]), fails(Failure::Timeout)], true, 504),
-        (vec![good("local-cluster", &[b"[]"]), fails(Failure::Unreachable)], true, 502),
+        (vec![fails(FailureClass::Timeout)], false, 504),
+        (vec![fails(FailureClass::Timeout), fails(FailureClass::Unreachable)], false, 502),
+        (vec![good("local-cluster", &[b"[]"]), fails(FailureClass::Timeout)], true, 504),
+        (vec![good("local-cluster", &[b"[]"]), fails(FailureClass::Unreachable)], true, 502),
         (vec![good("local-cluster", &[b"[]"])], true, 200),
         (vec![status(403), status(403)], false, 403),
         (vec![status(404)], false, 404),
@@ -197,7 +197,7 @@ async fn the_status_follows_from_what_the_members_did() {
 async fn a_refused_api_key_is_passed_on_as_it_is() {
     let mut query = query(vec![
         ask("local-cluster", Script::Pieces(StatusCode::UNAUTHORIZED, vec![b"no key"])),
-        Candidate::Known("alpha".parse().unwrap(), Failure::Unauthorized),
+        Candidate::Known("alpha".parse().unwrap(), FailureClass::Unauthorized),
     ]);
     query.api_key = true;
     let (response, body) = run(query).await;
@@ -367,7 +367,7 @@ async fn a_client_that_takes_nothing_loses_its_list_and_frees_what_it_held() {
 async fn an_api_keys_refusal_by_the_one_cluster_asked_is_the_answer() {
     let mut query = query(vec![
         ask("local-cluster", Script::Pieces(StatusCode::FORBIDDEN, vec![b"no right"])),
-        Candidate::Known("alpha".parse().unwrap(), Failure::Unauthorized),
+        Candidate::Known("alpha".parse().unwrap(), FailureClass::Unauthorized),
     ]);
     query.api_key = true;
     let (response, body) = run(query).await;

@@ -18,8 +18,8 @@ use http_body_util::BodyExt;
 use super::{plan::Plan, rewriter::Rewriter};
 use crate::{
     error::BoxError,
-    fanout::{Failure, Member},
-    types::ClusterName,
+    fanout::{Member, failure_of_body},
+    types::{ClusterName, FailureClass},
     wire::{Body, header as names},
 };
 
@@ -43,7 +43,7 @@ pub(super) async fn send(
     head: &Request<()>,
     body: Bytes,
     again: bool,
-) -> Result<Response<Body>, Failure> {
+) -> Result<Response<Body>, FailureClass> {
     let request = || {
         let mut request = Request::new(body.clone());
         *request.method_mut() = http::Method::POST;
@@ -52,21 +52,23 @@ pub(super) async fn send(
         request
     };
     match member.get(request()).await {
-        Err(Failure::ServerError) if again => member.get(request()).await,
+        Err(FailureClass::ServerError) if again => member.get(request()).await,
         answer => answer,
     }
 }
 
 /// A good answer to an operation: status 200 and JSON that can be edited.
-pub(super) fn good(response: Response<Body>) -> Result<Body, Failure> {
+pub(super) fn good(response: Response<Body>) -> Result<Body, FailureClass> {
     match response.status() {
-        StatusCode::OK if response.headers().contains_key(header::CONTENT_ENCODING) => Err(Failure::BadBody),
+        StatusCode::OK if response.headers().contains_key(header::CONTENT_ENCODING) => {
+            Err(FailureClass::BadBody)
+        }
         StatusCode::OK => Ok(response.into_body()),
-        StatusCode::GATEWAY_TIMEOUT => Err(Failure::Timeout),
-        StatusCode::UNAUTHORIZED => Err(Failure::Unauthorized),
-        StatusCode::FORBIDDEN => Err(Failure::Forbidden),
-        StatusCode::NOT_FOUND => Err(Failure::NotFound),
-        _ => Err(Failure::ServerError),
+        StatusCode::GATEWAY_TIMEOUT => Err(FailureClass::Timeout),
+        StatusCode::UNAUTHORIZED => Err(FailureClass::Unauthorized),
+        StatusCode::FORBIDDEN => Err(FailureClass::Forbidden),
+        StatusCode::NOT_FOUND => Err(FailureClass::NotFound),
+        _ => Err(FailureClass::ServerError),
     }
 }
 
@@ -120,14 +122,14 @@ impl Edited {
     }
 
     /// Reads up to `limit` bytes; the rest stays. Answers what was read.
-    pub(super) async fn read(&mut self, limit: usize, held: &Held) -> Result<Bytes, Failure> {
+    pub(super) async fn read(&mut self, limit: usize, held: &Held) -> Result<Bytes, FailureClass> {
         let mut whole = BytesMut::new();
         while whole.len() <= limit
             && let Some(frame) = self.frame().await
         {
-            let Ok(data) = frame.map_err(|error| Failure::of_body(&*error))?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|error| failure_of_body(&*error))?.into_data() else { continue };
             if !held.add(data.len()) {
-                return Err(Failure::TooLarge);
+                return Err(FailureClass::TooLarge);
             }
             if whole.is_empty() && self.ended {
                 return Ok(data);
@@ -138,9 +140,9 @@ impl Edited {
     }
 
     /// Reads a whole answer of at most `limit` bytes.
-    pub(super) async fn whole(mut self, limit: usize, held: &Held) -> Result<Bytes, Failure> {
+    pub(super) async fn whole(mut self, limit: usize, held: &Held) -> Result<Bytes, FailureClass> {
         let bytes = self.read(limit, held).await?;
-        if bytes.len() > limit { Err(Failure::TooLarge) } else { Ok(bytes) }
+        if bytes.len() > limit { Err(FailureClass::TooLarge) } else { Ok(bytes) }
     }
 
     pub(super) fn has_ended(&self) -> bool {

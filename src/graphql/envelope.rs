@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json, value::RawValue};
 
 use super::{error::describe, limits::Limit, plan::Plan};
-use crate::{fanout::Failure, types::ClusterName};
+use crate::types::{ClusterName, FailureClass};
 
 /// An answer that is all there.
 #[derive(Debug, Deserialize)]
@@ -34,8 +34,8 @@ pub(super) struct Merged<'a> {
 // === impl Envelope ===
 
 impl<'a> Envelope<'a> {
-    pub(super) fn read(answer: &'a [u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(answer).map_err(|_| Failure::BadBody)
+    pub(super) fn read(answer: &'a [u8]) -> Result<Self, FailureClass> {
+        serde_json::from_slice(answer).map_err(|_| FailureClass::BadBody)
     }
 }
 
@@ -52,7 +52,7 @@ impl<'a> Merged<'a> {
         roots: &[usize],
         answer: &[u8],
         mut edit: impl FnMut(&str, &RawValue) -> Option<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), FailureClass> {
         let envelope = Envelope::read(answer)?;
         self.errors.extend(envelope.errors.iter().flatten().map(|error| error.get().to_owned()));
         let Some(data) = envelope.data else {
@@ -84,7 +84,7 @@ impl<'a> Merged<'a> {
     }
 
     /// Nulls the root fields that a failed cluster should have answered.
-    pub(super) fn failed(&mut self, roots: &[usize], cluster: &ClusterName, failure: Failure) {
+    pub(super) fn failed(&mut self, roots: &[usize], cluster: &ClusterName, failure: FailureClass) {
         let message = describe(cluster, failure);
         for root in roots {
             self.fail(*root, Some(&message), Some(cluster));

@@ -2,8 +2,7 @@ use http::StatusCode;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    fanout::Failure,
-    types::ClusterName,
+    types::{ClusterName, FailureClass},
 };
 
 /// Why a whole GraphQL request has no answer. Everything that concerns only a part of it is part of the answer.
@@ -16,7 +15,7 @@ pub enum GraphQlError {
         /// The cluster.
         cluster: ClusterName,
         /// What it did.
-        failure: Failure,
+        failure: FailureClass,
     },
     /// A fragment of a document contains itself: a Sensu 6.12 backend that looks at it dies.
     #[error("a fragment of the document contains itself")]
@@ -36,24 +35,24 @@ pub enum GraphQlError {
 }
 
 /// What a client is told about a cluster that failed.
-pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
+pub(super) fn describe(cluster: &ClusterName, failure: FailureClass) -> String {
     match failure {
-        Failure::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
-        Failure::BreakerOpen => {
+        FailureClass::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
+        FailureClass::BreakerOpen => {
             format!("cluster \"{cluster}\" failed to connect time and again, and is tried again in a moment")
         }
-        Failure::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
-        Failure::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
-        Failure::Unauthorized => {
+        FailureClass::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
+        FailureClass::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
+        FailureClass::Unauthorized => {
             format!(
                 "cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?"
             )
         }
-        Failure::BadBody => format!("cluster \"{cluster}\" answered with a body that is not valid"),
-        Failure::TooLarge => {
+        FailureClass::BadBody => format!("cluster \"{cluster}\" answered with a body that is not valid"),
+        FailureClass::TooLarge => {
             format!("the answer of cluster \"{cluster}\" is too large to be merged: ask it alone")
         }
-        Failure::Forbidden | Failure::NotFound | Failure::ServerError => {
+        FailureClass::Forbidden | FailureClass::NotFound | FailureClass::ServerError => {
             format!("cluster \"{cluster}\" failed to answer")
         }
     }
@@ -64,7 +63,7 @@ pub(super) fn describe(cluster: &ClusterName, failure: Failure) -> String {
 impl Classify for GraphQlError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+            Self::Cluster { cluster, failure: FailureClass::Unauthorized } if cluster.is_local() => {
                 ErrorKind::Client
             }
             Self::Cluster { .. } => ErrorKind::Upstream,
@@ -75,10 +74,10 @@ impl Classify for GraphQlError {
 
     fn reply(&self) -> Reply {
         let (status, code) = match self {
-            Self::Cluster { cluster, failure: Failure::Unauthorized } if cluster.is_local() => {
+            Self::Cluster { cluster, failure: FailureClass::Unauthorized } if cluster.is_local() => {
                 return Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials");
             }
-            Self::Cluster { failure: Failure::Timeout, .. } => (StatusCode::GATEWAY_TIMEOUT, 0),
+            Self::Cluster { failure: FailureClass::Timeout, .. } => (StatusCode::GATEWAY_TIMEOUT, 0),
             Self::Cluster { .. } => (StatusCode::BAD_GATEWAY, 0),
             Self::Cycle | Self::Climbs | Self::Unreadable => (StatusCode::BAD_REQUEST, 1),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, 0),

@@ -99,8 +99,8 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    fanout::{Failure, Outcome as MemberOutcome, clusters_header},
-    types::{Caller, ClusterName, Snapshot},
+    fanout::{Outcome as MemberOutcome, clusters_header},
+    types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, header as names},
 };
 
@@ -309,7 +309,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
     asked.sort();
     asked.dedup();
     let cluster = if let [only] = asked.as_slice() { Some((*only).clone()) } else { None };
-    let failures: Option<Vec<(ClusterName, Failure)>> =
+    let failures: Option<Vec<(ClusterName, FailureClass)>> =
         outcomes.iter().map(|outcome| outcome.failed.clone()).collect();
     if let Some([(cluster, failure), rest @ ..]) = failures.as_deref()
         && rest.iter().all(|(other, _)| other == cluster)
@@ -359,7 +359,7 @@ fn respond(list: bool, answers: impl IntoIterator<Item = impl IntoIterator<Item 
 async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
     let local = ClusterName::local();
     let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
-    let member = call.clusters.get(&local).ok_or(failed(Failure::Unreachable))?;
+    let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
     let response = ask::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
     Ok(Answered { response, cluster: Some(local) })
 }

@@ -21,8 +21,7 @@ use super::{
     viewer::{self, Outcomes},
 };
 use crate::{
-    fanout::Failure,
-    types::{Caller, ClusterName, NamespaceRef},
+    types::{Caller, ClusterName, FailureClass, NamespaceRef},
     wire::Body,
 };
 
@@ -32,7 +31,7 @@ pub(super) struct Outcome {
     /// The clusters that were asked, fan-outs left out.
     pub(super) asked: Vec<ClusterName>,
     /// Set when nothing came of it because of one cluster.
-    pub(super) failed: Option<(ClusterName, Failure)>,
+    pub(super) failed: Option<(ClusterName, FailureClass)>,
     /// What each cluster came to, when all were asked.
     pub(super) outcomes: Option<Outcomes>,
 }
@@ -73,7 +72,7 @@ impl Outcome {
         self
     }
 
-    fn failed(mut self, cluster: &ClusterName, failure: Failure) -> Self {
+    fn failed(mut self, cluster: &ClusterName, failure: FailureClass) -> Self {
         self.failed = Some((cluster.clone(), failure));
         self.by(cluster)
     }
@@ -142,8 +141,8 @@ async fn one(
     again: bool,
     wanted: Wanted,
     edit: impl FnOnce(Body) -> Edited,
-) -> Result<Answer, Failure> {
-    let member = context.clusters.get(cluster).ok_or(Failure::Unreachable)?;
+) -> Result<Answer, FailureClass> {
+    let member = context.clusters.get(cluster).ok_or(FailureClass::Unreachable)?;
     let response = ask::send(&*member, context.head, body, again).await?;
     // The local cluster's refusals are for the client, as without a gateway.
     if wanted.alone && cluster.is_local() && response.status() != StatusCode::OK {
@@ -159,7 +158,7 @@ async fn one(
     if edited.has_ended() {
         return Ok(Answer::Parts(start, None));
     }
-    if wanted.whole { Err(Failure::TooLarge) } else { Ok(Answer::Parts(start, Some(Box::new(edited)))) }
+    if wanted.whole { Err(FailureClass::TooLarge) } else { Ok(Answer::Parts(start, Some(Box::new(edited)))) }
 }
 
 /// One cluster gets the whole document.
@@ -299,7 +298,7 @@ impl Merge<'_> {
                 _ => {}
             }
         }
-        let mut failures: Vec<(ClusterName, Failure)> = Vec::new();
+        let mut failures: Vec<(ClusterName, FailureClass)> = Vec::new();
         let mut answered = false;
         let mut asked = Vec::new();
         let mut outcomes = None;
@@ -342,7 +341,7 @@ impl Merge<'_> {
     }
 
     /// The answers of all groups but the fan-out's: at once for a query, one after the other for a mutation.
-    async fn answers(&self) -> Vec<Result<Bytes, Failure>> {
+    async fn answers(&self) -> Vec<Result<Bytes, FailureClass>> {
         let groups = &self.resolution.groups;
         if self.plan.is_mutation() {
             let mut answers = Vec::with_capacity(groups.len());
@@ -355,7 +354,7 @@ impl Merge<'_> {
         }
     }
 
-    async fn ask(&self, group: &Group) -> Result<Bytes, Failure> {
+    async fn ask(&self, group: &Group) -> Result<Bytes, FailureClass> {
         let GroupTarget::Cluster(cluster) = group.target.or_local() else { return Ok(Bytes::new()) };
         if key_elsewhere(self.context, &cluster) {
             return Ok(Bytes::new());
@@ -365,11 +364,11 @@ impl Merge<'_> {
         let edit = |body| Edited::new(body, self.plan, &cluster);
         match one(self.context, &cluster, body, !self.plan.is_mutation(), wanted, edit).await? {
             Answer::Parts(answer, None) => Ok(answer),
-            Answer::Parts(..) | Answer::Response(_) => Err(Failure::TooLarge),
+            Answer::Parts(..) | Answer::Response(_) => Err(FailureClass::TooLarge),
         }
     }
 
-    fn take(&self, group: &Group, answer: &[u8], merged: &mut Merged<'_>) -> Result<(), Failure> {
+    fn take(&self, group: &Group, answer: &[u8], merged: &mut Merged<'_>) -> Result<(), FailureClass> {
         let introspection = group.target == GroupTarget::Introspection;
         merged.answer(&group.roots, answer, |key, value| {
             if !introspection {
@@ -382,7 +381,7 @@ impl Merge<'_> {
     }
 
     /// The fan-out, if there is one.
-    async fn viewer(&self, merged: &mut Merged<'_>) -> Option<Result<Outcomes, (&[usize], Failure)>> {
+    async fn viewer(&self, merged: &mut Merged<'_>) -> Option<Result<Outcomes, (&[usize], FailureClass)>> {
         let group = self.resolution.groups.iter().find(|group| group.target == GroupTarget::Viewer)?;
         let body = self.resolution.body(self.plan, self.operation, group);
         let found = viewer::fan_out(self.context, self.plan, body.into(), &group.roots, merged).await;

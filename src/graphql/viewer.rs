@@ -18,15 +18,15 @@ use super::{
     plan::{Known, Plan, RootKind, Simple, Viewer},
 };
 use crate::{
-    fanout::{Failure, Outcome},
-    types::{Caller, ClusterName},
+    fanout::Outcome,
+    types::{Caller, ClusterName, FailureClass},
 };
 
 /// What the clusters came to, in order.
 pub(super) type Outcomes = Vec<(ClusterName, Outcome)>;
 
 /// What one cluster has answered.
-type Answers = Vec<(ClusterName, Result<Bytes, Failure>)>;
+type Answers = Vec<(ClusterName, Result<Bytes, FailureClass>)>;
 
 /// Asks all clusters for some root fields and puts the values into `merged`.
 ///
@@ -38,14 +38,14 @@ pub(super) async fn fan_out(
     body: Bytes,
     roots: &[usize],
     merged: &mut Merged<'_>,
-) -> Result<Outcomes, Failure> {
+) -> Result<Outcomes, FailureClass> {
     let members = context.snapshot.iter().take(context.config.max_members);
     let answers: Answers = join_all(members.map(|cluster| async {
         let answer = member(context, plan, &cluster.name, body.clone()).await;
         (cluster.name.clone(), answer)
     }))
     .await;
-    let read: Vec<(&ClusterName, Result<Envelope<'_>, Failure>)> = answers
+    let read: Vec<(&ClusterName, Result<Envelope<'_>, FailureClass>)> = answers
         .iter()
         .map(|(name, answer)| {
             (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes)))
@@ -73,10 +73,10 @@ pub(super) async fn fan_out(
     if nothing {
         // A client whom the local cluster does not know is told so, as without a gateway.
         if outcomes.iter().any(|(name, outcome)| name.is_local() && *outcome == UNAUTHORIZED) {
-            return Err(Failure::Unauthorized);
+            return Err(FailureClass::Unauthorized);
         }
-        let timeouts = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Failed(Failure::Timeout));
-        return Err(if timeouts { Failure::Timeout } else { Failure::Unreachable });
+        let timeouts = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Failed(FailureClass::Timeout));
+        return Err(if timeouts { FailureClass::Timeout } else { FailureClass::Unreachable });
     }
     for (name, envelope) in read.iter().filter_map(|(name, answer)| Some((*name, answer.as_ref().ok()?))) {
         for error in envelope.errors.iter().flatten() {
@@ -92,11 +92,11 @@ async fn member(
     plan: &Arc<Plan>,
     name: &ClusterName,
     body: Bytes,
-) -> Result<Bytes, Failure> {
+) -> Result<Bytes, FailureClass> {
     if matches!(context.caller, Caller::ApiKey) && !name.is_local() {
-        return Err(Failure::Unauthorized);
+        return Err(FailureClass::Unauthorized);
     }
-    let member = context.clusters.get(name).ok_or(Failure::Unreachable)?;
+    let member = context.clusters.get(name).ok_or(FailureClass::Unreachable)?;
     let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
     let quick = known || context.namespaces.is_ill(name);
     let patience =
@@ -105,15 +105,15 @@ async fn member(
         let response = ask::send(&*member, context.head, body, true).await?;
         Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES, &context.held).await
     };
-    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::Timeout));
+    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(FailureClass::Timeout));
     context.namespaces.note(name, answer.is_ok());
     answer
 }
 
 /// An answer with data.
-fn read(answer: &[u8]) -> Result<Envelope<'_>, Failure> {
+fn read(answer: &[u8]) -> Result<Envelope<'_>, FailureClass> {
     let envelope = Envelope::read(answer)?;
-    if envelope.data.is_some() { Ok(envelope) } else { Err(Failure::ServerError) }
+    if envelope.data.is_some() { Ok(envelope) } else { Err(FailureClass::ServerError) }
 }
 
 /// Merges lists and remembers where each cluster's items begin.
@@ -134,7 +134,7 @@ impl Lists<'_> {
         &mut self,
         key: &str,
         viewer: &Viewer,
-        answers: &[(&ClusterName, Result<Envelope<'_>, Failure>)],
+        answers: &[(&ClusterName, Result<Envelope<'_>, FailureClass>)],
     ) -> Option<String> {
         let objects: Vec<(&ClusterName, Option<Members<'_>>)> = answers
             .iter()
@@ -282,7 +282,7 @@ fn extensions(outcomes: &Outcomes) -> Json {
     json!({ "fedgate": { "clusters": clusters } })
 }
 
-const UNAUTHORIZED: Outcome = Outcome::Failed(Failure::Unauthorized);
+const UNAUTHORIZED: Outcome = Outcome::Failed(FailureClass::Unauthorized);
 
 /// Longest wait for a cluster whose list is known from before, or that has failed a moment ago.
 const QUICK: Duration = Duration::from_millis(1500);

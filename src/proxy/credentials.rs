@@ -14,8 +14,8 @@ use super::Gateway;
 use crate::{
     authz::ExchangeError,
     error::{BoxError, Classify, ErrorKind, Reply},
-    fanout::{Candidate, Failure, Member},
-    types::{Caller, ClusterName, Principal},
+    fanout::{Candidate, Member},
+    types::{Caller, ClusterName, FailureClass, Principal},
     upstream::ClusterClient,
     wire::Body,
 };
@@ -122,9 +122,9 @@ impl Gateway {
     ) -> Vec<Candidate> {
         let candidate = |name: &ClusterName| match (self.upstream.cluster(name.as_str()), token) {
             _ if api_key && !name.is_local() && token.is_none() => {
-                Candidate::Known(name.clone(), Failure::Unauthorized)
+                Candidate::Known(name.clone(), FailureClass::Unauthorized)
             }
-            (None, _) => Candidate::Known(name.clone(), Failure::Unreachable),
+            (None, _) => Candidate::Known(name.clone(), FailureClass::Unreachable),
             (Some(client), Some(token)) if api_key && !name.is_local() => {
                 Candidate::Ask(Arc::new(Exchanged { client, authorization: token.clone() }))
             }
@@ -152,7 +152,7 @@ impl Member for Exchanged {
         self.client.name()
     }
 
-    fn get(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+    fn get(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
         self.client.get(request)
     }

@@ -19,7 +19,6 @@ mod embedded;
 mod error;
 mod etcd;
 mod file;
-mod follow;
 mod memory;
 mod reflector;
 pub mod resource;

@@ -2,6 +2,7 @@
 
 mod cidr;
 mod cluster;
+mod failure;
 mod name;
 mod principal;
 mod resource;
@@ -11,6 +12,7 @@ mod status;
 
 pub use cidr::{Cidr, CidrError};
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};

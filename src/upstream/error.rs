@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::connect::ConnectError;
 use crate::{
     error::{BoxError, Classify, ErrorKind, Reply, causes},
-    types::{Backend, ClusterName},
+    types::{Backend, ClusterName, FailureClass},
 };
 
 /// Why a cluster gave no answer, or no whole one.
@@ -152,17 +152,17 @@ impl Error {
         }
     }
 
-    /// The name of this failure in `Fedgate-Clusters` and in metrics.
+    /// What this failure counts as.
     ///
-    /// [`Error::Overload`] and [`Error::Down`] count as `unreachable`: nothing was sent.
-    pub fn class(&self) -> &'static str {
+    /// [`Error::Overload`] and [`Error::Down`] are [`FailureClass::Unreachable`]: nothing was sent.
+    pub fn class(&self) -> FailureClass {
         match self {
-            Self::Connect { .. } | Self::Down { .. } | Self::Overload { .. } => "unreachable",
-            Self::Open { .. } => "breaker-open",
-            Self::Tls { .. } => "tls",
-            Self::Timeout { .. } => "timeout",
-            Self::Dropped { .. } | Self::BadResponse { .. } => "server-error",
-            Self::Body { .. } => "bad-body",
+            Self::Connect { .. } | Self::Down { .. } | Self::Overload { .. } => FailureClass::Unreachable,
+            Self::Open { .. } => FailureClass::BreakerOpen,
+            Self::Tls { .. } => FailureClass::Tls,
+            Self::Timeout { .. } => FailureClass::Timeout,
+            Self::Dropped { .. } | Self::BadResponse { .. } => FailureClass::ServerError,
+            Self::Body { .. } => FailureClass::BadBody,
         }
     }
 

@@ -17,7 +17,7 @@ use fedgate::{
 use prost::Message;
 use tokio::task::AbortHandle;
 
-use crate::server::{Etcd, PATIENCE};
+use crate::{etcd_server::Etcd, wait::eventually};
 
 const ROLES: &str = "/sensu.io/rbac/clusterroles/";
 const BINDINGS: &str = "/sensu.io/rbac/clusterrolebindings/";
@@ -77,12 +77,7 @@ impl Rig {
 
     /// Waits until something holds; how long it took.
     async fn until(&self, what: &str, holds: impl Fn() -> bool) -> Duration {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        begun.elapsed()
+        eventually(what, async || holds()).await
     }
 }
 

@@ -12,7 +12,7 @@ use fedgate::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::server::{Etcd, PATIENCE};
+use crate::{etcd_server::Etcd, wait::PATIENCE};
 
 fn local(port: u16) -> Backend {
     format!("http://127.0.0.1:{port}").parse().unwrap()

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::server::{Etcd, PATIENCE};
+use crate::{etcd_server::Etcd, wait::PATIENCE};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 

@@ -8,8 +8,12 @@ mod calls;
 mod gateways;
 mod mirror;
 mod proxy;
-mod server;
 mod store;
-#[path = "../../src/registry/tests/suite.rs"]
-mod suite;
 mod tls;
+
+#[path = "../support/etcd_server.rs"]
+mod etcd_server;
+#[path = "../support/store_suite.rs"]
+mod store_suite;
+#[path = "../support/wait.rs"]
+mod wait;

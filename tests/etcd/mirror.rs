@@ -11,7 +11,7 @@ use fedgate::{
     types::TlsFiles,
 };
 
-use crate::server::{Etcd, PATIENCE};
+use crate::{etcd_server::Etcd, wait::PATIENCE};
 
 async fn next(mirror: &mut Mirror) -> Event {
     tokio::time::timeout(PATIENCE, mirror.next()).await.expect("nothing was told")

@@ -17,9 +17,10 @@ use fedgate::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    etcd_server::Etcd,
     proxy::Proxy,
-    server::{Etcd, PATIENCE},
-    suite::{self, next},
+    store_suite::{self, next},
+    wait::PATIENCE,
 };
 
 /// A gateway's part that has to do with the store.
@@ -117,7 +118,7 @@ macro_rules! suite {
         $(#[tokio::test]
         async fn $name() {
             let etcd = Etcd::start().await;
-            suite::$name(Arc::new(EtcdStore::new(etcd.client(), "/fedgate"))).await;
+            store_suite::$name(Arc::new(EtcdStore::new(etcd.client(), "/fedgate"))).await;
         })*
     };
 }

@@ -7,7 +7,7 @@ use fedgate::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::server::Etcd;
+use crate::etcd_server::Etcd;
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 

@@ -12,5 +12,9 @@ mod graphql;
 mod refusals;
 mod rewriting;
 mod routing;
+mod stores;
 mod support;
 mod webui;
+
+#[path = "../support/store_suite.rs"]
+mod store_suite;

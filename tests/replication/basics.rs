@@ -9,7 +9,7 @@ use fedgate::{
 };
 
 use crate::{
-    server::Etcd,
+    etcd_server::Etcd,
     support::{
         becomes, delete, dump, eventually,
         gateway::{Gateway, definition, register, replicate, replicate_in, unregister},

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     basics::{BINDINGS, cluster},
-    server::Etcd,
+    etcd_server::Etcd,
     support::{
         becomes, delete, eventually,
         gateway::{Gateway, definition, register, replicate},

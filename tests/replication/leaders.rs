@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     basics::{BINDINGS, cluster},
-    server::Etcd,
+    etcd_server::Etcd,
     support::{
         becomes, dump, eventually,
         gateway::{Gateway, replicate},

@@ -8,7 +8,10 @@ mod faults;
 mod leaders;
 mod moves;
 mod order;
-#[path = "../etcd/server.rs"]
-mod server;
 mod strays;
 mod support;
+
+#[path = "../support/etcd_server.rs"]
+mod etcd_server;
+#[path = "../support/wait.rs"]
+mod wait;

@@ -43,7 +43,7 @@ fn role_key(name: &str) -> String {
 /// Binding `b` of role `r` on both sides, by two replicators.
 async fn one_binding(
     store: &MemoryStore,
-) -> (crate::server::Etcd, Arc<Client>, crate::server::Etcd, Arc<Client>, Gateway) {
+) -> (crate::etcd_server::Etcd, Arc<Client>, crate::etcd_server::Etcd, Arc<Client>, Gateway) {
     let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
     // The names sort against the order.
     replicate(store, "1-bindings", Type::ClusterRoleBinding, &alpha).await;

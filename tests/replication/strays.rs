@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::{
     basics::{BINDINGS, cluster},
-    server::Etcd,
+    etcd_server::Etcd,
     support::{
         becomes, delete, dump, eventually,
         gateway::{Gateway, definition, register, replicate},

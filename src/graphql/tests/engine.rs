@@ -12,7 +12,10 @@ use super::{
     rewriting, schema,
     world::{Mood, SWITCHER, World, listed, names, says, user},
 };
-use crate::{fanout::Failure, graphql::GraphQlError, types::Caller};
+use crate::{
+    graphql::GraphQlError,
+    types::{Caller, FailureClass},
+};
 
 #[tokio::test(start_paused = true)]
 async fn generated_operations_over_several_clusters_answer_as_each_cluster_would() {
@@ -58,8 +61,8 @@ async fn a_request_for_one_failed_cluster_fails_as_a_whole() {
     world.ask("{__typename}").await;
     let page = "{namespace(name:\"x@alpha\"){id}}";
     for (mood, status) in [
-        (Mood::Fails(Failure::Unreachable), 502),
-        (Mood::Fails(Failure::Timeout), 504),
+        (Mood::Fails(FailureClass::Unreachable), 502),
+        (Mood::Fails(FailureClass::Timeout), 504),
         (Mood::Says(StatusCode::GATEWAY_TIMEOUT, "{\"message\":\"deadline exceeded\",\"code\":8}"), 504),
         (Mood::Says(StatusCode::UNAUTHORIZED, "{}"), 502),
         (Mood::Says(StatusCode::INTERNAL_SERVER_ERROR, "{}"), 502),
@@ -79,7 +82,7 @@ async fn a_request_for_one_failed_cluster_fails_as_a_whole() {
 #[tokio::test(start_paused = true)]
 async fn beside_other_clusters_a_failed_one_is_null_and_an_error() {
     let world = World::new();
-    world.set("alpha", Mood::Fails(Failure::Timeout));
+    world.set("alpha", Mood::Fails(FailureClass::Timeout));
     let text = "{a:namespace(name:\"x@alpha\"){name} b:namespace(name:\"x@beta\"){name} c:namespace(name:\"x@gone\"){name}}";
     let answer = world.ask(text).await;
     assert_eq!(answer["data"], json!({"a": null, "b": says("beta", text)["b"], "c": null}));
@@ -104,7 +107,7 @@ async fn a_broken_body_is_a_failure_while_nothing_was_sent() {
     assert!(answers[1]["errors"].is_null());
     assert!(matches!(
         world.failure(&batch[0]).await,
-        GraphQlError::Cluster { failure: Failure::BadBody, .. }
+        GraphQlError::Cluster { failure: FailureClass::BadBody, .. }
     ));
 }
 
@@ -145,7 +148,7 @@ async fn lists_keep_their_order_and_equal_queries_are_asked_once() {
 #[tokio::test(start_paused = true)]
 async fn mutations_run_one_after_the_other_and_go_on_after_a_failure() {
     let world = World::new();
-    world.set("alpha", Mood::Fails(Failure::Unreachable));
+    world.set("alpha", Mood::Fails(FailureClass::Unreachable));
     let text = "mutation{a:deleteCheck(input:{id:\"srn:checks:x@beta:1\"}){deletedId} b:deleteCheck(input:{id:\"srn:checks:x@alpha:2\"}){deletedId} \
         c:deleteCheck(input:{id:\"srn:checks:x@beta:3\"}){deletedId} d:deleteCheck(input:{id:\"srn:checks:x@gone:3\"}){deletedId}}";
     let answer = world.ask(text).await;
@@ -158,7 +161,7 @@ async fn mutations_run_one_after_the_other_and_go_on_after_a_failure() {
     let got = world.got("beta");
     assert!(got.len() == 2 && got[0].contains("a:") && got[1].contains("c:"), "{got:?}");
     // What may have been carried out is not repeated.
-    world.set("alpha", Mood::Fails(Failure::ServerError));
+    world.set("alpha", Mood::Fails(FailureClass::ServerError));
     world.got("alpha");
     let _ = world
         .failure(&json!({"query": "mutation{deleteCheck(input:{id:\"srn:checks:x@alpha:1\"}){deletedId}}"}))

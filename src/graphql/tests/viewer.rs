@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
 use super::world::{Mood, SWITCHER, World, listed, names, user};
-use crate::{fanout::Failure, graphql::GraphQlError};
+use crate::{graphql::GraphQlError, types::FailureClass};
 
 #[tokio::test(start_paused = true)]
 async fn namespaces_of_all_clusters_are_one_list() {
@@ -36,7 +36,7 @@ async fn namespaces_of_all_clusters_are_one_list() {
 async fn the_switcher_opens_whatever_a_cluster_does() {
     for mood in [
         Mood::Hangs,
-        Mood::Fails(Failure::Unreachable),
+        Mood::Fails(FailureClass::Unreachable),
         Mood::Says(StatusCode::INTERNAL_SERVER_ERROR, "x"),
         Mood::Says(StatusCode::UNAUTHORIZED, "{}"),
         Mood::Says(StatusCode::OK, "<html>"),
@@ -76,13 +76,13 @@ async fn with_every_cluster_down_the_switcher_shows_what_is_known_or_fails_gentl
         world.set(cluster, Mood::Hangs);
     }
     let failure = world.failure(&json!({"query": SWITCHER})).await;
-    assert!(matches!(failure, GraphQlError::Cluster { failure: Failure::Timeout, .. }));
+    assert!(matches!(failure, GraphQlError::Cluster { failure: FailureClass::Timeout, .. }));
     for cluster in ["local-cluster", "alpha", "beta"] {
         world.set(cluster, Mood::Answers);
     }
     world.ask(SWITCHER).await;
     for cluster in ["local-cluster", "alpha", "beta"] {
-        world.set(cluster, Mood::Fails(Failure::Unreachable));
+        world.set(cluster, Mood::Fails(FailureClass::Unreachable));
     }
     let answer = world.ask("{viewer{namespaces{name id cluster} user{username} __typename}}").await;
     assert_eq!(names(&answer), listed(&["local-cluster", "alpha", "beta"]));
@@ -129,7 +129,7 @@ async fn the_route_query_is_answered_from_what_is_known() {
     assert!(world.got("alpha").is_empty());
 
     // Another user's is asked for.
-    world.set("alpha", Mood::Fails(Failure::Timeout));
+    world.set("alpha", Mood::Fails(FailureClass::Timeout));
     assert!(world.ask_as(&user("v"), &body).await.is_err());
     assert_eq!(world.got("alpha").len(), 1);
 

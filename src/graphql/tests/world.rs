@@ -15,9 +15,9 @@ use super::{
     schema, snapshot,
 };
 use crate::{
-    fanout::{Failure, Member},
+    fanout::Member,
     graphql::{Answered, Call, Clusters, Config, Engine, GraphQlError, schema::INTROSPECTION},
-    types::{Caller, ClusterName, Principal, Snapshot},
+    types::{Caller, ClusterName, FailureClass, Principal, Snapshot},
     wire::Body,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(super) enum Mood {
     Answers,
     Hangs,
-    Fails(Failure),
+    Fails(FailureClass),
     Says(StatusCode, &'static str),
     /// Answers with an error beside its data.
     Complains,
@@ -89,7 +89,7 @@ impl Member for Cluster {
         &self.name
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Failure>> {
+    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         Box::pin(async move {
             let text = String::from_utf8_lossy(request.body()).into_owned();
             let introspects = text.contains("includeDeprecated:true){name args");

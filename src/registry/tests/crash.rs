@@ -38,7 +38,7 @@ fn state_after(n: u64) -> BTreeMap<String, String> {
 }
 
 async fn content(store: &EmbeddedStore) -> (BTreeMap<String, String>, u64) {
-    let Event::Reset { entries, revision } = super::suite::next(&mut store.watch()).await else { panic!() };
+    let Event::Reset { entries, revision } = super::next(&mut store.watch()).await else { panic!() };
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
     (entries.iter().map(|entry| (entry.key.to_string(), text(&entry.value))).collect(), revision)
 }

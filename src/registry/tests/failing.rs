@@ -11,7 +11,7 @@ use std::{
 
 use redb::{Database, StorageBackend, backends::InMemoryBackend};
 
-use super::{json, suite::next};
+use super::{json, next};
 use crate::registry::{EmbeddedStore, Event, Precondition, Store, StoreError};
 
 /// A disk in memory that outlives the database on it.

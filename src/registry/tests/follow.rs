@@ -11,12 +11,14 @@ use crate::{
     etcd::{self, proto::KeyValue},
     registry::{
         Event,
-        etcd::Layout,
-        follow::{Follow, TooMuch},
+        etcd::{
+            follow::{Follow, TooMuch},
+            layout::Layout,
+        },
     },
 };
 
-/// A watch and somebody who believes it.
+/// A watch and what its reader has seen.
 struct Rig {
     follow: Follow,
     now: Instant,
@@ -31,24 +33,24 @@ impl Rig {
         Self { follow, now: Instant::now(), seen: BTreeMap::new(), is_down: None }
     }
 
-    fn take(&mut self, event: etcd::Event) -> Result<usize, TooMuch> {
-        let mut told = VecDeque::new();
-        let taken = self.follow.take(event, self.now, &mut told);
-        taken.map(|()| self.believe(told))
+    fn apply(&mut self, event: etcd::Event) -> Result<usize, TooMuch> {
+        let mut events = VecDeque::new();
+        let taken = self.follow.apply(event, self.now, &mut events);
+        taken.map(|()| self.believe(events))
     }
 
     fn wait(&mut self, time: Duration) {
         self.now += time;
         if self.follow.deadline().is_some_and(|deadline| deadline <= self.now) {
-            let mut told = VecDeque::new();
-            self.follow.give_up(&mut told);
-            self.believe(told);
+            let mut events = VecDeque::new();
+            self.follow.report_interruption(&mut events);
+            self.believe(events);
         }
     }
 
-    fn believe(&mut self, told: VecDeque<Event>) -> usize {
-        let number = told.len();
-        for event in told {
+    fn believe(&mut self, events: VecDeque<Event>) -> usize {
+        let number = events.len();
+        for event in events {
             match event {
                 Event::Reset { entries, .. } => {
                     self.seen = entries.into_iter().map(|e| (e.key.to_string(), e.version)).collect();
@@ -63,12 +65,12 @@ impl Rig {
     }
 
     fn load(&mut self, keys: &BTreeMap<String, u64>, schema: &str, revision: u64) {
-        self.take(etcd::Event::Reset).unwrap();
+        self.apply(etcd::Event::Reset).unwrap();
         for (key, version) in keys {
-            self.take(etcd::Event::Item(kv(key, *version, b"x"))).unwrap();
+            self.apply(etcd::Event::Item(kv(key, *version, b"x"))).unwrap();
         }
-        self.take(etcd::Event::Item(schema_kv(schema, 1))).unwrap();
-        self.take(etcd::Event::ResetDone { revision: revision.cast_signed() }).unwrap();
+        self.apply(etcd::Event::Item(schema_kv(schema, 1))).unwrap();
+        self.apply(etcd::Event::ResetDone { revision: revision.cast_signed() }).unwrap();
     }
 }
 
@@ -95,18 +97,18 @@ fn lost() -> etcd::Event {
 fn only_an_interruption_that_lasts_is_told() {
     let mut rig = Rig::new();
     rig.load(&BTreeMap::from([("clusters/a".to_owned(), 3)]), "1", 3);
-    assert_eq!(rig.take(lost()), Ok(0));
+    assert_eq!(rig.apply(lost()), Ok(0));
     rig.wait(Duration::from_secs(1));
-    assert_eq!(rig.take(etcd::Event::Resumed { revision: 3 }), Ok(0));
+    assert_eq!(rig.apply(etcd::Event::Resumed { revision: 3 }), Ok(0));
     assert_eq!((rig.is_down, rig.follow.deadline()), (Some(false), None));
-    rig.take(lost()).unwrap();
+    rig.apply(lost()).unwrap();
     rig.wait(Duration::from_secs(1));
     // Another failed attempt does not put it off.
-    rig.take(lost()).unwrap();
+    rig.apply(lost()).unwrap();
     rig.wait(Duration::from_secs(1));
     assert_eq!((rig.is_down, rig.follow.deadline()), (Some(true), None));
-    assert_eq!(rig.take(lost()), Ok(0), "told once");
-    assert_eq!(rig.take(etcd::Event::Resumed { revision: 3 }), Ok(1));
+    assert_eq!(rig.apply(lost()), Ok(0), "reported once");
+    assert_eq!(rig.apply(etcd::Event::Resumed { revision: 3 }), Ok(1));
     assert_eq!((rig.is_down, rig.seen.len()), (Some(false), 1));
 }
 
@@ -115,16 +117,16 @@ fn what_no_registry_holds_is_given_up() {
     let mebibyte = vec![b'x'; 1 << 20];
     let item = |n: u64| kv(&format!("clusters/{n}"), n, &mebibyte);
     let mut rig = Rig::new();
-    rig.take(etcd::Event::Reset).unwrap();
-    let taken = (1..100).take_while(|n| rig.take(etcd::Event::Item(item(*n))).is_ok()).count();
+    rig.apply(etcd::Event::Reset).unwrap();
+    let taken = (1..100).take_while(|n| rig.apply(etcd::Event::Item(item(*n))).is_ok()).count();
     assert_eq!(taken, 63);
     // A smaller one is taken, until it grows.
     rig.load(&BTreeMap::new(), "1", 100);
     assert_eq!(rig.is_down, Some(false));
     for round in 0..100 {
-        rig.take(etcd::Event::Put(kv("clusters/same", 101 + round, &mebibyte))).unwrap();
+        rig.apply(etcd::Event::Put(kv("clusters/same", 101 + round, &mebibyte))).unwrap();
     }
-    let taken = (301..400).take_while(|n| rig.take(etcd::Event::Put(item(*n))).is_ok()).count();
+    let taken = (301..400).take_while(|n| rig.apply(etcd::Event::Put(item(*n))).is_ok()).count();
     assert_eq!(taken, 62);
 }
 
@@ -179,7 +181,7 @@ proptest! {
                 events.append(&mut missed);
             }
             for event in events {
-                rig.take(event).unwrap();
+                rig.apply(event).unwrap();
             }
             if is_connected {
                 prop_assert_eq!(rig.is_down, Some(schema != "1"));

@@ -4,15 +4,23 @@ mod fields;
 mod follow;
 mod reflect;
 mod stores;
-mod suite;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures::StreamExt as _;
+
+use super::{Event, Events};
 use crate::types::{Cluster, Snapshot, Source, TlsFiles};
 
 fn cluster(name: &str, source: Source) -> Cluster {
     let backends = vec![format!("https://{name}.example.com").parse().unwrap()];
     Cluster { name: name.parse().unwrap(), backends, tls: TlsFiles::default(), source }
+}
+
+/// The next event, which must come.
+async fn next(events: &mut Events) -> Event {
+    let event = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
+    event.expect("no event").expect("the watch has ended")
 }
 
 /// The local cluster and these.

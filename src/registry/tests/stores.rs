@@ -1,50 +1,18 @@
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt, symlink},
-    sync::Arc,
 };
 
 use redb::{ReadableDatabase as _, TableHandle as _};
 
-use super::{
-    json,
-    suite::{self, next},
-};
+use super::{json, next};
 use crate::{
     error::{BoxError, Chain, Classify as _},
     registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError},
 };
 
-/// Both stores, each empty.
-fn both() -> (tempfile::TempDir, [Arc<dyn Store>; 2]) {
-    let directory = tempfile::tempdir().unwrap();
-    let embedded = EmbeddedStore::open(&directory.path().join("registry.redb")).unwrap();
-    (directory, [Arc::new(MemoryStore::new()), Arc::new(embedded)])
-}
-
-/// Runs functions of the suite on each store.
-macro_rules! suite {
-    ($($name:ident,)*) => {
-        $(#[tokio::test]
-        async fn $name() {
-            let (_directory, stores) = both();
-            for store in stores {
-                suite::$name(store).await;
-            }
-        })*
-    };
-}
-
-suite! {
-    writes_name_what_they_expect_and_versions_only_grow,
-    lists_hold_one_prefix_in_order,
-    a_watch_begins_with_everything_and_misses_nothing,
-    concurrent_creations_have_one_winner,
-    concurrent_first_calls_agree_on_the_secret,
-}
-
 #[tokio::test]
-async fn a_slow_watcher_is_given_everything_anew() {
+async fn a_slow_watcher_is_given_everything_again() {
     let store = MemoryStore::new();
     let mut events = store.watch();
     for n in 0..1000 {

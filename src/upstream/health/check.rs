@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     error::{Chain, causes},
-    types::{Backend, Cluster},
+    types::{Backend, Cluster, FailureClass},
     upstream::{Connect, ConnectError, Error},
     wire::{Body, header::add_via, read_limited},
 };
@@ -29,13 +29,13 @@ pub(super) struct Passed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CheckError {
     /// No name, no route, nobody listens, or the connection was closed without an answer.
-    #[error("unreachable: {0}")]
+    #[error("{}: {}", FailureClass::Unreachable, .0)]
     Unreachable(String),
     /// No answer within the timeout: a firewall drops packets, or the backend hangs.
-    #[error("timeout")]
+    #[error("{}", FailureClass::Timeout)]
     Timeout,
     /// A wrong CA or name, an expired certificate, or certificate files that cannot be used.
-    #[error("tls: {0}")]
+    #[error("{}: {}", FailureClass::Tls, .0)]
     Tls(String),
     /// `/version` answered another status than 200.
     #[error("http {}", .0.as_u16())]

@@ -83,7 +83,7 @@ async fn a_backend_that_swallows_connections_is_left_alone_for_a_while() {
     let start = Instant::now();
     let error = client.send(get("/")).await.unwrap_err();
     assert!(matches!(error, Error::Open { .. }), "{error:?}");
-    assert_eq!((error.class(), error.kind()), ("breaker-open", ErrorKind::Upstream));
+    assert_eq!((error.class().as_str(), error.kind()), ("breaker-open", ErrorKind::Upstream));
     assert_eq!(error.reply().status, StatusCode::BAD_GATEWAY);
     assert_eq!((start.elapsed(), net.dialed().len()), (Duration::ZERO, 5));
 

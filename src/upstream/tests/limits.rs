@@ -25,7 +25,7 @@ async fn a_cluster_that_does_not_answer_times_out() {
     let reply = error.reply();
     assert_eq!((reply.status, reply.code), (StatusCode::GATEWAY_TIMEOUT, 0));
     assert_eq!(reply.message, "cluster \"alpha\" did not answer in time");
-    assert_eq!((error.class(), error.kind()), ("timeout", ErrorKind::Upstream));
+    assert_eq!((error.class().as_str(), error.kind()), ("timeout", ErrorKind::Upstream));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn a_short_body_is_an_error() {
         });
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Body { .. }), "{error:?}");
-        assert_eq!(error.class(), "bad-body");
+        assert_eq!(error.class().as_str(), "bad-body");
     }
 }
 

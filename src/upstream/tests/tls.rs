@@ -135,7 +135,7 @@ async fn the_ca_of_the_cluster_decides() {
 
     let error = call(&ours, false, wrong.clone()).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert_eq!(error.class(), "tls");
+    assert_eq!(error.class().as_str(), "tls");
     assert_eq!(error.to_string(), "the TLS handshake with cluster \"alpha\" failed");
 
     let insecure = TlsFiles { insecure_skip_tls_verify: true, ..wrong };
@@ -309,5 +309,5 @@ async fn the_connector_speaks_tcp() {
     assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
     drop((io, listener));
     let error = client.send(get("/")).await.unwrap_err();
-    assert_eq!(error.class(), "unreachable", "{error:?}");
+    assert_eq!(error.class().as_str(), "unreachable", "{error:?}");
 }

@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     basics::cluster,
+    etcd_server::Etcd,
     faults::{ca, issue, secure_etcd},
-    server::Etcd,
     support::{
         gateway::{definition, register, unregister},
         objects::seed,

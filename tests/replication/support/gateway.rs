@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::eventually;
-use crate::server::Etcd;
+use crate::etcd_server::Etcd;
 
 /// A running gateway. Ends as if killed when dropped.
 pub(crate) struct Gateway {

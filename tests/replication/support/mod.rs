@@ -12,9 +12,8 @@ use fedgate::etcd::{
     Client,
     proto::{DeleteRangeRequest, PutRequest, RangeRequest},
 };
-use tokio::time::{Instant, sleep};
 
-use crate::server::PATIENCE;
+pub(crate) use crate::wait::eventually;
 
 /// Everything under a prefix: value and revision.
 pub(crate) async fn dump(client: &Client, prefix: &str) -> BTreeMap<String, (Vec<u8>, i64)> {
@@ -43,16 +42,6 @@ pub(crate) async fn delete(client: &Client, key: &str) {
 /// The store's revision.
 pub(crate) async fn revision(client: &Client) -> i64 {
     client.range(RangeRequest::key("/")).await.unwrap().header.unwrap().revision
-}
-
-/// Asks until it is true. Returns how long that took.
-pub(crate) async fn eventually(what: &str, mut is_true: impl AsyncFnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !is_true().await {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-    begun.elapsed()
 }
 
 /// Waits until a key has a value, or is gone.

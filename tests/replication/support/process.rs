@@ -19,7 +19,7 @@ use super::{
     gateway::Gateway,
     shared::{PREFIX, SharedStore},
 };
-use crate::server::Etcd;
+use crate::etcd_server::Etcd;
 
 const VARIABLE: &str = "FEDGATE_REPLICATION_CHILD";
 

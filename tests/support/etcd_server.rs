@@ -1,4 +1,4 @@
-//! An etcd of one member on free ports of the loopback, in a directory that goes with it.
+//! An etcd with one member, on free loopback ports and in a directory of its own.
 
 use std::{
     fs::{self, File},
@@ -15,8 +15,7 @@ use fedgate::{
 };
 use tempfile::TempDir;
 
-/// Long enough for a loaded machine; nothing waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::wait::PATIENCE;
 
 /// A running etcd. Killed on drop.
 pub(crate) struct Etcd {

@@ -1,5 +1,4 @@
-//! What every store does, whatever it keeps its entries in. Each function wants an empty store. Also compiled into the
-//! tests against a real etcd, hence `fedgate` in place of `crate`.
+//! What every store does, whatever it keeps its entries in. Each function needs an empty store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +12,7 @@ fn is_conflict<T>(result: &Result<T, StoreError>) -> bool {
 /// The next event, which must come.
 pub(crate) async fn next(events: &mut Events) -> Event {
     let event = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
-    event.expect("nothing was told").expect("the watch has ended")
+    event.expect("no event").expect("the watch has ended")
 }
 
 pub(crate) async fn writes_name_what_they_expect_and_versions_only_grow(store: Arc<dyn Store>) {

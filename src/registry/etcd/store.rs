@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, fmt, str, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{
@@ -6,21 +6,21 @@ use futures::{
     future::{BoxFuture, FutureExt as _},
     stream,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::watch;
 
 use super::{
-    Entry, Event, Events, Precondition, Store, StoreError,
-    follow::{Follow, MAX_BYTES, number},
+    layout::{Layout, MAX_BYTES, SCHEMA, Schema, version},
+    watch::Watch,
 };
-use crate::etcd::{
-    Client, Error, Mirror,
-    proto::{
-        Compare, CompareResult, CompareWith, DeleteRangeRequest, KeyValue, Op, OpResult, PutRequest,
-        RangeRequest, TxnRequest, TxnResponse, prefix_range,
+use crate::{
+    etcd::{
+        Client, Error,
+        proto::{
+            Compare, CompareResult, CompareWith, DeleteRangeRequest, KeyValue, Op, OpResult, PutRequest,
+            RangeRequest, TxnRequest, TxnResponse, prefix_range,
+        },
     },
+    registry::{Entry, Events, Precondition, Store, StoreError},
 };
 
 /// A store in etcd, shared by several gateways. Nothing is kept here: each call asks etcd, each watch follows it.
@@ -34,37 +34,6 @@ pub struct EtcdStore {
     alive: watch::Sender<()>,
 }
 
-/// Where things are in etcd.
-pub(super) struct Layout {
-    /// Ends in `/`.
-    prefix: String,
-    entries: String,
-    schema: String,
-}
-
-/// What a registry says about its form.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Schema {
-    /// Nothing: it is new.
-    #[default]
-    Absent,
-    /// The one of this version.
-    Known,
-    /// Another one.
-    Foreign(String),
-}
-
-/// One watch.
-struct Watch {
-    client: Arc<Client>,
-    layout: Arc<Layout>,
-    mirror: Mirror,
-    /// When the mirror may begin.
-    begins: Instant,
-    follow: Follow,
-    told: VecDeque<Event>,
-}
-
 // === impl EtcdStore ===
 
 impl EtcdStore {
@@ -75,14 +44,15 @@ impl EtcdStore {
 
     /// Refuses a registry of another schema. A new one is as good as one of this version.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
-        let answer = self.client.range(RangeRequest::key(&*self.layout.schema)).await.map_err(not_read)?;
+        let answer =
+            self.client.range(RangeRequest::key(self.layout.schema_key())).await.map_err(not_read)?;
         self.layout.refusal(&Schema::in_answer(&answer.kvs)).map_or(Ok(()), Err)
     }
 
     async fn read(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let found = self.client.range(RangeRequest::key(self.layout.key(key))).map_err(not_read);
         let ((), answer) = tokio::try_join!(self.check_schema(), found)?;
-        Ok(answer.kvs.into_iter().find_map(|kv| self.layout.read(kv)))
+        Ok(answer.kvs.into_iter().find_map(|kv| self.layout.entry(kv)))
     }
 
     /// Page by page, all at the revision of the first one.
@@ -103,7 +73,7 @@ impl EtcdStore {
             };
             let last = answer.kvs.last().map(|kv| [&kv.key[..], &[0]].concat());
             bytes += answer.kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>();
-            entries.extend(answer.kvs.into_iter().filter_map(|kv| self.layout.read(kv)));
+            entries.extend(answer.kvs.into_iter().filter_map(|kv| self.layout.entry(kv)));
             if bytes > MAX_BYTES {
                 return Err(StoreError::unavailable(format!("{} holds too much", self.layout)));
             }
@@ -122,7 +92,7 @@ impl EtcdStore {
     /// Does one thing if the schema is ours and the key is as expected. A new registry gets its schema first.
     async fn write(&self, key: &str, op: Op, expected: Precondition) -> Result<TxnResponse, StoreError> {
         let ours = CompareWith::Value(SCHEMA.as_bytes().to_vec());
-        let mut compare = vec![Compare::new(&*self.layout.schema, CompareResult::Equal, ours)];
+        let mut compare = vec![Compare::new(self.layout.schema_key(), CompareResult::Equal, ours)];
         match expected {
             Precondition::Any => {}
             Precondition::Absent => compare.push(Compare::absent(self.layout.key(key))),
@@ -132,7 +102,7 @@ impl EtcdStore {
                 _ => return Err(StoreError::Conflict),
             },
         }
-        let failure = vec![Op::Range(RangeRequest::key(&*self.layout.schema)).into()];
+        let failure = vec![Op::Range(RangeRequest::key(self.layout.schema_key())).into()];
         let request = TxnRequest { compare, success: vec![op.into()], failure };
         for _ in 0..ATTEMPTS {
             let answer = self.client.txn(request.clone()).await.map_err(not_written)?;
@@ -143,17 +113,17 @@ impl EtcdStore {
             if let Some(refusal) = self.layout.refusal(&found) {
                 return Err(refusal);
             }
-            if found == Schema::Known {
+            if found == Schema::Current {
                 return Err(StoreError::Conflict);
             }
             self.create_schema().await?;
         }
-        Err(StoreError::unavailable(format!("somebody keeps deleting {}", self.layout.schema)))
+        Err(StoreError::unavailable(format!("somebody keeps deleting {}", self.layout.schema_key())))
     }
 
     /// Marks a new registry as one of this version, unless another gateway was faster.
     async fn create_schema(&self) -> Result<(), StoreError> {
-        let schema = &*self.layout.schema;
+        let schema = self.layout.schema_key();
         let request = TxnRequest {
             compare: vec![Compare::absent(schema)],
             success: vec![Op::Put(PutRequest::new(schema, SCHEMA)).into()],
@@ -208,115 +178,6 @@ impl Store for EtcdStore {
     }
 }
 
-// === impl Watch ===
-
-impl Watch {
-    fn new(client: Arc<Client>, layout: Arc<Layout>) -> Self {
-        Self {
-            mirror: layout.mirror(&client),
-            begins: Instant::now(),
-            follow: Follow::new(Arc::clone(&layout)),
-            told: VecDeque::new(),
-            client,
-            layout,
-        }
-    }
-
-    async fn next(&mut self) -> Event {
-        loop {
-            if let Some(event) = self.told.pop_front() {
-                return event;
-            }
-            let deadline = self.follow.deadline();
-            let overdue = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let (mirror, begins) = (&mut self.mirror, self.begins);
-            let event = async {
-                sleep_until(begins).await;
-                mirror.next().await
-            };
-            tokio::select! {
-                event = event => {
-                    let now = Instant::now();
-                    if self.follow.take(event, now, &mut self.told).is_err() {
-                        self.mirror = self.layout.mirror(&self.client);
-                        self.begins = now + PAUSE;
-                    }
-                }
-                () = overdue => self.follow.give_up(&mut self.told),
-            }
-        }
-    }
-}
-
-// === impl Layout ===
-
-impl Layout {
-    pub(super) fn new(prefix: &str) -> Self {
-        let mut prefix = prefix.to_owned();
-        if !prefix.ends_with('/') {
-            prefix.push('/');
-        }
-        Self { entries: format!("{prefix}registry/"), schema: format!("{prefix}schema"), prefix }
-    }
-
-    /// A key of the store as one of etcd's.
-    pub(super) fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.entries)
-    }
-
-    pub(super) fn is_schema(&self, key: &[u8]) -> bool {
-        key == self.schema.as_bytes()
-    }
-
-    /// A key of etcd's as one of the store. `None` for others, and for what no gateway has written.
-    pub(super) fn entry<'a>(&self, key: &'a [u8]) -> Option<&'a str> {
-        str::from_utf8(key.strip_prefix(self.entries.as_bytes())?).ok()
-    }
-
-    /// Why a registry of this schema is left alone.
-    pub(super) fn refusal(&self, schema: &Schema) -> Option<StoreError> {
-        let Schema::Foreign(found) = schema else { return None };
-        Some(StoreError::Schema { registry: self.to_string(), found: found.clone() })
-    }
-
-    fn read(&self, kv: KeyValue) -> Option<Entry> {
-        let key = self.entry(&kv.key)?.into();
-        Some(Entry { key, value: kv.value.into(), version: number(kv.mod_revision) })
-    }
-
-    /// Of the entries up to the schema, so that both come in one order of events.
-    fn mirror(&self, client: &Arc<Client>) -> Mirror {
-        Mirror::range(Arc::clone(client), &*self.entries, format!("{}\0", self.schema))
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in etcd", self.prefix)
-    }
-}
-
-// === impl Schema ===
-
-impl Schema {
-    pub(super) fn of(value: &[u8]) -> Self {
-        if value == SCHEMA.as_bytes() {
-            return Self::Known;
-        }
-        Self::Foreign(value[..value.len().min(MAX_SCHEMA_BYTES)].escape_ascii().to_string())
-    }
-
-    /// What an answer about its key says.
-    fn in_answer(kvs: &[KeyValue]) -> Self {
-        kvs.first().map_or(Self::Absent, |kv| Self::of(&kv.value))
-    }
-}
-
 /// What a transaction that did not hold has read.
 fn ranged(answer: TxnResponse) -> Result<Vec<KeyValue>, StoreError> {
     match answer.responses.into_iter().next().and_then(|first| first.response) {
@@ -326,7 +187,7 @@ fn ranged(answer: TxnResponse) -> Result<Vec<KeyValue>, StoreError> {
 }
 
 fn revision(answer: &TxnResponse) -> Result<u64, StoreError> {
-    answer.header.map(|header| number(header.revision)).ok_or_else(garbled)
+    answer.header.map(|header| version(header.revision)).ok_or_else(garbled)
 }
 
 fn garbled() -> StoreError {
@@ -345,13 +206,8 @@ fn not_written(error: Error) -> StoreError {
     }
 }
 
-const SCHEMA: &str = "1";
-/// Of somebody else's schema, to be shown.
-const MAX_SCHEMA_BYTES: usize = 20;
-/// How often a write is tried against somebody who deletes the schema.
+/// How often a write is tried while something else keeps deleting the schema.
 const ATTEMPTS: usize = 3;
-/// Keys of one page of a list.
+/// Keys in one page of a list.
 const PAGE_KEYS: i64 = 500;
-/// After which a registry that was too large is tried again.
-const PAUSE: Duration = Duration::from_secs(60);
 const GARBLED: &str = "etcd's answer has no result";

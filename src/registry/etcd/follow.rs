@@ -1,4 +1,4 @@
-//! What a mirror of the store's keys in etcd amounts to, as a pure state machine.
+//! Turns etcd's events about the store's keys into the store's events, as a pure state machine.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,26 +8,24 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    Entry, Event,
-    etcd::{Layout, Schema},
-};
+use super::layout::{Layout, MAX_BYTES, Schema, version};
 use crate::{
     error::Chain,
     etcd::{self, proto::KeyValue},
+    registry::{Entry, Event},
 };
 
-/// Turns a mirror's events into a store's. Keeps a copy of all entries, which share their memory with those that it
-/// told: a watch that comes back without having missed anything is told as a `Reset` too.
-pub(super) struct Follow {
+/// Keeps all entries, because a watch that recovers without having missed anything ends in a `Reset` too. They share
+/// their memory with the entries handed out.
+pub(in crate::registry) struct Follow {
     layout: Arc<Layout>,
     contents: Contents,
-    /// Of a load that is not complete.
+    /// Of the load in progress.
     loading: Option<Contents>,
     revision: u64,
-    /// `Down` was told, and no `Reset` since.
+    /// `Down` was events, and no `Reset` since.
     is_down: bool,
-    /// An interruption that is not told yet: until when it may pass unnoticed, and what it is.
+    /// An interruption that has not been reported yet: when it must be, and its cause.
     interrupted: Option<(Instant, Arc<str>)>,
 }
 
@@ -40,14 +38,14 @@ struct Contents {
     schema: Schema,
 }
 
-/// There is more under the prefix than any registry holds.
+/// The prefix holds more than any registry would.
 #[derive(Debug, PartialEq)]
-pub(super) struct TooMuch;
+pub(in crate::registry) struct TooMuch;
 
 // === impl Follow ===
 
 impl Follow {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(in crate::registry) fn new(layout: Arc<Layout>) -> Self {
         Self {
             layout,
             contents: Contents::default(),
@@ -58,12 +56,12 @@ impl Follow {
         }
     }
 
-    /// Takes what the mirror tells. After an error the mirror is of no use any more: a new one loads everything.
-    pub(super) fn take(
+    /// Takes an event of the mirror. After an error the mirror must be replaced by a new one, which loads everything.
+    pub(in crate::registry) fn apply(
         &mut self,
         event: etcd::Event,
         now: Instant,
-        told: &mut VecDeque<Event>,
+        events: &mut VecDeque<Event>,
     ) -> Result<(), TooMuch> {
         match event {
             etcd::Event::Reset => self.loading = Some(Contents::default()),
@@ -72,87 +70,87 @@ impl Follow {
             }
             etcd::Event::ResetDone { revision } => {
                 self.contents = self.loading.take().unwrap_or_default();
-                // Entries that were written during the load are not told again.
-                self.revision = self.contents.newest().max(number(revision));
+                // The mirror does not repeat entries that were written during the load.
+                self.revision = self.contents.newest().max(version(revision));
                 self.interrupted = None;
-                self.up(told);
+                self.up(events);
             }
-            etcd::Event::Put(kv) => self.put(kv, told),
-            etcd::Event::Delete { key, revision } => self.delete(&key, number(revision), told),
-            etcd::Event::Progress { revision } => self.revision = self.revision.max(number(revision)),
+            etcd::Event::Put(kv) => self.put(kv, events),
+            etcd::Event::Delete { key, revision } => self.delete(&key, version(revision), events),
+            etcd::Event::Progress { revision } => self.revision = self.revision.max(version(revision)),
             etcd::Event::Interrupted { error, .. } => {
                 self.loading = None;
                 let until = self.interrupted.take().map_or(now + GRACE, |(until, _)| until);
                 self.interrupted = Some((until, reason(&error)));
             }
             etcd::Event::Resumed { revision } => {
-                self.revision = self.revision.max(number(revision));
+                self.revision = self.revision.max(version(revision));
                 self.interrupted = None;
                 if self.is_down {
-                    self.up(told);
+                    self.up(events);
                 }
             }
         }
-        self.check_size(told)
+        self.check_size(events)
     }
 
-    /// When [`give_up`](Self::give_up) is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// When [`report_interruption`](Self::report_interruption) is due.
+    pub(in crate::registry) fn deadline(&self) -> Option<Instant> {
         self.interrupted.as_ref().map(|(until, _)| *until).filter(|_| !self.is_down)
     }
 
-    /// The interruption has lasted too long to be passed over.
-    pub(super) fn give_up(&mut self, told: &mut VecDeque<Event>) {
+    /// The interruption has lasted too long to be ignored.
+    pub(in crate::registry) fn report_interruption(&mut self, events: &mut VecDeque<Event>) {
         if let Some((_, reason)) = self.interrupted.take() {
-            self.down(reason, told);
+            self.down(reason, events);
         }
     }
 
-    fn put(&mut self, kv: KeyValue, told: &mut VecDeque<Event>) {
-        self.revision = self.revision.max(number(kv.mod_revision));
+    fn put(&mut self, kv: KeyValue, events: &mut VecDeque<Event>) {
+        self.revision = self.revision.max(version(kv.mod_revision));
         match self.contents.put(&self.layout, kv) {
             Change::None => {}
-            Change::Schema => self.settle(told),
+            Change::Schema => self.settle(events),
             Change::Entry(_) if self.is_down => {}
-            Change::Entry(entry) => told.push_back(Event::Put(entry)),
+            Change::Entry(entry) => events.push_back(Event::Put(entry)),
         }
     }
 
-    fn delete(&mut self, key: &[u8], revision: u64, told: &mut VecDeque<Event>) {
+    fn delete(&mut self, key: &[u8], revision: u64, events: &mut VecDeque<Event>) {
         self.revision = self.revision.max(revision);
         if self.layout.is_schema(key) {
             self.contents.schema = Schema::Absent;
-            self.settle(told);
-        } else if let Some(key) = self.layout.entry(key)
+            self.settle(events);
+        } else if let Some(key) = self.layout.entry_key(key)
             && let Some(removed) = self.contents.remove(key)
             && !self.is_down
         {
-            told.push_back(Event::Deleted { key: removed.key, revision });
+            events.push_back(Event::Deleted { key: removed.key, revision });
         }
     }
 
-    /// The schema has changed under a running gateway: another version has come, or gone again.
-    fn settle(&mut self, told: &mut VecDeque<Event>) {
+    /// The schema has changed under a running gateway: another version appeared, or disappeared again.
+    fn settle(&mut self, events: &mut VecDeque<Event>) {
         if self.is_down || self.layout.refusal(&self.contents.schema).is_some() {
-            self.up(told);
+            self.up(events);
         }
     }
 
-    fn up(&mut self, told: &mut VecDeque<Event>) {
+    fn up(&mut self, events: &mut VecDeque<Event>) {
         if let Some(refusal) = self.layout.refusal(&self.contents.schema) {
-            return self.down(refusal.to_string().into(), told);
+            return self.down(refusal.to_string().into(), events);
         }
         self.is_down = false;
         let entries = self.contents.entries.values().cloned().collect();
-        told.push_back(Event::Reset { entries, revision: self.revision });
+        events.push_back(Event::Reset { entries, revision: self.revision });
     }
 
-    fn down(&mut self, reason: Arc<str>, told: &mut VecDeque<Event>) {
+    fn down(&mut self, reason: Arc<str>, events: &mut VecDeque<Event>) {
         self.is_down = true;
-        told.push_back(Event::Down(reason));
+        events.push_back(Event::Down(reason));
     }
 
-    fn check_size(&mut self, told: &mut VecDeque<Event>) -> Result<(), TooMuch> {
+    fn check_size(&mut self, events: &mut VecDeque<Event>) -> Result<(), TooMuch> {
         let bytes = self.loading.as_ref().unwrap_or(&self.contents).bytes;
         if bytes <= MAX_BYTES {
             return Ok(());
@@ -163,14 +161,14 @@ impl Follow {
         let mib = MAX_BYTES >> 20;
         let reason =
             format!("{} holds more than {mib} MiB: check that the prefix is the gateways' own", self.layout);
-        self.down(reason.into(), told);
+        self.down(reason.into(), events);
         Err(TooMuch)
     }
 }
 
-/// What a key that was written is.
+/// What a write changes.
 enum Change {
-    /// Somebody else's, or nothing new.
+    /// Not a key of the registry, or nothing new.
     None,
     Schema,
     Entry(Entry),
@@ -184,8 +182,8 @@ impl Contents {
             self.schema = Schema::of(&kv.value);
             return Change::Schema;
         }
-        let version = number(kv.mod_revision);
-        let Some(key) = layout.entry(&kv.key) else { return Change::None };
+        let version = version(kv.mod_revision);
+        let Some(key) = layout.entry_key(&kv.key) else { return Change::None };
         if self.entries.get(key).is_some_and(|known| known.version == version) {
             return Change::None;
         }
@@ -211,21 +209,13 @@ fn size(entry: &Entry) -> usize {
     ENTRY_BYTES + entry.key.len() + entry.value.len()
 }
 
-/// A revision of etcd's, which is never negative.
-pub(super) fn number(revision: i64) -> u64 {
-    u64::try_from(revision).unwrap_or(0)
-}
-
 /// An error and what lies below it, in one line.
 fn reason(error: &etcd::Error) -> Arc<str> {
     Chain(error).to_string().into()
 }
 
-/// An interruption shorter than this is not told: another member of etcd takes over in less.
+/// An interruption shorter than this is not events: another member of etcd takes over in less.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Largest registry that is followed: some ten thousand clusters. More means that the prefix is somebody else's.
-pub(super) const MAX_BYTES: usize = 64 << 20;
-
-/// What an entry costs besides its key and value, about.
+/// What an entry costs besides its key and value, roughly.
 const ENTRY_BYTES: usize = 128;

@@ -1,0 +1,66 @@
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why a cluster gave no usable answer: one word for clients, metrics and the log.
+///
+/// The names are those of `Fedgate-Clusters`, and part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// No connection to any of its backends, or all of them fail their health checks.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// Its certificate was refused, or the handshake failed.
+    Tls,
+    /// It answered 401.
+    Unauthorized,
+    /// It answered 403.
+    Forbidden,
+    /// It answered 404.
+    NotFound,
+    /// It answered 5xx or something else that is not an answer, or closed the connection without one.
+    ServerError,
+    /// Its body is not what was asked for, or broke off.
+    BadBody,
+    /// Its body is larger than the gateway accepts.
+    TooLarge,
+    /// It was not asked: connecting failed several times in a row, and it is too early to try again.
+    BreakerOpen,
+}
+
+// === impl FailureClass ===
+
+impl FailureClass {
+    /// The name in `Fedgate-Clusters`, in error bodies and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::ServerError => "server-error",
+            Self::BadBody => "bad-body",
+            Self::TooLarge => "too-large",
+            Self::BreakerOpen => "breaker-open",
+        }
+    }
+
+    /// What an answer of this status, other than the one expected, stands for.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
