@@ -68,14 +68,7 @@ impl Server {
         let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
         let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
         let snapshot = Arc::new(root.snapshot());
-        let tls_configs = TlsConfigs::new();
-        for (cluster, error) in tls_configs.prepare(&snapshot).await {
-            // A mount that hangs may come back, and the other clusters do not need it.
-            if !matches!(*error, upstream::TlsError::Late { .. }) {
-                return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
-            }
-            tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");
-        }
+        let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
 
@@ -107,13 +100,14 @@ impl Server {
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
         let api = attach_status(api, health.clone(), handle.as_ref());
-        let settings = settings::gateway(root);
+        let readiness = Readiness::new(phase_seen.clone(), registry);
+        let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
                 config: settings::listener(root),
                 tls: tls.clone(),
                 connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
-                phase: phase_seen.clone(),
+                phase: phase_seen,
             },
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
@@ -127,14 +121,7 @@ impl Server {
                 tls_configs: tls_configs.clone(),
             },
             answering: Answering {
-                resources: Arc::new(Resources {
-                    graphql: graphql::Engine::new(settings.graphql()),
-                    settings,
-                    fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
-                    bodies: Arc::default(),
-                    readiness: Readiness::new(phase_seen, registry),
-                    federation: Federation::new(Handle::current(), api),
-                }),
+                resources: Arc::new(resources(root, readiness, federation)),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -211,6 +198,31 @@ impl Server {
         // With it, all tasks of the control plane end.
         drop(tasks);
         Ok(())
+    }
+}
+
+/// Reads the certificate files of the configured clusters.
+async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError> {
+    let tls_configs = TlsConfigs::new();
+    for (cluster, error) in tls_configs.prepare(snapshot).await {
+        // A mount that hangs may come back, and the other clusters do not need it.
+        if !matches!(*error, upstream::TlsError::Late { .. }) {
+            return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
+        }
+        tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");
+    }
+    Ok(tls_configs)
+}
+
+fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resources {
+    let settings = settings::gateway(root);
+    Resources {
+        graphql: graphql::Engine::new(settings.graphql()),
+        settings,
+        fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
+        bodies: Arc::default(),
+        readiness,
+        federation,
     }
 }
 

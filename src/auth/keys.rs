@@ -9,7 +9,7 @@ use aws_lc_rs::{
 use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
-use super::{KeyError, MAX_KEYS};
+use super::{KeyError, MAX_KEYS, error::PUBLIC_LABEL};
 use crate::tls::read_file;
 
 /// The two curves whose tokens are accepted.
@@ -229,7 +229,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     Ok(text)
 }
 
-pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
 pub(super) const CURVES: [Curve; 2] = [Curve::P256, Curve::P384];
 
 /// A key is some hundred bytes; a chain of certificates pasted around it some thousand.

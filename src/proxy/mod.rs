@@ -23,6 +23,7 @@
 //! worker.
 
 mod body;
+mod control_plane;
 mod credentials;
 mod dispatch;
 mod federation;
@@ -40,7 +41,7 @@ mod upstream_head;
 mod web;
 
 pub use body::Budget;
-pub use federation::Federation;
+pub use control_plane::Federation;
 pub use gateway::{Gateway, Resources, Settings};
 pub use guard::{Guard, GuardError, GuardLayer};
 pub use readiness::Readiness;

@@ -29,10 +29,9 @@ const CLUSTER_WIDE: [&str; 4] = ["apikeys", "clusterrolebindings", "clusterroles
 /// Where credentials are looked at before anything else. Judged on the raw path, before it is checked.
 pub(super) fn auth_scope(segments: &[&str]) -> AuthScope {
     match segments {
-        ["c", _, "api", ..] => AuthScope::Api,
-        ["c", _, "graphql"] | ["graphql"] => AuthScope::GraphQl,
         ["api", "enterprise", "authentication", _, ..] => AuthScope::Open,
-        ["api", ..] => AuthScope::Api,
+        ["api", ..] | ["c", _, "api", ..] => AuthScope::Api,
+        ["graphql"] | ["c", _, "graphql"] => AuthScope::GraphQl,
         _ => AuthScope::Open,
     }
 }
