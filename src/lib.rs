@@ -38,7 +38,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
-//! | 1 | [`tls`], [`etcd`], [`telemetry`] |
+//! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`fanout`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`graphql`] |
@@ -59,6 +59,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod net;
 pub mod proxy;
 pub mod registry;
 pub mod replication;
@@ -66,7 +67,6 @@ pub mod rewrite;
 pub mod routing;
 pub mod sim;
 pub mod telemetry;
-pub mod tls;
 pub mod types;
 pub mod upstream;
 pub mod webui;

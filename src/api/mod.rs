@@ -32,8 +32,8 @@ use visibility::Visibility;
 
 use crate::{
     authz::{Authorizer, Verb},
+    net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    tls::read_file,
     types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus, Snapshot},
     wire::{self, Body, header::SENSU_CONTINUE},
 };

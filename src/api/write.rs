@@ -8,11 +8,11 @@ use super::{
     conditions::{Conditions, etag},
 };
 use crate::{
+    net::in_time,
     registry::{
         Entry, Item, Precondition, StoreError, key_of,
         resource::{Checked, FieldError},
     },
-    tls::in_time,
     types::{Kind, Principal, Spec},
     wire::{self, Body},
 };
@@ -146,7 +146,7 @@ impl Api {
                 // The system's own words may hold what is none of the caller's business.
                 Ok(Err(error)) if error.get_ref().is_none() => error.kind().to_string(),
                 Ok(Err(error)) => error.to_string(),
-                Err(late) => late.to_string(),
+                Err(timeout) => timeout.to_string(),
             };
             let what = format!("cannot be read on the gateway: {why}");
             return Err(FieldError { field: field.to_owned(), what }.into());

@@ -30,13 +30,14 @@ use crate::{
     config::{self, Root},
     error::Chain,
     fanout, graphql,
-    listener::{self, Listener, Phase, ServerTls},
+    listener::{self, Listener, Phase},
+    net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Readiness, Resources},
     registry::{self, Views},
     replication,
     telemetry::LogHandle,
     types::{ClusterHealth, Snapshot},
-    upstream::{self, Connect, Connector, Prober, Signals, TlsConfigs},
+    upstream::{Connect, Connector, Prober, Signals},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -66,7 +67,7 @@ impl Server {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
         let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
-        let tls = root.listen.tls().map(|(cert, key)| ServerTls::load(cert, key)).transpose()?;
+        let tls = server_tls(root).await?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
@@ -201,12 +202,18 @@ impl Server {
     }
 }
 
+/// The listener's certificate, if it has one.
+async fn server_tls(root: &Root) -> Result<Option<ServerTls>, BuildError> {
+    let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
+    ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)
+}
+
 /// Reads the certificate files of the configured clusters.
 async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError> {
     let tls_configs = TlsConfigs::new();
     for (cluster, error) in tls_configs.prepare(snapshot).await {
         // A mount that hangs may come back, and the other clusters do not need it.
-        if !matches!(*error, upstream::TlsError::Late { .. }) {
+        if !matches!(*error, TlsError::Timeout { .. }) {
             return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
         }
         tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");

@@ -6,8 +6,9 @@ use tokio::sync::watch;
 
 use crate::{
     error::Chain,
+    net::TlsConfigs,
     types::{Cluster, Snapshot},
-    upstream::{Manager, TlsConfigs},
+    upstream::Manager,
 };
 
 /// Publishes each set of clusters once its certificate files have been read, or have had their time. Runs until the

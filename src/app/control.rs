@@ -17,10 +17,11 @@ use tokio::{
 use super::{authority::Authority, clusters, reload::Reloader, shared::Reach};
 use crate::{
     listener::Phase,
+    net::TlsConfigs,
     registry::{Reflector, Store},
     replication::Supervisor,
     types::Snapshot,
-    upstream::{Prober, TlsConfigs},
+    upstream::Prober,
 };
 
 /// What will run, until it is spawned.

@@ -1,12 +1,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    auth::KeyError,
-    error::Chain,
-    etcd,
-    listener::{self, BindError},
-    registry::StoreError,
-    upstream,
+    auth::KeyError, error::Chain, etcd, listener::BindError, net::TlsError, registry::StoreError,
     webui::LoadError,
 };
 
@@ -17,15 +12,15 @@ pub enum BuildError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The listener's certificate or key could not be used.
-    #[error(transparent)]
-    ServerTls(#[from] listener::TlsError),
+    #[error("the listener's certificate cannot be used: {}", Chain(.0))]
+    ServerTls(TlsError),
     /// A cluster's CA or client certificate could not be used.
     #[error("cluster {cluster}: {}", Chain(&**error))]
     ClusterTls {
         /// The cluster.
         cluster: String,
         /// What is wrong with its files.
-        error: Arc<upstream::TlsError>,
+        error: Arc<TlsError>,
     },
     /// The web UI's directory cannot be served.
     #[error(transparent)]

@@ -19,10 +19,9 @@ use crate::{
     authz::Minter,
     config::{self, LogLevel, Root},
     error::Chain,
-    listener::ServerTls,
+    net::{ServerTls, TlsConfigs},
     telemetry::LogHandle,
     types::Snapshot,
-    upstream::TlsConfigs,
     webui::Content,
 };
 
@@ -202,7 +201,7 @@ fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
     let private = signing_key(root, &keys).map_err(|e| e.to_string())?;
     let web = web::content(root).map_err(|e| e.to_string())?;
     if let Some((tls, (cert, key))) = tls.zip(root.listen.tls()) {
-        tls.reload(cert, key).map_err(|e| e.to_string())?;
+        tls.reload(cert, key).map_err(|e| Chain(&e).to_string())?;
     }
     Ok(Loaded { keys, private, web })
 }

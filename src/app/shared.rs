@@ -8,10 +8,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     auth::Authenticator,
     authz::Exchange,
-    listener::{self, Phase, ServerTls},
+    listener::{self, Phase},
+    net::{ServerTls, TlsConfigs},
     proxy::Resources,
     types::Snapshot,
-    upstream::{self, Connect, Manager, Signals, TlsConfigs},
+    upstream::{self, Connect, Manager, Signals},
     webui::Content,
 };
 

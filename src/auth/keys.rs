@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -10,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
 use super::{KeyError, MAX_KEYS, error::PUBLIC_LABEL};
-use crate::tls::read_file;
+use crate::net::read_file_up_to;
 
 /// The two curves whose tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,12 +224,11 @@ pub(super) fn unusable(path: &Path, der: &[u8]) -> KeyError {
 
 /// Reads a whole file of a plausible size.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let failed = |error| KeyError::Read { path: path.to_owned(), error };
-    let text = read_file(path).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(KeyError::TooLarge { path: path.to_owned() });
-    }
-    Ok(text)
+    let path = path.to_owned();
+    read_file_up_to(&path, MAX_FILE).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => KeyError::TooLarge { path },
+        _ => KeyError::Read { path, error },
+    })
 }
 
 pub(super) const CURVES: [Curve; 2] = [Curve::P256, Curve::P384];

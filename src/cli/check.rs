@@ -9,9 +9,9 @@ use crate::{
     auth::KeyFiles,
     config::{self, Root},
     error::Chain,
-    listener::ServerTls,
+    net::{ServerTls, TlsConfigs},
     types::{Backend, Cluster, Snapshot},
-    upstream::{self, Connector, Manager, TlsConfigs},
+    upstream::{self, Connector, Manager},
     webui::{Content, WebUi},
     wire::{header::add_via, read_limited},
 };
@@ -43,10 +43,10 @@ async fn check(root: &Root) -> Vec<Row> {
         });
     }
     if let Some((cert, key)) = root.listen.tls() {
-        let loaded = ServerTls::load(cert, key);
+        let loaded = ServerTls::load_in_time(cert, key).await;
         rows.push(Row {
             what: format!("certificate {}", cert.display()),
-            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
+            result: loaded.map(|_| "ok".into()).map_err(|e| Chain(&e).to_string()),
         });
     }
     let tls = TlsConfigs::new();

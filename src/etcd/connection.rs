@@ -2,9 +2,8 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -18,22 +17,18 @@ use hyper::{
     client::conn::http2::{Builder, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pin_project_lite::pin_project;
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
-use tokio_rustls::TlsConnector;
 use tonic::{Status, Streaming, body::Body, client::Grpc, metadata::MetadataValue};
 use tonic_prost::ProstCodec;
 
 use super::{Config, Error};
 use crate::{
-    tls::{ClientFiles, in_time_then},
-    types::Backend,
+    net::{self, ClientFiles, ConnectError, Monitored, Peer, in_time_then},
+    types::{Backend, TlsFiles},
 };
 
 /// A connection; cheap to clone. It is closed when the last clone is gone.
@@ -45,42 +40,23 @@ pub(super) struct Connection {
 struct Inner {
     grpc: Grpc<Http2>,
     endpoint: Backend,
-    /// Over TLS only.
-    witness: Option<Arc<Witness>>,
+    peer: Arc<Peer>,
     task: AbortHandle,
     /// No new call shall use it.
     left: AtomicBool,
-}
-
-/// What was seen on a TLS stream. TLS 1.3 refuses a client certificate only after the handshake, h2 keeps nothing of
-/// an I/O error but its text, and the alert may be lost when the peer closes at once.
-#[derive(Default)]
-struct Witness {
-    /// What rustls said when the stream broke.
-    fault: OnceLock<String>,
-    /// Whether the peer said anything after the handshake.
-    heard: AtomicBool,
 }
 
 /// hyper's sender as tonic wants it.
 #[derive(Clone)]
 struct Http2(SendRequest<Body>);
 
-pin_project! {
-    /// A TLS stream with a witness.
-    struct Witnessed<T> {
-        #[pin]
-        io: T,
-        witness: Arc<Witness>,
-    }
-}
-
 // === impl Connection ===
 
 impl Connection {
     /// Connects within the dial timeout. Certificate files are read now.
     pub(super) async fn open(config: &Config, endpoint: &Backend) -> Result<Self, Error> {
-        timeout(config.dial_timeout, dial(config, endpoint))
+        let deadline = Instant::now() + config.dial_timeout;
+        timeout_at(deadline, dial(config, endpoint, deadline))
             .await
             .unwrap_or_else(|_| Err(Error::Timeout { endpoint: endpoint.clone() }))
     }
@@ -140,7 +116,7 @@ impl Connection {
     pub(super) fn failure(&self, status: &Status) -> Error {
         let error = Error::from_status(self.endpoint(), status);
         let Error::Disconnected { endpoint, .. } = &error else { return error };
-        match self.inner.witness.as_ref().and_then(|witness| witness.refusal()) {
+        match refusal(&self.inner.peer).filter(|_| endpoint.tls) {
             Some(reason) => Error::Tls { endpoint: endpoint.clone(), reason },
             None => error,
         }
@@ -160,40 +136,40 @@ impl Drop for Inner {
     }
 }
 
-async fn dial(config: &Config, endpoint: &Backend) -> Result<Connection, Error> {
-    let unreachable = |source| Error::Unreachable { endpoint: endpoint.clone(), source };
-    if !endpoint.tls {
-        let tcp = connect(endpoint).await.map_err(unreachable)?;
-        return handshake(config, endpoint, None, tcp).await;
-    }
-    let files = config.tls.clone();
-    let built = in_time_then(move || ClientFiles::read(&files), |read| read?.config(b"h2")).await;
-    let client = built.map_err(|late| unreachable(io::Error::other(late)))?.map_err(Error::Files)?;
-    let refused = |reason: String| Error::Tls { endpoint: endpoint.clone(), reason };
-    let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| refused(error.to_string()))?;
-    let tcp = connect(endpoint).await.map_err(unreachable)?;
-    let stream = TlsConnector::from(Arc::new(client)).connect(name, tcp).await;
-    let io = stream.map_err(|error| refused(error.to_string()))?;
-    let witness = Arc::new(Witness::default());
-    handshake(config, endpoint, Some(witness.clone()), Witnessed { io, witness }).await
+async fn dial(config: &Config, endpoint: &Backend, deadline: Instant) -> Result<Connection, Error> {
+    let tls = if endpoint.tls { Some(client_config(&config.tls, endpoint).await?) } else { None };
+    let io = net::connect(endpoint, tls, deadline).await.map_err(|error| match error {
+        ConnectError::Resolve(source) | ConnectError::Tcp(source) => {
+            Error::Unreachable { endpoint: endpoint.clone(), source }
+        }
+        ConnectError::Tls(source) => Error::Tls { endpoint: endpoint.clone(), reason: source.to_string() },
+        ConnectError::Files(source) => Error::Files(source),
+        ConnectError::Timeout => Error::Timeout { endpoint: endpoint.clone() },
+    })?;
+    handshake(config, endpoint, Monitored::new(io)).await
 }
 
-async fn connect(endpoint: &Backend) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
+async fn client_config(files: &TlsFiles, endpoint: &Backend) -> Result<Arc<ClientConfig>, Error> {
+    let files = files.clone();
+    let built = in_time_then(move || ClientFiles::read(&files), |read| read?.config(b"h2")).await;
+    let built = built.map_err(|timeout| Error::Unreachable {
+        endpoint: endpoint.clone(),
+        source: io::Error::other(timeout),
+    })?;
+    built.map(Arc::new).map_err(|error| Error::Files(Arc::new(error)))
+}
+
+/// Why the peer refuses TLS with this side, if that is how the connection ended: TLS 1.3 refuses a client certificate
+/// only after the handshake, and the alert may be lost when the peer closes at once.
+fn refusal(peer: &Peer) -> Option<String> {
+    let guess =
+        || "closed right after the handshake, as for a client certificate that is not accepted".to_owned();
+    peer.tls_fault().map(str::to_owned).or_else(|| (!peer.is_heard()).then(guess))
 }
 
 /// Begins HTTP/2. Pings go out only while a call or a watch is open: etcd takes others for an attack.
-async fn handshake<T>(
-    config: &Config,
-    endpoint: &Backend,
-    witness: Option<Arc<Witness>>,
-    io: T,
-) -> Result<Connection, Error>
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result<Connection, Error> {
+    let peer = io.peer();
     let lost = |source: hyper::Error| Error::Disconnected {
         endpoint: endpoint.clone(),
         source: Some(source.into()),
@@ -212,13 +188,7 @@ where
     let origin: Uri = endpoint.to_string().parse().expect("an endpoint is scheme, host and port");
     let grpc = Grpc::with_origin(Http2(sender), origin).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(Connection {
-        inner: Arc::new(Inner {
-            grpc,
-            endpoint: endpoint.clone(),
-            witness,
-            task,
-            left: AtomicBool::new(false),
-        }),
+        inner: Arc::new(Inner { grpc, endpoint: endpoint.clone(), peer, task, left: AtomicBool::new(false) }),
     })
 }
 
@@ -235,59 +205,6 @@ impl tower::Service<Request<Body>> for Http2 {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.0.send_request(request).boxed()
-    }
-}
-
-// === impl Witness ===
-
-impl Witness {
-    /// Why the peer refuses TLS with this side, if that is how the connection ended.
-    fn refusal(&self) -> Option<String> {
-        let silent = || !self.heard.load(Ordering::Relaxed);
-        let guess =
-            || "closed right after the handshake, as for a client certificate that is not taken".to_owned();
-        self.fault.get().cloned().or_else(|| silent().then(guess))
-    }
-
-    fn note(&self, error: &io::Error) {
-        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            self.fault.get_or_init(|| error.to_string());
-        }
-    }
-}
-
-// === impl Witnessed ===
-
-impl<T: AsyncRead> AsyncRead for Witnessed<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.project();
-        let before = buffer.filled().len();
-        let result = this.io.poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            this.witness.heard.store(true, Ordering::Relaxed);
-        }
-        result.map_err(|error| {
-            this.witness.note(&error);
-            error
-        })
-    }
-}
-
-impl<T: AsyncWrite> AsyncWrite for Witnessed<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().io.poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().io.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().io.poll_shutdown(cx)
     }
 }
 

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use http::StatusCode;
 use tonic::{Code, Status};
 
 use crate::{
     error::{BoxError, Chain, Classify, ErrorKind, Reply},
-    tls::TlsError,
+    net::TlsError,
     types::Backend,
 };
 
@@ -36,8 +38,8 @@ pub enum Error {
         reason: String,
     },
     /// The certificate files for etcd cannot be used.
-    #[error("the certificate files for etcd cannot be used: {}", Chain(.0))]
-    Files(TlsError),
+    #[error("the certificate files for etcd cannot be used: {}", Chain(&**.0))]
+    Files(Arc<TlsError>),
     /// Nothing came back in time. Whether a write was done is unknown. Usual causes: an overloaded disk below etcd,
     /// or a network that drops packets.
     #[error("etcd endpoint {endpoint} did not answer in time")]

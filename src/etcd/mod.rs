@@ -28,7 +28,7 @@ pub use machine::Event;
 pub use mirror::Mirror;
 pub use watch::WatchStream;
 
-pub use crate::tls::TlsError;
+pub use crate::net::TlsError;
 use crate::types::{Backend, TlsFiles};
 
 /// How to reach an etcd cluster.

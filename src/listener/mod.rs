@@ -8,7 +8,6 @@
 //! One [`Listener`] runs on each worker, with a socket of its own; nothing is shared but the count of connections.
 
 mod socket;
-mod tls;
 
 use std::{
     convert::Infallible,
@@ -36,10 +35,9 @@ use tokio::{
 };
 use tower::Service;
 
-use crate::wire::Body;
+use crate::{net::ServerTls, wire::Body};
 
 pub use socket::{BindError, bind};
-pub use tls::{ServerTls, TlsError};
 
 /// Bounds of a listener.
 #[derive(Clone, Debug)]

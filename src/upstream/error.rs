@@ -2,9 +2,9 @@ use std::error::Error as StdError;
 
 use http::StatusCode;
 
-use super::connect::ConnectError;
 use crate::{
     error::{BoxError, Classify, ErrorKind, Reply, causes},
+    net::ConnectError,
     types::{Backend, ClusterName, FailureClass},
 };
 

@@ -1,6 +1,6 @@
 //! Connections to the clusters: one HTTP/1.1 pool per backend and worker, TLS per cluster, failover, health checks.
 //!
-//! Every worker owns a [`Manager`]; only [`TlsConfigs`], [`Signals`] and snapshots are shared between workers.
+//! Every worker owns a [`Manager`]; only [`TlsConfigs`](crate::net::TlsConfigs), [`Signals`] and snapshots are shared between workers.
 //! A request goes through [`ClusterClient::send`], which picks a backend, takes an idle connection or opens
 //! one, and decides what may be sent again. The answer's [`Body`](crate::wire::Body) brings the connection back
 //! when it has been read to its end.
@@ -22,20 +22,18 @@ mod manager;
 mod pick;
 mod pool;
 mod signal;
-mod tls;
 
 #[cfg(test)]
 mod tests;
 
 pub use cluster::ClusterClient;
-pub use connect::{BoxFuture, BoxIo, Connect, ConnectError, Connector, Io};
+pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober};
 pub use manager::Manager;
 pub use signal::Signals;
-pub use tls::{ReadFiles, TlsConfigs};
 
-pub use crate::tls::TlsError;
+pub use crate::net::{BoxIo, ConnectError};
 
 /// How the connections of one worker behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

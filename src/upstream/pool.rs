@@ -1,11 +1,8 @@
 use std::{
-    io::{self, IoSlice},
-    pin::Pin,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,7 +12,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -23,11 +19,14 @@ use tokio::{
 use super::{
     Config,
     breaker::{Breaker, Pass},
-    connect::{BoxIo, Connect, ConnectError},
+    connect::Connect,
     error::Error,
     signal::{Advice, Signal},
 };
-use crate::types::{Backend, Cluster};
+use crate::{
+    net::{ConnectError, Monitored, Peer},
+    types::{Backend, Cluster},
+};
 
 /// The connections of one worker to one backend.
 ///
@@ -46,8 +45,7 @@ pub(super) struct Pool {
 /// A connection in use by one request. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
-    /// Whether the peer has sent anything since [`Connection::listen`].
-    heard: Arc<AtomicBool>,
+    peer: Arc<Peer>,
     /// Tells the driver when this side lets go.
     _held: oneshot::Sender<()>,
 }
@@ -69,12 +67,6 @@ struct Parked {
 
 /// Counts one open connection.
 struct Permit(Arc<AtomicUsize>);
-
-/// Notes when the peer sends something.
-struct Heard {
-    io: BoxIo,
-    heard: Arc<AtomicBool>,
-}
 
 // === impl Pool ===
 
@@ -162,17 +154,17 @@ impl Pool {
             .await
             .unwrap_or(Err(ConnectError::Timeout))
             .map_err(|error| Error::connect(&self.cluster.name, &self.backend, error))?;
-        let heard = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Heard { io, heard: heard.clone() });
+        let io = Monitored::new(io);
+        let peer = io.peer();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .max_buf_size(READ_BUFFER)
-            .handshake(io)
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|error| Error::exchange(&self.cluster.name, &self.backend, error))?;
         let (held, released) = oneshot::channel();
         tokio::spawn(drive(driver, released, permit));
-        Ok(Connection { sender, heard, _held: held })
+        Ok(Connection { sender, peer, _held: held })
     }
 
     /// Takes a connection back after an answer has been read to its end.
@@ -224,7 +216,7 @@ async fn reap(pool: Weak<Pool>) {
 
 /// Moves bytes until the connection ends.
 async fn drive(
-    driver: http1::Connection<TokioIo<Heard>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Monitored>, Full<Bytes>>,
     released: oneshot::Receiver<()>,
     _permit: Permit,
 ) {
@@ -244,12 +236,12 @@ async fn drive(
 impl Connection {
     /// Forgets what the peer has sent so far.
     pub(super) fn listen(&self) {
-        self.heard.store(false, Relaxed);
+        self.peer.reset();
     }
 
     /// Whether the peer has sent anything since.
     pub(super) fn heard(&self) -> bool {
-        self.heard.load(Relaxed)
+        self.peer.is_heard()
     }
 }
 
@@ -264,49 +256,6 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-// === impl Heard ===
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = ready!(Pin::new(&mut self.io).poll_read(cx, buffer));
-        if buffer.filled().len() > before {
-            self.heard.store(true, Relaxed);
-        }
-        Poll::Ready(result)
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, data)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

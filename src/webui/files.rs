@@ -1,7 +1,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::{self, Read},
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::{LoadError, media};
+use crate::net::read_file_up_to;
 
 /// All files of a directory, in memory: nothing that a client asks for can reach the disk.
 #[derive(Debug)]
@@ -144,23 +145,18 @@ impl Loader<'_> {
 
     fn file(&mut self, relative: String, target: &Path, metadata: &fs::Metadata) -> Result<(), LoadError> {
         let read = |error| LoadError::Read { path: target.to_owned(), error };
-        let bytes = read_at_most(target, self.room).map_err(read)?;
-        self.room = self
-            .room
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| LoadError::TooLarge { path: self.root.to_owned(), limit_mib: MAX_BYTES >> 20 })?;
+        let mut bytes = read_file_up_to(target, self.room).map_err(|error| match error.kind() {
+            ErrorKind::FileTooLarge => {
+                LoadError::TooLarge { path: self.root.to_owned(), limit_mib: MAX_BYTES >> 20 }
+            }
+            _ => read(error),
+        })?;
+        bytes.shrink_to_fit();
+        self.room = self.room.saturating_sub(bytes.len() as u64);
         self.watched.push(self.root.join(&relative));
         self.found.insert(relative, (bytes.into(), metadata.modified().map_err(read)?));
         Ok(())
     }
-}
-
-/// At most one byte more than `limit`, so that a file that grows meanwhile is noticed.
-fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    bytes.shrink_to_fit();
-    Ok(bytes)
 }
 
 /// Puts each compressed file to the one that it was made from.

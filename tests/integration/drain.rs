@@ -11,7 +11,8 @@ use bytes::Bytes;
 use fedgate::{
     app::Server,
     config,
-    listener::{self, Listener, Phase, ServerTls},
+    listener::{self, Listener, Phase},
+    net::ServerTls,
     sim::SharedKeys,
     wire::Body,
 };

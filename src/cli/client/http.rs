@@ -19,8 +19,9 @@ use super::{
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
     error::{Chain, causes},
+    net::TlsConfigs,
     types::{Cluster, ClusterName, Snapshot, Source},
-    upstream::{self, ClusterClient, Connector, Manager, TlsConfigs},
+    upstream::{self, ClusterClient, Connector, Manager},
     wire::{ReadError, read_limited},
 };
 

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     graphql::{Call, Config, Engine},
+    net::TlsConfigs,
     types::{Caller, Cluster, Principal, Snapshot, Source, TlsFiles},
-    upstream::{self, Connector, Manager, TlsConfigs},
+    upstream::{self, Connector, Manager},
 };
 
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -16,9 +16,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::{
-    tls::ClientFiles,
+    net::{ClientFiles, TlsConfigs, TlsError, secure},
     types::BackendState,
-    upstream::{Connector, HealthConfig, Prober, TlsConfigs, TlsError, connect::secure},
+    upstream::{Connector, HealthConfig, Prober},
 };
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
@@ -274,7 +274,7 @@ async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_the
 
     let failed = configs.prepare(&clusters).await;
     assert!(matches!(&failed[..], [(name, error)]
-        if name.as_str() == "slow" && matches!(**error, TlsError::Late { .. })));
+        if name.as_str() == "slow" && matches!(**error, TlsError::Timeout { .. })));
     assert!(configs.get(&quick).await.is_ok());
     // All of these would take seconds each if they waited for it again.
     let begin = std::time::Instant::now();
@@ -283,7 +283,7 @@ async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_the
         assert_eq!(configs.prepare(&clusters).await.len(), 1);
         assert!(configs.reload(true).await.is_empty());
     }
-    assert!(begin.elapsed() < crate::tls::FILE_TIMEOUT * 2);
+    assert!(begin.elapsed() < crate::net::FILE_TIMEOUT * 2);
 
     HANGING.wait();
     changes.changed().await.unwrap();

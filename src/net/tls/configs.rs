@@ -8,16 +8,17 @@ use parking_lot::{Mutex, MutexGuard};
 use rustls::ClientConfig;
 use tokio::{sync::watch, time::timeout};
 
+use super::{ClientFiles, TlsError};
 use crate::{
     error::Chain,
-    tls::{ClientFiles, FILE_TIMEOUT, Late, TlsError, in_time_then},
+    net::{FILE_TIMEOUT, FileTimeout, in_time_then},
     types::{ClusterName, Snapshot, TlsFiles},
 };
 
 /// The client side of TLS per set of files, built once and shared by all workers. Cheap to clone.
 ///
-/// TLS 1.2 and 1.3, `http/1.1` only, sessions resumed. Files are read beside the runtimes, never while a lock is held: a
-/// file system that hangs keeps nobody waiting but the clusters whose files it has.
+/// TLS 1.2 and 1.3, `http/1.1` only, sessions resumed. Files are read off the runtimes' threads, and never while a lock
+/// is held: a file system that hangs delays only the clusters whose files it has.
 #[derive(Clone)]
 pub struct TlsConfigs {
     inner: Arc<Inner>,
@@ -37,7 +38,7 @@ type Built = Result<Arc<ClientConfig>, Arc<TlsError>>;
 
 #[derive(Default)]
 struct Entry {
-    /// Over everything that was read; tells whether reading again changes anything.
+    /// Over everything that was read, to find out whether a later reading differs.
     digest: Option<[u8; 32]>,
     /// What new connections get. `None` before the first reading.
     config: Option<Built>,
@@ -45,11 +46,11 @@ struct Entry {
     reading: Option<Reading>,
     /// The number of its last change.
     changed: u64,
-    /// What the last reading found wrong, so that it is told once.
+    /// What the last reading found wrong, so that it is reported once.
     fault: Option<String>,
 }
 
-/// What a reading came to.
+/// A reading under way; every waiter gets its outcome.
 type Reading = Shared<BoxFuture<'static, Outcome>>;
 
 #[derive(Clone)]
@@ -79,15 +80,13 @@ impl TlsConfigs {
         Self::with_reader(ClientFiles::read)
     }
 
-    /// Reads files otherwise than from the disk.
+    /// Reads files with something else than [`ClientFiles::read`], for tests.
     pub fn with_reader(read: ReadFiles) -> Self {
         let changes = watch::channel(0).0;
         Self { inner: Arc::new(Inner { entries: Mutex::default(), read, changes }) }
     }
 
-    /// Counts the changes after which new connections differ from those that are open: see [`Manager::renew`].
-    ///
-    /// [`Manager::renew`]: super::Manager::renew
+    /// Counts the changes after which new connections differ from those that are open, which are to be replaced.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
     }
@@ -140,11 +139,11 @@ impl TlsConfigs {
         let wanted =
             known.iter().filter(|files| all || files.trusted_ca_file.is_some() || files.cert_file.is_some());
         let readings: Vec<_> = wanted.filter_map(|files| self.begin(files).ok()).collect();
-        let told = |reading: Reading| async move {
+        let new_fault = |reading: Reading| async move {
             let outcome = timeout(FILE_TIMEOUT, reading).await.ok()?;
             outcome.config.err().filter(|_| outcome.is_new)
         };
-        join_all(readings.into_iter().map(told)).await.into_iter().flatten().collect()
+        join_all(readings.into_iter().map(new_fault)).await.into_iter().flatten().collect()
     }
 
     /// Begins to read a set of files. The error is the reading that is under way already.
@@ -163,7 +162,7 @@ impl TlsConfigs {
             };
             match in_time_then(read, |(under_way, read)| under_way.make(read)).await {
                 Ok(outcome) => outcome,
-                Err(late) => inner.late(&files, late),
+                Err(timeout) => inner.timed_out(&files, timeout),
             }
         };
         let reading = read.boxed().shared();
@@ -191,15 +190,15 @@ impl Inner {
         entry.config.clone()?.ok()
     }
 
-    /// What has not been read by now is late.
+    /// What has not been read by now has timed out.
     fn known_by_now(&self, files: &TlsFiles) -> Built {
-        self.known(files).unwrap_or_else(|| self.late(files, Late).config)
+        self.known(files).unwrap_or_else(|| self.timed_out(files, FileTimeout).config)
     }
 
-    fn late(&self, files: &TlsFiles, source: Late) -> Outcome {
+    fn timed_out(&self, files: &TlsFiles, source: FileTimeout) -> Outcome {
         let path = [&files.trusted_ca_file, &files.cert_file].into_iter().flatten().next();
         let path = path.cloned().unwrap_or_else(|| PathBuf::from("the system's CA certificates"));
-        self.take(files, None, Err(Arc::new(TlsError::Late { path, source })))
+        self.take(files, None, Err(Arc::new(TlsError::Timeout { path, source })))
     }
 
     /// What works is used, unless it is what is used already; what does not work replaces nothing that works.

@@ -1,19 +1,13 @@
-use std::{
-    path::Path,
-    sync::{Arc, LazyLock},
-};
+use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::digest;
-use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
-    crypto::{CryptoProvider, aws_lc_rs as provider},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
-};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, pki_types::CertificateDer};
 
-use super::{TlsError, danger::AcceptAny, read_file};
+use super::{
+    PROVIDER, TlsError,
+    danger::AcceptAny,
+    pem::{certificates, private_key, read},
+};
 use crate::types::TlsFiles;
 
 /// What a client's certificate files hold.
@@ -32,7 +26,7 @@ enum Roots {
 // === impl ClientFiles ===
 
 impl ClientFiles {
-    /// Reads the files. Blocks: see [`in_time`](super::in_time).
+    /// Reads the files. Blocks: see [`in_time`](crate::net::in_time).
     pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let roots = match &files.trusted_ca_file {
             _ if files.insecure_skip_tls_verify => Roots::Any,
@@ -74,7 +68,7 @@ impl ClientFiles {
         Ok(config)
     }
 
-    /// Over everything that was read; tells whether a later reading differs.
+    /// Over everything that was read, to find out whether a later reading differs.
     pub fn digest(&self) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
         let mut add = |part: &[u8]| {
@@ -102,24 +96,6 @@ fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
         .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    read_file(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
-}
-
-fn certificates(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certs: Vec<_> = CertificateDer::pem_slice_iter(text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::Pem { path: path.to_owned(), error })?;
-    if certs.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(certs) }
-}
-
-fn private_key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
-        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
-        error => TlsError::Pem { path: path.to_owned(), error },
-    })
-}
-
 fn roots_of(text: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for cert in certificates(text, path)? {
@@ -134,5 +110,3 @@ fn system_roots(certs: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsE
     roots.add_parsable_certificates(certs.iter().cloned());
     if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
 }
-
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(provider::default_provider()));

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use rustls::pki_types::pem;
 
-use super::Late;
+use crate::net::FileTimeout;
 
 /// Why certificate files cannot be used. The text names the file.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// Certificate and key do not belong together, as during a rotation, or the key is of an unknown type.
-    #[error("{} and {} cannot be used as client certificate and key", .cert.display(), .key.display())]
+    #[error("{} and {} cannot be used as certificate and key", .cert.display(), .key.display())]
     Pair {
         /// The certificate file.
         cert: PathBuf,
@@ -62,13 +62,13 @@ pub enum TlsError {
     /// The system has no CA certificates: install them, or name a CA file.
     #[error("the system has no CA certificates")]
     NoSystemRoots,
-    /// The files have not been read yet, as their file system hangs.
+    /// The files could not be read in time: their file system hangs.
     #[error("cannot read {}", .path.display())]
-    Late {
+    Timeout {
         /// One of the files.
         path: PathBuf,
-        /// What is to be looked at.
-        source: Late,
+        /// What to look at.
+        source: FileTimeout,
     },
 }
 
@@ -77,7 +77,7 @@ fn said(error: &pem::Error) -> &'static str {
         pem::Error::MissingSectionEnd { .. } => "a block has no end: is the file cut off?",
         pem::Error::IllegalSectionStart { .. } => "a line that begins a block is malformed",
         pem::Error::Base64Decode(_) => "a block is not base64",
-        pem::Error::NoItemsFound => "it has no block that is needed here",
+        pem::Error::NoItemsFound => "it has no block of the kind needed here",
         _ => "its blocks cannot be read",
     }
 }

@@ -15,41 +15,46 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Work on files that did not come to its end in time. Usual cause: a network mount that hangs.
+/// Work on files did not end in time. Usual cause: a network mount that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the file system does not answer: is it a mount that hangs?")]
-pub struct Late;
+pub struct FileTimeout;
 
-/// Reads a regular file of at most [`MAX_FILE`] bytes. Blocks for as long as its file system does, but neither on pipes
-/// and devices nor on what the kernel offers as files without an end.
+/// Reads a regular file of at most [`MAX_FILE`] bytes: see [`read_file_up_to`].
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let refuse = |kind, what| Err(io::Error::new(kind, what));
-    // Asked before opening, which alone has effects on some devices.
+    read_file_up_to(path, MAX_FILE)
+}
+
+/// Reads a regular file of at most `max` bytes; a larger one is [`io::ErrorKind::FileTooLarge`]. Blocks for as long as
+/// its file system does, but neither on pipes and devices nor on the endless files that the kernel offers.
+pub fn read_file_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let refuse = |kind, what: String| Err(io::Error::new(kind, what));
+    // Checked before opening, which alone has effects on some devices.
     if !path.metadata()?.is_file() {
-        return refuse(io::ErrorKind::InvalidInput, "not a regular file");
+        return refuse(io::ErrorKind::InvalidInput, "not a regular file".to_owned());
     }
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file: File = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return refuse(io::ErrorKind::FileTooLarge, "larger than 1 MiB");
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return refuse(io::ErrorKind::FileTooLarge, format!("larger than {} KiB", max >> 10));
     }
     Ok(bytes)
 }
 
-/// Does work on files beside the runtime and waits a moment for it. Work that hangs goes on until it ends; when too many
-/// do, no more is begun.
-pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
+/// Does work on files on a thread for blocking work, and waits for it no longer than [`FILE_TIMEOUT`]. Work that hangs
+/// goes on until it ends; while too much of it hangs, no more is started.
+pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FileTimeout> {
     in_time_then(work, |done| done).await
 }
 
-/// Reads beside the runtime as [`in_time`] does, and makes something of it, which may take as long as it takes, and
-/// happens too when the reading was late.
+/// Reads as [`in_time`] does, and makes something of what was read. Only the reading is timed; after a timeout the making
+/// still happens once the reading has ended.
 pub async fn in_time_then<R, T: Send + 'static>(
     read: impl FnOnce() -> R + Send + 'static,
     make: impl FnOnce(R) -> T + Send + 'static,
-) -> Result<T, Late> {
+) -> Result<T, FileTimeout> {
     bounded(&PERMITS, FILE_TIMEOUT, read, make).await
 }
 
@@ -58,25 +63,25 @@ async fn bounded<R, T: Send + 'static>(
     limit: Duration,
     read: impl FnOnce() -> R + Send + 'static,
     make: impl FnOnce(R) -> T + Send + 'static,
-) -> Result<T, Late> {
+) -> Result<T, FileTimeout> {
     let deadline = Instant::now() + limit;
-    let permit = timeout_at(deadline, Arc::clone(permits).acquire_owned()).await.map_err(|_| Late)?;
+    let permit = timeout_at(deadline, Arc::clone(permits).acquire_owned()).await.map_err(|_| FileTimeout)?;
     let (was_read, reading) = oneshot::channel();
     let task = spawn_blocking(move || {
         let bytes = read();
         drop(permit);
-        // Nobody may wait any more.
+        // The waiter may have given up.
         let _ = was_read.send(());
-        // One after the other, so that what costs time does not take it from those who read.
-        let _alone = MAKING.lock();
+        // One after the other, so that making leaves processor time to those who read.
+        let _one_at_a_time = MAKING.lock();
         make(bytes)
     });
-    drop(timeout_at(deadline, reading).await.map_err(|_| Late)?);
+    drop(timeout_at(deadline, reading).await.map_err(|_| FileTimeout)?);
     match task.await {
         Ok(done) => Ok(done),
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Late),
+            Err(_) => Err(FileTimeout),
         },
     }
 }
@@ -124,8 +129,8 @@ mod tests {
         let (made, seen) = oneshot::channel();
         let limit = Duration::from_millis(1);
         let hangs = bounded(&permits, limit, move || held.recv().is_err(), |read| made.send(read));
-        assert_eq!(hangs.await, Err(Late));
-        assert_eq!(quick(limit).await, Err(Late), "the first one goes on");
+        assert_eq!(hangs.await, Err(FileTimeout));
+        assert_eq!(quick(limit).await, Err(FileTimeout), "the first one goes on");
         drop(release);
         assert_eq!(seen.await, Ok(true), "made after all");
         assert_eq!(quick(FILE_TIMEOUT).await, Ok(8));
