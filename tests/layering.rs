@@ -376,12 +376,11 @@ fn spell_out<'a>(text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<St
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     before.push(name.to_owned());
-    let rest = match rest.strip_prefix("::") {
-        Some(below) => spell_out(below, before, found),
-        None => {
-            found.push(before.clone());
-            rest
-        }
+    let rest = if let Some(below) = rest.strip_prefix("::") {
+        spell_out(below, before, found)
+    } else {
+        found.push(before.clone());
+        rest
     };
     before.pop();
     // `as name` says nothing about where it comes from.
@@ -412,7 +411,9 @@ fn imported_files() -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
     let modules: Modules = files.iter().map(|file| (module_path(file), file.clone())).collect();
     let uses = |code: &str| {
         let mut paths = paths_after(code, "use ");
-        paths.iter_mut().for_each(|path| path.retain(|name| name != "self"));
+        for path in &mut paths {
+            path.retain(|name| name != "self");
+        }
         paths.retain(|path| path.len() > 1);
         paths
     };
