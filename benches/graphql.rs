@@ -1,4 +1,4 @@
-//! What the gateway itself does for GraphQL: planning, rewriting, and whole requests over clusters in memory.
+//! What the gateway itself does for GraphQL: planning, rewriting, and complete requests over clusters in memory.
 //!
 //! Measured 2026-11-24 on a VM with 2 vCPUs (AMD EPYC), shared, with nothing else running (`cargo bench`):
 //!
@@ -14,8 +14,8 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fedgate::{
-    fanout::Member,
-    graphql::{Call, Clusters, Config, Engine},
+    graphql::{Call, Config, Engine},
+    member::{Member, Members},
     types::{Backend, Caller, Cluster, ClusterName, FailureClass, Principal, Snapshot, Source, TlsFiles},
     wire::Body,
 };
@@ -35,7 +35,7 @@ impl Member for Fixed {
         &self.name
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let introspects = memchr::memmem::find(request.body(), b"includeDeprecated").is_some();
         let answer = if introspects { Bytes::from_static(SCHEMA) } else { self.answer.clone() };
         Box::pin(async move { Ok(Response::new(Body::full(answer))) })
@@ -44,7 +44,7 @@ impl Member for Fixed {
 
 struct One(Arc<Fixed>);
 
-impl Clusters for One {
+impl Members for One {
     fn get(&self, _: &ClusterName) -> Option<Arc<dyn Member>> {
         Some(Arc::clone(&self.0) as Arc<dyn Member>)
     }
@@ -93,7 +93,7 @@ impl Bench {
         let mut answer = self.engine.handle(call).await.expect("an answer").response.into_body();
         let mut length = 0;
         while let Some(frame) = answer.frame().await {
-            length += frame.expect("a whole body").into_data().map_or(0, |data| data.len());
+            length += frame.expect("a complete body").into_data().map_or(0, |data| data.len());
         }
         length
     }

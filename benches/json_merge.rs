@@ -70,7 +70,7 @@ fn merge(lists: &[Vec<u8>], qualify: bool) {
     }
 }
 
-/// The floor: the same bytes copied, nothing looked at.
+/// The floor: the same bytes copied, nothing inspected.
 fn copy(lists: &[Vec<u8>]) {
     let mut out = BytesMut::with_capacity(2 * CHUNK);
     for chunk in lists.iter().flat_map(|list| list.chunks(CHUNK)) {

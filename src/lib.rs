@@ -1,7 +1,8 @@
 //! fedgate: a federation gateway in front of several Sensu Go clusters.
 //!
-//! One process verifies the tokens that the clusters' shared key signs, routes each request to the cluster that it
-//! names, and merges lists from all of them.
+//! One process verifies the tokens that the clusters' shared key signs, forwards each request to the cluster that it
+//! names, and merges the lists and GraphQL answers of all of them. It also keeps the registry of clusters and
+//! replicators (`federation/v1`), and replicates resources of the local cluster into the etcd of others.
 //!
 //! # The life of a request
 //!
@@ -9,39 +10,43 @@
 //!  client
 //!    │ TCP
 //!    ▼
-//!  listener   accept ─ connection limit ─ TLS ─ HTTP/1.1 or HTTP/2        one deadline to the first head
+//!  listener   accept ─ connection limit ─ TLS ─ HTTP/1.1 or HTTP/2        one deadline until the first head
 //!    ▼
-//!  proxy::stack (one page, outermost first)
+//!  proxy::stack, outermost first
 //!    access log   request id; one line when the answer has ended
 //!    cors         preflights, when origins are configured
-//!    rescue       every error below → one reply                           the only error → HTTP place
-//!    guard        Host, header count, aliasing header names
+//!    rescue       every error below → one answer                          the only place where errors become HTTP
+//!    guard        Host, header count, aliasing header names               before anything is read
 //!    auth         token → Caller                                          cached verification
 //!    ▼ proxy::dispatch: routing::route(method, target, snapshot) → Route
-//!    ├─ Gateway   /livez, /readyz
+//!    ├─ Gateway   liveness and readiness; federation/v1: api, on the control plane
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
 //!    ├─ Web       webui (files in memory, or the dashboard)
 //!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
 //!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
+//! [docs/architecture.md](../../../docs/architecture.md) follows a list, an object, a write, a GraphQL poll and a
+//! replicated change through these modules: what each adds and what it may refuse.
+//!
 //! # How it runs
 //!
-//! One worker thread per core, each with a current-thread runtime, its own listening socket, service stack and upstream
-//! pools: a request never changes threads. The control plane (signals, reload, health checks, admin listener) has a
-//! runtime of its own on the main thread. Between them are only immutable snapshots and atomics.
+//! There is one worker thread per core, with a current-thread runtime, a listening socket, a service stack and upstream
+//! pools of its own: a request never changes threads. The control plane (signals, reload, health checks, registry,
+//! replication, admin listener) has a runtime on the main thread. It shares only immutable snapshots and atomics with
+//! the workers, and answers `federation/v1` for them.
 //!
 //! # Layers
 //!
-//! Imports point down only; `tests/layering.rs` is the law.
+//! Imports point down only, and no two files import each other; `tests/layering.rs` enforces both.
 //!
 //! | Layer | Modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`fanout`], [`authz`], [`replication`] |
-//! | 4 | [`api`], [`graphql`] |
+//! | 3 | [`member`], [`authz`], [`replication`] |
+//! | 4 | [`api`], [`fanout`], [`graphql`] |
 //! | 5 | [`config`], [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
 //! | 7 | [`app`] |
@@ -59,6 +64,7 @@ pub mod etcd;
 pub mod fanout;
 pub mod graphql;
 pub mod listener;
+pub mod member;
 pub mod net;
 pub mod proxy;
 pub mod registry;

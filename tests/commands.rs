@@ -1,4 +1,5 @@
-//! The binary as a user meets it: exit codes, one-line errors, the demo, and the README's commands.
+//! The binary as a user meets it: exit codes, one-line errors and the demo. The commands in Markdown files are checked in
+//! `tests/docs`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -107,30 +108,6 @@ fn configuration(directory: &Path, extra: &str) -> String {
     path.display().to_string()
 }
 
-fn sh_blocks(markdown: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut open: Option<String> = None;
-    for line in markdown.lines() {
-        match (&mut open, line.trim()) {
-            (None, "```sh") => open = Some(String::new()),
-            (Some(block), "```") => {
-                blocks.push(std::mem::take(block));
-                open = None;
-            }
-            (Some(block), _) => {
-                block.push_str(line);
-                block.push('\n');
-            }
-            (None, _) => {}
-        }
-    }
-    blocks
-}
-
-fn readme() -> Vec<String> {
-    sh_blocks(include_str!("../README.md"))
-}
-
 #[test]
 fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
     let directory = tempfile::tempdir().unwrap();
@@ -206,7 +183,7 @@ fn check_config_says_for_each_thing_whether_it_works() {
     assert!(table.lines().any(|line| line.starts_with("FAILS  web UI http://127.0.0.1:1")), "{table}");
     let registry = format!("works  registry {}", directory.path().join("registry.redb").display());
     assert!(
-        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be made")),
+        table.lines().any(|line| line.starts_with(&registry) && line.ends_with("will be created")),
         "{table}"
     );
     assert!(!directory.path().join("registry.redb").exists(), "a check creates nothing");
@@ -347,41 +324,4 @@ fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
     demo.signal("INT");
     demo.until("stopped");
     assert_eq!(demo.exit_code(), Some(0));
-}
-
-#[test]
-fn the_readmes_shell_blocks_are_shell() {
-    let blocks = readme();
-    assert!(blocks.len() > 5);
-    for block in blocks {
-        let checked = Command::new("bash").args(["-n", "-c", &block]).output().unwrap();
-        assert!(checked.status.success(), "{block}\n{}", String::from_utf8_lossy(&checked.stderr));
-    }
-}
-
-#[test]
-fn the_readmes_key_pair_is_one_that_the_gateway_takes() {
-    let block = readme().into_iter().find(|block| block.contains("openssl ecparam")).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let made = shell(&block, directory.path());
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let keys = fedgate::auth::KeyFiles::load(&[directory.path().join("jwt_public.pem")]).unwrap();
-    fedgate::auth::SigningKey::load(&directory.path().join("jwt_private.pem"), &keys).unwrap();
-}
-
-#[test]
-fn the_readmes_fedgate_commands_are_understood() {
-    let blocks = readme();
-    let lines = blocks.iter().flat_map(|block| block.lines());
-    let commands: Vec<Vec<&str>> = lines
-        .filter_map(|line| {
-            line.strip_prefix("fedgate ").or_else(|| line.strip_prefix("cargo run --release -- "))
-        })
-        .map(|args| args.split_whitespace().collect())
-        .collect();
-    assert!(commands.len() >= 2);
-    for mut args in commands {
-        args.push("--help");
-        assert_eq!(run(&args).0, Some(0), "{args:?}");
-    }
 }

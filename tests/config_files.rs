@@ -1,4 +1,4 @@
-//! Every configuration that we hand out works: the files in `config/` and the YAML blocks of the README.
+//! Every configuration in `config/` works. Those in Markdown files are checked in `tests/docs`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -25,25 +25,6 @@ fn written_keys(yaml: &str) -> Vec<String> {
         keys.push(sections.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("."));
     }
     keys
-}
-
-/// The ```` ```yaml ```` blocks of a Markdown text, each with the number of its first line.
-fn yaml_blocks(markdown: &str) -> Vec<(usize, String)> {
-    let mut blocks = Vec::new();
-    let mut open = None;
-    for (index, line) in markdown.lines().enumerate() {
-        match (&mut open, line.trim_end()) {
-            (None, "```yaml") => open = Some((index + 2, String::new())),
-            (Some(_), "```") => blocks.extend(open.take()),
-            (Some((_, text)), line) => {
-                text.push_str(line);
-                text.push('\n');
-            }
-            _ => {}
-        }
-    }
-    assert!(open.is_none(), "a block is not closed");
-    blocks
 }
 
 #[test]
@@ -88,37 +69,4 @@ fn the_full_file_names_every_key() {
             None => assert!(written.contains(key), "{key} is not written"),
         }
     }
-}
-
-#[test]
-fn the_readme_table_names_every_key() {
-    let readme = fs::read_to_string(root_dir().join("README.md")).unwrap();
-    for key in config::known_keys() {
-        assert!(readme.contains(&format!("`{key}`")), "the README's table lacks `{key}`");
-    }
-}
-
-#[test]
-fn every_yaml_block_of_the_readme_is_accepted() {
-    let readme = fs::read_to_string(root_dir().join("README.md")).unwrap();
-    let mut configurations = 0;
-    for (line, block) in yaml_blocks(&readme) {
-        let document: serde_json::Value =
-            serde_saphyr::from_str(&block).unwrap_or_else(|e| panic!("README.md:{line}: {e}"));
-        let has = |key: &str| document.get(key).is_some();
-        if has("type") || has("api_version") {
-            assert!(
-                has("type") && has("api_version") && has("metadata"),
-                "README.md:{line}: half a resource"
-            );
-        } else if has("listen") || has("local-cluster") {
-            config::parse(&block, &format!("README.md block at line {line}"), &BTreeMap::new())
-                .unwrap_or_else(|e| panic!("{e}"));
-            // The one that is said to be the file is the file, but for its comment.
-            let file = fs::read_to_string(root_dir().join("config/minimal.yaml")).unwrap();
-            assert!(file.ends_with(&block), "README.md:{line}: differs from config/minimal.yaml");
-            configurations += 1;
-        }
-    }
-    assert_eq!(configurations, 1, "the README shows one configuration");
 }

@@ -83,3 +83,33 @@ fn the_test_entry_is_executable_and_run_is_the_same() {
         Command::new("bash").args(["-n", ".ci/test"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(status.unwrap().success());
 }
+
+#[test]
+fn the_oldest_rust_that_the_pages_name_is_the_one_that_cargo_wants() {
+    let manifest = read("Cargo.toml");
+    let wanted = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    let wanted = wanted.expect("Cargo.toml has a rust-version").trim_matches('"');
+    for page in ["README.md", ".github/CONTRIBUTING.md"] {
+        let named = read(page).replace('\n', " ");
+        assert!(named.contains(&format!("[Rust](https://rustup.rs) {wanted} or newer")), "{page}");
+    }
+    for pin in ["rust-toolchain", "rust-toolchain.toml"] {
+        assert!(
+            !Path::new(env!("CARGO_MANIFEST_DIR")).join(pin).exists(),
+            "{pin} pins everybody's toolchain"
+        );
+    }
+}
+
+#[test]
+fn what_the_image_is_built_from_leaves_out_what_it_does_not_need() {
+    let ignored = read(".dockerignore");
+    let ignored: Vec<&str> = ignored.lines().collect();
+    for name in [".git", ".ci", "target", "*.pem"] {
+        assert!(ignored.contains(&name), "{name}");
+    }
+    // Cargo looks at what the manifest names.
+    for name in ["Cargo.toml", "Cargo.lock", "src", "benches", "README.md"] {
+        assert!(!ignored.contains(&name), "{name}");
+    }
+}

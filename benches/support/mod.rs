@@ -42,7 +42,7 @@ use tower::ServiceExt;
 pub(crate) struct Client {
     sender: SendRequest<Empty<Bytes>>,
     request: Request<Empty<Bytes>>,
-    // A closed channel would tell the gateway nothing, but its other end must outlive it.
+    // Never used, but the gateway's end must not find it closed.
     _phase: Option<watch::Sender<Phase>>,
 }
 
@@ -117,7 +117,7 @@ impl Client {
         Self { sender, request, _phase: None }
     }
 
-    /// One request and its whole answer: the head's fields and the body's length.
+    /// One request and its complete answer: the head's fields and the body's length.
     pub(crate) async fn get(&mut self) -> (HeaderMap, u64) {
         self.sender.ready().await.expect("the connection is kept");
         let response = self.sender.send_request(self.request.clone()).await.expect("there is an answer");
@@ -125,7 +125,7 @@ impl Client {
         let (head, mut body) = response.into_parts();
         let mut read = 0;
         while let Some(frame) = body.frame().await {
-            let frame = frame.expect("the body is whole");
+            let frame = frame.expect("the body is complete");
             read += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         (head.headers, read)
@@ -200,7 +200,7 @@ fn duplex() -> (DuplexStream, DuplexStream) {
     tokio::io::duplex(256 * 1024)
 }
 
-/// What the defaults of the configuration come to.
+/// What the configuration's defaults mean for the gateway.
 fn settings(root: &config::Root) -> Settings {
     Settings {
         default_scope: ListScope::All,

@@ -41,7 +41,7 @@ use crate::{
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
-/// Gives up what a deleted replicator could not take away yet. Returns whether there was such a one.
+/// Abandons what a deleted replicator has not yet removed from its destination. Returns whether there was anything.
 pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Answers requests for `federation/v1`. Cheap to clone.
@@ -68,7 +68,7 @@ struct Target {
     encoded_name: String,
 }
 
-/// A request of somebody who may make it: made by [`Api::admit`] alone, so that who may do what is decided in one place.
+/// A request whose caller may make it. Only [`Api::admit`] makes one, so who may do what is decided in one place.
 #[derive(Debug)]
 pub struct Admitted {
     action: Action,
@@ -121,7 +121,7 @@ impl Api {
         Self { health, replicators, ..self }
     }
 
-    /// Has writes wait for the workers as well: `newest` is the registry's set of clusters, `applied` what each worker
+    /// Makes writes wait for the workers as well: `newest` is the registry's set of clusters, `applied` what each worker
     /// routes by.
     #[must_use]
     pub fn with_workers(
@@ -138,7 +138,7 @@ impl Api {
         Self { give_up, ..self }
     }
 
-    /// Asks something else than the disk whether certificate files can be read.
+    /// Replaces the check that certificate files can be read, which looks at the disk.
     #[must_use]
     pub fn with_files(self, readable: ReadableFile) -> Self {
         Self { readable, ..self }
@@ -204,7 +204,7 @@ impl Api {
         wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
     }
 
-    /// Errors are for those who could do something about them.
+    /// Error texts are for those who can act on them.
     fn viewer(&self, who: &Principal) -> Viewer {
         let decided = self.authorizer.decide(who, Verb::Update, Kind::Cluster.collection(), "");
         Viewer { detailed: decided.unwrap_or(false), authorization: self.authorizer.mode().as_str() }
@@ -214,7 +214,7 @@ impl Api {
         let page = Page::parse(query)?;
         let view = self.view();
         let entries = self.entries(&view, kind).await?;
-        // Anybody may list: the whole list is made once for all who want it.
+        // Every caller sees the same list, so it is rendered once for each view.
         if page.is_everything() && entries.as_ref().is_none_or(|entries| view.shows(kind, entries)) {
             return Ok(wire::json(
                 StatusCode::OK,
@@ -253,7 +253,8 @@ impl Api {
         Ok(response)
     }
 
-    /// What seals continue tokens. A new store has it in a moment, one that is down at start when it is back.
+    /// The secret that seals continue tokens. A new store has it within moments; one that was down at start, once it is
+    /// back.
     async fn secret(&self) -> Result<Secret, ApiError> {
         let mut registry = self.registry.clone();
         let settled =
@@ -319,7 +320,7 @@ impl Api {
         time::timeout(WRITE_TIMEOUT, self.store.get(key)).await.map_err(timed_out)?
     }
 
-    /// A write that hangs may be done later.
+    /// A write that times out may still take effect.
     async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let timed_out = |_| StoreError::Unknown("no answer in time".into());
         time::timeout(WRITE_TIMEOUT, write).await.map_err(timed_out)?
@@ -368,7 +369,7 @@ const STATUS: &str = "status";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;
-/// After this the last view is as good as an answer.
+/// A read that takes longer is answered from the last view.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a page may wait for the secret that seals its token.

@@ -54,7 +54,7 @@ impl Workers {
     async fn wait(&self) {
         let newest = Arc::clone(&self.newest.borrow());
         for worker in self.applied.iter() {
-            // Newer is as good: a worker that skipped this one will not go back to it.
+            // Newer will do: a worker that skipped this one will not go back to it.
             let applied = |snapshot: &Arc<Snapshot>| {
                 Arc::ptr_eq(snapshot, &newest) || !Arc::ptr_eq(&self.newest.borrow(), &newest)
             };

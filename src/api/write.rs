@@ -55,8 +55,8 @@ impl Api {
             conditions.check(current.as_ref())?;
             let expected = match current {
                 None => Precondition::Absent,
-                // Writing what is there already would only wake everybody up. Nor does it change who made it: two
-                // administrators' tools that want the same would take turns for ever.
+                // Writing what is there already would only wake up every watcher. Nor does it change who made it: two
+                // administrators' tools that write the same would overwrite each other for ever.
                 Some(current) if is_same(&current, &checked, &value) => {
                     // Another gateway may have written it a moment ago.
                     self.visibility.wait(current.version).await;
@@ -143,7 +143,7 @@ impl Api {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) if error.kind() == ErrorKind::NotFound => "no such file".to_owned(),
                 Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => "not a regular file".to_owned(),
-                // The system's own words may hold what is none of the caller's business.
+                // The system's own words may hold what the caller must not see.
                 Ok(Err(error)) if error.get_ref().is_none() => error.kind().to_string(),
                 Ok(Err(error)) => error.to_string(),
                 Err(timeout) => timeout.to_string(),
@@ -172,7 +172,7 @@ impl Api {
     }
 }
 
-/// Whether an entry says what is to be written, whoever says it.
+/// Whether an entry says what is to be written, whoever wrote it.
 fn is_same(current: &Entry, wanted: &Checked, value: &Bytes) -> bool {
     let says_so = |old: Item| {
         let mut wanted = wanted.clone();

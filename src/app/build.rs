@@ -193,7 +193,7 @@ impl Server {
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
         if let Some(replicating) = replicating {
-            // Another gateway takes over sooner when this one has said good-bye.
+            // Another gateway takes over sooner when this one has resigned.
             let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
         }
         // With it, all tasks of the control plane end.
@@ -233,7 +233,7 @@ fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resou
     }
 }
 
-/// `/readyz` says no, later no new connections, at last nothing.
+/// First `/readyz` fails, then no new connections are accepted, then open requests are cut.
 async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, workers: &mut mpsc::Receiver<()>) {
     tracing::info!("stopping: no longer ready");
     phase.send_replace(Phase::Announcing);
@@ -241,7 +241,10 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     phase.send_replace(Phase::Draining);
     tracing::info!("stopping: finishing requests");
     if tokio::time::timeout(shutdown.drain, workers.recv()).await.is_err() {
-        tracing::warn!(after = ?shutdown.drain, "requests were still in work and are cut");
+        tracing::warn!(
+            after = config::show_duration(shutdown.drain),
+            "requests were still in flight and are cut"
+        );
     }
 }
 

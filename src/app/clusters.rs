@@ -1,4 +1,4 @@
-//! From the registry's clusters to the workers: certificates are loaded before anybody routes by them.
+//! From the registry's clusters to the workers: certificates are loaded before any worker routes by them.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) async fn publish(
     }
 }
 
-/// Has connections follow the published clusters and their certificates. Ends with the control plane.
+/// Makes connections follow the published clusters and their certificates. Ends with the control plane.
 pub(super) async fn follow(
     manager: Manager,
     mut clusters: watch::Receiver<Arc<Snapshot>>,
@@ -68,7 +68,7 @@ pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>
             tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
         }
         if cluster.backends.iter().any(|backend| !backend.tls) {
-            tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
+            tracing::warn!(cluster = %cluster.name, "a backend is reached over plain HTTP");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     upstream::Prober,
 };
 
-/// What will run, until it is spawned.
+/// What is going to run.
 pub(super) struct Control {
     pub(super) store: Arc<dyn Store>,
     pub(super) reflector: Reflector,

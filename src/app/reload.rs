@@ -95,7 +95,7 @@ impl Reloader {
                 _ = ticks.tick() => false,
             };
             let now = self.stamps().await;
-            // A file that nobody needed before is read by whoever needs it now.
+            // A file that was not needed before is read when it is first used.
             let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
@@ -212,7 +212,7 @@ async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     let done = if let Ok(done) = tokio::time::timeout(PATIENCE, &mut task).await {
         done
     } else {
-        tracing::error!("files of the configuration do not answer: nothing is reloaded until they do");
+        tracing::error!("reading the configuration's files hangs: nothing is reloaded until it ends");
         task.await
     };
     match done.map_err(tokio::task::JoinError::try_into_panic) {
@@ -261,7 +261,7 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.modified().ok()?, found.len(), found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
-/// How long files may take before somebody should know.
+/// How long files may take before it is logged.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often files are looked at for changes.

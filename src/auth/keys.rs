@@ -174,7 +174,7 @@ pub(super) fn parse_public(path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, K
     })
 }
 
-/// The PEM blocks of known kinds.
+/// The PEM blocks of the kinds that the reader supports.
 pub(super) fn blocks(
     path: &Path,
     text: &[u8],

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{
     Feeder, LocalError, Minter, Rules,
     local::{self, Answer},
-    table::{MAX_BYTES, Table, What, too_large},
+    table::{Kind, MAX_BYTES, Table, too_large},
 };
 use crate::{
     corev2,
@@ -24,24 +24,24 @@ struct Pages {
     bytes: usize,
 }
 
-/// Why a poll brought no rules.
+/// Why a poll yielded no rules.
 #[derive(Debug)]
 pub(super) enum Failure {
     Local(LocalError),
     TooLarge,
 }
 
-/// What the last poll that succeeded had read, to be compared with the next one.
+/// Of what a successful poll has read, to be compared with the next one.
 pub(super) type Digest = [u8; 32];
 
 // === impl Feeder ===
 
 impl Feeder {
-    /// Asks the local cluster's API every few seconds, in the name of user `fedgate`. Never ends. May be dropped at
-    /// any time, and begun anew: the rules that were read stay in force.
+    /// Polls the local cluster's API every few seconds as user `fedgate`. Never ends. May be dropped at any time and
+    /// started again: the rules that were read stay in force.
     ///
-    /// Each question bears a token of group `cluster-admins`. Where the local cluster is reached over plain HTTP or
-    /// without verifying its certificate, whoever is on the way can use it on every cluster.
+    /// Each request carries a token of group `cluster-admins`. Where the local cluster is reached over plain HTTP or
+    /// without verifying its certificate, anyone on the network path can use it on every cluster.
     pub async fn follow_api(&mut self, manager: Manager, minter: Minter) {
         let mut random = fastrand::Rng::new();
         let mut seen = None;
@@ -77,7 +77,7 @@ pub(super) async fn poll(
     minter: &Minter,
     seen: Option<Digest>,
 ) -> Result<Option<(Digest, Rules)>, Failure> {
-    // A role that is made after the bindings were read does no harm; a binding made after the roles would dangle.
+    // A role that is created after the bindings were read does no harm; a binding created after the roles would dangle.
     let bindings = list(manager, minter, "clusterrolebindings", 0).await?;
     let roles = list(manager, minter, "clusterroles", bindings.bytes).await?;
     let digest = digest_of([&bindings, &roles]);
@@ -87,8 +87,8 @@ pub(super) async fn poll(
     let mut table = Table::default();
     let mut index = 0_usize;
     bindings.each(&mut |item| {
-        // The list is in the order of the keys, which it does not tell.
-        table.put(What::Binding, format!("{index:08}").as_bytes(), item);
+        // The list is in the order of the keys, but does not contain them.
+        table.put(Kind::Binding, format!("{index:08}").as_bytes(), item);
         index += 1;
         !table.is_too_large()
     })?;
@@ -107,10 +107,10 @@ fn put_role(table: &mut Table, item: &[u8]) {
     };
     let name = role.metadata.unwrap_or_default().name;
     if table.has_role(name.as_bytes()) {
-        // Copies under other keys keep their name: which of them bindings mean is not to be seen here.
-        table.spoil_role(name.as_bytes());
+        // Copies under other keys keep their name: which of them a binding refers to cannot be seen here.
+        table.mark_role_unreadable(name.as_bytes());
     } else {
-        table.put(What::Role, name.as_bytes(), item);
+        table.put(Kind::Role, name.as_bytes(), item);
     }
 }
 
@@ -149,17 +149,17 @@ fn digest_of(lists: [&Pages; 2]) -> Digest {
     digest
 }
 
-/// Between polls; after failures longer and longer. A part of it is random, so that gateways that began together do
-/// not ask together.
+/// The pause between polls, which grows with failures in a row. A part of it is random, so that gateways that started
+/// together do not poll together.
 fn pause(failures: u32, random: &mut fastrand::Rng) -> Duration {
-    let whole = INTERVAL.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
-    whole.mul_f64(0.75 + random.f64() / 4.0)
+    let longest = INTERVAL.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
+    longest.mul_f64(0.75 + random.f64() / 4.0)
 }
 
 // === impl Pages ===
 
 impl Pages {
-    /// Keeps a page; where the next one begins.
+    /// Keeps a page. Returns where the next one begins.
     fn take(&mut self, answer: Answer) -> Result<Option<String>, Failure> {
         if answer.status != StatusCode::OK {
             return Err(Failure::Local(LocalError::of_status(answer.status)));
@@ -174,13 +174,13 @@ impl Pages {
         token.map(|token| Some(token.to_owned())).ok_or(Failure::Local(LocalError::Malformed("list")))
     }
 
-    /// Calls `with` with each object, until it says that this is too much.
+    /// Calls `with` with each object, until it returns that this is too much.
     fn each(&self, with: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Failure> {
         let malformed = || Failure::Local(LocalError::Malformed("list"));
         for body in &self.bodies {
             let items: Option<Vec<&RawValue>> = serde_json::from_slice(body).map_err(|_| malformed())?;
             for item in items.into_iter().flatten() {
-                // What is no object would be read as if it were protobuf.
+                // Anything but an object would be read as if it were protobuf.
                 let item = item.get().as_bytes();
                 if item.first() != Some(&b'{') {
                     return Err(malformed());

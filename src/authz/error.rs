@@ -2,13 +2,13 @@ use http::StatusCode;
 
 use crate::error::{Classify, ErrorKind, Reply};
 
-/// Why the rules give no answer for a caller. Sensu says 500 in each of these cases, and grants nothing.
+/// Why the rules cannot decide about a caller. Sensu answers 500 in each of these cases, and grants nothing.
 ///
-/// The text is for the log: it names what to mend. Names are cut short and free of control characters.
+/// The text is for the log and says what to fix. Names in it are truncated and free of control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthzError {
-    /// A binding of the caller refers to a role that is not there, and none before it allowed the request. Usual
-    /// cause: the role was deleted before its binding, or has not been copied here yet.
+    /// A binding of the caller refers to a role that does not exist, and none before it allowed the request. Usual
+    /// cause: the role was deleted before its binding, or has not been replicated yet.
     #[error(
         "ClusterRoleBinding {binding} refers to {kind} {role}, which does not exist: create the role or delete the binding"
     )]
@@ -22,7 +22,7 @@ pub enum AuthzError {
     },
     /// A role that a binding of the caller refers to cannot be read. Usual cause: written into etcd by hand.
     #[error(
-        "ClusterRole {role}, to which ClusterRoleBinding {binding} refers, cannot be read: write the role anew"
+        "ClusterRole {role}, to which ClusterRoleBinding {binding} refers, cannot be read: write the role again"
     )]
     UnreadableRole {
         /// The binding.
@@ -30,16 +30,18 @@ pub enum AuthzError {
         /// The role.
         role: Box<str>,
     },
-    /// A binding cannot be read, which concerns everybody: it may be anyone's. Usual cause: written into etcd by
+    /// A binding cannot be read. Since it may name anyone, it concerns every caller. Usual cause: written into etcd by
     /// hand.
-    #[error("ClusterRoleBinding {binding} cannot be read, so nobody is let in: rewrite or delete it in etcd")]
+    #[error(
+        "ClusterRoleBinding {binding} cannot be read, so every write is denied: rewrite or delete it in etcd"
+    )]
     UnreadableBinding {
         /// Its key.
         binding: Box<str>,
     },
-    /// More rules than the gateway holds. Usual cause: a script that makes roles without end.
+    /// More rules than the gateway holds. Usual cause: a script that creates roles in a loop.
     #[error(
-        "the local cluster's ClusterRoles and ClusterRoleBindings take more than {limit} bytes, so nobody is let in: delete some"
+        "the local cluster's ClusterRoles and ClusterRoleBindings take more than {limit} bytes, so every write is denied: delete some"
     )]
     TooLarge {
         /// The limit, in bytes.
@@ -63,7 +65,7 @@ impl Classify for AuthzError {
     }
 }
 
-/// A name from a store as a log may show it.
+/// A name from a store, fit for a log.
 pub(super) fn printable(name: &[u8]) -> Box<str> {
     String::from_utf8_lossy(name)
         .chars()

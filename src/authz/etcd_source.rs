@@ -4,16 +4,16 @@ use tokio::time::sleep;
 
 use super::{
     Feeder, Rules,
-    table::{Table, What, too_large},
+    table::{Kind, Table, too_large},
 };
 use crate::{
     corev2,
     etcd::{Client, Error, Event, Mirror},
 };
 
-/// The copy of the keys, as the mirror's events change it.
+/// The keys as the mirror's events left them.
 #[derive(Debug, Default)]
-pub(super) struct Copy {
+pub(super) struct Replica {
     table: Table,
     has_changed: bool,
 }
@@ -23,11 +23,11 @@ pub(super) struct Copy {
 pub(super) enum Step {
     /// Nothing yet.
     Wait,
-    /// The source is there; nothing has changed.
+    /// The source is available; nothing has changed.
     Found,
-    /// The source is there, with these rules.
+    /// The source is available, with these rules.
     Publish(Rules),
-    /// The source is gone.
+    /// The source is not available.
     Lost(Error),
     /// There is more than the gateway holds.
     TooLarge,
@@ -36,8 +36,8 @@ pub(super) enum Step {
 // === impl Feeder ===
 
 impl Feeder {
-    /// Follows the RBAC keys of the local cluster's etcd. Never ends. May be dropped at any time, and begun anew:
-    /// the rules that were read stay in force.
+    /// Follows the RBAC keys of the local cluster's etcd. Never ends. May be dropped at any time and started
+    /// again: the rules that were read stay in force.
     pub async fn follow_etcd(&mut self, client: Arc<Client>) {
         loop {
             let mut mirror = Mirror::new(Arc::clone(&client), prefix());
@@ -46,11 +46,11 @@ impl Feeder {
         }
     }
 
-    /// Until there is too much.
+    /// Returns when there are more rules than the gateway holds.
     async fn follow(&mut self, mirror: &mut Mirror) {
-        let mut copy = Copy::default();
+        let mut replica = Replica::default();
         loop {
-            match copy.step(mirror.next().await) {
+            match replica.step(mirror.next().await) {
                 Step::Wait => {}
                 Step::Found => self.found(),
                 Step::Publish(rules) => {
@@ -64,16 +64,16 @@ impl Feeder {
     }
 }
 
-// === impl Copy ===
+// === impl Replica ===
 
-impl Copy {
-    /// Takes an event in. Between the events of one transaction nothing is published.
+impl Replica {
+    /// Applies an event. Nothing is published between the events of one transaction.
     pub(super) fn step(&mut self, event: Event) -> Step {
         match event {
             Event::Reset => *self = Self::default(),
             Event::Item(kv) | Event::Put(kv) => {
-                if let Some((what, key)) = what(&kv.key) {
-                    self.table.put(what, key, &kv.value);
+                if let Some((kind, key)) = kind_of(&kv.key) {
+                    self.table.put(kind, key, &kv.value);
                     self.has_changed = true;
                 }
                 if self.table.is_too_large() {
@@ -81,15 +81,15 @@ impl Copy {
                 }
             }
             Event::Delete { key, .. } => {
-                if let Some((what, key)) = what(&key) {
-                    self.table.delete(what, key);
+                if let Some((kind, key)) = kind_of(&key) {
+                    self.table.delete(kind, key);
                     self.has_changed = true;
                 }
             }
             Event::ResetDone { .. } => return self.publish(),
             Event::Progress { .. } if self.has_changed => return self.publish(),
             Event::Resumed { .. } => return Step::Found,
-            // Of a compaction: etcd is there, and a load follows.
+            // After a compaction etcd is available, and a load follows.
             Event::Progress { .. } | Event::Interrupted { error: Error::Compacted { .. }, .. } => {}
             Event::Interrupted { error, .. } => return Step::Lost(error),
         }
@@ -102,18 +102,17 @@ impl Copy {
     }
 }
 
-/// Covers both directories; whatever else begins so is ignored.
+/// Covers both directories; other keys with this prefix are ignored.
 fn prefix() -> String {
     format!("{}rbac/cluster", corev2::ROOT)
 }
 
-/// Of which kind a key is, and what follows the directory. That may hold slashes: Sensu lists such a key all the
-/// same.
-fn what(key: &[u8]) -> Option<(What, &[u8])> {
+/// The kind of a key, and what follows its directory. That may hold slashes: Sensu lists such a key too.
+fn kind_of(key: &[u8]) -> Option<(Kind, &[u8])> {
     let key = key.strip_prefix(corev2::ROOT.as_bytes())?.strip_prefix(b"rbac/")?;
-    let role = key.strip_prefix(b"clusterroles/").map(|key| (What::Role, key));
-    role.or_else(|| Some((What::Binding, key.strip_prefix(b"clusterrolebindings/")?)))
+    let role = key.strip_prefix(b"clusterroles/").map(|key| (Kind::Role, key));
+    role.or_else(|| Some((Kind::Binding, key.strip_prefix(b"clusterrolebindings/")?)))
 }
 
-/// After there was too much, whether there still is.
+/// How long to wait before reading again after there was too much.
 const RELOAD_PAUSE: Duration = Duration::from_secs(30);

@@ -7,11 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{
-    LocalError, Minter,
-    flights::{Flights, Outcome},
-    local,
-};
+use super::{LocalError, Minter, flights::Flights, local};
 use crate::{
     corev2,
     error::{Classify, ErrorKind, Reply},
@@ -19,52 +15,57 @@ use crate::{
     upstream::Manager,
 };
 
-/// What is known of API keys, for all workers. Cheap to clone.
+/// The API keys that were looked up, for all workers. Cheap to clone.
 #[derive(Clone)]
-pub struct Exchange(Arc<Known>);
+pub struct Exchange(Arc<Shared>);
 
 /// One worker's way to exchange API keys. Cheap to clone.
 ///
-/// Requests with one key that come together ask the local cluster once. A key that was revoked, and a user whose
-/// groups have changed, go on as before for `auth.api-key-ttl`.
+/// Concurrent requests with the same key ask the local cluster once. A revoked key, or a change to the groups of its
+/// user, takes effect within `auth.api-key-ttl`.
 #[derive(Clone)]
 pub struct KeyExchange {
-    known: Arc<Known>,
+    shared: Arc<Shared>,
     manager: Manager,
-    flights: Arc<Flights>,
+    flights: Arc<Flights<KeyId, Outcome>>,
 }
 
-/// Why an API key brought no user.
+/// Why an API key could not be exchanged for a user.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ExchangeError {
-    /// The local cluster knows no such key, its user is gone, or no key can be named so. Usual cause: it was revoked,
-    /// or belongs to another cluster.
+    /// The local cluster has no such key, the user of the key no longer exists, or the name is one that no key can have.
+    /// Usual cause: the key was revoked, or belongs to another cluster.
     #[error("the API key is not known to the local cluster")]
     Refused,
-    /// The local cluster could not be asked.
+    /// The local cluster gave no usable answer.
     #[error(transparent)]
     Local(#[from] LocalError),
 }
 
-/// SHA-256 of a key: no key is held.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct KeyId([u8; 32]);
+/// The user of a key, or why there is none.
+type Outcome = Result<Arc<Principal>, ExchangeError>;
 
-struct Known {
+/// SHA-256 of a key, so that no key is kept in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct KeyId([u8; 32]);
+
+/// What all workers share.
+struct Shared {
     minter: Minter,
     lifetime: Duration,
-    good: Cache<KeyId, Good>,
-    /// Apart, so that a flood of guesses drives no good key out. Until when.
-    bad: Cache<KeyId, Instant>,
+    accepted: Cache<KeyId, Accepted>,
+    /// Keys that were refused, each with the time until which it stays so. A cache of their own, so that a flood of
+    /// guesses evicts no accepted key.
+    refused: Cache<KeyId, Instant>,
 }
 
 #[derive(Clone)]
-struct Good {
+struct Accepted {
     principal: Arc<Principal>,
     until: Instant,
 }
 
-/// What of an API key resource matters.
+/// The fields of an API key resource that are used here.
 #[derive(Deserialize)]
 struct ApiKey {
     metadata: corev2::ObjectMeta,
@@ -74,21 +75,21 @@ struct ApiKey {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Asks for each key anew after `lifetime` (`auth.api-key-ttl`); zero asks each time.
+    /// Looks each key up again after `lifetime` (`auth.api-key-ttl`); zero looks it up for each request.
     pub fn new(minter: Minter, lifetime: Duration) -> Self {
-        let good = Cache::builder()
-            .max_capacity(MAX_GOOD_BYTES)
-            .weigher(|_, good: &Good| weigh(&good.principal))
-            // Moka's clock is not the one that decides: this only frees memory.
+        let accepted = Cache::builder()
+            .max_capacity(MAX_ACCEPTED_BYTES)
+            .weigher(|_, accepted: &Accepted| weigh(&accepted.principal))
+            // Only frees memory: what decides is `Accepted::until`, by a clock that tests can set.
             .time_to_live(lifetime.min(MAX_LIFETIME))
             .build();
-        let bad = Cache::builder().max_capacity(MAX_BAD).time_to_live(BAD_LIFETIME).build();
-        Self(Arc::new(Known { minter, lifetime: lifetime.min(MAX_LIFETIME), good, bad }))
+        let refused = Cache::builder().max_capacity(MAX_REFUSED).time_to_live(REFUSED_LIFETIME).build();
+        Self(Arc::new(Shared { minter, lifetime: lifetime.min(MAX_LIFETIME), accepted, refused }))
     }
 
-    /// For one worker, which asks over its own connections.
+    /// For one worker, which uses its own connections.
     pub fn worker(&self, manager: Manager) -> KeyExchange {
-        KeyExchange { known: Arc::clone(&self.0), manager, flights: Arc::default() }
+        KeyExchange { shared: Arc::clone(&self.0), manager, flights: Arc::default() }
     }
 }
 
@@ -101,51 +102,51 @@ impl fmt::Debug for Exchange {
 // === impl KeyExchange ===
 
 impl KeyExchange {
-    /// Whom an `Authorization: Key …` header speaks for, as the local cluster has it: the user's own groups, without
-    /// the `system:users` of a login, as in Sensu. As there, the key of a disabled user works.
+    /// The user that an `Authorization: Key …` header identifies, with the groups that the local cluster has for it. As
+    /// in Sensu, the `system:users` of a login is not among them, and the key of a disabled user works.
     ///
-    /// `expires_at` is when the key is asked for again. May be dropped at any time.
+    /// `expires_at` is when the key is looked up again. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ExchangeError::Refused`], as Sensu's 401; [`ExchangeError::Local`] when the local cluster cannot tell.
-    pub async fn resolve(&self, authorization: &HeaderValue) -> Outcome {
+    /// [`ExchangeError::Refused`], as Sensu's 401; [`ExchangeError::Local`] when the local cluster gives no answer.
+    pub async fn resolve(&self, authorization: &HeaderValue) -> Result<Arc<Principal>, ExchangeError> {
         let key = key_of(authorization).ok_or(ExchangeError::Refused)?;
         let id = KeyId::of(key);
-        if let Some(outcome) = self.known.find(id) {
+        if let Some(outcome) = self.shared.find(id) {
             return outcome;
         }
-        let (known, manager, key) = (Arc::clone(&self.known), self.manager.clone(), key.to_owned());
+        let (shared, manager, key) = (Arc::clone(&self.shared), self.manager.clone(), key.to_owned());
         let flight = self.flights.join(id, || {
             Box::pin(async move {
-                let outcome = known.ask(&manager, &key).await;
-                known.remember(id, &outcome);
+                let outcome = shared.look_up(&manager, &key).await;
+                shared.remember(id, &outcome);
                 outcome
             })
         });
         flight.await
     }
 
-    /// An `Authorization` header with a token of that user for other clusters, marked as sensitive: the user's name
-    /// and groups and nothing else, good for five minutes. Sign one for each request: it costs some 20 µs.
+    /// An `Authorization` header with a token of that user for other clusters, marked as sensitive. It holds the user's
+    /// name and groups only, and is valid for five minutes. Cheap enough to sign for each request: about 20 µs.
     ///
     /// # Errors
     ///
     /// [`ExchangeError::Local`] when the random source fails.
     pub fn token_for(&self, who: &Principal) -> Result<HeaderValue, ExchangeError> {
-        let token = self.known.minter.bearer(&who.subject, &who.groups);
+        let token = self.shared.minter.bearer(&who.subject, &who.groups);
         token.map_err(|error| LocalError::Mint(Arc::new(error)).into())
     }
 
     #[cfg(test)]
-    pub(super) fn under_way(&self) -> usize {
+    pub(super) fn in_progress(&self) -> usize {
         self.flights.len()
     }
 }
 
 impl fmt::Debug for KeyExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyExchange").field("lifetime", &self.known.lifetime).finish_non_exhaustive()
+        f.debug_struct("KeyExchange").field("lifetime", &self.shared.lifetime).finish_non_exhaustive()
     }
 }
 
@@ -159,36 +160,36 @@ impl KeyId {
     }
 }
 
-// === impl Known ===
+// === impl Shared ===
 
-impl Known {
+impl Shared {
     fn find(&self, id: KeyId) -> Option<Outcome> {
         let now = Instant::now();
-        if let Some(good) = self.good.get(&id).filter(|good| now < good.until) {
-            return Some(Ok(good.principal));
+        if let Some(accepted) = self.accepted.get(&id).filter(|accepted| now < accepted.until) {
+            return Some(Ok(accepted.principal));
         }
-        self.bad.get(&id).filter(|until| now < *until).map(|_| Err(ExchangeError::Refused))
+        self.refused.get(&id).filter(|until| now < *until).map(|_| Err(ExchangeError::Refused))
     }
 
     fn remember(&self, id: KeyId, outcome: &Outcome) {
         let now = Instant::now();
         match outcome {
             Ok(principal) => {
-                let good = Good { principal: Arc::clone(principal), until: now + self.lifetime };
-                self.good.insert(id, good);
+                let accepted = Accepted { principal: Arc::clone(principal), until: now + self.lifetime };
+                self.accepted.insert(id, accepted);
             }
             Err(ExchangeError::Refused) => {
-                self.good.invalidate(&id);
-                self.bad.insert(id, now + BAD_LIFETIME);
+                self.accepted.invalidate(&id);
+                self.refused.insert(id, now + REFUSED_LIFETIME);
             }
             Err(ExchangeError::Local(_)) => {}
         }
     }
 
-    /// Looks the key and its user up.
-    async fn ask(&self, manager: &Manager, key: &str) -> Outcome {
+    /// Gets the key and its user from the local cluster.
+    async fn look_up(&self, manager: &Manager, key: &str) -> Outcome {
         let found: ApiKey = self.get(manager, "apikeys", key).await?;
-        // What another path led to is not the key that was asked for.
+        // A path that was resolved to another resource did not lead to the key that was asked for.
         if found.metadata.name != key || !is_one_segment(&found.username) {
             return Err(ExchangeError::Refused);
         }
@@ -243,8 +244,8 @@ pub(super) fn key_of(authorization: &HeaderValue) -> Option<&str> {
     is_one_segment(key).then_some(key)
 }
 
-/// Whether Sensu keeps a resource of that name under its own key. It joins names into paths and cleans those: a slash
-/// or dots would lead it to resources of other kinds, which may decode as a key of somebody else.
+/// Whether Sensu stores a resource of that name under a key of its own. Sensu joins names into paths and cleans them: a
+/// slash or dots would lead to resources of other kinds, which may decode as the key of another user.
 fn is_one_segment(name: &str) -> bool {
     let is_plain = |c: char| c != '/' && !c.is_control();
     !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != ".." && name.chars().all(is_plain)
@@ -255,21 +256,21 @@ pub(super) fn target(collection: &str, name: &str) -> String {
     format!("/api/core/v2/{collection}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-/// Bytes that an entry takes, roughly.
+/// Approximate size of an entry, in bytes.
 fn weigh(principal: &Principal) -> u32 {
     let groups: usize = principal.groups.iter().map(|group| group.len() + 40).sum();
     u32::try_from(groups + principal.subject.len() + 320).unwrap_or(u32::MAX)
 }
 
-/// For some 20,000 keys of users with ten groups.
-const MAX_GOOD_BYTES: u64 = 16 << 20;
+/// Room for about 20,000 keys of users with ten groups.
+const MAX_ACCEPTED_BYTES: u64 = 16 << 20;
 
-const MAX_BAD: u64 = 10_000;
+const MAX_REFUSED: u64 = 10_000;
 
-/// A key that was just made works after this at the latest.
-const BAD_LIFETIME: Duration = Duration::from_secs(5);
+/// A key that is created after it was refused works after this at the latest.
+const REFUSED_LIFETIME: Duration = Duration::from_secs(5);
 
-/// Longer than anybody means.
+/// Bounds `auth.api-key-ttl`, so that adding it to an instant cannot overflow.
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest key or user name, in bytes. Sensu's own keys have 36.

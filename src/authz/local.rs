@@ -1,4 +1,4 @@
-//! What the gateway asks the local cluster's API in its own name.
+//! Requests to the local cluster's API in the gateway's own name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,22 +15,23 @@ use crate::{
     wire::{Body, ReadError, header::add_via, read_limited},
 };
 
-/// Why the local cluster told nothing. Its answer decides who may do what, so this is never the caller's fault.
+/// Why the local cluster gave no usable answer. That answer decides who may do what, so this is never the caller's
+/// fault.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LocalError {
-    /// There is no local cluster at present. Usual cause: the configuration is being replaced.
+    /// No local cluster is configured at present. Usual cause: the configuration is being replaced.
     #[error("the local cluster is not known yet")]
     Missing,
     /// The gateway could not sign its own token: the random source failed.
     #[error("the gateway's own token could not be signed")]
     Mint(#[source] Arc<KeyError>),
-    /// No answer.
+    /// The request failed.
     #[error("{0}")]
     Upstream(Arc<upstream::Error>),
-    /// No whole answer in time. Usual cause: an overloaded backend.
+    /// No complete answer in time. Usual cause: an overloaded backend.
     #[error("the local cluster did not answer in time")]
     Timeout,
-    /// The answer broke off or is larger than it can sensibly be.
+    /// The answer was cut short, or is larger than any valid one.
     #[error("the local cluster's answer could not be read")]
     Body(#[source] Arc<ReadError>),
     /// 401 to the gateway's own token.
@@ -40,15 +41,15 @@ pub enum LocalError {
     Refused,
     /// 403 to the gateway's own token.
     #[error(
-        "the local cluster lets the gateway read no RBAC and no users: its group cluster-admins needs the ClusterRole cluster-admin, as sensu-backend init makes it"
+        "the local cluster does not let the gateway read RBAC and users: its group cluster-admins needs the ClusterRole cluster-admin, as sensu-backend init makes it"
     )]
     Forbidden,
     /// Another status. 500 with a text about authorization: a `ClusterRoleBinding` of that cluster is broken.
     #[error("the local cluster answered {0}")]
     Status(StatusCode),
-    /// The answer is not what Sensu answers there. Usual cause: `local-cluster.api-urls` leads elsewhere.
+    /// The answer is not one that Sensu gives there. Usual cause: `local-cluster.api-urls` leads elsewhere.
     #[error(
-        "the local cluster's answer is no {0}: check that local-cluster.api-urls leads to a Sensu backend"
+        "the local cluster's answer is not a valid {0}: check that local-cluster.api-urls leads to a Sensu backend"
     )]
     Malformed(&'static str),
 }
@@ -61,7 +62,7 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-/// Asks for `target`, which must be encoded, with a fresh token. Bounded in time and by `limit` bytes.
+/// Gets `target`, which must be encoded, with a new token. Bounded in time and to `limit` bytes.
 pub(super) async fn get(
     manager: &Manager,
     minter: &Minter,
@@ -100,7 +101,7 @@ async fn read(response: Response<Body>, limit: usize) -> Result<Answer, LocalErr
 // === impl LocalError ===
 
 impl LocalError {
-    /// What a status other than those that are expected means.
+    /// The meaning of a status that the caller does not expect.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Refused,

@@ -30,9 +30,9 @@ impl Minter {
         self.key.store(key);
     }
 
-    /// An `Authorization` header of that user and these groups, marked as sensitive. Good for five minutes by this
-    /// machine's clock; a cluster whose clock is up to that much ahead refuses it. No `iat` and no `nbf`: they would
-    /// spoil it on every cluster whose clock is a second behind.
+    /// An `Authorization` header of that user and these groups, marked as sensitive. Valid for five minutes by
+    /// this machine's clock; a cluster whose clock is further ahead refuses it. Without `iat` and `nbf`, by which every
+    /// cluster whose clock is a second behind would refuse it.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Minter {
         Ok(header)
     }
 
-    /// The gateway's own, for what it asks the local cluster.
+    /// The gateway's own, for its requests to the local cluster.
     pub(super) fn own_bearer(&self) -> Result<HeaderValue, KeyError> {
         self.bearer(OWN_NAME, &[ADMINS.to_owned()])
     }
@@ -62,11 +62,11 @@ impl fmt::Debug for Minter {
     }
 }
 
-/// Seconds that a token is good for: as long as Sensu's own access tokens.
+/// Seconds that a token is valid: as long as Sensu's own access tokens.
 const LIFETIME: i64 = 300;
 
-/// Whom the gateway's own requests are from, in a cluster's audit log.
+/// The user of the gateway's own requests, as a cluster's audit log shows it.
 const OWN_NAME: &str = "fedgate";
 
-/// The group that Sensu's set-up makes the administrators.
+/// The group that `sensu-backend init` makes the administrators.
 const ADMINS: &str = "cluster-admins";

@@ -1,4 +1,4 @@
-//! Who may change what federation registers, by Sensu's own RBAC, and what an API key stands for.
+//! Who may write to federation/v1, by Sensu's own RBAC, and which user an API key belongs to.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -48,30 +48,30 @@ pub enum Verb {
     Delete,
 }
 
-/// By what it is decided who may write.
+/// What decides who may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By the RBAC rules of the local cluster.
+    /// The RBAC rules of the local cluster.
     Rbac,
-    /// By membership in one of `auth.admin-groups`.
+    /// Membership in one of `auth.admin-groups`.
     AdminGroups,
 }
 
-/// Decides who may write. Reading is for everybody with a valid token.
+/// Decides who may write. Everyone with a valid token may read.
 pub trait Authorizer: Send + Sync + 'static {
     /// Whether the caller may. `resource` is `clusters` or `etcd-replicators`, which have no namespace; `name` is
-    /// the name as the path has it, still percent-encoded, and empty on POST. Sensu's rules see it so.
+    /// the name as the path has it, still percent-encoded, and empty on POST, as Sensu matches it.
     ///
     /// # Errors
     ///
-    /// When the rules cannot tell: the caller may not, and an operator should look.
+    /// When the rules cannot decide: the caller may not, and an operator should look into it.
     fn decide(&self, who: &Principal, verb: Verb, resource: &str, name: &str) -> Result<bool, AuthzError>;
 
-    /// By what it decides at present.
+    /// What it decides by at present.
     fn mode(&self) -> Mode;
 }
 
-/// Members of these groups may do everything, nobody else anything: for want of Sensu's own rules.
+/// Members of these groups may write everything, everyone else nothing. Stands in for Sensu's own rules.
 #[derive(Clone, Debug)]
 pub struct AdminGroups(pub Vec<String>);
 

@@ -15,13 +15,13 @@ pub struct Rbac {
 }
 
 /// Keeps the rules of one [`Rbac`] up to date, by [`follow_etcd`](Self::follow_etcd) or
-/// [`follow_api`](Self::follow_api). etcd is the better source where both can be had: changes come at once, and none
-/// of the cluster's faults is in the way.
+/// [`follow_api`](Self::follow_api). Prefer etcd where both are available: it
+/// reports changes at once, and does not depend on the cluster's backends.
 ///
-/// Where there is no source, drop it: the groups of the configuration decide for good.
+/// Without a source, drop it: the groups of the configuration decide then.
 pub struct Feeder {
     rbac: Arc<Rbac>,
-    /// Whether the log says that the source is lost.
+    /// Whether it was logged that the source is lost.
     is_lost: bool,
 }
 
@@ -33,7 +33,7 @@ impl Rbac {
     pub fn new(admin_groups: Vec<String>) -> (Arc<Self>, Feeder) {
         tracing::info!(
             authorization = Mode::AdminGroups.as_str(),
-            groups = ?admin_groups,
+            groups = admin_groups.join(","),
             "writes to federation/v1 are for these groups while no RBAC rules of the local cluster have been read"
         );
         let rbac = Arc::new(Self { rules: ArcSwapOption::empty(), fallback: AdminGroups(admin_groups) });
@@ -64,7 +64,7 @@ impl fmt::Debug for Rbac {
 // === impl Feeder ===
 
 impl Feeder {
-    /// Puts rules in force.
+    /// Puts the rules into force.
     pub(super) fn publish(&mut self, rules: Rules) {
         let fault = rules.fault().cloned();
         let earlier = self.rbac.rules.swap(Some(Arc::new(rules)));
@@ -86,7 +86,7 @@ impl Feeder {
         }
     }
 
-    /// The source cannot be read. Said once.
+    /// The source cannot be read. Logged once until it can be again.
     pub(super) fn lost(&mut self, error: &(dyn std::error::Error + 'static)) {
         if !self.is_lost {
             self.is_lost = true;
@@ -100,7 +100,7 @@ impl Feeder {
         }
     }
 
-    /// The source can be read, again.
+    /// The source can be read.
     pub(super) fn found(&mut self) {
         if self.is_lost {
             self.is_lost = false;

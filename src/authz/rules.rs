@@ -37,7 +37,7 @@ pub(super) struct Rule {
 // === impl Rules ===
 
 impl Rules {
-    /// Of bindings in the order of their keys; of an error when one of them, or their number, stops everything.
+    /// From bindings in the order of their keys, or from the fault that keeps all of them from being used.
     pub(super) fn new(bindings: Result<Vec<Binding>, AuthzError>) -> Self {
         Self(bindings)
     }
@@ -46,8 +46,8 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// As Sensu's 500: a binding that cannot be read, which concerns everybody, or a role that is missing behind a
-    /// binding of the caller before one that allows.
+    /// As Sensu's 500: a binding that cannot be read, or a binding of the caller whose role does not exist and that comes
+    /// before one that allows.
     pub fn decide(
         &self,
         who: &Principal,
@@ -67,7 +67,7 @@ impl Rules {
         Ok(false)
     }
 
-    /// What is wrong for everybody, if something is.
+    /// The fault that concerns every caller, if there is one.
     pub(super) fn fault(&self) -> Option<&AuthzError> {
         self.0.as_ref().err()
     }
@@ -87,7 +87,7 @@ impl Binding {
 // === impl Subject ===
 
 impl Subject {
-    /// `None` for a type that Sensu does not know: such a subject is nobody.
+    /// `None` for a type that Sensu does not know: such a subject matches nobody.
     pub(super) fn of(stored: corev2::Subject) -> Option<Self> {
         match stored.kind.as_str() {
             "User" => Some(Self::User(stored.name.into())),

@@ -7,26 +7,26 @@ use super::{
 };
 use crate::corev2;
 
-/// The roles and bindings of a cluster as its store has them, one by one, of which [`Rules`] are made.
+/// The roles and bindings of a cluster as its store has them, from which [`Rules`] are made.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// By key, which gives the order in which they are tried.
-    bindings: BTreeMap<Box<[u8]>, Held<Reference>>,
+    bindings: BTreeMap<Box<[u8]>, Stored<Reference>>,
     /// By key, by which they are looked up.
-    roles: BTreeMap<Box<[u8]>, Held<Arc<[Rule]>>>,
+    roles: BTreeMap<Box<[u8]>, Stored<Arc<[Rule]>>>,
     /// Of all keys and stored values, and what holding them takes.
     bytes: usize,
 }
 
-/// Which of the two a key is of.
+/// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Kind {
     Role,
     Binding,
 }
 
 #[derive(Debug)]
-struct Held<T> {
+struct Stored<T> {
     bytes: usize,
     /// `None`: it cannot be read.
     value: Option<T>,
@@ -45,35 +45,35 @@ struct Reference {
 
 impl Table {
     /// Reads a stored value and keeps what of it matters. `key` is what follows the directory.
-    pub(super) fn put(&mut self, what: What, key: &[u8], value: &[u8]) {
+    pub(super) fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) {
         let bytes = key.len() + value.len() + ENTRY_BYTES;
-        match what {
-            What::Role => self.put_role(key, Held { bytes, value: role(value) }),
-            What::Binding => {
-                let held = Held { bytes, value: reference(value) };
+        match kind {
+            Kind::Role => self.put_role(key, Stored { bytes, value: role(value) }),
+            Kind::Binding => {
+                let held = Stored { bytes, value: reference(value) };
                 self.bytes += bytes;
-                self.bytes -= held_bytes(self.bindings.insert(key.into(), held));
+                self.bytes -= stored_bytes(self.bindings.insert(key.into(), held));
             }
         }
     }
 
-    /// Keeps in mind that nobody can tell what this role allows.
-    pub(super) fn spoil_role(&mut self, key: &[u8]) {
-        self.put_role(key, Held { bytes: key.len() + ENTRY_BYTES, value: None });
+    /// Marks a role as unreadable: what it allows is not known.
+    pub(super) fn mark_role_unreadable(&mut self, key: &[u8]) {
+        self.put_role(key, Stored { bytes: key.len() + ENTRY_BYTES, value: None });
     }
 
     pub(super) fn has_role(&self, key: &[u8]) -> bool {
         self.roles.contains_key(key)
     }
 
-    pub(super) fn delete(&mut self, what: What, key: &[u8]) {
-        self.bytes -= match what {
-            What::Role => held_bytes(self.roles.remove(key)),
-            What::Binding => held_bytes(self.bindings.remove(key)),
+    pub(super) fn delete(&mut self, kind: Kind, key: &[u8]) {
+        self.bytes -= match kind {
+            Kind::Role => stored_bytes(self.roles.remove(key)),
+            Kind::Binding => stored_bytes(self.bindings.remove(key)),
         };
     }
 
-    /// Whether it holds more than it should: whoever fills it must stop.
+    /// Whether it holds more than it should: filling it must stop then.
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes > MAX_BYTES
     }
@@ -86,7 +86,7 @@ impl Table {
         Rules::new(self.bindings.iter().map(|(key, held)| self.resolve(key, held)).collect())
     }
 
-    fn resolve(&self, key: &[u8], held: &Held<Reference>) -> Result<Binding, AuthzError> {
+    fn resolve(&self, key: &[u8], held: &Stored<Reference>) -> Result<Binding, AuthzError> {
         let Some(reference) = &held.value else {
             return Err(AuthzError::UnreadableBinding { binding: printable(key) });
         };
@@ -107,18 +107,18 @@ impl Table {
         Ok(Binding { subjects: Arc::clone(subjects), grant })
     }
 
-    fn put_role(&mut self, key: &[u8], held: Held<Arc<[Rule]>>) {
+    fn put_role(&mut self, key: &[u8], held: Stored<Arc<[Rule]>>) {
         self.bytes += held.bytes;
-        self.bytes -= held_bytes(self.roles.insert(key.into(), held));
+        self.bytes -= stored_bytes(self.roles.insert(key.into(), held));
     }
 }
 
-/// What nobody is let in with.
+/// The fault of a table that is too large.
 pub(super) fn too_large() -> AuthzError {
     AuthzError::TooLarge { limit: MAX_BYTES }
 }
 
-fn held_bytes<T>(held: Option<Held<T>>) -> usize {
+fn stored_bytes<T>(held: Option<Stored<T>>) -> usize {
     held.map_or(0, |held| held.bytes)
 }
 
@@ -139,9 +139,9 @@ fn reference(value: &[u8]) -> Option<Reference> {
     })
 }
 
-/// Without it, a million empty values would be nothing.
+/// The overhead of an entry, without which a million empty values would count for nothing.
 const ENTRY_BYTES: usize = 128;
 
-/// Most bytes: some 20,000 roles of the usual size. What is made of them takes at most some 30 times as much, when
-/// values consist of empty strings.
+/// Most bytes: about 20,000 roles of the usual size. In memory they take at most about 30 times as much, when values
+/// consist of empty strings.
 pub(super) const MAX_BYTES: usize = 8 << 20;

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Failure, UNAVAILABLE,
     output::{note, report},
-    serve::stop_signals,
+    runtime::{control_runtime, stop_signals},
 };
 use crate::{
     app::{BuildError, Server},
@@ -20,26 +21,30 @@ use crate::{
     telemetry::{self, Format},
 };
 
-/// The gateway's usual port.
-pub(super) const PORT: u16 = 8080;
-
-/// The clusters of the demo and their usual ports.
-const CLUSTERS: [(&str, u16); 3] = [("local-cluster", 18080), ("alpha", 18180), ("beta", 18280)];
-
-const KEY_FILE: &str = "jwt_public.pem";
-const ADMIN_PORT: u16 = 9180;
-
-/// How often the simulated events change.
-const TICK: Duration = Duration::from_secs(2);
+/// `fedgate demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Port of the gateway; when it is taken, a free one
+    #[arg(long, default_value_t = PORT)]
+    port: u16,
+}
 
 /// The clusters' names and where they listen.
 type Addresses = Vec<(&'static str, SocketAddr)>;
 
-/// A directory that goes away with the demo.
+/// A directory that is deleted when the demo ends.
 struct Scratch(PathBuf);
 
-/// Runs until Ctrl-C.
-pub(super) async fn run(port: u16) -> Result<(), Failure> {
+// === impl Demo ===
+
+impl Demo {
+    /// Runs until Ctrl-C.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        control_runtime()?.block_on(run(self.port))
+    }
+}
+
+async fn run(port: u16) -> Result<(), Failure> {
     // Errors only: the terminal belongs to the instructions.
     let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
     let keys =
@@ -64,7 +69,8 @@ pub(super) async fn run(port: u16) -> Result<(), Failure> {
     Ok(done?)
 }
 
-/// Binds a cluster's port each and serves all clusters on a thread of their own, like the other machines they stand for.
+/// Binds a port for each cluster and serves all of them on a thread of their own, as the separate machines that they
+/// stand for.
 fn start_clusters(
     keys: &Arc<SharedKeys>,
     mut stopped: watch::Receiver<()>,
@@ -84,7 +90,7 @@ fn start_clusters(
         addresses.push((name, address));
         clusters.push((sensu, socket));
     }
-    let runtime = super::serve::control_runtime()?;
+    let runtime = control_runtime()?;
     let thread = thread::Builder::new()
         .name("clusters".into())
         .spawn(move || {
@@ -108,7 +114,7 @@ fn start_clusters(
     Ok((thread, addresses))
 }
 
-/// The usual port, or a free one with a word about it.
+/// Binds the usual port, or a free one with a note about it.
 fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
     let bind = |port| {
         let socket = StdTcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
@@ -118,13 +124,13 @@ fn bind_or_free(port: u16, what: &str) -> Result<StdTcpListener, Failure> {
     match bind(port) {
         Ok(socket) => Ok(socket),
         Err(error) => {
-            note(format!("port {port} for {what} cannot be had ({error}); taking a free one"));
+            note(format!("port {port} for {what} is not available ({error}); using a free one"));
             bind(0).map_err(|error| Failure::new(UNAVAILABLE, format!("no free port for {what}: {error}")))
         }
     }
 }
 
-/// The same configuration that a file would give.
+/// The configuration, through the same parser as a file.
 fn configuration(directory: &Path, clusters: &[(&str, SocketAddr)], port: u16) -> Result<Root, Failure> {
     let main = free_unless(port, "the gateway")?;
     let admin = free_unless(ADMIN_PORT, "the admin listener")?;
@@ -203,3 +209,15 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// The gateway's usual port.
+const PORT: u16 = 8080;
+
+/// The clusters of the demo and their usual ports.
+const CLUSTERS: [(&str, u16); 3] = [("local-cluster", 18080), ("alpha", 18180), ("beta", 18280)];
+
+const KEY_FILE: &str = "jwt_public.pem";
+const ADMIN_PORT: u16 = 9180;
+
+/// How often the simulated events change.
+const TICK: Duration = Duration::from_secs(2);

@@ -7,16 +7,16 @@ use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{DEFAULT_CONFIG, Failure, UNAVAILABLE, USAGE, environment, serve::control_runtime};
+use super::{DEFAULT_CONFIG, Failure, UNAVAILABLE, USAGE, environment, runtime::control_runtime};
 use crate::config;
 
 /// `fedgate health`.
 #[derive(Debug, Args)]
 pub(super) struct Health {
-    /// Configuration file whose `admin.address` is asked
+    /// Configuration file with the `admin.address` to ask
     #[arg(long, short, value_name = "FILE", env = "FEDGATE_CONFIG", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Ask this URL in place of the configured address, such as <http://127.0.0.1:9180>
+    /// Ask this URL instead of the configured address, such as <http://127.0.0.1:9180>
     #[arg(long, value_name = "URL")]
     url: Option<Uri>,
 }
@@ -67,7 +67,7 @@ fn address_of(url: &Uri) -> Result<String, Failure> {
     Ok(if authority.port().is_some() { authority.to_string() } else { format!("{authority}:80") })
 }
 
-/// "Every address" is a place to listen, not one to connect to.
+/// The unspecified address is one to listen on, not one to connect to.
 fn loopback(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         match &mut address {

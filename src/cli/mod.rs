@@ -1,11 +1,11 @@
-//! The command line. Errors are one line that says what to do; exit codes follow sysexits.
+//! The command line. An error is one line that says what to do; exit codes follow `sysexits.h`.
 
 mod check;
-mod check_store;
 mod client;
 mod demo;
 mod health;
 mod output;
+mod runtime;
 mod serve;
 mod text;
 
@@ -29,8 +29,8 @@ enum Command {
     /// Run the gateway
     Serve(serve::Serve),
     /// Run three simulated clusters with live data and the gateway in front of them
-    Demo(serve::Demo),
-    /// Load and validate a configuration, connect to everything that it names, and say what works
+    Demo(demo::Demo),
+    /// Load and validate a configuration, connect to everything that it names, and report what works
     CheckConfig(ConfigFile),
     /// Ask a running gateway whether it is ready (for container health checks)
     Health(health::Health),
@@ -51,7 +51,7 @@ struct ConfigFile {
 struct Failure {
     code: u8,
     line: String,
-    /// What the server answered, when it was an answer that failed.
+    /// The status, when it was the server that refused.
     status: Option<StatusCode>,
 }
 
@@ -95,7 +95,7 @@ impl Failure {
         Self { code, line: line.to_string(), status: None }
     }
 
-    /// An end without a word that is no failure to anybody.
+    /// Ends the command quietly and with success: the reader of its output has closed it.
     fn quiet() -> Self {
         Self::new(0, "")
     }
@@ -105,12 +105,12 @@ impl Failure {
         self.code == 0
     }
 
-    /// Says first what it is about.
-    fn about(self, what: &str) -> Self {
+    /// Puts what it is about before the line.
+    fn with_context(self, what: &str) -> Self {
         if self.line.is_empty() { self } else { Self { line: format!("{what}: {}", self.line), ..self } }
     }
 
-    /// Whether the server does not have it, or Sensu's commercial edition only.
+    /// Whether the server does not have it, or only Sensu's commercial edition does.
     fn is_not_found(&self) -> bool {
         matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::PAYMENT_REQUIRED))
     }
@@ -143,11 +143,11 @@ const DEFAULT_CONFIG: &str = "/etc/fedgate/fedgate.yaml";
 
 /// Wrong arguments (`EX_USAGE`).
 const USAGE: u8 = 64;
-/// Something is not reachable (`EX_UNAVAILABLE`).
+/// Something cannot be reached (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
 /// The server refuses the user (`EX_NOPERM`).
 const REFUSED: u8 = 77;
 /// A wrong configuration (`EX_CONFIG`).
 const CONFIG: u8 = 78;
-/// Done, but clusters are missing or ill.
+/// Done, but clusters are missing from the answer, or unhealthy.
 const INCOMPLETE: u8 = 3;

@@ -1,13 +1,13 @@
-//! Text from elsewhere, made fit for a terminal.
+//! Text from elsewhere, made safe for a terminal.
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::UnicodeWidthChar;
 
-/// Writes out whatever a terminal would obey or that would hide: control characters, and those that change the
-/// direction of text. One line stays one line.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_harmful) {
+/// Escapes what a terminal would interpret or not show: control characters, and those that change the direction of
+/// text. One line stays one line.
+pub(super) fn terminal_safe(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -16,7 +16,7 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if is_harmful(c) => {
+            c if is_unsafe(c) => {
                 let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
             }
             c => out.push(c),
@@ -27,14 +27,14 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
 
 /// JSON with the same characters escaped as JSON escapes them. They occur only inside of strings, since line breaks
 /// and tabs outside of them are left alone.
-pub(super) fn harmless_json(text: &str) -> Cow<'_, str> {
-    let is_harmful = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t' | '\r');
-    if !text.chars().any(is_harmful) {
+pub(super) fn terminal_safe_json(text: &str) -> Cow<'_, str> {
+    let is_unsafe = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t' | '\r');
+    if !text.chars().any(is_unsafe) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if is_harmful(c) {
+        if is_unsafe(c) {
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
@@ -67,7 +67,7 @@ pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
 }
 
 /// Every such character is in the basic plane.
-fn is_harmful(c: char) -> bool {
+fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -77,12 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_obeys_gets_through() {
+    fn what_a_terminal_would_interpret_is_escaped() {
         let text = "a\u{1b}[31mb\u{9b}31m\r\n\tc\u{7}\u{202e}d\u{7f}";
-        assert_eq!(harmless(text), "a\\u{1b}[31mb\\u{9b}31m\\r\\n\\tc\\u{7}\\u{202e}d\\u{7f}");
-        assert_eq!(harmless("ärger 中"), "ärger 中");
+        assert_eq!(terminal_safe(text), "a\\u{1b}[31mb\\u{9b}31m\\r\\n\\tc\\u{7}\\u{202e}d\\u{7f}");
+        assert_eq!(terminal_safe("ärger 中"), "ärger 中");
         let json = serde_json::to_string_pretty(&serde_json::json!({ "x": text })).unwrap();
-        let safe = harmless_json(&json);
+        let safe = terminal_safe_json(&json);
         assert!(!safe.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap()["x"], text);
     }

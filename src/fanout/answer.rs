@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
-    Merge, Outcome,
-    outcome::clusters_header,
+    Merge,
     stream::{Chunks, Stream},
 };
 use crate::{
+    member::{self, Outcome},
     types::{ClusterName, FailureClass},
-    wire::{self, Body, header as names},
+    wire::{self, Body},
 };
 
 /// Turns what the members came to into the answer.
@@ -23,7 +23,8 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
         .iter()
         .map(|slot| (&slot.name, slot.failure().map_or(Outcome::Answered(StatusCode::OK), Outcome::Failed)))
         .collect();
-    let clusters = clusters_header(&outcomes);
+    let mut headers = HeaderMap::with_capacity(2);
+    member::insert_headers(&mut headers, &outcomes);
     let none = failures.len() == merge.slots.len();
 
     let mut response = if none && let Some(status) = passed_on(&merge, api_key) {
@@ -34,9 +35,7 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
         merge.commit();
         list(merge)
     };
-    let headers = response.headers_mut();
-    headers.insert(names::FEDGATE_COMPLETE, names::complete(complete));
-    headers.insert(names::FEDGATE_CLUSTERS, clusters);
+    response.headers_mut().extend(headers);
     response
 }
 

@@ -14,9 +14,8 @@
 //! * **No parsing**: members' bodies go through [`crate::rewrite`], which labels and qualifies items in place.
 
 mod answer;
-mod member;
-mod outcome;
 mod shared;
+mod slot;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -26,15 +25,14 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use crate::{
-    types::{ClusterName, FailureClass, Shape},
+    member::Candidate,
+    types::{FailureClass, Shape},
     wire::Body,
 };
 
-pub use member::Member;
-pub use outcome::{Outcome, clusters_header, failure_of_body};
 pub use shared::{Overloaded, Shared};
 
-use member::{Event, Slot, Step};
+use slot::{Event, Slot, Step};
 
 /// Bounds of one fan-out.
 #[derive(Clone, Debug)]
@@ -63,14 +61,6 @@ pub struct Query {
     pub strict: bool,
     /// The caller has an API key: a 401 of the one cluster asked is the key's own refusal, and is passed on.
     pub api_key: bool,
-}
-
-/// A member to ask, or one whose answer is known without asking.
-pub enum Candidate {
-    /// Send it the request.
-    Ask(Arc<dyn Member>),
-    /// Report this in its place.
-    Known(ClusterName, FailureClass),
 }
 
 /// Asks every member at once and answers with the merged list.
@@ -135,10 +125,10 @@ impl Merge {
             Self { slots: Vec::with_capacity(members.len()), steps: FuturesUnordered::new(), ticket, limits };
         for (index, candidate) in members.into_iter().enumerate() {
             let slot = match candidate {
-                Candidate::Known(name, failure) => Slot::failed(name, failure),
-                Candidate::Ask(member) => {
+                Candidate::Skip(name, failure) => Slot::failed(name, failure),
+                Candidate::Send(member) => {
                     let name = member.name().clone();
-                    let (step, abort) = member::open(index, member, request, shape);
+                    let (step, abort) = slot::open(index, member, request, shape);
                     merge.steps.push(step);
                     Slot::asked(name, abort)
                 }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::error::BoxError;
+use crate::{error::BoxError, member::Member, types::ClusterName};
 
 /// What a scripted member does.
 enum Script {
@@ -59,7 +59,7 @@ impl Member for Scripted {
         &self.name
     }
 
-    fn get(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+    fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let answer = match &self.script {
             Script::Pieces(status, pieces) => {
                 let pieces = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
@@ -76,7 +76,7 @@ impl Member for Scripted {
 }
 
 fn ask(name: &str, script: Script) -> Candidate {
-    Candidate::Ask(Arc::new(Scripted { name: name.parse().unwrap(), script }))
+    Candidate::Send(Arc::new(Scripted { name: name.parse().unwrap(), script }))
 }
 
 fn good(name: &str, pieces: &[&'static [u8]]) -> Candidate {
@@ -197,7 +197,7 @@ async fn the_status_follows_from_what_the_members_did() {
 async fn a_refused_api_key_is_passed_on_as_it_is() {
     let mut query = query(vec![
         ask("local-cluster", Script::Pieces(StatusCode::UNAUTHORIZED, vec![b"no key"])),
-        Candidate::Known("alpha".parse().unwrap(), FailureClass::Unauthorized),
+        Candidate::Skip("alpha".parse().unwrap(), FailureClass::Unauthorized),
     ]);
     query.api_key = true;
     let (response, body) = run(query).await;
@@ -367,7 +367,7 @@ async fn a_client_that_takes_nothing_loses_its_list_and_frees_what_it_held() {
 async fn an_api_keys_refusal_by_the_one_cluster_asked_is_the_answer() {
     let mut query = query(vec![
         ask("local-cluster", Script::Pieces(StatusCode::FORBIDDEN, vec![b"no right"])),
-        Candidate::Known("alpha".parse().unwrap(), FailureClass::Unauthorized),
+        Candidate::Skip("alpha".parse().unwrap(), FailureClass::Unauthorized),
     ]);
     query.api_key = true;
     let (response, body) = run(query).await;

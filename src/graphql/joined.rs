@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::ask::Edited;
+use super::upstream_call::Edited;
 use crate::error::BoxError;
 
 /// A response body of several parts, one after the other.

@@ -29,7 +29,7 @@ pub(super) struct Namespaces {
     /// Single namespaces that were seen outside lists.
     singles: Cache<(UserKey, Box<str>), Instant>,
     /// Clusters that have not answered lately.
-    ill: Cache<ClusterName, ()>,
+    unhealthy: Cache<ClusterName, ()>,
 }
 
 // === impl UserKey ===
@@ -60,7 +60,7 @@ impl Namespaces {
         Self {
             lists: Cache::builder().weigher(weight).max_capacity(LIST_BYTES).time_to_live(LIST_LIFE).build(),
             singles: Cache::builder().max_capacity(SINGLES).time_to_live(FRESH).build(),
-            ill: Cache::builder().max_capacity(1024).time_to_live(ILL_LIFE).build(),
+            unhealthy: Cache::builder().max_capacity(1024).time_to_live(UNHEALTHY_LIFE).build(),
         }
     }
 
@@ -91,14 +91,14 @@ impl Namespaces {
     /// Notes whether a cluster answers.
     pub(super) fn note(&self, cluster: &ClusterName, answers: bool) {
         if answers {
-            self.ill.invalidate(cluster);
+            self.unhealthy.invalidate(cluster);
         } else {
-            self.ill.insert(cluster.clone(), ());
+            self.unhealthy.insert(cluster.clone(), ());
         }
     }
 
-    pub(super) fn is_ill(&self, cluster: &ClusterName) -> bool {
-        self.ill.contains_key(cluster)
+    pub(super) fn is_unhealthy(&self, cluster: &ClusterName) -> bool {
+        self.unhealthy.contains_key(cluster)
     }
 }
 
@@ -115,7 +115,7 @@ const LIST_BYTES: u64 = 32 * 1024 * 1024;
 const SINGLES: u64 = 50_000;
 
 /// How long a cluster that failed is given little time.
-const ILL_LIFE: Duration = Duration::from_secs(30);
+const UNHEALTHY_LIFE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

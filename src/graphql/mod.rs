@@ -52,7 +52,6 @@
 //! * A variable that names a cluster loses it wherever it is used in a group, also where it is meant as plain text.
 //! * Operations of a list run at once, not one after the other.
 
-mod ask;
 mod ast;
 mod cycle;
 mod document;
@@ -77,6 +76,7 @@ mod scan;
 mod schema;
 mod schemas;
 mod shape;
+mod upstream_call;
 mod viewer;
 
 #[cfg(test)]
@@ -99,12 +99,11 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    fanout::{Outcome as MemberOutcome, clusters_header},
+    member::{self, Candidate, Member, Members},
     types::{Caller, ClusterName, FailureClass, Snapshot},
-    wire::{self, Body, header as names},
+    wire::{self, Body},
 };
 
-pub use ask::Clusters;
 pub use error::GraphQlError;
 pub use hazard::examine;
 pub use limits::BODY_BYTES;
@@ -146,7 +145,7 @@ pub struct Call<'a> {
     /// Who asks.
     pub caller: &'a Caller,
     /// The clusters' clients.
-    pub clusters: &'a dyn Clusters,
+    pub clusters: &'a dyn Members,
     /// The clusters that are registered.
     pub snapshot: &'a Snapshot,
 }
@@ -169,10 +168,10 @@ struct Context<'a> {
     head: &'a Request<()>,
     caller: &'a Caller,
     user: Option<UserKey>,
-    clusters: &'a dyn Clusters,
+    clusters: &'a dyn Members,
     snapshot: &'a Snapshot,
     namespaces: &'a Namespaces,
-    held: ask::Held,
+    held: upstream_call::Held,
 }
 
 // === impl Engine ===
@@ -224,10 +223,10 @@ impl Engine {
             }
             return pass(&call).await;
         }
-        if self.held.load(Ordering::Relaxed) >= ask::MAX_HELD {
+        if self.held.load(Ordering::Relaxed) >= upstream_call::MAX_HELD {
             return Err(GraphQlError::Overloaded);
         }
-        let head = ask::json_head(call.head);
+        let head = upstream_call::json_head(call.head);
         let context = Context {
             config: self.config,
             head: &head,
@@ -240,7 +239,7 @@ impl Engine {
             clusters: call.clusters,
             snapshot: call.snapshot,
             namespaces: &self.namespaces,
-            held: ask::Held::new(&self.held),
+            held: upstream_call::Held::new(&self.held),
         };
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;
@@ -270,6 +269,31 @@ impl Engine {
         let planned = plan::plan(text, schema);
         self.plans.insert(key, planned.clone());
         planned
+    }
+}
+
+// === impl Context ===
+
+impl Context<'_> {
+    /// A registered cluster.
+    fn member(&self, name: &ClusterName) -> Result<Arc<dyn Member>, FailureClass> {
+        self.clusters.get(name).ok_or(FailureClass::Unreachable)
+    }
+
+    /// A member of a fan-out. An API key belongs to the cluster that issued it, and no other sees it.
+    fn candidate(&self, name: &ClusterName) -> Candidate {
+        if self.is_key_elsewhere(name) {
+            return Candidate::Skip(name.clone(), FailureClass::Unauthorized);
+        }
+        match self.member(name) {
+            Ok(member) => Candidate::Send(member),
+            Err(failure) => Candidate::Skip(name.clone(), failure),
+        }
+    }
+
+    /// Whether the caller's API key is good for another cluster than this one.
+    fn is_key_elsewhere(&self, cluster: &ClusterName) -> bool {
+        matches!(self.caller, Caller::ApiKey) && !cluster.is_local()
     }
 }
 
@@ -324,11 +348,8 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
     let members = outcomes.iter().find_map(|outcome| outcome.outcomes.clone());
     let mut response = respond(list, outcomes.into_iter().map(|outcome| outcome.answer.parts()));
     if let Some(members) = members {
-        let complete = members.iter().all(|(_, outcome)| matches!(outcome, MemberOutcome::Answered(_)));
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
-        let headers = response.headers_mut();
-        headers.insert(names::FEDGATE_COMPLETE, names::complete(complete));
-        headers.insert(names::FEDGATE_CLUSTERS, clusters_header(&members));
+        member::insert_headers(response.headers_mut(), &members);
     }
     Ok(Answered { response, cluster })
 }
@@ -360,7 +381,8 @@ async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
     let local = ClusterName::local();
     let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
     let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
-    let response = ask::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
+    let response =
+        upstream_call::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
     Ok(Answered { response, cluster: Some(local) })
 }
 

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::join_all;
 use http::{Response, StatusCode};
 use serde_json::Value as Json;
 
 use super::{
     Context,
-    ask::{self, Edited},
     envelope::{self, Envelope, Merged},
     error::describe,
     introspect,
@@ -18,10 +16,12 @@ use super::{
     plan::{Plan, Planned, RootKind, Simple},
     request::Operation,
     resolve::{self, Group, GroupTarget, Resolution, Target},
+    upstream_call::{self, Edited},
     viewer::{self, Outcomes},
 };
 use crate::{
-    types::{Caller, ClusterName, FailureClass, NamespaceRef},
+    member::{Answers, Ask, Member, ask_all, ask_in_turn},
+    types::{ClusterName, FailureClass, NamespaceRef},
     wire::Body,
 };
 
@@ -106,7 +106,11 @@ pub(super) async fn run(
             }
             let local = ClusterName::local();
             let body = Bytes::copy_from_slice(operation.raw.as_bytes());
-            match one(context, &local, body, false, wanted, Edited::raw).await {
+            let answer = match context.member(&local) {
+                Ok(member) => one(context, &*member, body, false, wanted, Edited::raw).await,
+                Err(failure) => Err(failure),
+            };
+            match answer {
                 Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(&local),
                 Err(failure) => {
                     let message = describe(&local, failure);
@@ -136,19 +140,18 @@ pub(super) async fn run(
 /// Sends one cluster one request and passes its answer on.
 async fn one(
     context: &Context<'_>,
-    cluster: &ClusterName,
+    member: &dyn Member,
     body: Bytes,
     again: bool,
     wanted: Wanted,
     edit: impl FnOnce(Body) -> Edited,
 ) -> Result<Answer, FailureClass> {
-    let member = context.clusters.get(cluster).ok_or(FailureClass::Unreachable)?;
-    let response = ask::send(&*member, context.head, body, again).await?;
+    let response = upstream_call::send(member, context.head, body, again).await?;
     // The local cluster's refusals are for the client, as without a gateway.
-    if wanted.alone && cluster.is_local() && response.status() != StatusCode::OK {
+    if wanted.alone && member.name().is_local() && response.status() != StatusCode::OK {
         return Ok(Answer::Response(response));
     }
-    let mut edited = edit(ask::good(response)?);
+    let mut edited = edit(upstream_call::good(response)?);
     let limit = match wanted {
         Wanted { whole: true, .. } => MERGE_BYTES,
         Wanted { alone: true, .. } => START_BYTES,
@@ -171,14 +174,18 @@ async fn whole(
     wanted: Wanted,
 ) -> Outcome {
     let roots: Vec<usize> = (0..plan.roots.len()).collect();
-    if key_elsewhere(context, cluster) {
+    if context.is_key_elsewhere(cluster) {
         let mut merged = Merged::new(plan);
         refuse_key(&mut merged, &roots, cluster);
         return Outcome::bytes(merged.write());
     }
     let body = resolution.whole_body(plan, operation).into();
     let edit = |body| Edited::new(body, plan, cluster);
-    match one(context, cluster, body, !plan.is_mutation(), wanted, edit).await {
+    let answer = match context.member(cluster) {
+        Ok(member) => one(context, &*member, body, !plan.is_mutation(), wanted, edit).await,
+        Err(failure) => Err(failure),
+    };
+    match answer {
         Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(cluster),
         Err(failure) => {
             let mut merged = Merged::new(plan);
@@ -186,11 +193,6 @@ async fn whole(
             Outcome::bytes(merged.write()).failed(cluster, failure)
         }
     }
-}
-
-/// An API key belongs to the cluster that issued it, and no other sees it.
-fn key_elsewhere(context: &Context<'_>, cluster: &ClusterName) -> bool {
-    matches!(context.caller, Caller::ApiKey) && !cluster.is_local()
 }
 
 fn refuse_key(merged: &mut Merged<'_>, roots: &[usize], cluster: &ClusterName) {
@@ -315,9 +317,8 @@ impl Merge<'_> {
             }
             None => {}
         }
-        for (group, answer) in self.resolution.groups.iter().zip(answers) {
-            let GroupTarget::Cluster(cluster) = group.target.or_local() else { continue };
-            if key_elsewhere(self.context, &cluster) {
+        for ((group, _), (cluster, answer)) in self.groups().zip(answers) {
+            if self.context.is_key_elsewhere(&cluster) {
                 refuse_key(&mut merged, &group.roots, &cluster);
                 answered = true;
                 continue;
@@ -340,29 +341,28 @@ impl Merge<'_> {
         Outcome { asked, failed, outcomes, ..Outcome::bytes(merged.write()) }
     }
 
-    /// The answers of all groups but the fan-out's: at once for a query, one after the other for a mutation.
-    async fn answers(&self) -> Vec<Result<Bytes, FailureClass>> {
-        let groups = &self.resolution.groups;
-        if self.plan.is_mutation() {
-            let mut answers = Vec::with_capacity(groups.len());
-            for group in groups {
-                answers.push(self.ask(group).await);
-            }
-            answers
-        } else {
-            join_all(groups.iter().map(|group| self.ask(group))).await
-        }
+    /// The groups of single clusters, in order: all but that of the fan-out.
+    fn groups(&self) -> impl Iterator<Item = (&Group, ClusterName)> {
+        self.resolution.groups.iter().filter_map(|group| match group.target.or_local() {
+            GroupTarget::Cluster(cluster) => Some((group, cluster)),
+            _ => None,
+        })
     }
 
-    async fn ask(&self, group: &Group) -> Result<Bytes, FailureClass> {
-        let GroupTarget::Cluster(cluster) = group.target.or_local() else { return Ok(Bytes::new()) };
-        if key_elsewhere(self.context, &cluster) {
-            return Ok(Bytes::new());
-        }
+    /// The answers of these groups: at once for a query, one after the other for a mutation.
+    async fn answers(&self) -> Answers<Bytes> {
+        let ask = |(group, cluster)| {
+            Ask::new(self.context.candidate(&cluster), None, |member| self.ask(group, member))
+        };
+        let asks: Vec<_> = self.groups().map(ask).collect();
+        if self.plan.is_mutation() { ask_in_turn(asks).await } else { ask_all(asks, |_, _| ()).await }
+    }
+
+    async fn ask(&self, group: &Group, member: Arc<dyn Member>) -> Result<Bytes, FailureClass> {
         let body = self.resolution.body(self.plan, self.operation, group).into();
         let wanted = Wanted { alone: false, whole: true };
-        let edit = |body| Edited::new(body, self.plan, &cluster);
-        match one(self.context, &cluster, body, !self.plan.is_mutation(), wanted, edit).await? {
+        let edit = |body| Edited::new(body, self.plan, member.name());
+        match one(self.context, &*member, body, !self.plan.is_mutation(), wanted, edit).await? {
             Answer::Parts(answer, None) => Ok(answer),
             Answer::Parts(..) | Answer::Response(_) => Err(FailureClass::TooLarge),
         }

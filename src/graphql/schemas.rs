@@ -15,10 +15,10 @@ use http::Request;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    ask::{self, Edited, Held as Memory},
     schema::{INTROSPECTION, Schema},
+    upstream_call::{self, Edited, Held as Memory},
 };
-use crate::fanout::Member;
+use crate::member::{Member, within};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Schemas {
     ) -> Option<Arc<Schema>> {
         if let Some(held) = self.current.load_full() {
             if held.due <= Instant::now() && self.asking.available_permits() > 0 {
-                let (schemas, head, sources) = (Arc::clone(self), ask::own_head(head), sources());
+                let (schemas, head, sources) = (Arc::clone(self), upstream_call::own_head(head), sources());
                 tokio::spawn(async move {
                     if let Ok(_permit) = schemas.asking.try_acquire() {
                         schemas.refresh(&head, &sources).await;
@@ -76,7 +76,7 @@ impl Schemas {
         }
         let _permit = self.asking.acquire().await.ok()?;
         if self.current.load().is_none() && !self.has_failed_lately() {
-            self.refresh(&ask::own_head(head), &sources()).await;
+            self.refresh(&upstream_call::own_head(head), &sources()).await;
         }
         self.current.load().as_ref().map(|held| Arc::clone(&held.schema))
     }
@@ -114,20 +114,15 @@ impl Schemas {
 async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
     let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
     let answer = async {
-        let response = ask::send(source, head, body.into(), true).await?;
-        Edited::raw(ask::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
+        let response = upstream_call::send(source, head, body.into(), true).await?;
+        Edited::raw(upstream_call::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
     };
-    match tokio::time::timeout(ask::OWN_TIMEOUT, answer).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(failure)) => {
+    within(upstream_call::OWN_TIMEOUT, answer)
+        .await
+        .inspect_err(|failure| {
             tracing::warn!(cluster = %source.name(), error = failure.as_str(), "no GraphQL schema");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(cluster = %source.name(), error = "timeout", "no GraphQL schema");
-            None
-        }
-    }
+        })
+        .ok()
 }
 
 /// How long a schema is used before it is asked for again.

@@ -6,27 +6,23 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::join_all;
 use serde_json::{Value as Json, json, value::RawValue};
 
 use super::{
     Context,
-    ask::{self, Edited},
     envelope::{self, Envelope, Merged},
     id,
     known::{Namespaces, UserKey},
     plan::{Known, Plan, RootKind, Simple, Viewer},
+    upstream_call::{self, Edited},
 };
 use crate::{
-    fanout::Outcome,
-    types::{Caller, ClusterName, FailureClass},
+    member::{Ask, Member, Outcome, ask_all},
+    types::{ClusterName, FailureClass},
 };
 
 /// What the clusters came to, in order.
 pub(super) type Outcomes = Vec<(ClusterName, Outcome)>;
-
-/// What one cluster has answered.
-type Answers = Vec<(ClusterName, Result<Bytes, FailureClass>)>;
 
 /// Asks all clusters for some root fields and puts the values into `merged`.
 ///
@@ -40,11 +36,15 @@ pub(super) async fn fan_out(
     merged: &mut Merged<'_>,
 ) -> Result<Outcomes, FailureClass> {
     let members = context.snapshot.iter().take(context.config.max_members);
-    let answers: Answers = join_all(members.map(|cluster| async {
-        let answer = member(context, plan, &cluster.name, body.clone()).await;
-        (cluster.name.clone(), answer)
-    }))
-    .await;
+    let asks: Vec<_> = members
+        .map(|cluster| {
+            let (name, body) = (&cluster.name, body.clone());
+            let ask = |member| ask(context, plan, member, body);
+            Ask::new(context.candidate(name), Some(patience(context, name)), ask)
+        })
+        .collect();
+    let note = |name: &ClusterName, answer: &Result<_, _>| context.namespaces.note(name, answer.is_ok());
+    let answers = ask_all(asks, note).await;
     let read: Vec<(&ClusterName, Result<Envelope<'_>, FailureClass>)> = answers
         .iter()
         .map(|(name, answer)| {
@@ -87,27 +87,22 @@ pub(super) async fn fan_out(
     Ok(outcomes)
 }
 
-async fn member(
+/// How long a member may take for its answer.
+fn patience(context: &Context<'_>, name: &ClusterName) -> Duration {
+    let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
+    let limit = context.config.member_timeout;
+    if known || context.namespaces.is_unhealthy(name) { QUICK.min(limit) } else { limit }
+}
+
+async fn ask(
     context: &Context<'_>,
     plan: &Arc<Plan>,
-    name: &ClusterName,
+    member: Arc<dyn Member>,
     body: Bytes,
 ) -> Result<Bytes, FailureClass> {
-    if matches!(context.caller, Caller::ApiKey) && !name.is_local() {
-        return Err(FailureClass::Unauthorized);
-    }
-    let member = context.clusters.get(name).ok_or(FailureClass::Unreachable)?;
-    let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
-    let quick = known || context.namespaces.is_ill(name);
-    let patience =
-        if quick { QUICK.min(context.config.member_timeout) } else { context.config.member_timeout };
-    let answer = async {
-        let response = ask::send(&*member, context.head, body, true).await?;
-        Edited::new(ask::good(response)?, plan, name).whole(MEMBER_BYTES, &context.held).await
-    };
-    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(FailureClass::Timeout));
-    context.namespaces.note(name, answer.is_ok());
-    answer
+    let response = upstream_call::send(&*member, context.head, body, true).await?;
+    let edited = Edited::new(upstream_call::good(response)?, plan, member.name());
+    edited.whole(MEMBER_BYTES, &context.held).await
 }
 
 /// An answer with data.

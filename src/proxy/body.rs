@@ -1,4 +1,4 @@
-//! What a request's body may say, and how it is read: whole, bounded, and not for ever.
+//! What a request's body may say, and how it is read: as a whole, within bounds of size, rate and memory.
 
 use std::{
     sync::{
@@ -32,12 +32,12 @@ pub(super) enum BodyError {
         limit: usize,
     },
     /// All request bodies together hold as much memory as they may.
-    #[error("too many request bodies are on their way; try again")]
+    #[error("too many request bodies are in flight; try again")]
     Overload,
     /// Arrives slower than the minimum rate.
     #[error("the request body arrives too slowly")]
     Slow,
-    /// The client broke off.
+    /// The client aborted the body.
     #[error("the request body broke off")]
     Broken,
     /// A namespace in the body such as `@x` or `a@b@c`.
@@ -95,7 +95,7 @@ pub(super) async fn read(
     let begun = Instant::now();
     let mut whole = BytesMut::new();
     loop {
-        // What came fast earns no right to stall.
+        // Bytes that came fast earn no time to stall later.
         let earned = begun + GRACE + Duration::from_secs(whole.len() as u64 / MIN_RATE);
         let deadline = earned.min(Instant::now() + GRACE);
         match tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| BodyError::Slow)? {

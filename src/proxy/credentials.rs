@@ -1,7 +1,7 @@
 //! What a caller shows to which cluster.
 //!
 //! Every cluster trusts the same tokens, so a token goes everywhere as it is. An API key belongs to one cluster: the
-//! local one, unless a raw path says otherwise, and nobody else sees it. Where the gateway can exchange it, the others
+//! local one, unless a raw path says otherwise, and no other cluster sees it. Where the gateway can exchange it, the others
 //! get a token of the key's user.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::Gateway;
 use crate::{
     authz::ExchangeError,
     error::{BoxError, Classify, ErrorKind, Reply},
-    fanout::{Candidate, Member},
+    member::{Candidate, Member},
     types::{Caller, ClusterName, FailureClass, Principal},
     upstream::ClusterClient,
     wire::Body,
@@ -95,8 +95,8 @@ impl Gateway {
         self.exchange.as_ref().map(|exchange| exchange.token_for(user)).transpose()
     }
 
-    /// The same for the remote members of a list. As long as the local cluster is one too, it says what it thinks of the
-    /// key, and the others are left out.
+    /// The same for the remote members of a list. As long as the local cluster is one too, it judges the key, and the
+    /// others are left out.
     pub(super) async fn token_for_list(
         &self,
         members: &[ClusterName],
@@ -122,13 +122,13 @@ impl Gateway {
     ) -> Vec<Candidate> {
         let candidate = |name: &ClusterName| match (self.upstream.cluster(name.as_str()), token) {
             _ if api_key && !name.is_local() && token.is_none() => {
-                Candidate::Known(name.clone(), FailureClass::Unauthorized)
+                Candidate::Skip(name.clone(), FailureClass::Unauthorized)
             }
-            (None, _) => Candidate::Known(name.clone(), FailureClass::Unreachable),
+            (None, _) => Candidate::Skip(name.clone(), FailureClass::Unreachable),
             (Some(client), Some(token)) if api_key && !name.is_local() => {
-                Candidate::Ask(Arc::new(Exchanged { client, authorization: token.clone() }))
+                Candidate::Send(Arc::new(Exchanged { client, authorization: token.clone() }))
             }
-            (Some(client), _) => Candidate::Ask(client),
+            (Some(client), _) => Candidate::Send(client),
         };
         members.iter().map(candidate).collect()
     }
@@ -152,8 +152,8 @@ impl Member for Exchanged {
         self.client.name()
     }
 
-    fn get(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+    fn send(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
-        self.client.get(request)
+        Member::send(&*self.client, request)
     }
 }

@@ -70,7 +70,7 @@ impl Gateway {
 /// A cluster's answer as the client gets it.
 ///
 /// A short one is read to its end first, so that a slow client holds no connection to a cluster; a long one streams,
-/// and is given up when the client takes nothing of it for too long.
+/// and is dropped when the client reads nothing of it for too long.
 async fn answer(
     mut response: Response<Body>,
     route: &Forward,
@@ -112,7 +112,7 @@ fn restore_prefix(headers: &mut HeaderMap, prefix: &str) {
     }
 }
 
-/// A body that is edited while it streams. One that turns out to be no JSON is cut: what has been sent cannot be
+/// A body that is edited while it streams. One that turns out not to be JSON is cut: what has been sent cannot be
 /// taken back, and what has not would be wrong.
 struct Edited {
     body: Body,

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     error::{BoxError, Classify, ErrorKind},
-    fanout::Member,
-    graphql::{Answered, BODY_BYTES, Call, Clusters, GraphQlError},
+    graphql::{Answered, BODY_BYTES, Call, GraphQlError},
+    member::{self, Member, Members},
     telemetry::AccessInfo,
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
-    wire::{Body, header as names},
+    wire::Body,
 };
 
 /// All clusters, the remote ones with a token in place of an API key.
@@ -62,7 +62,7 @@ impl Gateway {
             &self.settings().trusted_proxies,
         )?;
         let exchanged = self.exchanged(caller, &parts.headers).await;
-        let (caller, upstream): (&Caller, &dyn Clusters) = match &exchanged {
+        let (caller, upstream): (&Caller, &dyn Members) = match &exchanged {
             Some((user, upstream)) => (user, upstream),
             None => (caller, &self.upstream),
         };
@@ -70,14 +70,14 @@ impl Gateway {
         let Answered { mut response, cluster } = self.resources.graphql.handle(call).await?;
         info.cluster = cluster;
         if !clusters.is_loaded() {
-            names::tell_incomplete(response.headers_mut());
+            member::mark_incomplete(response.headers_mut());
         }
         let (parts, body) = response.into_parts();
         Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))
     }
 
-    /// The user of an API key and what remote clusters are shown in its place. Without either, the local cluster says what
-    /// it thinks of the key, and the others are left out.
+    /// The user of an API key and what remote clusters are shown in its place. Without either, the local cluster
+    /// judges the key, and the others are left out.
     async fn exchanged(&self, caller: &Caller, headers: &HeaderMap) -> Option<(Caller, WithToken<'_>)> {
         if !matches!(caller, Caller::ApiKey) {
             return None;
@@ -100,7 +100,7 @@ fn is_failure(answer: &Result<Response<Body>, BoxError>) -> bool {
 
 // === impl WithToken ===
 
-impl Clusters for WithToken<'_> {
+impl Members for WithToken<'_> {
     fn get(&self, name: &ClusterName) -> Option<Arc<dyn Member>> {
         let client = self.upstream.cluster(name.as_str())?;
         if name.is_local() {
@@ -113,8 +113,8 @@ impl Clusters for WithToken<'_> {
 /// How long after its request a failure of a cluster is answered, at the earliest.
 ///
 /// Sensu's web UI sends the query for a page's route and the one for the page side by side. A failed page query puts up
-/// the UI's offline banner, with the button that tries again; any good answer takes it down, and the UI asks no more by
-/// itself. The route is answered at once from what is known, even when its cluster is unhealthy. If a page that fails at once,
-/// because its cluster is known to be down, overtakes its route, the user is left with an empty page and no button. So a
+/// the UI's offline banner, with the button that tries again; any good answer takes it down, and the UI does not retry by
+/// itself. The route is answered at once from the cache, even when its cluster is unhealthy. If a page that fails at
+/// once, because its cluster is marked as down, overtakes its route, the user is left with an empty page and no button. So a
 /// failure waits until what was sent beside it has been answered, a new TCP and TLS connection over a slow line included.
 const FAILURE_AFTER: Duration = Duration::from_millis(300);

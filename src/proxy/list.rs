@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::BoxError,
     fanout::{self, Query},
+    member,
     routing::{List, RouteError},
     telemetry::AccessInfo,
     types::{Caller, Snapshot},
@@ -51,7 +52,7 @@ impl Gateway {
         };
         let mut response = fanout::fan_out(&settings.fan_out, &self.resources.fan_outs, query).await?;
         if may_lack_clusters {
-            names::tell_incomplete(response.headers_mut());
+            member::mark_incomplete(response.headers_mut());
         }
         Ok(response)
     }

@@ -10,7 +10,7 @@ use crate::{
     wire::{self, Body},
 };
 
-/// Whether a load balancer should send requests here. Cheap to clone; asking never waits.
+/// Whether a load balancer should send requests here. Cheap to clone; checking never waits.
 #[derive(Clone)]
 pub struct Readiness {
     phase: watch::Receiver<Phase>,

@@ -1,7 +1,7 @@
-//! Clients that take nothing must not hold what belongs to all.
+//! Clients that do not read must not hold what all clients share.
 //!
 //! hyper asks for a body's next frame only when the client has room for it, so a body cannot notice by itself that
-//! nobody asks any more; a task beside it can.
+//! it is no longer polled; a task beside it can.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::{error::BoxError, wire::Body};
 
-/// A body that is dropped when nobody asks for its next frame.
+/// A body that is dropped when its next frame is not polled for too long.
 pub(super) struct SlowClientBody {
     shared: Arc<Mutex<Shared>>,
     size: SizeHint,
@@ -27,17 +27,17 @@ pub(super) struct SlowClientBody {
 
 struct Shared {
     start: Option<Bytes>,
-    /// Gone when the client has been given up.
+    /// `None` once the client has been given up.
     body: Option<Body>,
-    /// How often the client's side has asked.
-    asked: u64,
-    /// It waits for the cluster, not the cluster for it.
+    /// How often the client's side has polled.
+    polls: u64,
+    /// The client waits for the cluster, not the cluster for the client.
     waiting: bool,
 }
 
-/// The client took nothing of its answer for too long.
+/// The client has read nothing of its answer for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the client took nothing for {} s", STALLED.as_secs())]
+#[error("the client read nothing for {} s", STALLED.as_secs())]
 struct Stalled;
 
 // === impl SlowClientBody ===
@@ -73,7 +73,7 @@ impl SlowClientBody {
             size = SizeHint::with_exact(exact + start.len() as u64);
         }
         let start = (!start.is_empty()).then(|| start.freeze());
-        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), asked: 0, waiting: false }));
+        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), polls: 0, waiting: false }));
         let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
         Self { shared, size, watchdog }
     }
@@ -88,7 +88,7 @@ impl HttpBody for SlowClientBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut shared = lock(&self.shared);
-        shared.asked += 1;
+        shared.polls += 1;
         if let Some(start) = shared.start.take() {
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
@@ -110,18 +110,18 @@ impl Drop for SlowClientBody {
     }
 }
 
-/// Gives the body up after a whole interval in which nobody asked for a frame that was there.
+/// Drops the body after a full interval in which a frame was ready and not polled.
 async fn watch(shared: Arc<Mutex<Shared>>) {
     let mut seen = 0;
     loop {
         tokio::time::sleep(STALLED).await;
         let mut shared = lock(&shared);
-        if shared.asked == seen && !shared.waiting {
+        if shared.polls == seen && !shared.waiting {
             shared.body = None;
             shared.start = None;
             return;
         }
-        seen = shared.asked;
+        seen = shared.polls;
     }
 }
 
@@ -133,7 +133,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// A body up to this size is read at once. Sensu's single objects are far below.
 const SHORT: usize = 64 * 1024;
 
-/// How long a client may take nothing.
+/// How long a client may read nothing.
 const STALLED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn check(path: &str, segments: &[&str]) -> Result<(), RouteError> {
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         if segment.is_empty() {
-            // A trailing slash is just another path, which nobody answers.
+            // A trailing slash makes another path, one without an answer.
             return if last { Ok(()) } else { Err(RouteError::Path) };
         }
         let decoded = decode(segment)?;

@@ -43,7 +43,7 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
         ["readyz" | "ready"] => Ok(Route::Probe(Probe::Ready)),
         ["metrics"] | ["api", "core", "v2", "tessen", "metrics"] => Err(RouteError::NotFound),
         ["graphql"] if *request.method == Method::POST => Ok(Route::GraphQl),
-        // Sensu answers it as well, with a page or an error of its own.
+        // Sensu answers other methods, too, with a page or an error of its own.
         ["graphql"] => Ok(local(request, BodyRule::GraphQl)),
         ["auth" | "health" | "version"]
         | ["auth", "test" | "token" | "logout"]

@@ -59,18 +59,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// `true` or `false`.
-pub fn complete(is_complete: bool) -> HeaderValue {
-    HeaderValue::from_static(if is_complete { "true" } else { "false" })
-}
-
-/// Corrects what an answer says of itself: there may be clusters that were not asked.
-pub fn tell_incomplete(headers: &mut HeaderMap) {
-    if let Some(told) = headers.get_mut(FEDGATE_COMPLETE) {
-        *told = complete(false);
-    }
-}
-
 /// Says that a request has passed a gateway. Everything that a gateway sends to a cluster says so.
 pub fn add_via(headers: &mut HeaderMap) {
     headers.append(header::VIA, VIA);

@@ -24,7 +24,7 @@ pub(crate) struct Chromium {
     messages: mpsc::Receiver<Value>,
     session: Value,
     last: u64,
-    /// Events that nobody has looked at yet.
+    /// Events that were not looked at yet.
     events: VecDeque<Value>,
     profile: tempfile::TempDir,
     /// One at a time: several would starve each other on a small machine.
@@ -149,7 +149,7 @@ impl Chromium {
         self.event("Page.loadEventFired");
     }
 
-    /// The first event of a kind, waited for; it is taken away.
+    /// Waits for the first event of a kind, and removes it.
     #[track_caller]
     pub(crate) fn event(&mut self, method: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -163,7 +163,7 @@ impl Chromium {
         }
     }
 
-    /// The value of a JavaScript expression; a promise is waited for.
+    /// The value of a JavaScript expression; promises are awaited.
     #[track_caller]
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
         self.try_eval(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
@@ -180,7 +180,7 @@ impl Chromium {
     }
 
     /// Waits until an expression, or the body of a function, is true as JavaScript has it. A page that is left
-    /// meanwhile is no failure.
+    /// in the meantime is not a failure.
     #[track_caller]
     pub(crate) fn until(&mut self, expression: &str) {
         self.until_within(expression, PATIENCE / 3);
@@ -222,7 +222,7 @@ impl Chromium {
         }
     }
 
-    /// What the page's console has of errors, exceptions and refused policies, since the last look.
+    /// What the page's console has of errors, exceptions and refused policies, since the last call.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.call("Runtime.evaluate", json!({"expression": "0"}));
         let mut found = Vec::new();
@@ -247,7 +247,7 @@ impl Chromium {
         found
     }
 
-    /// The GraphQL requests since the last look, with their answers as far as they are still there.
+    /// The GraphQL requests since the last call, with their answers as far as they are still there.
     pub(crate) fn exchanges(&mut self) -> Vec<String> {
         self.call("Runtime.evaluate", json!({"expression": "0"}));
         let of_network = |event: &Value| event["method"].as_str().is_some_and(|m| m.starts_with("Network."));
@@ -280,7 +280,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // Politely first, so that its helpers end too.
+        // Asked to close first, so that its helper processes end too.
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline && !matches!(self.child.try_wait(), Ok(Some(_))) {

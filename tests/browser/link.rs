@@ -1,4 +1,4 @@
-//! The way to a cluster: a TCP proxy that can be cut, fall silent, or be slow.
+//! The connection to a cluster: a TCP proxy that can be cut, silent or slow.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -13,16 +13,16 @@ use tokio::{
     time::Instant,
 };
 
-/// What happens on the way, to connections old and new.
+/// The state of the line, for old and new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// Nothing.
+    /// Bytes pass at once.
     Up,
-    /// Whatever the cluster says takes this long, and up to as much again, at random.
+    /// What the cluster sends is delayed by this, and at random by up to as much again.
     Slow(Duration),
-    /// Connections stay open and nothing comes through, until it goes on.
+    /// Connections stay open, but nothing passes.
     Silent,
-    /// They break.
+    /// Connections are closed.
     Cut,
 }
 
@@ -67,7 +67,7 @@ async fn carry(client: TcpStream, target: SocketAddr, line: watch::Receiver<Line
     }
 }
 
-/// One direction. What is on its way does not hold up what comes behind it: a line is slow, not narrow.
+/// One direction. Delayed bytes do not hold up later ones: a slow line has latency, not little bandwidth.
 async fn flow(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

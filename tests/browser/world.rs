@@ -20,9 +20,9 @@ use crate::link::Link;
 
 /// A gateway and its clusters; they end with it.
 pub(crate) struct World {
-    /// Where a browser finds the gateway.
+    /// The gateway's URL for a browser.
     pub(crate) url: String,
-    /// The ways to `local-cluster`, `alpha` and `beta`.
+    /// The connections to `local-cluster`, `alpha` and `beta`.
     pub(crate) links: [Link; 3],
     /// The clusters themselves, if they are simulated.
     pub(crate) sensus: Vec<Sensu>,

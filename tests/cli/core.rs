@@ -1,4 +1,4 @@
-//! Sensu's own resources: the requests of sensuctl, and files that go round.
+//! Sensu's own resources: the requests of sensuctl, and files that make a round trip.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     user::User,
 };
 
-/// One of each kind that can be made from a file.
+/// One of each kind that can be created from a file.
 const ONE_OF_EACH: &str = r#"
 {"type":"Namespace","api_version":"core/v2","metadata":{},"spec":{"name":"web"}}
 {"type":"ClusterRole","api_version":"core/v2","metadata":{"name":"reader"},"spec":{"rules":[{"verbs":["get"],"resources":["checks"],"resource_names":null}]}}
@@ -62,7 +62,7 @@ fn every_kind_is_put_where_sensuctl_puts_it() {
 }
 
 #[test]
-fn a_dump_of_everything_goes_round() {
+fn a_dump_of_everything_can_be_created_again() {
     let server = Server::start();
     let user = User::of(&server);
     let file = user.write("all.json", ONE_OF_EACH);
@@ -90,7 +90,7 @@ fn a_dump_of_everything_goes_round() {
     }
 }
 
-/// The resources without what a server counts by itself, or by the clock.
+/// The resources without what the server sets by itself or from the clock.
 fn without_clocks(json: &str) -> Vec<Value> {
     let items = serde_json::Deserializer::from_str(json).into_iter::<Value>().map(Result::unwrap);
     let strip = |mut item: Value| {
@@ -155,14 +155,14 @@ fn namespaces_are_where_the_user_says() {
 }
 
 #[test]
-fn chunks_make_the_whole_and_an_echoed_token_ends() {
+fn all_chunks_are_read_and_an_echoed_token_ends_the_list() {
     let server = Server::start();
     let user = User::of(&server);
     server.sensu.seed_demo(3);
-    let whole = user.ok(&["list", "event", "--format", "json"]);
+    let unchunked = user.ok(&["list", "event", "--format", "json"]);
     server.take_lines();
     let chunked = user.ok(&["list", "event", "--format", "json", "--chunk-size", "3"]);
-    assert_eq!(chunked, whole);
+    assert_eq!(chunked, unchunked);
     let lines = server.take_lines();
     assert!(lines.len() > 2, "{lines:?}");
     assert!(
@@ -199,7 +199,7 @@ fn events_have_two_names() {
 }
 
 #[test]
-fn a_dump_of_all_leaves_out_what_it_cannot_have_and_says_so() {
+fn a_dump_of_all_reports_what_it_leaves_out() {
     let server = Server::start();
     let user = User::of(&server);
     for kind in ["clusters", "etcd-replicators"] {
@@ -225,7 +225,7 @@ fn a_dump_of_all_leaves_out_what_it_cannot_have_and_says_so() {
     // Named, it is an error.
     assert!(user.fails(&["dump", "cluster-role"], 77).contains("unauthorized"));
     let line = user.fails(&["dump", "user", "--clusters", "*"], 64);
-    assert!(line.starts_with("users have no namespace that could name their cluster"), "{line}");
+    assert!(line.starts_with("users have no namespace to name their cluster"), "{line}");
 }
 
 #[test]

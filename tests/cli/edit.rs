@@ -22,7 +22,7 @@ fn with_cluster() -> (Server, User) {
 }
 
 #[test]
-fn an_edit_is_written_over_what_was_read_and_nothing_else() {
+fn an_edit_replaces_only_the_version_that_was_read() {
     let (server, mut user) = with_cluster();
     user.edit_with("stat -c %a \"$1\" > mode; sed -i 's,https://a:8080,https://b:8080,' \"$1\"");
     assert_eq!(user.ok(&["edit", "cluster", "alpha"]), "updated cluster \"alpha\"\n");
@@ -82,7 +82,7 @@ fn giving_up_keeps_the_text() {
 }
 
 #[test]
-fn of_two_editors_the_second_learns_of_the_first() {
+fn a_concurrent_edit_is_detected() {
     let (server, mut user) = with_cluster();
     let other = FILE.replace("https://a", "https://other");
     user.write("other.json", &other);
@@ -90,7 +90,7 @@ fn of_two_editors_the_second_learns_of_the_first() {
     user.edit_with(&format!("{fedgate} create -f other.json; sed -i 's,https://a,https://mine,' \"$1\""));
     let line = user.fails(&["edit", "cluster", "alpha"], 1);
     assert!(
-        line.starts_with("cluster \"alpha\" was changed by somebody else meanwhile: edit it again"),
+        line.starts_with("cluster \"alpha\" was changed by someone else in the meantime: edit it again"),
         "{line}"
     );
     let kept = line.split("kept in ").nth(1).unwrap().trim_end_matches(')');
@@ -122,7 +122,7 @@ fn a_check_is_edited_bare_and_without_a_label_and_not_over_another_edit() {
         "type: CheckConfig\nmetadata: {name: cpu}\nspec: {command: other, interval: 60, subscriptions: [linux]}\n",
     );
     user.edit_with(&format!("{fedgate} create -f other.yaml; sed -i 's/command: new/command: mine/' \"$1\""));
-    assert!(user.fails(&["edit", "check", "cpu"], 1).contains("changed by somebody else"));
+    assert!(user.fails(&["edit", "check", "cpu"], 1).contains("changed by someone else"));
     assert!(user.ok(&["info", "check", "cpu"]).contains("other"));
 }
 
@@ -148,7 +148,7 @@ fn numbers_keys_and_their_order_survive_an_edit() {
 }
 
 #[test]
-fn a_server_that_fails_does_not_cost_the_text() {
+fn a_failing_server_does_not_lose_the_text() {
     let (server, mut user) = with_cluster();
     server.rule(|asked| {
         (asked.method == "PUT").then(|| answer(503, &[], r#"{"message":"the store is down","code":0}"#))
@@ -164,7 +164,7 @@ fn kept(line: &str) -> &str {
 }
 
 #[test]
-fn ctrl_c_is_the_editors_while_it_runs_and_fedgates_afterwards() {
+fn ctrl_c_goes_to_the_editor_while_it_runs_and_to_fedgate_afterwards() {
     let (server, mut user) = with_cluster();
     let pid = user.home().join("pid");
     let (over, is_over) = mpsc::channel::<()>();
@@ -184,12 +184,12 @@ fn ctrl_c_is_the_editors_while_it_runs_and_fedgates_afterwards() {
     let _ = over.send(());
     assert_eq!(done.code, Some(130), "{}", done.stderr);
     let line = done.line();
-    assert!(line.starts_with("interrupted: the change may have been made all the same"), "{line}");
+    assert!(line.starts_with("interrupted: the change may still have been made"), "{line}");
     assert!(fs::read_to_string(kept(&line)).unwrap().contains("https://b:8080"));
 }
 
 #[test]
-fn an_editor_that_brings_a_refused_text_again_is_not_asked_for_ever() {
+fn returning_a_rejected_text_unchanged_ends_the_edit() {
     let (server, mut user) = with_cluster();
     user.write("broken", &format!("{}\nspec: [\n", "# mine"));
     let broken = "cp broken \"$1\"; echo x >> rounds; [ $(wc -l < rounds) -lt 5 ] || kill -KILL $PPID";
@@ -220,7 +220,7 @@ fn an_emptied_text_changes_nothing() {
 }
 
 #[test]
-fn a_text_that_cannot_be_read_is_not_thrown_away() {
+fn an_unreadable_text_is_kept() {
     let (_server, mut user) = with_cluster();
     user.edit_with("printf '# \\377\\n' >> \"$1\"");
     let line = user.fails(&["edit", "cluster", "alpha"], 1);
@@ -264,8 +264,9 @@ fn the_editor_is_a_command_of_the_shell() {
     let done = user.run(&["edit", "cluster", "alpha"]);
     assert_eq!(done.code, Some(1));
     assert!(
-        done.stderr
-            .ends_with("fedgate: cannot start editor 'no such editor' -n: set EDITOR to one that is there\n"),
+        done.stderr.ends_with(
+            "fedgate: cannot start editor 'no such editor' -n: set EDITOR to one that is installed\n"
+        ),
         "{}",
         done.stderr
     );

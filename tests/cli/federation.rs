@@ -54,7 +54,7 @@ fn the_guides_files_are_created_listed_shown_and_deleted() {
     let sent = server.take_asked();
     assert_eq!(sent[0].line(), "PUT /api/enterprise/federation/v1/clusters/us-west-1a");
     assert_eq!(sent[0].header("content-type"), "application/json");
-    // Whole and wrapped, with no label: configuration management compares it.
+    // Unchanged, wrapped and without a label: configuration management compares it.
     assert_eq!(sent[2].json(), serde_json::from_str::<serde_json::Value>(REPLICATOR).unwrap());
 
     assert_eq!(
@@ -146,7 +146,7 @@ fn a_refused_file_says_what_was_applied_before_it() {
 }
 
 #[test]
-fn who_may_not_write_learns_it() {
+fn a_user_without_permission_is_refused() {
     let server = Server::start();
     let user = User::of(&server);
     let file = user.write("clusters.yaml", CLUSTERS);

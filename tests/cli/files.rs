@@ -24,11 +24,11 @@ fn a_bad_file_is_one_line_and_nothing_is_sent() {
         (GOOD, "bad.yaml, document 1, line 1: Cluster \"good\" is already in good.yaml, document 1"),
         (
             "type: Cluser\napi_version: federation/v1\nmetadata: {name: x}\nspec: {}\n",
-            "bad.yaml, document 1, line 1: type \"Cluser\" of \"federation/v1\" is not known",
+            "bad.yaml, document 1, line 1: unknown type \"Cluser\" of \"federation/v1\"",
         ),
         (
             "type: Cluster\nmetadata: {name: x}\nspec: {}\n",
-            "bad.yaml, document 1, line 1: type \"Cluster\" of \"core/v2\" is not known: did you mean api_version federation/v1?",
+            "bad.yaml, document 1, line 1: unknown type \"Cluster\" of \"core/v2\": did you mean api_version federation/v1?",
         ),
         ("type: Asset\nspec: {}\n", "bad.yaml, document 1, line 1: has no metadata.name"),
         ("type: Asset\nmetadata: {name: a}\n", "bad.yaml, document 1, line 1: has no spec"),
@@ -70,7 +70,7 @@ fn a_bad_file_is_one_line_and_nothing_is_sent() {
 }
 
 #[test]
-fn arrays_streams_and_lists_are_files_too() {
+fn json_arrays_streams_and_yaml_lists_are_accepted() {
     let server = Server::start();
     let user = User::of(&server);
     let one = |name: &str| {
@@ -89,7 +89,7 @@ fn arrays_streams_and_lists_are_files_too() {
 }
 
 #[test]
-fn what_a_file_holds_is_not_obeyed_by_the_terminal() {
+fn control_characters_in_a_file_are_escaped() {
     let server = Server::start();
     let user = User::of(&server);
     let text = "type: Asset\nmetadata: {name: \"n\\e[2J\", namespace: \"a\\e[31m\\u202eb\"}\nspec: {}\n";
@@ -126,7 +126,7 @@ fn mistakes_in_the_arguments_are_usage_errors() {
             && line.ends_with(": name the files in it, such as DIRECTORY/*.yaml")
     );
     for (args, line) in [
-        (vec!["list", "chekc"], "type \"chekc\" is not known: did you mean check?"),
+        (vec!["list", "chekc"], "unknown type \"chekc\": did you mean check?"),
         (
             vec!["list", "check", "--url", "gw"],
             "--url must be http:// or https:// with a host, such as https://gateway.example.com",
@@ -145,10 +145,10 @@ fn mistakes_in_the_arguments_are_usage_errors() {
     }
     let line = user.fails(&["list", "check", "--clusters", "a/b"], 64);
     assert!(line.starts_with("--clusters: cluster name \"a/b\" is not valid"), "{line}");
-    let nobody = User::stranger();
-    let line = nobody.fails(&["list", "check"], 78);
+    let user = User::without_login();
+    let line = user.fails(&["list", "check"], 78);
     assert_eq!(line, "no server: log in with sensuctl configure, or give --url");
-    let line = nobody.fails(&["list", "check", "--url", &server.url], 78);
+    let line = user.fails(&["list", "check", "--url", &server.url], 78);
     assert!(line.starts_with("not logged in to http://127.0.0.1:"), "{line}");
     assert_eq!(server.take_lines(), Vec::<String>::new(), "nothing was sent");
 }

@@ -24,7 +24,7 @@ fn with_checks(headers: &'static [(&str, &str)]) -> (Server, User) {
 }
 
 #[test]
-fn tables_name_the_cluster_and_obey_no_control_character() {
+fn tables_name_the_cluster_and_escape_control_characters() {
     let (_server, user) = with_checks(&[]);
     let table = user.ok(&["list", "check", "--all-namespaces"]);
     let lines: Vec<&str> = table.lines().collect();
@@ -60,7 +60,7 @@ fn empty_lists_are_empty_in_every_format() {
 }
 
 #[test]
-fn a_part_is_printed_said_to_be_one_and_ends_with_3() {
+fn an_incomplete_list_is_printed_with_a_note_and_ends_with_3() {
     let (_server, user) = with_checks(&[
         ("fedgate-complete", "false"),
         (
@@ -77,7 +77,7 @@ fn a_part_is_printed_said_to_be_one_and_ends_with_3() {
 }
 
 #[test]
-fn what_is_missing_from_any_page_is_missing() {
+fn clusters_missing_from_any_page_are_reported() {
     let server = Server::start();
     let user = User::of(&server);
     server.rule(|asked| {
@@ -135,7 +135,7 @@ fn failures_end_with_the_code_that_scripts_expect() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
+fn a_server_that_does_not_answer_runs_into_the_timeout() {
     let server = Server::start();
     let user = User::of(&server);
     server.sensu.faults().set_hang(true);
@@ -143,11 +143,11 @@ fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
     let line = user.fails(&args, 69);
     assert!(line.ends_with(" within 200ms: give a longer --timeout"), "{line}");
     let line = user.fails(&["delete", "check", "x", "--timeout", "200ms"], 69);
-    assert!(line.ends_with("; it may have been done all the same"), "{line}");
+    assert!(line.ends_with("; the change may still have been made"), "{line}");
 }
 
 #[test]
-fn a_reader_who_has_seen_enough_is_no_failure() {
+fn a_reader_that_closes_the_output_early_is_not_a_failure() {
     let (_server, user) = with_checks(&[]);
     let fedgate = env!("CARGO_BIN_EXE_fedgate");
     let script = format!("{fedgate} list check --format yaml | true; echo ${{PIPESTATUS[0]}}");
@@ -162,14 +162,14 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn a_server_that_overlooks_the_clusters_asked_for_is_found_out() {
+fn a_server_that_ignores_the_requested_clusters_is_detected() {
     let (_server, user) = with_checks(&[]);
     let line = user.fails(&["list", "check", "--clusters", "beta"], 1);
     assert!(line.ends_with("does not know --clusters: is it a fedgate?"), "{line}");
 }
 
 #[test]
-fn what_is_begun_is_finished_though_nobody_reads_the_report() {
+fn a_create_is_finished_even_if_nobody_reads_its_report() {
     let server = Server::start();
     let user = User::of(&server);
     let asset = |n: u32| format!("type: Asset\nmetadata: {{name: n{n}}}\nspec: {{}}\n");
@@ -183,7 +183,7 @@ fn what_is_begun_is_finished_though_nobody_reads_the_report() {
 }
 
 #[test]
-fn status_tells_the_ill_and_ends_with_3() {
+fn status_names_unhealthy_clusters_and_ends_with_3() {
     let server = Server::start();
     let user = User::of(&server);
     let status = |state: &str| {
@@ -200,14 +200,14 @@ fn status_tells_the_ill_and_ends_with_3() {
     server.always(target, 200, &[], &status("down"));
     for format in ["tabular", "yaml", "json"] {
         let done = user.run(&["status", "--format", format]);
-        assert_eq!((done.code, done.line().as_str()), (Some(3), "ill clusters: alpha (down)"));
+        assert_eq!((done.code, done.line().as_str()), (Some(3), "unhealthy clusters: alpha (down)"));
         assert!(done.stdout.contains("6.12.0"));
     }
     server.always(target, 404, &[], r#"{"code":2,"message":"not found"}"#);
     assert!(user.fails(&["status"], 1).ends_with("has no federation status: is it a fedgate?"));
 }
 
-/// A pipe that nobody reads.
+/// A pipe whose reader is closed.
 fn closed() -> Stdio {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
@@ -216,16 +216,16 @@ fn closed() -> Stdio {
 
 #[test]
 fn a_closed_output_changes_no_exit_code() {
-    const ILL: &str = r#"{"complete":true,"clusters":[{"name":"alpha","state":"down"}]}"#;
+    const UNHEALTHY: &str = r#"{"complete":true,"clusters":[{"name":"alpha","state":"down"}]}"#;
     let (server, user) = with_checks(&[]);
     let missing = r#""local-cluster";status=200, "beta";error=timeout"#;
     server.rule(move |asked| {
         let headers = [("fedgate-complete", "false"), ("fedgate-clusters", missing)];
         asked.target.ends_with("/assets").then(|| answer(200, &headers, "[]"))
     });
-    server.always("/api/enterprise/federation/v1/status", 200, &[], ILL);
+    server.always("/api/enterprise/federation/v1/status", 200, &[], UNHEALTHY);
     for (args, code, said) in [
-        (vec!["status"], 3, "fedgate: ill clusters: alpha (down)\n"),
+        (vec!["status"], 3, "fedgate: unhealthy clusters: alpha (down)\n"),
         (vec!["list", "asset"], 3, "fedgate: incomplete: no answer from beta (timeout)\n"),
         (vec!["list", "check"], 0, ""),
         (vec!["dump", "check"], 0, ""),

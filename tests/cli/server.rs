@@ -1,4 +1,4 @@
-//! A Sensu double with the gateway's `federation/v1` API on top, and rules that answer in place of both.
+//! A Sensu double with the gateway's `federation/v1` API on top, and rules that take precedence over both.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
 pub(crate) const PASSWORD: &str = "P@ssw0rd!";
 
-/// What was asked.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -99,7 +99,7 @@ impl Server {
         self.shared.rules.lock().insert(0, Box::new(rule));
     }
 
-    /// Answers whatever is asked at a target that begins so.
+    /// Answers every request to a target with this prefix.
     pub(crate) fn always(
         &self,
         target: &'static str,
@@ -111,7 +111,7 @@ impl Server {
         self.rule(move |asked| asked.target.starts_with(target).then(|| answer(status, headers, &body)));
     }
 
-    /// What was asked so far; forgotten by this.
+    /// Takes the requests so far.
     pub(crate) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.asked.lock())
     }
@@ -204,16 +204,17 @@ impl Shared {
         if let Some(path) = head.uri.path().strip_prefix("/api/enterprise/federation/v1/") {
             let caller = caller(&head.headers);
             let (method, query) = (&head.method, head.uri.query());
-            let response = match self.api.handle(method, path, query, &head.headers, &body, &caller).await {
-                Ok(response) => response,
-                Err(error) => wire::reply(&error.reply()),
+            let answer = match self.api.admit(method, path, &caller) {
+                Ok(admitted) => self.api.handle(admitted, query, &head.headers, &body).await,
+                Err(error) => Err(error),
             };
+            let response = answer.unwrap_or_else(|error| wire::reply(&error.reply()));
             let (head, body) = response.into_parts();
             return Response::from_parts(head, Full::from(wire::read_limited(body, 1 << 20).await.unwrap()));
         }
         let mut response = self.sensu.handle(Request::from_parts(head, Full::<Bytes>::from(body))).await;
         if response.status() == StatusCode::OK {
-            // As the gateway marks whole lists.
+            // As the gateway marks complete lists.
             response
                 .headers_mut()
                 .insert(fedgate::wire::header::FEDGATE_COMPLETE, HeaderValue::from_static("true"));
@@ -222,7 +223,7 @@ impl Shared {
     }
 }
 
-/// Whoever the token speaks for: the double has verified none, but also minted all.
+/// The caller that a token names. It is not verified, since the double has issued all of them.
 fn caller(headers: &HeaderMap) -> Caller {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = token.and_then(|value| value.strip_prefix("Bearer ")) else { return Caller::Anonymous };

@@ -19,7 +19,7 @@ fn expired(server: &Server) -> Value {
 #[test]
 fn an_expired_login_is_renewed_at_the_saved_url_and_kept() {
     let server = Server::start();
-    let user = User::stranger();
+    let user = User::without_login();
     let old = expired(&server);
     user.save(&server.url, &old);
     let before = user.saved();
@@ -46,9 +46,9 @@ fn an_expired_login_is_renewed_at_the_saved_url_and_kept() {
 }
 
 #[test]
-fn many_at_once_renew_once() {
+fn concurrent_commands_renew_once() {
     let server = Server::start();
-    let user = User::stranger();
+    let user = User::without_login();
     user.save(&server.url, &expired(&server));
     let children: Vec<_> = (0..6).map(|_| user.spawn(&["list", "namespace"])).collect();
     for child in children {
@@ -83,9 +83,9 @@ fn a_refused_token_is_renewed_once() {
 }
 
 #[test]
-fn a_login_that_is_over_says_what_to_do_and_another_that_was_faster_is_followed() {
+fn an_expired_login_says_what_to_do_and_a_newer_one_is_used() {
     let server = Server::start();
-    let user = User::stranger();
+    let user = User::without_login();
     let mut tokens = expired(&server);
     tokens["refresh_token"] = json!("nonsense");
     user.save(&server.url, &tokens);
@@ -120,7 +120,7 @@ fn a_saved_token_never_goes_to_another_server() {
     user.fails(&["list", "check"], 78);
     assert_eq!(other.take_lines(), Vec::<String>::new());
     // Not even where the token itself points: it says that `localhost` issued it.
-    let user = User::stranger();
+    let user = User::without_login();
     user.save(&mine.url, &expired(&mine));
     user.ok(&["list", "check"]);
     assert_eq!(mine.take_lines()[0], "POST /auth/token");
@@ -143,7 +143,7 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn a_password_or_a_key_needs_no_saved_login() {
     let server = Server::start();
-    let mut user = User::stranger();
+    let mut user = User::without_login();
     let url = server.url.as_str();
     let password = user.write("password", "P@ssw0rd!\n");
     user.ok(&["list", "namespace", "--url", url, "--user", "admin", "--password-file", &password]);
@@ -174,7 +174,7 @@ fn a_password_or_a_key_needs_no_saved_login() {
 }
 
 #[test]
-fn secrets_are_in_no_message() {
+fn no_message_contains_a_secret() {
     let server = Server::start();
     let user = User::of(&server);
     let saved = user.saved();
@@ -193,7 +193,7 @@ fn secrets_are_in_no_message() {
 }
 
 #[test]
-fn another_service_is_told_from_an_api() {
+fn a_server_that_is_not_the_api_is_recognized() {
     let server = Server::start();
     let mut user = User::of(&server);
     server.always("/", 404, &[], "not found\n");

@@ -1,4 +1,4 @@
-//! Certificates: which server is trusted, and by whose word.
+//! Certificates: which servers are trusted.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -74,7 +74,7 @@ fn serve(ca: &Ca) -> Secure {
 fn only_the_named_ca_is_trusted_unless_the_user_waives_it() {
     let (ours, theirs) = (ca(), ca());
     let server = serve(&ours);
-    let mut user = User::stranger();
+    let mut user = User::without_login();
     user.set("FEDGATE_PASSWORD", PASSWORD);
     let ours = user.write("ours.pem", &ours.pem());
     let theirs = user.write("theirs.pem", &theirs.pem());

@@ -1,4 +1,4 @@
-//! Somebody at a shell, with a home directory of their own.
+//! A user at a shell, with a home directory of their own.
 
 use std::{
     collections::BTreeMap,
@@ -31,13 +31,13 @@ pub(crate) struct Done {
 impl User {
     /// Logged in to the server with sensuctl.
     pub(crate) fn of(server: &Server) -> Self {
-        let user = Self::stranger();
+        let user = Self::without_login();
         user.save(&server.url, &server.log_in());
         user
     }
 
     /// Never used sensuctl.
-    pub(crate) fn stranger() -> Self {
+    pub(crate) fn without_login() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("tmp")).unwrap();
         Self { home, environment: BTreeMap::new() }
@@ -119,7 +119,7 @@ impl User {
         command
     }
 
-    /// Runs a command that must succeed without a word on the standard error; returns what it printed.
+    /// Runs a command that must succeed with nothing on the standard error; returns what it printed.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let done = self.run(args);
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}: {}", done.stdout);

@@ -71,7 +71,7 @@ fn follow(mut feeder: Feeder, manager: Manager, minter: Minter) -> AbortHandle {
     tokio::spawn(async move { feeder.follow_api(manager, minter).await }).abort_handle()
 }
 
-/// Waits until something holds; how long it took.
+/// Waits until a condition holds. Returns how long it took.
 pub(super) async fn until(holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {
@@ -82,7 +82,7 @@ pub(super) async fn until(holds: impl Fn() -> bool) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_caller_may_what_their_cluster_lets_them() {
+async fn each_caller_may_do_what_the_rules_of_the_cluster_grant() {
     let rig = Rig::following().await;
     rig.grant(
         "carols",
@@ -117,7 +117,7 @@ async fn each_caller_may_what_their_cluster_lets_them() {
     assert_eq!(
         rig.may("fallback", &["fallback"]),
         Ok(false),
-        "the groups of the configuration count no more"
+        "the groups of the configuration no longer count"
     );
 }
 
@@ -153,7 +153,7 @@ async fn until_rules_are_read_the_configured_groups_decide() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_rules_outlive_every_failure_of_the_source() {
+async fn the_last_rules_stay_in_force_while_the_source_fails() {
     let rig = Rig::following().await;
     let faults = rig.local.sensu.faults();
     let holds = || (rig.may(ADMIN.0, ADMIN.1), rig.may("viewer", &[])) == (Ok(true), Ok(false));
@@ -183,13 +183,13 @@ async fn the_last_rules_outlive_every_failure_of_the_source() {
     assert_eq!(rig.rbac.mode(), Mode::Rbac);
     rig.local.set_down(false);
     rig.local.sensu.etcd_delete("/sensu.io/rbac/clusterrolebindings/cluster-admin");
-    // That binding was the gateway's own right to read: what it knew stays in force.
+    // That binding gave the gateway its own right to read: the last rules stay in force.
     sleep(Duration::from_secs(40)).await;
     assert!(holds());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_too_large_lets_nobody_in() {
+async fn a_list_that_is_too_large_denies_every_write() {
     let rig = Rig::following().await;
     let large = format!("[{{\"metadata\":{{\"name\":\"{}\"}}}}]", "x".repeat(9 << 20));
     rig.local.sensu.faults().set_body(Some(large.into()));
@@ -199,7 +199,7 @@ async fn a_list_that_is_too_large_lets_nobody_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_answers_are_not_built_again() {
+async fn unchanged_answers_do_not_build_new_rules() {
     let local = Local::new();
     let (digest, _) = poll(&local.manager, &local.minter, None).await.unwrap().unwrap();
     assert!(poll(&local.manager, &local.minter, Some(digest)).await.unwrap().is_none());
@@ -209,7 +209,7 @@ async fn equal_answers_are_not_built_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_asks_with_a_short_lived_token_of_its_own() {
+async fn requests_carry_a_short_lived_token_of_the_gateways_own() {
     let local = Local::new();
     poll(&local.manager, &local.minter, None).await.unwrap();
     assert_eq!(local.asked(), ["/api/core/v2/clusterrolebindings", "/api/core/v2/clusterroles"]);

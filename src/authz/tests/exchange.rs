@@ -95,7 +95,7 @@ async fn an_unknown_key_is_refused_as_sensu_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_would_lead_elsewhere_is_refused_without_a_question() {
+async fn a_name_that_is_not_one_path_segment_is_refused_without_a_request() {
     let (local, exchange) = rig();
     // A hook of this shape decodes as an API key of the administrator.
     let hook = json!({"metadata": {"name": "x", "namespace": "default"}, "username": "admin"});
@@ -114,7 +114,7 @@ async fn a_name_that_would_lead_elsewhere_is_refused_without_a_question() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strange_name_is_asked_for_as_one_segment() {
+async fn an_unusual_name_is_sent_as_one_segment() {
     let (local, exchange) = rig();
     let name = "a%2F..%2Fb?limit=1#;é x&";
     put_key(&local, name, name, "robot");
@@ -129,7 +129,7 @@ async fn a_strange_name_is_asked_for_as_one_segment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_about_another_key_or_user_is_not_taken() {
+async fn an_answer_about_another_key_or_user_is_not_accepted() {
     let (local, exchange) = rig();
     put_key(&local, "mine", KEY, "admin");
     refused(&exchange, "mine").await;
@@ -141,7 +141,7 @@ async fn an_answer_about_another_key_or_user_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_key_and_changed_groups_count_when_the_time_is_over() {
+async fn a_revoked_key_and_changed_groups_take_effect_after_the_ttl() {
     let (local, exchange) = rig();
     exchange.resolve(&header(KEY)).await.unwrap();
     put_user(&local, "robot", &["ops"]);
@@ -160,7 +160,7 @@ async fn a_revoked_key_and_changed_groups_count_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_of_zero_asks_each_time() {
+async fn a_lifetime_of_zero_looks_up_each_time() {
     let (local, _) = rig();
     let exchange = Exchange::new(local.minter.clone(), Duration::ZERO).worker(local.manager.clone());
     for asked in [2, 4] {
@@ -170,7 +170,7 @@ async fn a_lifetime_of_zero_asks_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn workers_share_what_is_known() {
+async fn workers_share_the_cache() {
     let (local, _) = rig();
     let exchange = Exchange::new(local.minter.clone(), TTL);
     for _ in 0..2 {
@@ -180,7 +180,7 @@ async fn workers_share_what_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guesses_drive_no_good_key_out() {
+async fn guesses_evict_no_accepted_key() {
     let (local, exchange) = rig();
     exchange.resolve(&header(KEY)).await.unwrap();
     for guess in 0..200 {
@@ -193,18 +193,18 @@ async fn guesses_drive_no_good_key_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_come_together_ask_once() {
+async fn concurrent_requests_look_up_once() {
     let (local, exchange) = rig();
     local.sensu.faults().set_delay(Some(Duration::from_millis(100)));
     let header = header(KEY);
     let outcomes = join_all((0..100).map(|_| exchange.resolve(&header))).await;
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(local.asked().len(), 2);
-    assert_eq!(exchange.under_way(), 0);
+    assert_eq!(exchange.in_progress(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_survives_whoever_asked_first_and_ends_with_the_last() {
+async fn a_look_up_outlives_its_first_caller_and_ends_with_the_last() {
     let (local, exchange) = rig();
     local.sensu.faults().set_delay(Some(Duration::from_millis(100)));
     let header = header(KEY);
@@ -219,13 +219,13 @@ async fn a_question_survives_whoever_asked_first_and_ends_with_the_last() {
     sleep(TTL).await;
     let mut only = Box::pin(exchange.resolve(&header));
     assert!(poll_immediate(&mut only).await.is_none());
-    assert_eq!(exchange.under_way(), 1);
+    assert_eq!(exchange.in_progress(), 1);
     drop(only);
-    assert_eq!(exchange.under_way(), 0);
+    assert_eq!(exchange.in_progress(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_local_cluster_that_cannot_tell_is_no_wrong_key() {
+async fn a_failing_local_cluster_is_not_a_wrong_key() {
     let (local, exchange) = rig();
     let status = async || {
         let error = exchange.resolve(&header(KEY)).await.unwrap_err();
@@ -257,7 +257,7 @@ async fn a_local_cluster_that_cannot_tell_is_no_wrong_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_pair_that_the_cluster_does_not_trust_is_the_operators_concern() {
+async fn a_key_pair_that_the_cluster_does_not_trust_is_not_the_clients_fault() {
     let local = Local::new();
     let stranger = Minter::new(Arc::new(SigningKey::generate(Curve::P256).unwrap()));
     let exchange = Exchange::new(stranger.clone(), TTL).worker(local.manager.clone());

@@ -1,7 +1,7 @@
 mod api_source;
 mod callers;
-mod copy;
 mod exchange;
+mod replica;
 mod rules;
 
 use std::sync::{
@@ -29,7 +29,7 @@ struct Local {
     minter: Minter,
 }
 
-/// The way to it.
+/// The connection to it.
 struct Link {
     sensu: Sensu,
     is_down: AtomicBool,

@@ -8,8 +8,8 @@ use super::{binding, role, rule, who};
 use crate::{
     authz::{
         AdminGroups, Authorizer, AuthzError, Rules, Verb,
-        etcd_source::{Copy, Step},
-        table::{MAX_BYTES, Table, What},
+        etcd_source::{Replica, Step},
+        table::{Kind, MAX_BYTES, Table},
     },
     corev2::{self, ClusterRole, ClusterRoleBinding},
     error::{Classify, Dialect, ErrorKind},
@@ -24,10 +24,10 @@ const GARBAGE: &[u8] = b"\xff\xff";
 fn rules(bindings: &[(&str, Vec<u8>)], roles: &[(&str, Vec<u8>)]) -> Rules {
     let mut table = Table::default();
     for (key, value) in bindings {
-        table.put(What::Binding, key.as_bytes(), value);
+        table.put(Kind::Binding, key.as_bytes(), value);
     }
     for (key, value) in roles {
-        table.put(What::Role, key.as_bytes(), value);
+        table.put(Kind::Role, key.as_bytes(), value);
     }
     table.rules()
 }
@@ -142,7 +142,7 @@ fn a_binding_to_anything_but_a_cluster_role_grants_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_stops_those_whom_it_may_concern() {
+fn unreadable_values_deny_those_whom_they_may_concern() {
     let admin = ("a", binding(&[("Group", "cluster-admins")], "admin"));
     let admin_role = || ("admin", role(&[rule(&["*"], &["*"], &[])]));
     let decide =
@@ -152,7 +152,7 @@ fn what_cannot_be_read_stops_those_whom_it_may_concern() {
         let decided = decide(&broken, groups);
         assert!(matches!(decided, Err(AuthzError::UnreadableBinding { .. })), "{decided:?}");
     }
-    // Nobody refers to it.
+    // No binding refers to it.
     let unused = rules(std::slice::from_ref(&admin), &[admin_role(), ("other", GARBAGE.to_vec())]);
     assert_eq!(decide(&unused, &["cluster-admins"]), Ok(true));
     let used = rules(&[admin], &[("admin", GARBAGE.to_vec())]);
@@ -187,16 +187,16 @@ fn the_key_leads_to_a_role_and_the_value_says_whom_a_binding_names() {
 fn a_recorded_store_is_read_as_its_cluster_reads_it() {
     let samples: Value =
         serde_json::from_str(include_str!("../../../tests/data/sensu-6.12/etcd.json")).unwrap();
-    let mut copy = Copy::default();
-    copy.step(Event::Reset);
+    let mut replica = Replica::default();
+    replica.step(Event::Reset);
     for sample in samples["samples"].as_array().unwrap() {
         let (Some(key), Some(value)) = (sample["key"].as_str(), sample["value_base64"].as_str()) else {
             continue;
         };
         let value = STANDARD.decode(value).unwrap();
-        copy.step(Event::Item(KeyValue { key: key.into(), value, ..KeyValue::default() }));
+        replica.step(Event::Item(KeyValue { key: key.into(), value, ..KeyValue::default() }));
     }
-    let Step::Publish(rules) = copy.step(Event::ResetDone { revision: 1 }) else { panic!("no rules") };
+    let Step::Publish(rules) = replica.step(Event::ResetDone { revision: 1 }) else { panic!("no rules") };
     let update = |who: &Principal| rules.decide(who, Verb::Update, "clusters", "alpha");
     assert_eq!(update(&who("admin", &["cluster-admins", "system:users"])), Ok(true));
     // Auditors only read, deployers have no clusters.
@@ -219,24 +219,24 @@ fn names_in_messages_are_printable_and_short() {
 }
 
 #[test]
-fn too_many_rules_let_nobody_in() {
+fn too_many_rules_deny_every_write() {
     let mut table = Table::default();
     let admin = role(&[rule(&["*"], &["*"], &[])]);
-    table.put(What::Role, b"r", &admin);
-    table.put(What::Binding, b"b", &binding(&[("User", "ann")], "r"));
+    table.put(Kind::Role, b"r", &admin);
+    table.put(Kind::Binding, b"b", &binding(&[("User", "ann")], "r"));
     let large = role(&[rule(&["x".repeat(MAX_BYTES).as_str()], &["y"], &[])]);
-    table.put(What::Role, b"large", &large);
+    table.put(Kind::Role, b"large", &large);
     assert!(table.is_too_large());
     let ann = who("ann", &[]);
     let decided = table.rules().decide(&ann, Verb::Update, "clusters", "alpha");
     assert!(matches!(decided, Err(AuthzError::TooLarge { .. })), "{decided:?}");
-    table.put(What::Role, b"large", &admin);
+    table.put(Kind::Role, b"large", &admin);
     assert!(!table.is_too_large());
     assert_eq!(table.rules().decide(&ann, Verb::Update, "clusters", "alpha"), Ok(true));
 }
 
 #[test]
-fn admin_groups_may_do_everything_and_nobody_else_anything() {
+fn only_members_of_admin_groups_may_write() {
     let groups = AdminGroups(vec!["cluster-admins".into()]);
     let decide = |who: &Principal| groups.decide(who, Verb::Delete, "clusters", "alpha");
     assert_eq!(decide(&who("ann", &["cluster-admins"])), Ok(true));
@@ -244,7 +244,7 @@ fn admin_groups_may_do_everything_and_nobody_else_anything() {
     assert_eq!(AdminGroups(Vec::new()).decide(&who("", &[""]), Verb::Delete, "clusters", "x"), Ok(false));
 }
 
-/// As in the words of Sensu's own evaluation; `None` is its error.
+/// Sensu's own evaluation, written down again; `None` is its error.
 fn model(store: &Store, who: &Principal, verb: &str, resource: &str, name: &str) -> Option<bool> {
     let mut bindings = Vec::new();
     for value in store.bindings.values() {
@@ -326,7 +326,7 @@ proptest! {
         let mut store = Store::default();
         let mut table = Table::default();
         for (is_role, key, value) in writes {
-            let what = if is_role { What::Role } else { What::Binding };
+            let what = if is_role { Kind::Role } else { Kind::Binding };
             let side = if is_role { &mut store.roles } else { &mut store.bindings };
             if let Some(value) = value {
                 table.put(what, key.as_bytes(), &value);
@@ -345,8 +345,8 @@ proptest! {
     fn no_stored_value_panics_or_grants(value in vec(any::<u8>(), 0..200), json in any::<bool>()) {
         let value = if json { [b"{", value.as_slice()].concat() } else { value };
         let mut table = Table::default();
-        table.put(What::Binding, &value, &value);
-        table.put(What::Role, &value, &value);
+        table.put(Kind::Binding, &value, &value);
+        table.put(Kind::Role, &value, &value);
         let decided = table.rules().decide(&who("ann", &["ops"]), Verb::Update, "clusters", "alpha");
         prop_assert_ne!(decided, Ok(true));
     }

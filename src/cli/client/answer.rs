@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use super::saved::Tokens;
-use crate::cli::{Failure, REFUSED, UNAVAILABLE, text::harmless};
+use crate::cli::{Failure, REFUSED, UNAVAILABLE, text::terminal_safe};
 
-/// An answer that was read to its end.
+/// A complete answer.
 pub(super) struct Answer {
     /// Its status.
     pub(super) status: StatusCode,
@@ -25,7 +25,7 @@ impl Answer {
         if self.status.is_success() { Ok(self) } else { Err(self.failure()) }
     }
 
-    /// What an answer that is an error comes to.
+    /// The failure that an error answer means.
     pub(super) fn failure(&self) -> Failure {
         let mut line = self.message();
         let (code, advice) = match (self.status.as_u16(), self.error_code()) {
@@ -41,11 +41,11 @@ impl Answer {
         Failure { status: Some(self.status), ..Failure::new(code, line) }
     }
 
-    /// What the server says, in one line.
+    /// The server's message, in one line.
     pub(super) fn message(&self) -> String {
         let said = self.field("message").and_then(|said| said.as_str().map(str::to_owned));
         let text = said.unwrap_or_else(|| String::from_utf8_lossy(&self.body).trim().to_owned());
-        let text: String = harmless(&text).chars().take(MAX_MESSAGE).collect();
+        let text: String = terminal_safe(&text).chars().take(MAX_MESSAGE).collect();
         if text.is_empty() || text.starts_with('<') {
             return format!("the server answered {}", self.status);
         }
@@ -56,7 +56,7 @@ impl Answer {
         self.field("code").and_then(|code| code.as_u64())
     }
 
-    /// A field of a JSON body, in whatever case: Sensu spells it in two.
+    /// A field of a JSON body, in any case: Sensu uses two.
     fn field(&self, name: &str) -> Option<Value> {
         let Ok(Value::Object(object)) = serde_json::from_slice(&self.body) else { return None };
         object.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)

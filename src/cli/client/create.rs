@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
-use http::Method;
 
 use super::{
     files::{self, Placed},
@@ -16,7 +15,7 @@ use crate::cli::{CONFIG, Failure, USAGE, output::report};
 /// `fedgate create`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
-    /// Files of resources, YAML (several documents) or JSON; - is the standard input, as is none
+    /// Files of resources, YAML (several documents) or JSON; - or no file is the standard input
     #[arg(long = "file", short, value_name = "FILE", num_args = 1..)]
     files: Vec<String>,
     #[command(flatten)]
@@ -42,7 +41,7 @@ pub(in crate::cli) struct Delete {
 // === impl Create ===
 
 impl Create {
-    /// Creates or replaces every resource of the files, in their order, once all of them have been read.
+    /// Creates or replaces the resources in the files, in order, once all of them have been read.
     pub(in crate::cli) async fn run(mut self) -> Result<(), Failure> {
         if self.files.is_empty() {
             if io::stdin().is_terminal() {
@@ -65,8 +64,8 @@ impl Create {
             placed.document.label_as_managed();
             let path = placed.document.path();
             let body = placed.document.body();
-            let done = async { gateway.send(Method::PUT, &path, Some(&body), None).await?.success() };
-            done.await.map_err(|failure| stopped(failure, placed, "applied", applied, total))?;
+            let done = gateway.put(&path, &body).await;
+            done.map_err(|failure| stopped(failure, placed, "applied", applied, total))?;
             report(&format!("applied {}\n", placed.document));
         }
         Ok(())
@@ -76,7 +75,7 @@ impl Create {
 // === impl Delete ===
 
 impl Delete {
-    /// Deletes one resource, or those of the files in their order.
+    /// Deletes one resource, or those in the files in order.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let Some(word) = &self.kind else { return self.run_files().await };
         let kind = kind_named(word)?;
@@ -85,8 +84,7 @@ impl Delete {
         let path = kind.item_path(&settings.namespace, &self.names);
         let gateway = Gateway::open(settings).await?;
         let title = titled(kind, &self.names);
-        let done = async { gateway.send(Method::DELETE, &path, None, None).await?.success() };
-        done.await.map_err(|failure| failure.about(&title))?;
+        gateway.delete(&path).await.map_err(|failure| failure.with_context(&title))?;
         report(&format!("deleted {title}\n"));
         Ok(())
     }
@@ -96,9 +94,8 @@ impl Delete {
         let found = load(&self.files, &settings.namespace)?;
         let gateway = Gateway::open(settings).await?;
         for (deleted, placed) in found.iter().enumerate() {
-            let path = placed.document.path();
-            let done = async { gateway.send(Method::DELETE, &path, None, None).await?.success() };
-            done.await.map_err(|failure| stopped(failure, placed, "deleted", deleted, found.len()))?;
+            let done = gateway.delete(&placed.document.path()).await;
+            done.map_err(|failure| stopped(failure, placed, "deleted", deleted, found.len()))?;
             report(&format!("deleted {}\n", placed.document));
         }
         Ok(())
@@ -109,7 +106,7 @@ fn load(files: &[String], namespace: &str) -> Result<Vec<Placed>, Failure> {
     files::load(files, namespace).map_err(|error| Failure::new(CONFIG, error))
 }
 
-/// Says what failed, and how much was done before it.
+/// Adds which resource failed, and how many were done before it.
 fn stopped(failure: Failure, placed: &Placed, verb: &str, done: usize, total: usize) -> Failure {
     let left = total - done - 1;
     let before = match (done, left) {
@@ -117,7 +114,7 @@ fn stopped(failure: Failure, placed: &Placed, verb: &str, done: usize, total: us
         (0, _) => format!(" (nothing was {verb})"),
         (_, _) => format!(" ({verb} before it: {done} of {total})"),
     };
-    let mut failure = failure.about(&placed.to_string());
+    let mut failure = failure.with_context(&placed.to_string());
     failure.line.push_str(&before);
     failure
 }

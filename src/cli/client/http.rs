@@ -25,7 +25,7 @@ use crate::{
     wire::{ReadError, read_limited},
 };
 
-/// A connection to a gateway, or to a Sensu backend, and who speaks on it.
+/// A connection to a gateway, or to a Sensu backend, with the user's credential.
 pub(super) struct Gateway {
     client: Arc<ClusterClient>,
     base: Base,
@@ -43,7 +43,7 @@ enum Auth {
 #[derive(Clone)]
 struct Session {
     tokens: Tokens,
-    /// Path prefix of the API that issued them, and so can renew them.
+    /// Path prefix of the API that issued them and can renew them.
     prefix: String,
     /// Where they are kept; those of `--user` are not.
     files: Option<SavedFiles>,
@@ -85,8 +85,18 @@ impl Gateway {
         self.send(Method::GET, path, None, None).await?.success()
     }
 
-    /// Sends a request with the user's credential; a token that has expired is renewed first, and one that is refused
-    /// once.
+    /// Creates or replaces, and refuses an answer that is an error.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(Method::PUT, path, Some(body), None).await?.success()
+    }
+
+    /// Deletes, and refuses an answer that is an error.
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::DELETE, path, None, None).await?.success()
+    }
+
+    /// Sends a request with the user's credential. An expired token is renewed first; one that is refused is renewed
+    /// and sent once more.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -162,13 +172,13 @@ impl Gateway {
                 format!("cannot reach {base}: no connection within {:?}", self.timeout)
             }
             upstream::Error::Timeout { .. } => {
-                let doubt = if *method == Method::GET { "" } else { "; it may have been done all the same" };
+                let doubt = if *method == Method::GET { "" } else { "; the change may still have been made" };
                 format!("no answer from {base} within {:?}: give a longer --timeout{doubt}", self.timeout)
             }
             upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
             upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
             _ => format!(
-                "{base} gave no answer that is HTTP: {}: is it the API's URL, and not https?",
+                "{base} did not answer in HTTP: {}: is it the API's URL, and not https?",
                 deepest(error)
             ),
         };
@@ -188,7 +198,7 @@ impl Gateway {
         }
         let answer = answer.success().map_err(|failure| {
             let is_elsewhere = failure.line == "not found";
-            let mut failure = failure.about(&format!("cannot log in to {}", self.base));
+            let mut failure = failure.with_context(&format!("cannot log in to {}", self.base));
             if is_elsewhere {
                 failure.line.push_str(": is it the API's URL?");
             }
@@ -212,8 +222,8 @@ impl Gateway {
         }
     }
 
-    /// Trades the refresh token for a new pair. It is good for one trade only, and a second one ends the session: so
-    /// whoever was faster is followed.
+    /// Exchanges the refresh token for a new pair. It can be used once, and a second use ends the session: so tokens that
+    /// another process has saved in the meantime are used instead.
     async fn renew(&self, mut session: Session) -> Result<Session, Failure> {
         let files = session.files.clone();
         let _lock = match &files {
@@ -249,7 +259,7 @@ impl Gateway {
         {
             let file = files.cluster();
             note(format!(
-                "the renewed login cannot be kept in {} ({error}): log in again with sensuctl configure",
+                "the renewed login cannot be saved in {} ({error}): log in again with sensuctl configure",
                 file.display()
             ));
         }
@@ -297,7 +307,7 @@ async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
         .ok_or_else(|| Failure::new(1, "no connection was prepared"))
 }
 
-/// What to do about a server that is not trusted, from the cause in rustls's words.
+/// What to do about a server that is not trusted, from rustls's name for the cause.
 fn untrusted(base: &Base, cause: &str) -> String {
     if cause.contains("InvalidContentType") {
         return format!("no TLS at {base}: something else answers there: is it an http URL?");
@@ -310,9 +320,9 @@ fn untrusted(base: &Base, cause: &str) -> String {
     format!("no trusted connection to {base}: {cause}; --trusted-ca-file names the CA to trust")
 }
 
-/// Tokens that somebody else has saved since.
-fn newer(files: Option<&SavedFiles>, known: &Tokens) -> Option<Tokens> {
-    files?.tokens().ok().flatten().filter(|found| found != known)
+/// Tokens that another process has saved since.
+fn newer(files: Option<&SavedFiles>, current: &Tokens) -> Option<Tokens> {
+    files?.tokens().ok().flatten().filter(|found| found != current)
 }
 
 fn session_over() -> Failure {
@@ -320,8 +330,9 @@ fn session_over() -> Failure {
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| Failure::new(CONFIG, "the token or key holds characters that no header can hold"))?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Failure::new(CONFIG, "the token or key contains characters that are not allowed in a header")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -331,7 +342,7 @@ fn encode_basic(user: &str, password: &str) -> String {
     STANDARD.encode(format!("{user}:{password}"))
 }
 
-/// The cause that says most.
+/// The innermost cause, which is the most specific.
 fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
@@ -347,7 +358,7 @@ impl Auth {
     }
 }
 
-/// As Sensu's own client sends them; a body without a type would be read as a form.
+/// As Sensu's own client sends them. A body without a type would be read as a form.
 const FIXED_HEADERS: [(HeaderName, &str); 3] = [
     (header::ACCEPT, "application/json"),
     (header::CONTENT_TYPE, "application/json"),

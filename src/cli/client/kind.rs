@@ -2,7 +2,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::types::FEDERATION_V1;
 
-/// One type of resource: its names and where it lives in the API.
+/// One type of resource: its names, and its place in the API.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     /// `type` in the wrapped form.
@@ -11,7 +11,7 @@ pub(super) struct Kind {
     pub(super) api_version: &'static str,
     /// Path segment of the collection.
     pub(super) collection: &'static str,
-    /// What sensuctl calls one.
+    /// sensuctl's word for it.
     pub(super) word: &'static str,
     /// Other types in files that mean this one.
     other_types: &'static [&'static str],
@@ -32,14 +32,14 @@ pub(super) enum Scope {
     Single,
 }
 
-/// A TYPE on the command line or in a file that means nothing.
+/// A TYPE, on the command line or in a file, that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KindError {
     /// No such word. Usual cause: a typing error.
-    #[error("type {0:?} is not known{1}")]
+    #[error("unknown type {0:?}{1}")]
     Word(String, String),
     /// No such type in a file. Usual cause: a type of the commercial Sensu, or a missing `api_version`.
-    #[error("type {type_name:?} of {api_version:?} is not known{hint}")]
+    #[error("unknown type {type_name:?} of {api_version:?}{hint}")]
     Type {
         /// As written.
         type_name: String,
@@ -89,12 +89,12 @@ const fn federation(type_name: &'static str, collection: &'static str, word: &'s
 // === impl Kind ===
 
 impl Kind {
-    /// The kind that a person means: as sensuctl spells it, in singular or plural, with or without hyphens, or in
+    /// The kind of that name: as sensuctl spells it, in singular or plural, with or without hyphens, or in
     /// full such as `core/v2.CheckConfig`.
     pub(super) fn named(text: &str) -> Result<&'static Self, KindError> {
         let unknown = || {
             let guess = closest(text).map(|word| format!(": did you mean {word}?"));
-            let all = || format!(": known are {}", KINDS.each_ref().map(|kind| kind.word).join(", "));
+            let all = || format!(": must be one of {}", KINDS.each_ref().map(|kind| kind.word).join(", "));
             KindError::Word(text.to_owned(), guess.unwrap_or_else(all))
         };
         if let Some((version, type_name)) = text.rsplit_once('.').filter(|(version, _)| version.contains('/'))
@@ -124,12 +124,12 @@ impl Kind {
         self.api_version == FEDERATION_V1
     }
 
-    /// Whether its resources live in namespaces.
+    /// Whether its resources belong to namespaces.
     pub(super) fn is_namespaced(&self) -> bool {
         matches!(self.scope, Scope::Namespaced | Scope::Event)
     }
 
-    /// How many names one has.
+    /// How many names identify one.
     pub(super) fn names(&self) -> usize {
         match self.scope {
             Scope::Single => 0,
@@ -182,7 +182,7 @@ fn closest(text: &str) -> Option<&'static str> {
     let near =
         |kind: &Kind| kind.spellings().map(|s| strsim::levenshtein(&s, &text)).min().unwrap_or(usize::MAX);
     let best = KINDS.iter().min_by_key(|kind| near(kind))?;
-    // Of a short word, two other letters leave nothing.
+    // Two edits of a short word make any other word.
     (near(best) <= 2 && near(best) * 2 < text.len()).then_some(best.word)
 }
 
@@ -255,7 +255,7 @@ mod tests {
     fn a_typing_error_gets_a_suggestion() {
         assert!(Kind::named("chcek").unwrap_err().to_string().ends_with("did you mean check?"));
         for odd in ["nonsense", "nope"] {
-            assert!(Kind::named(odd).unwrap_err().to_string().contains("known are cluster, namespace"));
+            assert!(Kind::named(odd).unwrap_err().to_string().contains("must be one of cluster, namespace"));
         }
         let error = Kind::of(CORE_V2, "Cluster").unwrap_err().to_string();
         assert!(error.ends_with("did you mean api_version federation/v1?"), "{error}");

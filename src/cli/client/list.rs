@@ -10,7 +10,7 @@ use super::{
     columns::Origin,
     http::Gateway,
     kind::{KINDS, Kind, Scope},
-    missing::Missing,
+    missing_clusters::MissingClusters,
     options::{Connection, Format, Output},
     print::Printer,
 };
@@ -66,13 +66,13 @@ pub(in crate::cli) struct Dump {
 /// Which items of a list.
 #[derive(Clone, Debug, Default, Args)]
 struct Selection {
-    /// Clusters to ask, or * for all of them; without it the gateway's own choice
+    /// Clusters to ask, or * for all of them [default: as the gateway decides]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     clusters: Vec<String>,
     /// Items of all namespaces
     #[arg(long)]
     all_namespaces: bool,
-    /// Ask for so many items at a time
+    /// Fetch this many items per request
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     chunk_size: Option<u32>,
 }
@@ -80,7 +80,7 @@ struct Selection {
 // === impl List ===
 
 impl List {
-    /// Prints a list, whole or in part.
+    /// Prints a list, or as much of it as there is.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let kind = kind_named(&self.kind)?;
         self.selection.check(kind)?;
@@ -91,7 +91,7 @@ impl List {
         let cluster = gateway.base().cluster().unwrap_or(LOCAL_CLUSTER).to_owned();
         let origin = Origin { cluster: &cluster, namespaces: self.selection.all_namespaces };
         let mut printer = Printer::new(format, origin, false);
-        let mut missing = Missing::default();
+        let mut missing = MissingClusters::default();
         let mut started = false;
         let mut take = |items: Vec<Value>| {
             if !started {
@@ -117,8 +117,11 @@ impl Info {
         let path = kind.item_path(&settings.namespace, &self.names);
         let cluster = cluster_of_namespace(kind, &settings.namespace, &self.names);
         let gateway = Gateway::open(settings).await?;
-        let item =
-            gateway.get(&path).await.map_err(|failure| failure.about(&titled(kind, &self.names)))?.json()?;
+        let item = gateway
+            .get(&path)
+            .await
+            .map_err(|failure| failure.with_context(&titled(kind, &self.names)))?
+            .json()?;
         let cluster = cluster.or_else(|| gateway.base().cluster().map(str::to_owned));
         let origin = Origin { cluster: cluster.as_deref().unwrap_or(LOCAL_CLUSTER), namespaces: true };
         Printer::new(format, origin, false).info(kind, item)
@@ -143,7 +146,7 @@ impl Dump {
         let namespace = settings.namespace.clone();
         let gateway = Gateway::open(settings).await?;
         let mut printer = Printer::new(format, Origin { cluster: LOCAL_CLUSTER, namespaces: true }, true);
-        let mut missing = Missing::default();
+        let mut missing = MissingClusters::default();
         for kind in kinds {
             let mut take = |items: Vec<Value>| {
                 items
@@ -151,9 +154,10 @@ impl Dump {
                     .filter(|item| !is_configured(kind, item))
                     .try_for_each(|item| printer.item(kind, item))
             };
-            let selection = if all { self.selection.as_far_as_it_fits(kind) } else { self.selection.clone() };
+            let selection =
+                if all { self.selection.as_far_as_it_applies_to(kind) } else { self.selection.clone() };
             match pages(&gateway, kind, &namespace, &selection, &mut missing, &mut take).await {
-                // A plain Sensu has no clusters, and few users may see everything.
+                // A Sensu backend has no clusters, and few users may see everything.
                 Err(failure) if all && (failure.is_not_found() || failure.code == REFUSED) => {
                     note(format!("left out: {} ({})", kind.collection, failure.line));
                 }
@@ -202,12 +206,13 @@ impl Selection {
         Ok(())
     }
 
-    /// What has no namespace cannot say which cluster it is from, so creating it again would mix them up.
+    /// Resources without a namespace do not say which cluster they are from, so a dump of several clusters would mix them
+    /// up.
     fn check_dump(&self, kind: &Kind) -> Result<(), Failure> {
         self.check(kind)?;
         if self.is_ambiguous_for(kind) {
             let line = format!(
-                "{} have no namespace that could name their cluster: dump one cluster at a time with \
+                "{} have no namespace to name their cluster: dump one cluster at a time with \
                  --url …/c/CLUSTER",
                 kind.collection
             );
@@ -221,7 +226,7 @@ impl Selection {
         !kind.is_namespaced() && kind.type_name != "Namespace" && !self.clusters.iter().all(is_local)
     }
 
-    fn as_far_as_it_fits(&self, kind: &Kind) -> Self {
+    fn as_far_as_it_applies_to(&self, kind: &Kind) -> Self {
         let clusters = if self.is_ambiguous_for(kind) { Vec::new() } else { self.clusters.clone() };
         Self { clusters, ..self.clone() }
     }
@@ -247,7 +252,7 @@ async fn pages(
     kind: &'static Kind,
     namespace: &str,
     selection: &Selection,
-    missing: &mut Missing,
+    missing: &mut MissingClusters,
     take: &mut dyn FnMut(Vec<Value>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let namespace = (!selection.all_namespaces).then_some(namespace);
@@ -275,10 +280,10 @@ async fn pages(
             let line = format!("{} does not know --clusters: is it a fedgate?", gateway.base());
             return Err(Failure::new(1, line));
         }
-        missing.note(&answer);
+        missing.add(&answer);
         take(items(&answer)?)?;
         let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);
-        // Some of Sensu's lists echo the token that they were sent, for ever.
+        // Some of Sensu's lists return the token that they were sent, without end.
         if next.is_none() || next == token || selection.chunk_size.is_none() {
             return Ok(());
         }
@@ -286,7 +291,7 @@ async fn pages(
     }
 }
 
-/// The items of a list; nothing and `null` are an empty one, and an object is one of one.
+/// The items of a list. An empty body and `null` are an empty list, an object is a list of one.
 fn items(answer: &Answer) -> Result<Vec<Value>, Failure> {
     if answer.body.is_empty() || answer.status == StatusCode::NO_CONTENT {
         return Ok(Vec::new());
@@ -298,8 +303,9 @@ fn items(answer: &Answer) -> Result<Vec<Value>, Failure> {
     })
 }
 
-/// How a command ends that has printed so much. A reader who has seen enough does not make it complete.
-fn ended(done: Result<(), Failure>, missing: &Missing) -> Result<(), Failure> {
+/// How a command ends after it has printed a list: a list that lacks clusters is incomplete, even if its reader has
+/// closed the output.
+fn ended(done: Result<(), Failure>, missing: &MissingClusters) -> Result<(), Failure> {
     if missing.is_any() && done.as_ref().err().is_none_or(Failure::is_quiet) {
         return Err(Failure::new(INCOMPLETE, format!("incomplete: no answer from {missing}")));
     }
@@ -331,7 +337,7 @@ pub(super) fn kind_named(word: &str) -> Result<&'static Kind, Failure> {
     Kind::named(word).map_err(|error| Failure::new(USAGE, error))
 }
 
-/// Refuses too few and too many NAME arguments, and those that no path can hold.
+/// Refuses too few or too many NAME arguments, and names that a path cannot hold.
 pub(super) fn check_names(kind: &Kind, names: &[String]) -> Result<(), Failure> {
     if names.len() != kind.names() {
         let wanted = match kind.scope {

@@ -8,8 +8,8 @@
 //!                          print ◄──── list, info, dump, status
 //! ```
 //!
-//! What is sent and shown is that of sensuctl, so that both can be used side by side on the same login. What Sensu
-//! does not have comes on top: clusters in tables, qualified namespaces, answers that lack a part, `federation/v1`.
+//! Requests and output match sensuctl's, so that both can be used with the same login. Added to it is what Sensu does not
+//! have: clusters in tables, qualified namespaces, incomplete lists, `federation/v1`.
 
 mod answer;
 mod base;
@@ -21,7 +21,7 @@ mod files;
 mod http;
 mod kind;
 mod list;
-mod missing;
+mod missing_clusters;
 mod options;
 mod print;
 mod progress;
@@ -30,11 +30,12 @@ mod saved;
 mod status;
 mod table;
 mod time;
+mod value;
 mod yaml;
 
 use clap::Subcommand;
 
-use super::{Failure, serve::control_runtime};
+use super::{Failure, runtime::control_runtime};
 
 /// The commands for resources.
 #[derive(Debug, Subcommand)]
@@ -47,11 +48,11 @@ pub(super) enum Command {
     Delete(create::Delete),
     /// Print resources so that create -f takes them again
     Dump(list::Dump),
-    /// List resources, those of other clusters too
+    /// List resources, also those of other clusters
     List(list::List),
     /// Show one resource
     Info(list::Info),
-    /// Show which clusters and replicators are well
+    /// Show the health of clusters and replicators
     Status(status::Status),
 }
 

@@ -10,9 +10,9 @@ use super::{
     table::{self, Table},
     yaml,
 };
-use crate::cli::{Failure, output::put, text::harmless_json};
+use crate::cli::{Failure, output::print, text::terminal_safe_json};
 
-/// Prints resources as they come, or as a table in the end.
+/// Prints resources as they arrive, or as a table at the end.
 pub(super) struct Printer<'a> {
     format: Format,
     origin: Origin<'a>,
@@ -25,7 +25,8 @@ pub(super) struct Printer<'a> {
 // === impl Printer ===
 
 impl<'a> Printer<'a> {
-    /// For a list. In place of a table, a dump prints YAML; in place of JSON, what can be created again.
+    /// For a list. A dump prints YAML instead of a table, and wrapped JSON instead of JSON, so that it can be created
+    /// again.
     pub(super) fn new(format: Format, origin: Origin<'a>, is_dump: bool) -> Self {
         let format = match format {
             Format::Tabular if is_dump => Format::Yaml,
@@ -46,7 +47,7 @@ impl<'a> Printer<'a> {
                 }
                 self.table = Some((Table::new(titles), columns));
             }
-            Format::Json => put("[")?,
+            Format::Json => print("[")?,
             Format::Yaml | Format::WrappedJson => {}
         }
         Ok(())
@@ -72,21 +73,21 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Json => {
                 let text = pretty(&item).replace('\n', "\n  ");
-                put(&format!("{}\n  {text}", if is_first { "" } else { "," }))
+                print(&format!("{}\n  {text}", if is_first { "" } else { "," }))
             }
-            Format::WrappedJson => put(&format!("{}\n", pretty(&item))),
-            _ => put(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml_text(&item))),
+            Format::WrappedJson => print(&format!("{}\n", pretty(&item))),
+            _ => print(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml_text(&item))),
         }
     }
 
     /// Ends the list.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         if let Some((table, _)) = self.table.take() {
-            return put(&table.render());
+            return print(&table.render());
         }
         match self.format {
-            Format::Json if self.printed == 0 => put("]\n"),
-            Format::Json => put("\n]\n"),
+            Format::Json if self.printed == 0 => print("]\n"),
+            Format::Json => print("\n]\n"),
             _ => Ok(()),
         }
     }
@@ -102,11 +103,11 @@ impl<'a> Printer<'a> {
                     let cluster = columns::cluster_of(&item, &self.origin);
                     pairs.insert(kind.names().max(1), (label(CLUSTER), cluster));
                 }
-                put(&table::pairs(&pairs))
+                print(&table::pairs(&pairs))
             }
-            Format::Json => put(&format!("{}\n", pretty(&item))),
-            Format::WrappedJson => put(&format!("{}\n", pretty(&wrapped(kind, item)))),
-            Format::Yaml => put(&yaml_text(&wrapped(kind, item))),
+            Format::Json => print(&format!("{}\n", pretty(&item))),
+            Format::WrappedJson => print(&format!("{}\n", pretty(&wrapped(kind, item)))),
+            Format::Yaml => print(&yaml_text(&wrapped(kind, item))),
         }
     }
 }
@@ -121,16 +122,16 @@ fn label(title: &str) -> String {
     }
 }
 
-/// YAML, harmless to a terminal if it goes to one. In a file it says exactly what there is.
+/// YAML, safe for a terminal if it goes to one. In a file it is exact.
 pub(super) fn yaml_text(value: &Value) -> String {
     let text = yaml::write(value);
-    if io::stdout().is_terminal() { harmless_json(&text).into_owned() } else { text }
+    if io::stdout().is_terminal() { terminal_safe_json(&text).into_owned() } else { text }
 }
 
-/// JSON for people, harmless to a terminal.
+/// Indented JSON, safe for a terminal.
 pub(super) fn pretty(value: &Value) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    harmless_json(&text).into_owned()
+    terminal_safe_json(&text).into_owned()
 }
 
 const CLUSTER: &str = "CLUSTER";

@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval_at};
 
 use super::base::Base;
 
-/// A word to whoever waits for more than a second at a terminal.
+/// Tells a user at a terminal what a request that takes more than a second waits for.
 pub(super) struct Progress {
     server: String,
     is_shown: bool,
@@ -21,7 +21,7 @@ impl Progress {
         Self { server: base.to_string(), is_shown: io::stderr().is_terminal() }
     }
 
-    /// Waits for the work, and says so when it takes long.
+    /// Runs the work, and says so when it takes long.
     pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         if !self.is_shown {
             return work.await;

@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 
 use crate::cli::{CONFIG, Failure, USAGE};
 
-/// A terminal that does not show what is typed.
+/// A terminal with its echo turned off; turned on again on drop.
 struct Quiet<'a> {
     terminal: &'a fs::File,
     before: Termios,
@@ -35,7 +35,7 @@ fn ask(user: &str) -> Option<String> {
     let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
     write!(terminal, "Password of {user}: ").ok()?;
     let quiet = Quiet::new(&terminal)?;
-    // A terminal gives one line at a time, and never a longer one.
+    // A terminal returns one line at a time, and none that is longer.
     let mut line = [0; 4096];
     let read = (&terminal).read(&mut line);
     drop(quiet);
@@ -54,7 +54,7 @@ impl<'a> Quiet<'a> {
     fn new(terminal: &'a fs::File) -> Option<Self> {
         let before = tcgetattr(terminal).ok()?;
         let mut quiet = before.clone();
-        // Without its signal Ctrl-C ends the line, so that the terminal is never left mute.
+        // Ctrl-C ends the line instead of the process, so that the echo is always restored.
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
         quiet.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(terminal, OptionalActions::Flush, &quiet).ok()?;

@@ -24,13 +24,13 @@ pub(super) struct SavedFiles {
 pub(super) struct Tokens {
     /// Sent with each request.
     pub(super) access: String,
-    /// Good for one renewal; may be empty.
+    /// Can be used for one renewal; may be empty.
     pub(super) refresh: String,
     /// Seconds since the Unix epoch.
     pub(super) expires_at: i64,
 }
 
-/// The parts of the files that are of use here.
+/// The parts of the files that are used here.
 #[derive(Default)]
 pub(super) struct Saved {
     /// `api-url`
@@ -62,7 +62,7 @@ pub(super) enum SavedError {
         /// What the system says.
         error: io::Error,
     },
-    /// A file is not what sensuctl writes. Usual cause: a disk that was full.
+    /// A file is not one that sensuctl writes. Usual cause: a full disk.
     #[error("{} is damaged: run sensuctl configure again", .0.display())]
     Damaged(PathBuf),
 }
@@ -75,8 +75,8 @@ pub(super) struct Lock(
 // === impl SavedFiles ===
 
 impl SavedFiles {
-    /// The directory that sensuctl would use in this environment. Without a home there is none: the current directory
-    /// is no place to trust.
+    /// The directory that sensuctl would use in this environment. Without a home directory there is none: the current
+    /// directory cannot be trusted.
     pub(super) fn locate(environment: &BTreeMap<String, String>) -> Option<Self> {
         let get = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(Path::new);
         // The XDG specification ignores relative paths too.
@@ -94,13 +94,12 @@ impl SavedFiles {
         self.directory.join("cluster")
     }
 
-    /// What is saved; nothing when sensuctl was never used. Unless it is needed, a file that cannot be used counts as
-    /// one that is not there.
+    /// What is saved; nothing when sensuctl was never used. Unless `is_needed`, a file that cannot be used is ignored.
     pub(super) fn read(&self, is_needed: bool) -> Result<Saved, SavedError> {
         let object = |path: &Path| match read_object(path) {
             Err(error) if !is_needed => {
                 if let SavedError::Damaged(_) = error {
-                    note(format!("{error}; it was left out"));
+                    note(format!("{error}; it was ignored"));
                 }
                 Ok(Map::new())
             }
@@ -108,7 +107,7 @@ impl SavedFiles {
         };
         let cluster = object(&self.cluster())?;
         let profile = object(&self.directory.join("profile"))?;
-        // A key of either file counts in either, as sensuctl reads them; the first has secrets in it.
+        // sensuctl merges the two files; only the first holds secrets.
         let text = |map: &Map<String, Value>, key: &str| {
             map.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
         };
@@ -130,8 +129,8 @@ impl SavedFiles {
         Ok(Tokens::of(&read_object(&self.cluster())?))
     }
 
-    /// Waits until no other fedgate renews the tokens. Gives up after `patience`, and where no file can be made:
-    /// then there is nobody to wait for, or nothing to lose.
+    /// Waits until no other process renews the tokens, for at most `patience`. Where no lock file can be created, none
+    /// is held: then the tokens cannot be saved either.
     pub(super) async fn lock(&self, patience: Duration) -> Lock {
         let path = self.directory.join(".fedgate.lock");
         let open = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
@@ -146,8 +145,8 @@ impl SavedFiles {
         Lock(Some(file))
     }
 
-    /// Puts `new` in the place of `old`. Everything else in the file stays; a reader sees the old file or the new
-    /// one. When the file has other tokens by now, they are left alone.
+    /// Replaces `old` with `new`. Everything else in the file stays; a reader sees the old file or the new one. If the
+    /// file has other tokens by now, they are kept.
     pub(super) fn replace(&self, old: &Tokens, new: &Tokens) -> io::Result<()> {
         // A symbolic link stays one.
         let path = fs::canonicalize(self.cluster())?;
@@ -186,18 +185,18 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, SavedError> {
     serde_json::from_slice(&text).map_err(|_| SavedError::Damaged(path.to_owned()))
 }
 
-/// Writes beside the file and renames, so that a crash leaves the old file or the new one.
+/// Writes a temporary file in the same directory and renames it, so that a crash leaves either the old or the new file.
 pub(super) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..)));
+    let temporary = path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..)));
     let written = (|| {
-        let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
+        let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
-        fs::rename(&beside, path)
+        fs::rename(&temporary, path)
     })();
     if written.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
@@ -232,7 +231,7 @@ mod tests {
         assert_eq!(locate(&[("HOME", "/h")]), at("/h/.config/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), at("/x/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("SENSU_CONFIG_DIR", "/d"), ("XDG_CONFIG_HOME", "/x")]), at("/d/cluster"));
-        // Whatever directory the command is started in must not say where a password goes.
+        // The directory that the command is started in must not decide where a password goes.
         for nowhere in [vec![], vec![("HOME", "")], vec![("HOME", "h")], vec![("XDG_CONFIG_HOME", "x")]] {
             assert_eq!(locate(&nowhere), None, "{nowhere:?}");
         }
@@ -274,10 +273,10 @@ mod tests {
             "expires_at": 2, "refresh_token": "refresh2", "timeout": 1});
         assert_eq!(now.to_string(), expected.to_string());
         assert_eq!(fs::metadata(files.cluster()).unwrap().permissions().mode() & 0o777, 0o600);
-        // Somebody else has logged in meanwhile.
+        // Another login has been saved in the meantime.
         files.replace(&tokens(1), &tokens(3)).unwrap();
         assert_eq!(fs::read_to_string(files.cluster()).unwrap(), text);
-        assert_eq!(fs::read_dir(&files.directory).unwrap().count(), 1, "nothing is left beside");
+        assert_eq!(fs::read_dir(&files.directory).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! `status`: which clusters and replicators are ill, and since when.
+//! `status`: which clusters and replicators are unhealthy, and since when.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use super::{
     print::{pretty, yaml_text},
     table::Table,
     time,
+    value::{list, text},
 };
-use crate::cli::{Failure, INCOMPLETE, output::put, text::harmless};
+use crate::cli::{Failure, INCOMPLETE, output::print, text::terminal_safe};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(in crate::cli) struct Status {
 // === impl Status ===
 
 impl Status {
-    /// Prints the status; fails when something is ill.
+    /// Prints the status; fails when something is unhealthy.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let settings = self.connection.settings()?;
         let format = self.output.format.unwrap_or(settings.format);
@@ -40,12 +41,12 @@ impl Status {
         })?;
         let status = answer.json()?;
         let shown = match format {
-            Format::Tabular => put(&tables(&status, time::now())),
-            Format::Yaml => put(&yaml_text(&status)),
-            Format::Json | Format::WrappedJson => put(&format!("{}\n", pretty(&status))),
+            Format::Tabular => print(&tables(&status, time::now())),
+            Format::Yaml => print(&yaml_text(&status)),
+            Format::Json | Format::WrappedJson => print(&format!("{}\n", pretty(&status))),
         };
-        match ill(&status) {
-            // Whoever reads the exit code only may close the standard output.
+        match unhealthy(&status) {
+            // A caller that only reads the exit code may close the standard output.
             Some(what) if shown.as_ref().err().is_none_or(Failure::is_quiet) => {
                 Err(Failure::new(INCOMPLETE, what))
             }
@@ -54,51 +55,51 @@ impl Status {
     }
 }
 
-/// What is ill, in one line.
-fn ill(status: &Value) -> Option<String> {
-    let named = |list: &str, healthy: &[&str]| -> Vec<String> {
-        let is_ill = |item: &&Value| !healthy.contains(&text(item, "state").as_str());
+/// What is unhealthy, in one line.
+fn unhealthy(status: &Value) -> Option<String> {
+    let named = |key: &str, healthy: &[&str]| -> Vec<String> {
+        let is_unhealthy = |item: &&Value| !healthy.contains(&text(&item["state"]).as_str());
         let name = |item: &Value| {
-            harmless(&format!("{} ({})", text(item, "name"), text(item, "state"))).into_owned()
+            terminal_safe(&format!("{} ({})", text(&item["name"]), text(&item["state"]))).into_owned()
         };
-        items(status, list).iter().filter(is_ill).map(name).collect()
+        list(&status[key]).iter().filter(is_unhealthy).map(name).collect()
     };
     let mut parts = Vec::new();
-    // What was never asked is not known to be ill.
+    // A cluster that was never checked is not known to be unhealthy.
     let clusters = named("clusters", &["up", "unknown"]);
     if !clusters.is_empty() {
-        parts.push(format!("ill clusters: {}", clusters.join(", ")));
+        parts.push(format!("unhealthy clusters: {}", clusters.join(", ")));
     }
     let replicators = named("replicators", &["syncing", "following", "stopped"]);
     if !replicators.is_empty() {
-        parts.push(format!("ill replicators: {}", replicators.join(", ")));
+        parts.push(format!("unhealthy replicators: {}", replicators.join(", ")));
     }
     if let Some(store) = status.get("store") {
-        let reason = harmless(&text(store, "error")).into_owned();
-        parts.push(format!("the registry's store is {}: {reason}", harmless(&text(store, "state"))));
+        let reason = terminal_safe(&text(&store["error"])).into_owned();
+        parts.push(format!("the registry's store is {}: {reason}", terminal_safe(&text(&store["state"]))));
     }
     if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
-        parts.push("the gateway does not know everything: look at its log".to_owned());
+        parts.push("the gateway's status is incomplete: see its log".to_owned());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn tables(status: &Value, now: i64) -> String {
     let mut clusters = Table::new(["NAME", "STATE", "SINCE", "VERSION", "BACKENDS", "ERROR"]);
-    for cluster in items(status, "clusters") {
-        let backends = items(cluster, "backends");
-        let up = backends.iter().filter(|backend| text(backend, "state") == "up").count();
+    for cluster in list(&status["clusters"]) {
+        let backends = list(&cluster["backends"]);
+        let up = backends.iter().filter(|backend| text(&backend["state"]) == "up").count();
         clusters.push([
-            text(cluster, "name"),
-            text(cluster, "state"),
+            text(&cluster["name"]),
+            text(&cluster["state"]),
             since(cluster, now),
-            text(cluster, "version"),
+            text(&cluster["version"]),
             format!("{up}/{} up", backends.len()),
             cluster_error(cluster, backends),
         ]);
     }
     let mut shown = clusters.render();
-    let found = items(status, "replicators");
+    let found = list(&status["replicators"]);
     if !found.is_empty() {
         let mut replicators =
             Table::new(["REPLICATOR", "STATE", "SINCE", "KEYS", "LAG", "LAST SYNC", "LEADER", "ERROR"]);
@@ -106,20 +107,20 @@ fn tables(status: &Value, now: i64) -> String {
             let lag = replicator.get("lag_seconds").and_then(Value::as_f64).filter(|lag| *lag >= 0.0);
             let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
             replicators.push([
-                text(replicator, "name"),
-                text(replicator, "state"),
+                text(&replicator["name"]),
+                text(&replicator["state"]),
                 since(replicator, now),
-                text(replicator, "keys"),
+                text(&replicator["keys"]),
                 lag.unwrap_or_else(|| "-".to_owned()),
-                ago(&text(replicator, "last_sync"), now),
+                ago(&text(&replicator["last_sync"]), now),
                 if replicator["leader"] == true { "yes" } else { "no" }.to_owned(),
-                text(replicator, "error"),
+                text(&replicator["error"]),
             ]);
         }
         shown.push('\n');
         shown.push_str(&replicators.render());
     }
-    if text(status, "authorization") == "admin-groups" {
+    if text(&status["authorization"]) == "admin-groups" {
         shown.push_str(
             "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
         );
@@ -127,21 +128,23 @@ fn tables(status: &Value, now: i64) -> String {
     shown
 }
 
-/// The cluster's own error, else the first of a backend that is not up.
+/// The cluster's own error, else the first error of a backend.
 fn cluster_error(cluster: &Value, backends: &[Value]) -> String {
-    let own = text(cluster, "error");
+    let own = text(&cluster["error"]);
     if !own.is_empty() {
         return own;
     }
-    let failed = backends.iter().find(|backend| !text(backend, "error").is_empty());
-    failed.map(|backend| format!("{}: {}", text(backend, "url"), text(backend, "error"))).unwrap_or_default()
+    let failed = backends.iter().find(|backend| !text(&backend["error"]).is_empty());
+    failed
+        .map(|backend| format!("{}: {}", text(&backend["url"]), text(&backend["error"])))
+        .unwrap_or_default()
 }
 
 fn since(item: &Value, now: i64) -> String {
-    ago(&text(item, "since"), now)
+    ago(&text(&item["since"]), now)
 }
 
-/// An instant and how long ago it was; what is no instant is shown as it is.
+/// An instant and how long ago it was; any other text is shown as it is.
 fn ago(instant: &str, now: i64) -> String {
     match time::parse(instant) {
         None if instant.is_empty() => "-".to_owned(),
@@ -150,18 +153,6 @@ fn ago(instant: &str, now: i64) -> String {
             let age = Duration::from_secs(u64::try_from(now - then).unwrap_or_default());
             format!("{} ({} ago)", time::show(then), time::age(age))
         }
-    }
-}
-
-fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
     }
 }
 
@@ -174,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ill_are_seen_at_a_glance() {
+    fn the_unhealthy_stand_out() {
         let status = json!({
             "complete": true,
             "authorization": "admin-groups",
@@ -199,16 +190,19 @@ roles       retrying  2026-11-24T05:59:30Z (30s ago)  12    1m   -          yes 
 Authorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)
 ";
         assert_eq!(tables(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
-        let line = ill(&status).unwrap();
-        assert_eq!(line, "ill clusters: beta (degraded); ill replicators: roles (retrying)");
+        let line = unhealthy(&status).unwrap();
+        assert_eq!(line, "unhealthy clusters: beta (degraded); unhealthy replicators: roles (retrying)");
     }
 
     #[test]
-    fn an_odd_status_is_shown_as_far_as_it_goes() {
+    fn a_malformed_status_is_shown_as_far_as_possible() {
         for status in [json!(null), json!({}), json!({"clusters": 1}), json!({"clusters": [{}, 3]})] {
-            let _ = (tables(&status, 0), ill(&status));
+            let _ = (tables(&status, 0), unhealthy(&status));
         }
-        assert_eq!(ill(&json!({"complete": true, "clusters": [{"state": "up"}], "replicators": []})), None);
-        assert!(ill(&json!({"complete": false})).is_some());
+        assert_eq!(
+            unhealthy(&json!({"complete": true, "clusters": [{"state": "up"}], "replicators": []})),
+            None
+        );
+        assert!(unhealthy(&json!({"complete": false})).is_some());
     }
 }

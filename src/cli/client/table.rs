@@ -1,8 +1,8 @@
 use std::{fmt::Write as _, io, io::IsTerminal};
 
-use crate::cli::text::{fit, harmless, width};
+use crate::cli::text::{fit, terminal_safe, width};
 
-/// Rows under headings, as wide as they must be.
+/// Rows under headings, with aligned columns.
 #[derive(Default)]
 pub(super) struct Table {
     headings: Vec<String>,
@@ -19,10 +19,10 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn push(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| harmless(cell.trim_end()).into_owned()).collect());
+        self.rows.push(cells.into_iter().map(|cell| terminal_safe(cell.trim_end()).into_owned()).collect());
     }
 
-    /// The table as text. At a terminal, long cells are cut so that the rest can be seen.
+    /// The table as text. At a terminal, long cells are truncated so that the others stay visible.
     pub(super) fn render(&self) -> String {
         self.render_within(if io::stdout().is_terminal() { MAX_CELL } else { usize::MAX })
     }
@@ -59,7 +59,7 @@ pub(super) fn pairs(pairs: &[(String, String)]) -> String {
     let mut text = String::new();
     for (label, value) in pairs {
         let padding = widest - width(label) + GAP;
-        let line = format!("{label}:{:padding$}{}", "", harmless(value.trim_end()));
+        let line = format!("{label}:{:padding$}{}", "", terminal_safe(value.trim_end()));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
@@ -67,7 +67,7 @@ pub(super) fn pairs(pairs: &[(String, String)]) -> String {
 
 /// Columns between two cells.
 const GAP: usize = 2;
-/// Most columns of a cell at a terminal.
+/// Widest cell at a terminal, in columns.
 const MAX_CELL: usize = 60;
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_also_with_wide_and_harmful_text() {
+    fn columns_are_aligned_also_with_wide_and_unsafe_text() {
         let mut table = Table::new(["NAME", "VALUE", "LAST"]);
         table.push(["中文", "x\u{1b}[2J", "end\n"].map(str::to_owned));
         table.push(["a", "", "z".repeat(9).as_str()].map(str::to_owned));

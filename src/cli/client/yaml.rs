@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_saphyr::Options;
 
-/// A document that is not YAML, or more than the parser takes.
+/// A document that is not YAML, or exceeds the parser's limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct YamlError {
     /// Line in the text given, from 1, when the parser knows it.
@@ -56,7 +56,7 @@ fn has_tab_indent(line: &str) -> bool {
     line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
 }
 
-/// The parser's message without the place, which is said elsewhere, and without advice to programmers.
+/// The parser's message without the line, which is reported separately, and without advice to programmers.
 fn explain(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_cannot_make_much_out_of_little() {
+    fn aliases_cannot_expand_without_bound() {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for n in 1..12 {
             let before = format!("*a{}", n - 1);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_pleasant_and_harmless() {
+    fn what_is_written_is_readable_and_escaped() {
         let value =
             json!({"command": "x ".repeat(60), "script": "a\n  b\n", "on": "off", "esc": "\u{1b}[0m\u{9b}"});
         let expected = format!(

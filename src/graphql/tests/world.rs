@@ -15,8 +15,8 @@ use super::{
     schema, snapshot,
 };
 use crate::{
-    fanout::Member,
-    graphql::{Answered, Call, Clusters, Config, Engine, GraphQlError, schema::INTROSPECTION},
+    graphql::{Answered, Call, Config, Engine, GraphQlError, schema::INTROSPECTION},
+    member::{Member, Members},
     types::{Caller, ClusterName, FailureClass, Principal, Snapshot},
     wire::Body,
 };
@@ -89,7 +89,7 @@ impl Member for Cluster {
         &self.name
     }
 
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         Box::pin(async move {
             let text = String::from_utf8_lossy(request.body()).into_owned();
             let introspects = text.contains("includeDeprecated:true){name args");
@@ -109,7 +109,7 @@ impl Member for Cluster {
     }
 }
 
-impl Clusters for All {
+impl Members for All {
     fn get(&self, name: &ClusterName) -> Option<Arc<dyn Member>> {
         self.0.get(name).map(|cluster| Arc::clone(cluster) as Arc<dyn Member>)
     }

@@ -12,7 +12,7 @@
 //! ```
 
 mod bulk;
-mod ill;
+mod outage;
 mod slow;
 mod tour;
 mod user;
@@ -70,11 +70,11 @@ async fn sensus_own_web_ui_works_on_every_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sensus_own_web_ui_stays_up_when_a_cluster_is_ill() {
+async fn sensus_own_web_ui_stays_up_when_a_cluster_is_unhealthy() {
     let Some((world, mut user)) = start().await else { return };
     user.step("sign in", User::sign_in);
     user.seed();
-    ill::ill(&mut user, &world);
+    outage::outages(&mut user, &world);
     user.done();
 }
 
@@ -86,7 +86,7 @@ async fn sensus_own_web_ui_shows_a_viewer_of_every_cluster_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sensus_own_web_ui_bears_a_slow_cluster() {
+async fn sensus_own_web_ui_works_with_a_slow_cluster() {
     let Some((world, mut user)) = start().await else { return };
     user.step("sign in", User::sign_in);
     user.seed();

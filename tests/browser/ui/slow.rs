@@ -1,4 +1,4 @@
-//! Every page through a slow line, again and again.
+//! Every page through a slow line, repeatedly.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(super) fn slow(user: &mut User, world: &World) {
     let loads: usize = std::env::var("FEDGATE_TEST_WEB_UI_LOADS").map_or(2, |loads| loads.parse().unwrap());
     world.links[1].set(Line::Slow(Duration::from_millis(300)));
     for load in 1..=loads {
-        // The seed's silence lives for ever; its events do not change. Only the token has to be young.
+        // The seed's silence never expires and its events do not change. Only the token has to be fresh.
         user.step(&format!("load {load} of {loads}"), |user| {
             let pages = every_page("alpha").into_iter().filter(|(path, _)| !path.contains('?'));
             for (path, text) in pages {

@@ -104,7 +104,7 @@ fn actions(user: &mut User, cluster: &'static str) {
     let event = format!("/n/{home}/events/ui-web/ui-check");
     user.step(&format!("{cluster} execute, unpublish and publish"), |user| {
         user.open(&format!("/n/{home}/checks/ui-check"));
-        // A button pressed before its record has come works on nothing.
+        // A button that is pressed before its record is loaded has no effect.
         user.shows(&format!("ui-command of {cluster}"));
         user.press("Execute");
         user.shows("executing");
@@ -144,7 +144,7 @@ fn actions(user: &mut User, cluster: &'static str) {
         user.eventually(cluster, "entities/ui-web", "", &Value::Null);
     });
     user.step(&format!("{cluster} alone was changed"), |user| {
-        // Seeded again for those that come later, so all but this one are whole.
+        // Each cluster is seeded again at the end, so all others are intact.
         for other in CLUSTERS.into_iter().filter(|other| *other != cluster) {
             assert_eq!(user.get(other, "events/ui-web/ui-check")["check"]["status"], 2, "{other}");
             assert_eq!(user.get(other, "checks/ui-check")["publish"], true, "{other}");

@@ -30,7 +30,7 @@ impl User {
         Self { browser, url, name: "admin", token, shots, steps: 0, failures }
     }
 
-    /// Goes on after a failure, so that one run tells everything.
+    /// Continues after a failure, so that one run reports all of them.
     pub(super) fn step(&mut self, name: &str, what: impl FnOnce(&mut Self)) {
         self.steps += 1;
         self.browser.complaints();
@@ -91,7 +91,7 @@ impl User {
         self.renew();
     }
 
-    /// A token for what happens beside the UI; it lives for five minutes.
+    /// A token for the test's own requests; it is valid for five minutes.
     pub(super) fn renew(&mut self) {
         let tokens = self.browser.eval(&format!(
             "fetch('{}/auth', {{headers: {{Authorization: 'Basic ' + btoa('admin:P@ssw0rd!')}}}}).then(r => r.json())",
@@ -110,17 +110,17 @@ impl User {
         self.browser.until(&format!("document.body.innerText.includes({})", json!(text)));
     }
 
-    /// As `shows`, for what a cluster that hangs brings about.
+    /// As `shows`, for what only a hanging cluster's timeout brings about.
     #[track_caller]
-    pub(super) fn shows_late(&mut self, text: &str) {
-        self.browser.until_within(&format!("document.body.innerText.includes({})", json!(text)), LATE);
+    pub(super) fn shows_eventually(&mut self, text: &str) {
+        self.browser.until_within(&format!("document.body.innerText.includes({})", json!(text)), PATIENCE);
     }
 
-    /// Presses the button of the offline banner until it goes. A cluster that was ill is not tried at once again.
+    /// Presses the button of the offline banner until it goes. A cluster that was down is not tried again at once.
     #[track_caller]
     pub(super) fn reconnect(&mut self) {
         let offline = "document.body.innerText.includes('You are offline')";
-        let deadline = Instant::now() + LATE;
+        let deadline = Instant::now() + PATIENCE;
         while self.browser.eval(offline) == true {
             assert!(Instant::now() < deadline, "the banner does not go");
             self.press("reconnect");
@@ -128,7 +128,7 @@ impl User {
         }
     }
 
-    /// Clicks what is called so, as soon as it is there.
+    /// Clicks the element with this text, as soon as it is there.
     #[track_caller]
     pub(super) fn press(&mut self, name: &str) {
         self.press_within("body", name);
@@ -151,7 +151,7 @@ impl User {
         ));
     }
 
-    /// What each cluster has, told apart by its name alone.
+    /// Seeds each cluster with objects that differ by the cluster's name only.
     pub(super) fn seed(&mut self) {
         for cluster in CLUSTERS {
             let named = |name: &str| json!({"name": name, "namespace": namespace(cluster)});
@@ -266,8 +266,8 @@ pub(super) const CLUSTERS: [&str; 3] = ["local-cluster", "alpha", "beta"];
 
 const TRIES: usize = 100;
 
-/// Longer than the gateway waits for a cluster that hangs, and than it takes to find it well again.
-const LATE: Duration = Duration::from_secs(60);
+/// Longer than the gateway waits for a hanging cluster, and longer than it takes to find it healthy again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Declares `all`, which finds what a user sees.
 pub(super) const VISIBLE: &str =

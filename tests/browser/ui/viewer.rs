@@ -46,10 +46,10 @@ pub(super) fn viewer(user: &mut User) {
         ("entities/ui-web", "ui-site", &["Delete", "Delete"]),
     ] {
         user.step(&format!("viewer: {} of {page} is refused", press[0]), |user| {
-            let told = CLUSTERS.map(|cluster| refused(user, cluster, page, shown, press));
-            println!("      {:?}", told[0]);
-            assert!(!told[0].is_empty());
-            assert!(told.iter().all(|other| *other == told[0]), "{told:#?}");
+            let messages = CLUSTERS.map(|cluster| refused(user, cluster, page, shown, press));
+            println!("      {:?}", messages[0]);
+            assert!(!messages[0].is_empty());
+            assert!(messages.iter().all(|other| *other == messages[0]), "{messages:#?}");
         });
     }
     user.renew();
@@ -63,7 +63,7 @@ pub(super) fn viewer(user: &mut User) {
     });
 }
 
-/// What the user is told when something is not allowed, the cluster's name left out.
+/// What the page says when something is not allowed, without the cluster's name.
 fn refused(user: &mut User, cluster: &str, page: &str, shown: &str, press: &[&str]) -> Vec<String> {
     user.open(&format!("/n/{}/{page}", namespace(cluster)));
     user.shows(shown);
@@ -81,10 +81,11 @@ fn refused(user: &mut User, cluster: &str, page: &str, shown: &str, press: &[&st
     user.browser.until(&same);
     user.browser.eval("new Promise(done => setTimeout(done, 1500))");
     let after = user.browser.eval(&lines);
-    let told: Vec<String> = serde_json::from_value(after).unwrap();
+    let messages: Vec<String> = serde_json::from_value(after).unwrap();
     user.open("/n/default/handlers");
     user.shows("ui-notify");
-    let mut told: Vec<String> = told.iter().map(|line| line.replace(&format!("@{cluster}"), "")).collect();
-    told.dedup();
-    told
+    let mut messages: Vec<String> =
+        messages.iter().map(|line| line.replace(&format!("@{cluster}"), "")).collect();
+    messages.dedup();
+    messages
 }

@@ -1,7 +1,11 @@
 use serde_json::Value;
 
-use super::{Cell, Column, joined, shown};
-use crate::cli::client::{kind::Kind, time};
+use super::{Cell, Column};
+use crate::cli::client::{
+    kind::Kind,
+    time,
+    value::{at, joined, list, text},
+};
 
 /// The columns of a kind in their order.
 pub(super) fn of_kind(kind: &Kind) -> &'static [Column] {
@@ -34,7 +38,7 @@ const fn column(title: &'static str, cell: Cell) -> Column {
     Column { title, cell, only_info: false }
 }
 
-const fn text(title: &'static str, path: &'static str) -> Column {
+const fn plain(title: &'static str, path: &'static str) -> Column {
     column(title, Cell::Text(path))
 }
 
@@ -42,40 +46,33 @@ const fn info(title: &'static str, cell: Cell) -> Column {
     Column { title, cell, only_info: true }
 }
 
-fn names_in(value: Option<&Value>) -> String {
-    let items = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().filter_map(|item| item.get("name")).map(shown).collect::<Vec<_>>().join(",")
-}
-
 fn workflows(item: &Value) -> String {
-    names_in(item.get("workflows"))
+    let workflows = list(&item["workflows"]).iter();
+    workflows.filter_map(|item| item.get("name")).map(text).collect::<Vec<_>>().join(",")
 }
 
 fn subjects(item: &Value) -> String {
-    let items = item.get("subjects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let subject = |item: &Value| format!("{} {}", shown(&item["type"]), shown(&item["name"]));
-    items.iter().map(subject).collect::<Vec<_>>().join(", ")
+    let subject = |item: &Value| format!("{} {}", text(&item["type"]), text(&item["name"]));
+    list(&item["subjects"]).iter().map(subject).collect::<Vec<_>>().join(", ")
 }
 
 fn rules(item: &Value) -> String {
-    let items = item.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let rule = |item: &Value| {
         let of = Some(joined(&item["resource_names"])).filter(|names| !names.is_empty());
         let of = of.map(|names| format!(" named {names}")).unwrap_or_default();
         format!("{} on {}{of}", joined(&item["verbs"]), joined(&item["resources"]))
     };
-    items.iter().map(rule).collect::<Vec<_>>().join("; ")
+    list(&item["rules"]).iter().map(rule).collect::<Vec<_>>().join("; ")
 }
 
 fn check_hooks(item: &Value) -> String {
-    let lists = item.get("check_hooks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let entries = lists.iter().filter_map(Value::as_object).flatten();
+    let entries = list(&item["check_hooks"]).iter().filter_map(Value::as_object).flatten();
     entries.map(|(kind, hooks)| format!("{kind}: [{}]", joined(hooks))).collect::<Vec<_>>().join(", ")
 }
 
-/// Host and file: the rest is long and tells little.
+/// Host and file only: the rest is long and says little.
 fn asset_url(item: &Value) -> String {
-    let url = item.get("url").map(shown).unwrap_or_default();
+    let url = text(&item["url"]);
     let Some((_, rest)) = url.split_once("://") else { return url };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -85,16 +82,16 @@ fn asset_url(item: &Value) -> String {
 }
 
 fn asset_hash(item: &Value) -> String {
-    let hash = item.get("sha512").map(shown).unwrap_or_default();
+    let hash = text(&item["sha512"]);
     if hash.chars().count() < 128 { hash } else { hash.chars().take(7).collect() }
 }
 
 fn handler_target(item: &Value) -> String {
-    let get = |path: &str| item.pointer(path).map(shown).unwrap_or_default();
+    let get = |path: &str| text(at(item, path));
     match get("/type").as_str() {
         kind @ ("tcp" | "udp") => format!("PUSH: {kind}://{}:{}", get("/socket/host"), get("/socket/port")),
         "pipe" => format!("RUN: {}", get("/command")),
-        "set" => format!("CALL: {}", item.get("handlers").map(joined).unwrap_or_default()),
+        "set" => format!("CALL: {}", joined(&item["handlers"])),
         _ => "UNKNOWN".to_owned(),
     }
 }
@@ -105,18 +102,16 @@ fn filter_expressions(item: &Value) -> String {
         Some("deny") => " || ",
         _ => ", ",
     };
-    let items = item.get("expressions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().map(|text| format!("({})", shown(text))).collect::<Vec<_>>().join(separator)
+    let expressions = list(&item["expressions"]).iter();
+    expressions.map(|expression| format!("({})", text(expression))).collect::<Vec<_>>().join(separator)
 }
 
 fn event_history(item: &Value) -> String {
-    let items =
-        item.pointer("/check/history").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().map(|entry| shown(&entry["status"])).collect::<Vec<_>>().join(",")
+    list(at(item, "/check/history")).iter().map(|entry| text(&entry["status"])).collect::<Vec<_>>().join(",")
 }
 
 fn expiry(item: &Value) -> String {
-    match item.get("expire_at").and_then(Value::as_i64).unwrap_or_default() {
+    match item["expire_at"].as_i64().unwrap_or_default() {
         at if at <= 0 => "never".to_owned(),
         at => time::show(at),
     }
@@ -125,7 +120,7 @@ fn expiry(item: &Value) -> String {
 /// The role of a binding, if it is of that type.
 fn role_ref(item: &Value, role_type: &str) -> String {
     let role = &item["role_ref"];
-    if role["type"] == role_type { shown(&role["name"]) } else { String::new() }
+    if role["type"] == role_type { text(&role["name"]) } else { String::new() }
 }
 
 fn source(item: &Value) -> String {
@@ -135,21 +130,21 @@ fn source(item: &Value) -> String {
 fn interval(item: &Value) -> String {
     item["spec"]
         .get("replication_interval_seconds")
-        .map(|seconds| format!("{}s", shown(seconds)))
+        .map(|seconds| format!("{}s", text(seconds)))
         .unwrap_or_default()
 }
 
-const NAME: Column = text("NAME", "/metadata/name");
+const NAME: Column = plain("NAME", "/metadata/name");
 pub(super) const NAMESPACE: Column = column("NAMESPACE", Cell::Special(namespace));
 
 fn namespace(item: &Value) -> String {
     let found = item.pointer("/metadata/namespace").or_else(|| item.pointer("/entity/metadata/namespace"));
-    found.map(shown).unwrap_or_default()
+    found.map(text).unwrap_or_default()
 }
 
 const ONLY_NAME: [Column; 1] = [NAME];
 
-const NAMESPACE_KIND: [Column; 1] = [text("NAME", "/name")];
+const NAMESPACE_KIND: [Column; 1] = [plain("NAME", "/name")];
 
 const TESSEN: [Column; 1] = [column("OPT-OUT", Cell::Flag("/opt_out"))];
 
@@ -165,7 +160,7 @@ const CLUSTER: [Column; 7] = [
     NAME,
     column("API URLS", Cell::Joined("/spec/api_urls")),
     column("SOURCE", Cell::Special(source)),
-    text("CREATED BY", "/metadata/created_by"),
+    plain("CREATED BY", "/metadata/created_by"),
     info("CA CERT", Cell::Text("/spec/ca_cert")),
     info("CERT", Cell::Text("/spec/cert")),
     info("INSECURE", Cell::Flag("/spec/insecure")),
@@ -173,9 +168,9 @@ const CLUSTER: [Column; 7] = [
 
 const ETCD_REPLICATOR: [Column; 9] = [
     NAME,
-    text("URL", "/spec/url"),
-    text("RESOURCE", "/spec/resource"),
-    text("NAMESPACE", "/spec/namespace"),
+    plain("URL", "/spec/url"),
+    plain("RESOURCE", "/spec/resource"),
+    plain("NAMESPACE", "/spec/namespace"),
     column("INTERVAL", Cell::Special(interval)),
     info("CA CERT", Cell::Text("/spec/ca_cert")),
     info("CERT", Cell::Text("/spec/cert")),
@@ -185,7 +180,7 @@ const ETCD_REPLICATOR: [Column; 9] = [
 
 const CLUSTER_ROLE_BINDING: [Column; 4] = [
     NAME,
-    text("CLUSTER ROLE", "/role_ref/name"),
+    plain("CLUSTER ROLE", "/role_ref/name"),
     column("SUBJECTS", Cell::Count("/subjects")),
     info("WHO", Cell::Special(subjects)),
 ];
@@ -200,13 +195,13 @@ const ROLE_BINDING: [Column; 6] = [
 ];
 
 const USER: [Column; 3] = [
-    text("USERNAME", "/username"),
+    plain("USERNAME", "/username"),
     column("GROUPS", Cell::Joined("/groups")),
     column("ENABLED", Cell::NotFlag("/disabled")),
 ];
 
 const API_KEY: [Column; 3] =
-    [NAME, text("USERNAME", "/username"), column("CREATED AT", Cell::Time("/created_at"))];
+    [NAME, plain("USERNAME", "/username"), column("CREATED AT", Cell::Time("/created_at"))];
 
 const ASSET: [Column; 4] = [
     NAME,
@@ -217,9 +212,9 @@ const ASSET: [Column; 4] = [
 
 const CHECK: [Column; 15] = [
     NAME,
-    text("COMMAND", "/command"),
+    plain("COMMAND", "/command"),
     column("INTERVAL", Cell::Number("/interval")),
-    text("CRON", "/cron"),
+    plain("CRON", "/cron"),
     column("TIMEOUT", Cell::Number("/timeout")),
     column("TTL", Cell::Number("/ttl")),
     column("SUBSCRIPTIONS", Cell::Joined("/subscriptions")),
@@ -229,14 +224,14 @@ const CHECK: [Column; 15] = [
     column("PUBLISH?", Cell::Flag("/publish")),
     column("STDIN?", Cell::Flag("/stdin")),
     info("PROXY ENTITY NAME", Cell::Text("/proxy_entity_name")),
-    text("METRIC FORMAT", "/output_metric_format"),
+    plain("METRIC FORMAT", "/output_metric_format"),
     column("METRIC HANDLERS", Cell::Joined("/output_metric_handlers")),
 ];
 
 const ENTITY: [Column; 11] = [
-    text("ID", "/metadata/name"),
-    text("CLASS", "/entity_class"),
-    text("OS", "/system/os"),
+    plain("ID", "/metadata/name"),
+    plain("CLASS", "/entity_class"),
+    plain("OS", "/system/os"),
     column("SUBSCRIPTIONS", Cell::Joined("/subscriptions")),
     column("LAST SEEN", Cell::Time("/last_seen")),
     info("HOSTNAME", Cell::Text("/system/hostname")),
@@ -248,30 +243,30 @@ const ENTITY: [Column; 11] = [
 ];
 
 const EVENT: [Column; 9] = [
-    text("ENTITY", "/entity/metadata/name"),
-    text("CHECK", "/check/metadata/name"),
-    text("OUTPUT", "/check/output"),
+    plain("ENTITY", "/entity/metadata/name"),
+    plain("CHECK", "/check/metadata/name"),
+    plain("OUTPUT", "/check/output"),
     column("STATUS", Cell::Number("/check/status")),
     info("HISTORY", Cell::Special(event_history)),
     column("SILENCED", Cell::Flag("/check/is_silenced")),
     info("SILENCED BY", Cell::Joined("/check/silenced")),
     column("TIMESTAMP", Cell::Time("/timestamp")),
-    text("UUID", "/id"),
+    plain("UUID", "/id"),
 ];
 
 const FILTER: [Column; 4] = [
     NAME,
-    text("ACTION", "/action"),
+    plain("ACTION", "/action"),
     column("EXPRESSIONS", Cell::Special(filter_expressions)),
     info("ASSETS", Cell::Joined("/runtime_assets")),
 ];
 
 const HANDLER: [Column; 8] = [
     NAME,
-    text("TYPE", "/type"),
+    plain("TYPE", "/type"),
     column("TIMEOUT", Cell::Number("/timeout")),
     column("FILTERS", Cell::Joined("/filters")),
-    text("MUTATOR", "/mutator"),
+    plain("MUTATOR", "/mutator"),
     column("EXECUTE", Cell::Special(handler_target)),
     column("ENVIRONMENT VARIABLES", Cell::Joined("/env_vars")),
     column("ASSETS", Cell::Joined("/runtime_assets")),
@@ -279,14 +274,14 @@ const HANDLER: [Column; 8] = [
 
 const HOOK: [Column; 4] = [
     NAME,
-    text("COMMAND", "/command"),
+    plain("COMMAND", "/command"),
     column("TIMEOUT", Cell::Number("/timeout")),
     column("STDIN?", Cell::Flag("/stdin")),
 ];
 
 const MUTATOR: [Column; 5] = [
     NAME,
-    text("COMMAND", "/command"),
+    plain("COMMAND", "/command"),
     column("ENVIRONMENT VARIABLES", Cell::Joined("/env_vars")),
     column("TIMEOUT", Cell::Number("/timeout")),
     column("ASSETS", Cell::Joined("/runtime_assets")),
@@ -294,12 +289,12 @@ const MUTATOR: [Column; 5] = [
 
 const SILENCED: [Column; 9] = [
     NAME,
-    text("SUBSCRIPTION", "/subscription"),
-    text("CHECK", "/check"),
+    plain("SUBSCRIPTION", "/subscription"),
+    plain("CHECK", "/check"),
     column("BEGIN", Cell::Time("/begin")),
     column("EXPIRATION", Cell::Special(expiry)),
     column("EXPIRE ON RESOLVE", Cell::Flag("/expire_on_resolve")),
-    text("CREATOR", "/creator"),
-    text("REASON", "/reason"),
+    plain("CREATOR", "/creator"),
+    plain("REASON", "/reason"),
     NAMESPACE,
 ];

@@ -6,7 +6,11 @@ mod kinds;
 
 use kinds::{NAMESPACE, of_kind};
 
-use super::{kind::Kind, time};
+use super::{
+    kind::Kind,
+    time,
+    value::{at, joined, list, text},
+};
 
 /// One column of a kind's table.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +18,7 @@ pub(super) struct Column {
     /// The heading.
     pub(super) title: &'static str,
     cell: Cell,
-    /// Only shown when it is about one resource.
+    /// Shown by `info` only.
     only_info: bool,
 }
 
@@ -36,9 +40,9 @@ enum Cell {
     Special(fn(&Value) -> String),
 }
 
-/// What is known about where items come from, to fill the columns that Sensu does not have.
+/// Where items come from, for the columns that Sensu does not have.
 pub(super) struct Origin<'a> {
-    /// The cluster of an item that names none.
+    /// The cluster of items that do not name one.
     pub(super) cluster: &'a str,
     /// Whether to show namespaces.
     pub(super) namespaces: bool,
@@ -49,15 +53,14 @@ pub(super) struct Origin<'a> {
 impl Column {
     /// The text for an item as the API shows it.
     pub(super) fn text(&self, item: &Value) -> String {
-        let at = |path: &str| item.pointer(path);
         match self.cell {
-            Cell::Text(path) => at(path).map(shown).unwrap_or_default(),
-            Cell::Number(path) => at(path).map_or_else(|| "0".to_owned(), shown),
-            Cell::Flag(path) => at(path).is_some_and(|flag| flag == true).to_string(),
-            Cell::NotFlag(path) => at(path).is_none_or(|flag| flag != true).to_string(),
-            Cell::Joined(path) => at(path).map(joined).unwrap_or_default(),
-            Cell::Count(path) => at(path).and_then(Value::as_array).map_or(0, Vec::len).to_string(),
-            Cell::Time(path) => time::show(at(path).and_then(Value::as_i64).unwrap_or_default()),
+            Cell::Text(path) => text(at(item, path)),
+            Cell::Number(path) => item.pointer(path).map_or_else(|| "0".to_owned(), text),
+            Cell::Flag(path) => (at(item, path) == true).to_string(),
+            Cell::NotFlag(path) => (at(item, path) != true).to_string(),
+            Cell::Joined(path) => joined(at(item, path)),
+            Cell::Count(path) => list(at(item, path)).len().to_string(),
+            Cell::Time(path) => time::show(at(item, path).as_i64().unwrap_or_default()),
             Cell::Special(text) => text(item),
         }
     }
@@ -79,19 +82,6 @@ pub(super) fn cluster_of(item: &Value, origin: &Origin<'_>) -> String {
     item.get("cluster").and_then(Value::as_str).unwrap_or(origin.cluster).to_owned()
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn joined(value: &Value) -> String {
-    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    items.iter().map(shown).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -106,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_columns_and_stands_any_item() {
+    fn every_kind_has_columns_for_any_item() {
         for kind in &KINDS {
             for item in
                 [json!({}), json!(null), json!({"metadata": 1, "spec": [], "rules": {}, "subjects": 3})]

@@ -3,12 +3,12 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::kind::{CORE_V2, Kind, Scope};
-use crate::cli::text::harmless;
+use crate::cli::text::terminal_safe;
 
 #[cfg(test)]
 mod tests;
 
-/// One resource in Sensu's wrapped form, checked as far as it can be without the server.
+/// One resource in Sensu's wrapped form, checked as far as possible without the server.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Document {
     /// What it is.
@@ -25,7 +25,7 @@ pub(super) struct Document {
 // === impl Document ===
 
 impl Document {
-    /// Reads a wrapped resource. What lives in a namespace and names none gets `namespace`.
+    /// Parses a wrapped resource. One that belongs to a namespace and does not name it gets `namespace`.
     ///
     /// The error completes a sentence about the document, such as `has no type`.
     pub(super) fn parse(value: Value, namespace: &str) -> Result<Self, String> {
@@ -37,7 +37,7 @@ impl Document {
             optional_text(&object, "api_version", "api_version")?.unwrap_or_else(|| CORE_V2.into());
         let kind = Kind::of(&api_version, &type_name).map_err(|error| error.to_string())?;
         if let Some(key) = object.keys().find(|key| !TOP_LEVEL.contains(&key.as_str())) {
-            return Err(format!("has an unknown key {key:?}: known are {}", TOP_LEVEL.join(", ")));
+            return Err(format!("has an unknown key {key:?}: expected {}", TOP_LEVEL.join(", ")));
         }
         let mut metadata = take_object(&mut object, "metadata")?.unwrap_or_default();
         let mut spec = take_object(&mut object, "spec")?.ok_or("has no spec")?;
@@ -47,7 +47,7 @@ impl Document {
         document.fill_namespace(namespace)?;
         document.names = document.find_names()?;
         if let Some(name) = document.names.iter().find(|name| matches!(name.as_str(), "" | "." | "..")) {
-            return Err(format!("has the name {name:?}, which no path can hold"));
+            return Err(format!("has the name {name:?}, which a path cannot hold"));
         }
         Ok(document)
     }
@@ -57,7 +57,7 @@ impl Document {
         self.kind.item_path(&self.namespace, &self.names)
     }
 
-    /// The body of a PUT: bare for Sensu's own kinds, wrapped for others, as Sensu's own client sends it.
+    /// The body of a PUT, as Sensu's own client sends it: bare for Sensu's own kinds, wrapped for others.
     pub(super) fn body(&self) -> Value {
         if self.kind.is_federation() {
             return self.to_value();
@@ -74,9 +74,8 @@ impl Document {
         wrap(&self.type_name, self.kind.api_version, self.metadata.clone(), self.spec.clone())
     }
 
-    /// Sets the label by which Sensu's tools know what was made from a file. What an agent manages stays so.
-    ///
-    /// Only for Sensu's own kinds: the label is Sensu's.
+    /// Sets the label by which Sensu's tools recognize what was created from a file, unless an agent manages the
+    /// resource. Only for Sensu's own kinds: the label is Sensu's.
     pub(super) fn label_as_managed(&mut self) {
         if self.kind.is_federation() || !self.has_metadata() {
             return;
@@ -114,7 +113,7 @@ impl Document {
             self.metadata.insert("namespace".into(), self.namespace.as_str().into());
             return Ok(());
         }
-        // The entity's namespace is the one that counts; an event's own is only there if its sender put it there.
+        // The entity's namespace decides; the event's own is only present if its sender has set it.
         let of_entity = match self.spec.get("entity").and_then(|entity| entity.get("metadata")) {
             Some(Value::Object(metadata)) => {
                 optional_text(metadata, "namespace", "spec.entity.metadata.namespace")?
@@ -155,7 +154,7 @@ impl Document {
         Ok(vec![name])
     }
 
-    /// For kinds whose name is part of the spec; a file may give it in either place.
+    /// For kinds whose name is part of the spec. A file may give it there or in the metadata.
     fn name_in_spec(&mut self, key: &str, in_metadata: Option<String>) -> Result<String, String> {
         let field = format!("spec.{key}");
         let name = optional_text(&self.spec, key, &field)?.or(in_metadata);
@@ -184,7 +183,7 @@ impl fmt::Display for Document {
         if !self.names.is_empty() {
             write!(f, " {:?}", self.names.join("/"))?;
         }
-        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", harmless(&self.namespace)) }
+        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", terminal_safe(&self.namespace)) }
     }
 }
 
@@ -210,8 +209,7 @@ pub(super) fn wrapped(kind: &Kind, item: Value) -> Value {
     wrap(kind.type_name, kind.api_version, metadata, bare)
 }
 
-/// The wrapped form with nothing in it that only the answer of a list has, so that it can be created again and then
-/// changes nothing.
+/// The wrapped form without what only answers have, so that it can be created again and then changes nothing.
 pub(super) fn for_dump(kind: &Kind, mut item: Value) -> Value {
     if let Value::Object(object) = &mut item {
         if kind.is_federation() {
@@ -234,7 +232,7 @@ fn wrap(type_name: &str, api_version: &str, metadata: Map<String, Value>, spec: 
     object.into()
 }
 
-/// Metadata may also stand in the spec; what the outer one says counts, and of labels and annotations both.
+/// Moves metadata in the spec to the outer one, which wins; labels and annotations are merged.
 fn merge_inner_metadata(outer: &mut Map<String, Value>, spec: &mut Map<String, Value>) {
     let Some(Value::Object(inner)) = spec.get("metadata").filter(|inner| inner.is_object()) else { return };
     for (key, value) in inner.clone() {
@@ -257,7 +255,7 @@ fn take_object(object: &mut Map<String, Value>, key: &str) -> Result<Option<Map<
     match object.shift_remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(format!("has a {key} that is no object")),
+        Some(_) => Err(format!("has a {key} that is not an object")),
     }
 }
 
@@ -269,7 +267,7 @@ fn optional_text(object: &Map<String, Value>, key: &str, field: &str) -> Result<
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-        Some(_) => Err(format!("has a {field} that is no text: put it in quotes")),
+        Some(_) => Err(format!("has a {field} that is not text: put it in quotes")),
     }
 }
 

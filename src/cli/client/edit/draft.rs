@@ -7,7 +7,7 @@ use std::{
 
 use crate::cli::{Failure, client::saved::write_atomically};
 
-/// The text in a file of its own, which goes away unless it is kept.
+/// The text in a temporary file, which is deleted unless it is kept.
 pub(super) struct Draft {
     path: PathBuf,
     /// What was in it at first.
@@ -18,7 +18,7 @@ pub(super) struct Draft {
 // === impl Draft ===
 
 impl Draft {
-    /// A new file that only the user may read, with the word in its name.
+    /// A new file that only the user may read, with `word` in its name.
     pub(super) fn new(word: &str, text: &str) -> Result<Self, Failure> {
         let name = format!("fedgate-{word}-{:08x}.yaml", fastrand::u32(..));
         let path = std::env::temp_dir().join(name);
@@ -42,12 +42,12 @@ impl Draft {
         String::from_utf8(bytes).map_err(|_| "the text is not UTF-8".to_owned())
     }
 
-    /// Replaces the text, at once: a full disk costs nothing of what was there.
+    /// Replaces the text atomically: on a full disk the old text is kept.
     pub(super) fn write(&self, text: &str) -> io::Result<()> {
         write_atomically(&self.path, text.as_bytes())
     }
 
-    /// Ends with an error, and leaves the text for the user if there is any of theirs.
+    /// Ends with an error, and keeps the file if the user has changed the text.
     pub(super) fn keep(&mut self, code: u8, line: &str) -> Failure {
         self.is_kept = fs::read(&self.path).is_ok_and(|now| now != self.original.as_bytes());
         if self.is_kept {

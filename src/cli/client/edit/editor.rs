@@ -23,7 +23,7 @@ impl Editor {
         Self { command: command.to_owned() }
     }
 
-    /// Runs it on a file. Meanwhile Ctrl-C is for the editor only.
+    /// Runs it on a file. Until it ends, Ctrl-C is for the editor only.
     ///
     /// The error is the line for the user.
     pub(super) async fn run(&self, file: &Path, interrupts: &mut Signal) -> Result<(), String> {
@@ -38,12 +38,12 @@ impl Editor {
         self.outcome(status.unwrap_or_else(|error| Err(io::Error::other(error))))
     }
 
-    /// Plain words are run as they are. All else is for the shell, as it is in git and in kubectl.
+    /// Plain words are run directly. Everything else is run by the shell, as git and kubectl do.
     fn command_for(&self, file: &Path) -> Command {
         let mut command;
         if self.command.contains(SPECIAL) {
             command = Command::new("sh");
-            // With a trap the shell outlives a Ctrl-C that its editor outlives.
+            // With the trap the shell survives a Ctrl-C that its editor survives.
             command.arg("-c").arg(format!("trap : INT\n{} \"$@\"", self.command)).arg("sh");
         } else {
             let mut words = self.command.split_whitespace();
@@ -59,17 +59,17 @@ impl Editor {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) if self.command.contains(SPECIAL) && matches!(status.code(), Some(126 | 127)) => {
-                Err(format!("cannot start editor {editor}: set EDITOR to one that is there"))
+                Err(format!("cannot start editor {editor}: set EDITOR to one that is installed"))
             }
             Ok(status) => Err(format!("nothing was saved: editor {editor} ended with {status}")),
             Err(error) => {
-                Err(format!("cannot start editor {editor}: {error}: set EDITOR to one that is there"))
+                Err(format!("cannot start editor {editor}: {error}: set EDITOR to one that is installed"))
             }
         }
     }
 }
 
-/// What has a meaning to the shell, but for white space.
+/// Characters with a meaning to the shell, other than white space.
 const SPECIAL: [char; 22] = [
     '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '\n', '*', '?', '[', ']', '#', '~', '=',
     '%', '!',

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::cli::{
     Failure, environment,
-    output::{put, report},
+    output::{print, report},
 };
 
 /// `fedgate edit`.
@@ -51,7 +51,7 @@ struct Session<'a> {
     file: Draft,
 }
 
-/// A text that could not be saved, without the reason above it, and the reason.
+/// A text that was rejected, without the notice above it, and why.
 struct Rejected {
     text: String,
     reason: String,
@@ -60,7 +60,7 @@ struct Rejected {
 // === impl Edit ===
 
 impl Edit {
-    /// Reads the resource, lets the user change it, and writes it back unless somebody else did meanwhile.
+    /// Reads the resource, lets the user change it, and writes it back unless it was changed in the meantime.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let kind = kind_named(&self.kind)?;
         check_names(kind, &self.names)?;
@@ -69,7 +69,7 @@ impl Edit {
         let path = kind.item_path(&namespace, &self.names);
         let title = titled(kind, &self.names);
         let gateway = Gateway::open(settings).await?;
-        let before = gateway.get(&path).await.map_err(|failure| failure.about(&title))?;
+        let before = gateway.get(&path).await.map_err(|failure| failure.with_context(&title))?;
         let value = wrapped(kind, before.json()?);
         if value["metadata"]["labels"]["fedgate/source"] == "config" {
             let line = format!("{title} is in the gateway's configuration file: change it there");
@@ -96,15 +96,15 @@ impl Session<'_> {
             if let Err(what) = editor.run(self.file.path(), &mut interrupts).await {
                 return Err(self.file.keep(1, &what));
             }
-            let text = without_complaint(&self.read()?);
-            if says_nothing(&text) || (text == last.text && last.reason.is_empty()) {
-                return put("nothing changed\n");
+            let text = without_notice(&self.read()?);
+            if is_blank(&text) || (text == last.text && last.reason.is_empty()) {
+                return print("nothing changed\n");
             }
             if text == last.text {
                 return Err(self.file.keep(1, &format!("not saved: {}", last.reason)));
             }
             let reason = match self.check(&text) {
-                Ok(document) if document == self.original => return put("nothing changed\n"),
+                Ok(document) if document == self.original => return print("nothing changed\n"),
                 Ok(document) => match self.save(&document, &mut interrupts).await? {
                     None => {
                         report(&format!("updated {}\n", self.title));
@@ -114,7 +114,7 @@ impl Session<'_> {
                 },
                 Err(what) => what,
             };
-            self.complain(&text, &reason)?;
+            self.add_notice(&text, &reason)?;
             last = Rejected { text, reason };
         }
     }
@@ -123,19 +123,19 @@ impl Session<'_> {
         self.file.read().map_err(|what| self.file.keep(1, &format!("nothing was saved: {what}")))
     }
 
-    /// Sends it. Returns what the server finds wrong with the text, which can be made right; all else ends the
-    /// command, as Ctrl-C does from here on.
+    /// Sends it. Returns what the server finds wrong with the text, for the user to correct; every other failure ends
+    /// the command, and so does Ctrl-C from here on.
     async fn save(
         &mut self,
         document: &Document,
         interrupts: &mut Signal,
     ) -> Result<Option<String>, Failure> {
-        // What came while the editor ran was for the editor.
+        // Interrupts that arrived while the editor ran were meant for the editor.
         while interrupts.recv().now_or_never().is_some() {}
         let answer = tokio::select! {
             answer = self.write(document) => answer,
             _ = interrupts.recv() => {
-                let line = "interrupted: the change may have been made all the same";
+                let line = "interrupted: the change may still have been made";
                 return Err(self.file.keep(INTERRUPTED, line));
             }
         };
@@ -144,7 +144,7 @@ impl Session<'_> {
             Ok(answer) if answer.status == StatusCode::BAD_REQUEST => return Ok(Some(answer.message())),
             Ok(answer) if answer.status == StatusCode::PRECONDITION_FAILED => Failure::new(
                 1,
-                format!("{} was changed by somebody else meanwhile: edit it again", self.title),
+                format!("{} was changed by someone else in the meantime: edit it again", self.title),
             ),
             Ok(answer) => answer.failure(),
             Err(failure) => failure,
@@ -155,8 +155,8 @@ impl Session<'_> {
     /// The edited resource, if it is still the same one.
     fn check(&self, text: &str) -> Result<Document, String> {
         let value = yaml::read(text).map_err(|error| {
-            // As the user will see it, below the complaint.
-            let line = error.line.map(|line| format!("line {} ", line + COMPLAINT_LINES)).unwrap_or_default();
+            // As the user will see it, below the notice.
+            let line = error.line.map(|line| format!("line {} ", line + NOTICE_LINES)).unwrap_or_default();
             format!("{line}{}", error.what)
         })?;
         let document =
@@ -167,11 +167,11 @@ impl Session<'_> {
         Ok(document)
     }
 
-    /// Writes it over what was read, and over nothing else.
+    /// Replaces the resource if it is still the one that was read.
     async fn write(&self, document: &Document) -> Result<Answer, Failure> {
         let tag = self.before.headers.get(header::ETAG);
-        // Sensu does not look at If-Match here. Asking again leaves somebody else a moment in place of the time that
-        // editing takes. Entities and events change by themselves.
+        // Sensu ignores If-Match here. Reading again narrows the race with another writer from the time that editing takes
+        // to a moment. Entities and events change by themselves.
         if !self.kind.is_federation() && !matches!(self.kind.type_name, "Entity" | "Event") {
             let now = self.gateway.get(&self.path).await?;
             if now.body != self.before.body {
@@ -181,10 +181,9 @@ impl Session<'_> {
         self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await
     }
 
-    /// Puts the complaint above the text.
-    fn complain(&mut self, text: &str, what: &str) -> Result<(), Failure> {
-        let text =
-            format!("{COMPLAINT}{what}\n{COMPLAINT}Correct it, or leave it as it is to give up.\n{text}");
+    /// Puts the reason above the text.
+    fn add_notice(&mut self, text: &str, what: &str) -> Result<(), Failure> {
+        let text = format!("{NOTICE}{what}\n{NOTICE}Correct it, or leave it as it is to give up.\n{text}");
         self.file.write(&text).map_err(|error| {
             let path = self.file.path().display();
             let line = format!("not saved: {what}; and cannot write {path}: {error}");
@@ -193,16 +192,16 @@ impl Session<'_> {
     }
 }
 
-/// The user's own text, without what only an editor's file has.
-fn without_complaint(text: &str) -> String {
+/// The user's own text, without the notice and a byte order mark.
+fn without_notice(text: &str) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.split_inclusive('\n').filter(|line| !line.starts_with(COMPLAINT)).collect()
+    text.split_inclusive('\n').filter(|line| !line.starts_with(NOTICE)).collect()
 }
 
-/// Whether there are only comments and white space, which is how an edit is given up.
-fn says_nothing(text: &str) -> bool {
+/// Whether there are only comments and white space, which gives up the edit.
+fn is_blank(text: &str) -> bool {
     yaml::read(text).is_ok_and(|value| value.is_null())
 }
 
-const COMPLAINT: &str = "# fedgate: ";
-const COMPLAINT_LINES: u64 = 2;
+const NOTICE: &str = "# fedgate: ";
+const NOTICE_LINES: u64 = 2;

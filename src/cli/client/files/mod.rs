@@ -33,7 +33,7 @@ pub(super) struct Placed {
     pub(super) place: Place,
 }
 
-/// Why files hold nothing that could be sent.
+/// Why files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// It is missing, a directory, or may not be read.
@@ -50,10 +50,10 @@ pub(super) enum FileError {
     /// It is not text.
     #[error("{0} is not UTF-8 text")]
     Encoding(String),
-    /// No resource in it.
+    /// There is no resource in it.
     #[error("{0} is empty: it holds no resource")]
     Empty(String),
-    /// A document cannot be read, or is no resource.
+    /// A document cannot be parsed, or is not a resource.
     #[error("{place}{}: {what}", shown_line(*.line))]
     Document {
         /// Which one.
@@ -78,7 +78,7 @@ type Take<'a> = dyn FnMut(Value, Option<u64>) -> Result<(), FileError> + 'a;
 
 /// Why reading a file ended early.
 enum Stop {
-    /// A document is no resource.
+    /// A document is not a resource.
     File(FileError),
     /// The text is not YAML or JSON from here.
     Syntax(YamlError),
@@ -150,7 +150,7 @@ impl Reader<'_> {
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let is_json = text.trim_start().starts_with(['{', '[']);
-        // Documents between `---` may be JSON too, which YAML includes.
+        // Documents between `---` may be JSON too, which is a subset of YAML.
         let read = if is_json && !text.lines().any(is_marker) {
             json_documents(text, &mut take)
         } else {
@@ -187,7 +187,7 @@ impl Reader<'_> {
 
 /// JSON: objects one after another, or arrays of them.
 fn json_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
-    // Both are parts of one text, so the distance is the offset.
+    // `part` borrows from `text`, so the distance is the offset.
     let line_of = |part: &str| {
         let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         text[..offset.min(text.len())].matches('\n').count() as u64 + 1
@@ -225,9 +225,9 @@ fn yaml_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Splits at document markers, which nothing but a document marker can look like (YAML 1.2, 9.1.2).
+/// Splits at document markers; nothing else in YAML can look like one (YAML 1.2, 9.1.2).
 ///
-/// What precedes the first marker is no document of its own when it holds only comments and directives.
+/// What precedes the first marker is not a document when it holds only comments and directives.
 fn chunks(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let (mut start, mut offset) = (0, 0);
@@ -260,10 +260,10 @@ fn is_preamble(text: &str) -> bool {
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%'))
 }
 
-/// Lines before the first one that says something.
+/// Number of lines before the first one with content.
 fn first_content(text: &str) -> usize {
-    let says_nothing = |line: &str| is_marker(line) && line.trim_end().len() == 3 || is_preamble(line);
-    text.lines().take_while(|line| says_nothing(line)).count()
+    let is_blank = |line: &str| is_marker(line) && line.trim_end().len() == 3 || is_preamble(line);
+    text.lines().take_while(|line| is_blank(line)).count()
 }
 
 fn not_json(error: &serde_json::Error, offset: u64) -> Stop {

@@ -36,10 +36,10 @@ pub(super) struct Connection {
     /// Accept any server certificate (not recommended)
     #[arg(long)]
     insecure_skip_tls_verify: bool,
-    /// Longest wait for the server, such as 15s
+    /// How long to wait for the server, such as 15s
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
-    /// Namespace of what names none; `NAMESPACE@CLUSTER` is another cluster's
+    /// Namespace of resources that do not name one; `NAMESPACE@CLUSTER` is on another cluster
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<String>,
 }
@@ -65,23 +65,23 @@ pub(super) enum Format {
     WrappedJson,
 }
 
-/// Everything that a command needs to know before it connects.
+/// What a command needs before it connects.
 pub(super) struct Settings {
     /// Where.
     pub(super) base: Base,
-    /// As whom.
+    /// The user's credential.
     pub(super) credential: Credential,
     /// Certificates.
     pub(super) tls: TlsFiles,
-    /// Longest wait for a connection, for an answer, and for its next part.
+    /// Time limit for a connection, for an answer, and for its next part.
     pub(super) timeout: Duration,
-    /// Namespace of what names none.
+    /// Namespace of resources that do not name one.
     pub(super) namespace: String,
     /// How to print, unless the command says.
     pub(super) format: Format,
 }
 
-/// As whom to speak.
+/// The user's credential.
 pub(super) enum Credential {
     /// An API key.
     Key(String),
@@ -117,14 +117,14 @@ impl Connection {
     fn settings_in(&self, environment: &BTreeMap<String, String>) -> Result<Settings, Failure> {
         let variables = Variables(environment);
         let files = SavedFiles::locate(environment);
-        // Who brings everything along is not stopped by what somebody else left.
+        // With everything given, broken files of sensuctl do not matter.
         let is_needed = !self.is_complete(&variables);
         let (mut saved, saved_base) = match &files {
             Some(files) => read(files, is_needed)?,
             None => Default::default(),
         };
         let base = self.base(&variables, saved_base.as_ref())?;
-        // What was saved for one server must not reach, or make trusted, another.
+        // What was saved for one server must not be sent to another, or make it trusted.
         let saved_base = saved_base.filter(|saved| saved.is_same_server(&base));
         if saved_base.is_none() {
             saved = Saved { format: saved.format, namespace: saved.namespace, ..Saved::default() };
@@ -246,7 +246,7 @@ fn is_true(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
-/// A duration as Go writes it: `1m30s`, `1.5h`, `500ms`. Zero is none.
+/// A duration as Go writes it: `1m30s`, `1.5h`, `500ms`. Zero is refused.
 fn duration(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text.trim();

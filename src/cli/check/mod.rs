@@ -1,10 +1,16 @@
-use std::{fmt::Write as _, sync::Arc};
+//! `check-config`: tries everything that a configuration names.
+
+mod row;
+mod store;
+
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{ConfigFile, Failure, check_store, environment, output, serve::control_runtime, text::harmless};
+use self::row::{Row, table};
+use super::{ConfigFile, Failure, environment, output, runtime::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -16,18 +22,12 @@ use crate::{
     wire::{header::add_via, read_limited},
 };
 
-/// One line of the table: what was tried, and how it went.
-pub(super) struct Row {
-    pub(super) what: String,
-    pub(super) result: Result<String, String>,
-}
-
 /// `fedgate check-config`.
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let root = config::load(&file.config, &environment())?;
     let rows = control_runtime()?.block_on(check(&root));
-    let shown = output::put(&table(&rows));
-    match rows.iter().filter(|row| row.result.is_err()).count() {
+    let shown = output::print(&table(&rows));
+    match rows.iter().filter(|row| row.has_failed()).count() {
         0 => shown,
         failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),
     }
@@ -36,18 +36,11 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
 async fn check(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in &root.auth.jwt_public_key_files {
-        let loaded = KeyFiles::load(std::slice::from_ref(path));
-        rows.push(Row {
-            what: format!("public key {}", path.display()),
-            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
-        });
+        rows.push(Row::loaded("public key", path, KeyFiles::load(std::slice::from_ref(path))));
     }
     if let Some((cert, key)) = root.listen.tls() {
-        let loaded = ServerTls::load_in_time(cert, key).await;
-        rows.push(Row {
-            what: format!("certificate {}", cert.display()),
-            result: loaded.map(|_| "ok".into()).map_err(|e| Chain(&e).to_string()),
-        });
+        let loaded = ServerTls::load_in_time(cert, key).await.map_err(|error| Chain(&error).to_string());
+        rows.push(Row::loaded("certificate", cert, loaded));
     }
     let tls = TlsConfigs::new();
     let snapshot = root.snapshot();
@@ -62,21 +55,17 @@ async fn check(root: &Root) -> Vec<Row> {
                 Some(error) => Err(error.clone()),
                 None => version(root, &tls, cluster, backend).await,
             };
-            rows.push(Row { what: format!("cluster {} {backend}", cluster.name), result });
+            rows.push(Row::new(format_args!("cluster {} {backend}", cluster.name), result));
         }
     }
-    rows.extend(check_store::rows(root).await);
+    rows.extend(store::rows(root).await);
     rows.extend(web_ui(root, &tls).await);
     rows
 }
 
 async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
     if let Some(directory) = &root.web_ui.directory {
-        let loaded = Content::directory(directory);
-        return Some(Row {
-            what: format!("web UI {}", directory.display()),
-            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
-        });
+        return Some(Row::loaded("web UI", directory, Content::directory(directory)));
     }
     let dashboard = root.web_ui.upstream.as_ref()?;
     let content = Content::upstream(dashboard.clone(), root.local_cluster.tls());
@@ -89,7 +78,7 @@ async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
         }
         Err(error) => Err(Chain(&error).to_string()),
     };
-    Some(Row { what: format!("web UI {dashboard}"), result })
+    Some(Row::new(format_args!("web UI {dashboard}"), result))
 }
 
 fn manager(root: &Root, tls: &TlsConfigs) -> Manager {
@@ -128,19 +117,6 @@ async fn version(
     let version = answer["sensu_backend"].as_str();
     let version = version.ok_or("/version answered no version of Sensu: is this a Sensu API port?")?;
     Ok(format!("ok, Sensu {}", version.chars().take(64).collect::<String>()))
-}
-
-fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for row in rows {
-        let (mark, result) = match &row.result {
-            Ok(result) => ("works", result),
-            Err(error) => ("FAILS", error),
-        };
-        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, harmless(result));
-    }
-    text
 }
 
 const MAX_VERSION: usize = 64 * 1024;

@@ -18,22 +18,10 @@ use http_body_util::BodyExt;
 use super::{plan::Plan, rewriter::Rewriter};
 use crate::{
     error::BoxError,
-    fanout::{Member, failure_of_body},
+    member::{Member, body_failure},
     types::{ClusterName, FailureClass},
     wire::{Body, header as names},
 };
-
-/// The clusters that can be asked.
-pub trait Clusters: Send + Sync {
-    /// A registered cluster.
-    fn get(&self, name: &ClusterName) -> Option<Arc<dyn Member>>;
-}
-
-impl Clusters for crate::upstream::Manager {
-    fn get(&self, name: &ClusterName) -> Option<Arc<dyn Member>> {
-        self.cluster(name.as_str()).map(|client| client as Arc<dyn Member>)
-    }
-}
 
 /// Sends a request body to a cluster; the answer has any status.
 ///
@@ -51,8 +39,8 @@ pub(super) async fn send(
         *request.headers_mut() = head.headers().clone();
         request
     };
-    match member.get(request()).await {
-        Err(FailureClass::ServerError) if again => member.get(request()).await,
+    match member.send(request()).await {
+        Err(FailureClass::ServerError) if again => member.send(request()).await,
         answer => answer,
     }
 }
@@ -127,7 +115,7 @@ impl Edited {
         while whole.len() <= limit
             && let Some(frame) = self.frame().await
         {
-            let Ok(data) = frame.map_err(|error| failure_of_body(&*error))?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|error| body_failure(&*error))?.into_data() else { continue };
             if !held.add(data.len()) {
                 return Err(FailureClass::TooLarge);
             }

@@ -1,33 +1,52 @@
 use std::{error::Error, fmt::Write as _};
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::{
     error::causes,
     types::{ClusterName, FailureClass},
     upstream,
+    wire::header as names,
 };
 
-/// What one member came to.
+/// What became of one member's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its items are in the answer. The status that it sent.
+    /// Its part is in the answer. The status that it sent.
     Answered(StatusCode),
-    /// Its items are missing.
+    /// Its part is missing.
     Failed(FailureClass),
 }
 
-/// What a body that broke off, or was not what it should be, says about its cluster.
-pub fn failure_of_body(error: &(dyn Error + 'static)) -> FailureClass {
+/// The class of a body that broke off or was not what it should be.
+pub fn body_failure(error: &(dyn Error + 'static)) -> FailureClass {
     let found = causes(error).find_map(|cause| cause.downcast_ref::<upstream::Error>());
     let timed_out = found.is_some_and(|error| error.class() == FailureClass::Timeout);
     if timed_out { FailureClass::Timeout } else { FailureClass::BadBody }
 }
 
+/// Says in an answer's head what became of each member: `Fedgate-Complete` and `Fedgate-Clusters`.
+pub fn insert_headers(headers: &mut HeaderMap, outcomes: &[(&ClusterName, Outcome)]) {
+    let is_complete = outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Answered(_)));
+    headers.insert(names::FEDGATE_COMPLETE, complete(is_complete));
+    headers.insert(names::FEDGATE_CLUSTERS, clusters(outcomes));
+}
+
+/// Takes back that an answer is complete, if it says so: there may be clusters that were not asked.
+pub fn mark_incomplete(headers: &mut HeaderMap) {
+    if let Some(value) = headers.get_mut(names::FEDGATE_COMPLETE) {
+        *value = complete(false);
+    }
+}
+
+fn complete(is_complete: bool) -> HeaderValue {
+    HeaderValue::from_static(if is_complete { "true" } else { "false" })
+}
+
 /// `Fedgate-Clusters`: an RFC 9651 list of strings with a parameter each. Names need no escaping.
 ///
-/// Past 4 KiB only failures are listed, past that again the last item says how many were left out.
-pub fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
+/// Past 4 KiB only failures are listed; if these are too many, too, the last item says how many were left out.
+fn clusters(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
     let items = |failures_only: bool| {
         outcomes
             .iter()
@@ -42,7 +61,7 @@ pub fn clusters_header(outcomes: &[(&ClusterName, Outcome)]) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// As many items as fit, and how many did not.
+/// As many items as fit, and the number of those that do not.
 fn truncated(items: Vec<String>) -> String {
     let mut text = String::new();
     let mut left = items.len();
@@ -76,7 +95,7 @@ mod tests {
             if failed(n) { Outcome::Failed(FailureClass::Timeout) } else { Outcome::Answered(StatusCode::OK) }
         };
         let outcomes: Vec<_> = names.iter().enumerate().map(|(n, name)| (name, outcome(n))).collect();
-        clusters_header(&outcomes).to_str().unwrap().to_owned()
+        clusters(&outcomes).to_str().unwrap().to_owned()
     }
 
     #[test]

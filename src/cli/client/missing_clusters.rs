@@ -2,56 +2,57 @@ use std::{collections::BTreeMap, fmt};
 
 use super::answer::Answer;
 use crate::{
-    cli::text::harmless,
+    cli::text::terminal_safe,
     wire::header::{FEDGATE_CLUSTERS, FEDGATE_COMPLETE},
 };
 
-/// The clusters that an answer lacks, and why.
+/// The clusters that did not contribute to a list, and why.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(super) struct MissingClusters {
     clusters: BTreeMap<String, String>,
-    /// Clusters that the gateway did not name, or all of them.
-    unnamed: bool,
+    /// Whether the gateway has left out the names of some, or of all.
+    has_unnamed: bool,
 }
 
-// === impl Missing ===
+// === impl MissingClusters ===
 
-impl Missing {
-    /// Adds what this answer lacks.
-    pub(super) fn note(&mut self, answer: &Answer) {
+impl MissingClusters {
+    /// Adds the clusters that are missing from this answer.
+    pub(super) fn add(&mut self, answer: &Answer) {
         if answer.header(&FEDGATE_COMPLETE) != Some("false") {
             return;
         }
         let found = failures(answer.header(&FEDGATE_CLUSTERS).unwrap_or_default());
-        self.unnamed |= found.is_empty();
+        self.has_unnamed |= found.is_empty();
         for (cluster, error) in found {
             if cluster == "*" {
-                self.unnamed = true;
+                self.has_unnamed = true;
             } else {
-                self.clusters.insert(harmless(&cluster).into_owned(), harmless(&error).into_owned());
+                self.clusters
+                    .insert(terminal_safe(&cluster).into_owned(), terminal_safe(&error).into_owned());
             }
         }
     }
 
     /// Whether anything is missing.
     pub(super) fn is_any(&self) -> bool {
-        self.unnamed || !self.clusters.is_empty()
+        self.has_unnamed || !self.clusters.is_empty()
     }
 }
 
 /// `alpha (timeout), beta (unreachable)`
-impl fmt::Display for Missing {
+impl fmt::Display for MissingClusters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = self.clusters.iter().map(|(cluster, error)| format!("{cluster} ({error})"));
         let unnamed = self
-            .unnamed
+            .has_unnamed
             .then(|| if self.clusters.is_empty() { "some clusters".to_owned() } else { "others".to_owned() });
         f.write_str(&named.chain(unnamed).collect::<Vec<_>>().join(", "))
     }
 }
 
-/// The members of a `Fedgate-Clusters` header with an error, and `"*"` for what it leaves out (RFC 9651 list of
-/// strings). What cannot be read is left out.
+/// The members of a `Fedgate-Clusters` header that have an error, and `"*"` for those that it leaves out (RFC 9651 list
+/// of strings). What cannot be parsed is ignored.
 fn failures(header: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = header;
@@ -100,8 +101,8 @@ mod tests {
             (FEDGATE_COMPLETE, HeaderValue::from_str(complete).unwrap()),
             (FEDGATE_CLUSTERS, HeaderValue::from_str(clusters).unwrap()),
         ]);
-        let mut missing = Missing::default();
-        missing.note(&Answer { status: StatusCode::OK, headers, body: Bytes::new() });
+        let mut missing = MissingClusters::default();
+        missing.add(&Answer { status: StatusCode::OK, headers, body: Bytes::new() });
         assert_eq!(missing.is_any(), !missing.to_string().is_empty());
         missing.to_string()
     }

@@ -9,22 +9,13 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use super::{Abort, outcome::failure_of_body};
+use super::Abort;
 use crate::{
+    member::{Member, body_failure},
     rewrite::{Brackets, Rewriter, validate_list},
     types::{ClusterName, FailureClass, Shape},
-    upstream::ClusterClient,
     wire::{Body, read_limited},
 };
-
-/// A cluster that can be asked. Tests script it.
-pub trait Member: Send + Sync {
-    /// Its name: the label of its items.
-    fn name(&self) -> &ClusterName;
-
-    /// Sends it a request without a body.
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>>;
-}
 
 /// A read that is under way, with the member's index.
 pub(super) type Step = BoxFuture<'static, Result<(usize, Event), Aborted>>;
@@ -101,7 +92,7 @@ pub(super) fn open(
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     let (step, abort) = abortable(async move {
-        let event = match member.get(copy).await {
+        let event = match member.send(copy).await {
             Ok(response) => head(response, member.name(), shape).await,
             Err(failure) => Event::Failed(failure),
         };
@@ -132,18 +123,6 @@ async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Eve
     Event::Refused(Refusal { status: parts.status, headers: parts.headers, body })
 }
 
-// === impl Member ===
-
-impl Member for ClusterClient {
-    fn name(&self) -> &ClusterName {
-        ClusterClient::name(self)
-    }
-
-    fn get(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
-        self.send(request).map(|answer| answer.map_err(|error| error.class())).boxed()
-    }
-}
-
 // === impl Reader ===
 
 impl Reader {
@@ -164,7 +143,7 @@ impl Reader {
                         }
                     }
                 }
-                Some(Err(error)) => return Event::Failed(failure_of_body(&*error)),
+                Some(Err(error)) => return Event::Failed(body_failure(&*error)),
                 None => {
                     return match self.rewriter.finish(&mut out) {
                         Ok(()) => Event::End(out.freeze()),

@@ -1,8 +1,8 @@
-//! What `check-config` tries of the places where the gateway keeps and reads state.
+//! The checks of the places where the gateway keeps and reads state.
 
 use std::{path::Path, sync::Arc};
 
-use super::check::Row;
+use super::row::Row;
 use crate::{
     auth::{KeyFiles, SigningKey},
     config::Root,
@@ -12,25 +12,21 @@ use crate::{
     types::{Backend, TlsFiles},
 };
 
-/// The private key, the registry's file or etcd, and the local cluster's etcd; only what is configured.
+/// The private key, the registry's file or etcd, and the local cluster's etcd, as far as they are configured.
 pub(super) async fn rows(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     if let Some(path) = &root.auth.jwt_private_key_file {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files);
-        let loaded = keys.and_then(|keys| SigningKey::load(path, &keys));
-        rows.push(Row {
-            what: format!("private key {}", path.display()),
-            result: loaded.map(|_| "ok".into()).map_err(|e| e.to_string()),
-        });
+        rows.push(Row::loaded("private key", path, keys.and_then(|keys| SigningKey::load(path, &keys))));
     }
     let store = &root.store.etcd;
     if store.endpoints.is_empty() {
         let path = &root.store.embedded.path;
-        rows.push(Row { what: format!("registry {}", path.display()), result: embedded(path) });
+        rows.push(Row::new(format_args!("registry {}", path.display()), embedded(path)));
     }
     for endpoint in &store.endpoints {
         let result = registry(endpoint, store.tls(), &store.prefix).await;
-        rows.push(Row { what: format!("registry etcd {endpoint}"), result });
+        rows.push(Row::new(format_args!("registry etcd {endpoint}"), result));
     }
     let source = &root.replication.source;
     for endpoint in &source.endpoints {
@@ -38,7 +34,7 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
             0 => Err("holds none of Sensu's keys: is this the local cluster's etcd?".to_owned()),
             found => Ok(found),
         });
-        rows.push(Row { what: format!("local etcd {endpoint}"), result: result.map(|_| "ok".into()) });
+        rows.push(Row::new(format_args!("local etcd {endpoint}"), result.map(|_| "ok".into())));
     }
     rows
 }
@@ -46,7 +42,7 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
 fn embedded(path: &Path) -> Result<String, String> {
     match EmbeddedStore::check(path) {
         Ok(true) => Ok("ok".into()),
-        Ok(false) => Ok("ok, will be made".into()),
+        Ok(false) => Ok("ok, will be created".into()),
         Err(error) => Err(error.to_string()),
     }
 }

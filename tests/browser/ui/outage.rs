@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 use super::user::{CLUSTERS, User, namespace};
 use crate::{link::Line, world::World};
 
-pub(super) fn ill(user: &mut User, world: &World) {
+pub(super) fn outages(user: &mut User, world: &World) {
     if let [_, alpha, _] = world.sensus.as_slice() {
-        one_illness(user, "an answer of 503", &|ill| alpha.faults().set_status(ill.then_some(503)));
+        one_outage(user, "an answer of 503", &|is_on| alpha.faults().set_status(is_on.then_some(503)));
     }
     for (name, line) in [("down", Line::Cut), ("hung", Line::Silent)] {
-        one_illness(user, name, &|ill| world.links[1].set(if ill { line } else { Line::Up }));
+        one_outage(user, name, &|is_on| world.links[1].set(if is_on { line } else { Line::Up }));
     }
 }
 
-fn one_illness(user: &mut User, name: &str, set: &dyn Fn(bool)) {
+fn one_outage(user: &mut User, name: &str, set: &dyn Fn(bool)) {
     user.renew();
     user.step(&format!("{name}: the page keeps what it shows"), |user| {
         user.open("/n/default@alpha/checks");
         user.shows("ui-command of alpha");
         set(true);
-        user.shows_late("You are offline");
+        user.shows_eventually("You are offline");
         user.shows("ui-command of alpha");
     });
     user.step(&format!("{name}: the switcher opens and has all names"), |user| {
@@ -31,7 +31,7 @@ fn one_illness(user: &mut User, name: &str, set: &dyn Fn(bool)) {
         user.press("default@beta");
         user.shows("ui-web › ui-check");
     });
-    user.step(&format!("{name}: the others are as quick as ever"), |user| {
+    user.step(&format!("{name}: the others stay quick"), |user| {
         for cluster in ["beta", "local-cluster"] {
             for (path, text) in
                 [("checks", format!("ui-command of {cluster}")), ("events", "ui-web ›".to_owned())]
@@ -44,27 +44,27 @@ fn one_illness(user: &mut User, name: &str, set: &dyn Fn(bool)) {
             }
         }
     });
-    user.step(&format!("{name}: a page opened meanwhile comes by the button"), |user| {
+    user.step(&format!("{name}: a page opened meanwhile is loaded by the button"), |user| {
         user.open("/n/default@alpha/checks");
-        user.shows_late("You are offline");
+        user.shows_eventually("You are offline");
         user.is_well("a page opened meanwhile");
         set(false);
         user.reconnect();
         user.shows("ui-command of alpha");
     });
-    user.step(&format!("{name}: a page that was open goes on by the button"), |user| {
+    user.step(&format!("{name}: a page that was open continues after the button"), |user| {
         set(true);
-        user.shows_late("You are offline");
+        user.shows_eventually("You are offline");
         set(false);
         user.reconnect();
         user.shows("ui-command of alpha");
     });
-    user.step(&format!("{name}: a page goes on once another cluster's has answered"), |user| {
-        // Each press of the button in vain leaves a query behind that the UI repeats until it is loaded anew.
+    user.step(&format!("{name}: a page continues once another cluster has answered"), |user| {
+        // Each press of the button without success leaves a query that the UI repeats until it is reloaded.
         user.open("/n/default@alpha/checks");
         user.shows("ui-command of alpha");
         set(true);
-        user.shows_late("You are offline");
+        user.shows_eventually("You are offline");
         user.browser.eval("document.querySelector('ul > li > button').click()");
         user.press("default@beta");
         user.shows("ui-web › ui-check");
@@ -73,5 +73,5 @@ fn one_illness(user: &mut User, name: &str, set: &dyn Fn(bool)) {
     });
 }
 
-/// Some ten times what a page takes on a machine with nothing else to do.
+/// About ten times what a page takes on an idle machine.
 const QUICK: Duration = Duration::from_secs(5);

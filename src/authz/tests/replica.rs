@@ -4,7 +4,7 @@ use super::{binding, role, rule, who};
 use crate::{
     authz::{
         Rules, Verb,
-        etcd_source::{Copy, Step},
+        etcd_source::{Replica, Step},
     },
     etcd::{Error, Event, proto::KeyValue},
 };
@@ -29,10 +29,10 @@ fn may(rules: &Rules) -> bool {
 }
 
 /// The rules that the last of the events publishes; the others must publish none.
-fn published(copy: &mut Copy, events: impl IntoIterator<Item = Event>) -> Option<Rules> {
+fn published(replica: &mut Replica, events: impl IntoIterator<Item = Event>) -> Option<Rules> {
     let mut events = events.into_iter().peekable();
     while let Some(event) = events.next() {
-        match copy.step(event) {
+        match replica.step(event) {
             Step::Publish(rules) if events.peek().is_none() => return Some(rules),
             Step::Wait => {}
             other => panic!("{other:?}"),
@@ -43,42 +43,42 @@ fn published(copy: &mut Copy, events: impl IntoIterator<Item = Event>) -> Option
 
 #[test]
 fn rules_come_with_the_end_of_a_load_and_of_each_batch() {
-    let mut copy = Copy::default();
+    let mut replica = Replica::default();
     let load = [Event::Reset, Event::Item(ann()), Event::Item(grants()), Event::ResetDone { revision: 5 }];
-    assert!(may(&published(&mut copy, load).unwrap()));
-    assert!(published(&mut copy, [Event::Progress { revision: 6 }]).is_none(), "nothing has changed");
+    assert!(may(&published(&mut replica, load).unwrap()));
+    assert!(published(&mut replica, [Event::Progress { revision: 6 }]).is_none(), "nothing has changed");
     // A role and its binding deleted at once: between the two the binding would dangle.
     let batch = [
         Event::Delete { key: ROLE.into(), revision: 7 },
         Event::Delete { key: BINDING.into(), revision: 7 },
         Event::Progress { revision: 7 },
     ];
-    assert!(!may(&published(&mut copy, batch).unwrap()));
+    assert!(!may(&published(&mut replica, batch).unwrap()));
     let batch = [Event::Put(grants()), Event::Put(ann()), Event::Progress { revision: 8 }];
-    assert!(may(&published(&mut copy, batch).unwrap()));
+    assert!(may(&published(&mut replica, batch).unwrap()));
 }
 
 #[test]
 fn a_new_load_forgets_what_it_does_not_have() {
-    let mut copy = Copy::default();
+    let mut replica = Replica::default();
     let load = [Event::Reset, Event::Item(ann()), Event::Item(grants()), Event::ResetDone { revision: 5 }];
-    published(&mut copy, load);
+    published(&mut replica, load);
     let lost = || Error::NoEndpoints;
     let retry_in = Duration::ZERO;
     let compacted = Error::Compacted { oldest: None };
-    assert!(matches!(copy.step(Event::Interrupted { error: lost(), retry_in }), Step::Lost(_)));
-    assert!(matches!(copy.step(Event::Resumed { revision: 5 }), Step::Found));
-    assert!(matches!(copy.step(Event::Interrupted { error: compacted, retry_in }), Step::Wait));
-    // Broken off, and begun anew.
-    published(&mut copy, [Event::Reset, Event::Item(grants())]);
-    copy.step(Event::Interrupted { error: lost(), retry_in });
+    assert!(matches!(replica.step(Event::Interrupted { error: lost(), retry_in }), Step::Lost(_)));
+    assert!(matches!(replica.step(Event::Resumed { revision: 5 }), Step::Found));
+    assert!(matches!(replica.step(Event::Interrupted { error: compacted, retry_in }), Step::Wait));
+    // Interrupted, and started again.
+    published(&mut replica, [Event::Reset, Event::Item(grants())]);
+    replica.step(Event::Interrupted { error: lost(), retry_in });
     let load = [Event::Reset, Event::Item(grants()), Event::ResetDone { revision: 9 }];
-    assert!(!may(&published(&mut copy, load).unwrap()));
+    assert!(!may(&published(&mut replica, load).unwrap()));
 }
 
 #[test]
-fn keys_that_only_begin_alike_do_not_count() {
-    let mut copy = Copy::default();
+fn keys_that_only_share_the_prefix_are_ignored() {
+    let mut replica = Replica::default();
     let value = || binding(&[("User", "ann")], "r");
     let strangers = [
         "/sensu.io/rbac/clusterrolebindingsx/b",
@@ -91,16 +91,16 @@ fn keys_that_only_begin_alike_do_not_count() {
     load.extend(strangers.map(|key| Event::Item(kv(key, value()))));
     load.extend(strangers.map(|key| Event::Item(kv(key, b"\xff".to_vec()))));
     load.push(Event::ResetDone { revision: 1 });
-    assert!(!may(&published(&mut copy, load).unwrap()));
+    assert!(!may(&published(&mut replica, load).unwrap()));
     let batch = strangers.map(|key| Event::Delete { key: key.into(), revision: 2 });
-    assert!(published(&mut copy, batch.into_iter().chain([Event::Progress { revision: 2 }])).is_none());
+    assert!(published(&mut replica, batch.into_iter().chain([Event::Progress { revision: 2 }])).is_none());
 }
 
 #[test]
 fn a_load_stops_where_it_becomes_too_large() {
-    let mut copy = Copy::default();
-    copy.step(Event::Reset);
+    let mut replica = Replica::default();
+    replica.step(Event::Reset);
     let item = |n: u32| Event::Item(kv(&format!("{ROLE}{n}"), vec![b'x'; 1 << 20]));
-    let stopped = (0..100).take_while(|n| matches!(copy.step(item(*n)), Step::Wait)).count();
+    let stopped = (0..100).take_while(|n| matches!(replica.step(item(*n)), Step::Wait)).count();
     assert_eq!(stopped, 7);
 }
