@@ -14,7 +14,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use fedgate::{
-    auth::{Authenticator, Clock, Config, Curve, Keys, MintClaims, SigningKey},
+    auth::{Authenticator, Clock, Config, Curve, Keys, MintClaims, SigningKey, TokenCacheConfig},
     types::AuthScope,
 };
 use http::{HeaderMap, HeaderValue, header};
@@ -41,8 +41,8 @@ fn bench(c: &mut Criterion) {
         headers.insert(header::AUTHORIZATION, value);
 
         let mut group = c.benchmark_group(curve.algorithm());
-        for (name, token_cache_entries) in [("uncached", 0), ("cached", 1000)] {
-            let config = Config { token_cache_entries, ..Config::default() };
+        for (name, entries) in [("uncached", 0), ("cached", 1000)] {
+            let config = Config { token_cache: TokenCacheConfig { entries }, ..Config::default() };
             let authenticator = Authenticator::with_clock(&config, keys.clone(), Arc::new(Fixed));
             group.bench_function(name, |b| {
                 b.iter(|| authenticator.authenticate(black_box(&headers), AuthScope::Api));

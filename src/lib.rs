@@ -22,8 +22,8 @@
 //!    ├─ Gateway   liveness and readiness; federation/v1: api, on the control plane
 //!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
 //!    ├─ Web       webui (files in memory, or the dashboard)
-//!    ├─ List      fanout ─► upstream × N ─► rewrite (labels) ─► merged stream
-//!    └─ GraphQL   graphql: plan ─► upstream × N ─► namespaces and ids qualified ─► one answer
+//!    ├─ List      fanout ─► member × N (upstream) ─► rewrite (labels) ─► merged stream
+//!    └─ GraphQL   graphql: plan ─► member × N (upstream) ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
 //! [docs/architecture.md](../../../docs/architecture.md) follows a list, an object, a write, a GraphQL poll and a
@@ -47,10 +47,11 @@
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
 //! | 3 | [`member`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
-//! | 5 | [`config`], [`sim`], [`webui`] |
+//! | 5 | [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
-//! | 7 | [`app`] |
-//! | 8 | [`cli`] |
+//! | 7 | [`config`] |
+//! | 8 | [`app`] |
+//! | 9 | [`cli`] |
 
 pub mod api;
 pub mod app;

@@ -31,7 +31,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("replication", &["types", "error", "wire", "telemetry", "corev2", "etcd", "registry"]),
     ("webui", &["types", "error", "wire", "net", "telemetry", "upstream"]),
     ("graphql", &["types", "error", "wire", "telemetry", "rewrite", "member"]),
-    ("config", &["types"]),
     ("sim", &["types"]),
     (
         "proxy",
@@ -52,6 +51,21 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api",
             "webui",
             "graphql",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "types",
+            "telemetry",
+            "auth",
+            "upstream",
+            "listener",
+            "registry",
+            "fanout",
+            "replication",
+            "webui",
+            "proxy",
         ],
     ),
     (

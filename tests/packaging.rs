@@ -49,8 +49,8 @@ fn the_image_runs_as_an_ordinary_user_and_names_its_ports() {
     let last = instructions(&dockerfile, "FROM").pop().unwrap();
     assert!(last.ends_with(":nonroot") || !instructions(&dockerfile, "USER").is_empty(), "runs as root");
     assert_eq!(instructions(&dockerfile, "EXPOSE"), ["8080 9180"]);
-    assert_eq!(fedgate::config::Listen::default().address.port(), 8080);
-    assert_eq!(fedgate::config::Admin::default().address.port(), 9180);
+    assert_eq!(fedgate::listener::Config::default().address.port(), 8080);
+    assert_eq!(fedgate::listener::Admin::default().address.port(), 9180);
 }
 
 #[test]

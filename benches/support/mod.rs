@@ -14,11 +14,11 @@ use fedgate::{
     api::Api,
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
     authz::AdminGroups,
-    config, fanout,
+    fanout,
     listener::Phase,
     proxy::{Federation, Gateway, Readiness, Resources, Settings, stack},
     registry::{self, MemoryStore},
-    types::{Backend, Cluster, ListScope},
+    types::{Backend, Cluster},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
     webui::WebUi,
     wire::Body,
@@ -60,8 +60,9 @@ impl Client {
         let upstream = Manager::new(upstream::Config::default(), Arc::clone(&peers));
         upstream.apply(&clusters);
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let root = config::Root::default();
-        let fan_outs = fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes);
+        let settings = Settings::default();
+        let limits = settings.limits.clone();
+        let fan_outs = fanout::Shared::new(limits.fan_outs, limits.read_ahead_bytes);
         let clusters = Arc::new(clusters);
         let (_, configured) = watch::channel(Arc::clone(&clusters));
         let (_, views) = registry::reflector(configured);
@@ -69,8 +70,8 @@ impl Client {
         let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(Vec::new())));
         let gateway = Gateway {
             resources: Arc::new(Resources {
-                graphql: fedgate::graphql::Engine::new(settings(&root).graphql()),
-                settings: settings(&root),
+                graphql: fedgate::graphql::Engine::new(settings.graphql()),
+                settings,
                 fan_outs,
                 bodies: Arc::default(),
                 readiness: Readiness::new(phase_seen, views.registry),
@@ -90,8 +91,8 @@ impl Client {
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
-            .max_headers(root.limits.headers)
-            .max_buf_size(root.limits.head_bytes)
+            .max_headers(limits.headers)
+            .max_buf_size(limits.head_bytes)
             .serve_connection(TokioIo::new(far), TowerToHyperService::new(service));
         tokio::spawn(served);
         Self { _phase: Some(phase), ..Self::over(near, target, &token).await }
@@ -198,24 +199,6 @@ pub(crate) fn list(items: usize) -> Bytes {
 /// A stream in memory; each direction holds about what a socket's buffer does.
 fn duplex() -> (DuplexStream, DuplexStream) {
     tokio::io::duplex(256 * 1024)
-}
-
-/// What the configuration's defaults mean for the gateway.
-fn settings(root: &config::Root) -> Settings {
-    Settings {
-        default_scope: ListScope::All,
-        fan_out: fanout::Config {
-            member_timeout: root.fan_out.member_timeout,
-            timeout: root.fan_out.timeout,
-            buffer_bytes: root.fan_out.buffer_bytes,
-            read_ahead_bytes: root.fan_out.read_ahead_bytes,
-            max_member_bytes: root.fan_out.max_member_bytes,
-        },
-        max_members: root.fan_out.max_members,
-        max_request_body: root.limits.request_body_bytes,
-        max_headers: root.limits.headers,
-        trusted_proxies: Vec::new(),
-    }
 }
 
 /// An authenticator and a token that it accepts for a day, on the system's clock.

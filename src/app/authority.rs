@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{error::BuildError, store};
+use super::error::BuildError;
 use crate::{
     auth::{KeyError, Keys, SigningKey},
     authz::{Exchange, Feeder, Minter, Rbac},
@@ -40,7 +40,7 @@ impl Authority {
     pub(super) fn build(root: &Root, keys: &Keys) -> Result<Self, BuildError> {
         let minter = signing_key(root, keys)?.map(Minter::new);
         let (rbac, feeder) = Rbac::new(root.auth.admin_groups.clone());
-        let source = match (store::local_etcd(root), &minter) {
+        let source = match (root.replication.source.etcd(), &minter) {
             (Some(config), _) => Source::Etcd(Arc::new(etcd::Client::new(config)?)),
             (None, Some(minter)) => Source::Api(minter.clone()),
             (None, None) => Source::None,

@@ -20,24 +20,23 @@ use super::{
     control::Control,
     error::BuildError,
     reload::{self, Reloader},
-    settings,
     shared::{Answering, Authentication, Listening, Reach, Shared},
     store, web, worker,
 };
 use crate::{
     api::Api,
     auth::{Authenticator, KeyFiles},
-    config::{self, Root},
+    config::Root,
     error::Chain,
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Resources},
+    proxy::{Federation, Readiness, Resources, Settings},
     registry::{self, Views},
     replication,
-    telemetry::LogHandle,
-    types::{ClusterHealth, Snapshot},
-    upstream::{Connect, Connector, Prober, Signals},
+    telemetry::{LogHandle, Metrics},
+    types::{ClusterHealth, Snapshot, units},
+    upstream::{self, Connect, Connector, Prober, Signals},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -46,10 +45,9 @@ pub struct Server {
     sockets: Vec<StdTcpListener>,
     admin: StdTcpListener,
     phase: watch::Sender<Phase>,
-    shutdown: config::Shutdown,
+    shutdown: listener::Shutdown,
     control: Control,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
 }
@@ -66,8 +64,8 @@ impl Server {
     ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
         let authority = Authority::build(root, &keys)?;
-        let authenticator = Arc::new(Authenticator::new(&settings::auth(root), keys));
-        let tls = server_tls(root).await?;
+        let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
+        let tls = certificate(root).await?;
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
@@ -91,7 +89,7 @@ impl Server {
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let signals = Arc::new(Signals::new());
         let (prober, health) = Prober::new(
-            settings::health(root),
+            root.upstream.health,
             Arc::clone(&connect),
             published_seen.clone(),
             Arc::clone(&signals),
@@ -105,7 +103,7 @@ impl Server {
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
-                config: settings::listener(root),
+                limits: root.limits.clone(),
                 tls: tls.clone(),
                 connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
                 phase: phase_seen,
@@ -115,7 +113,7 @@ impl Server {
                 exchange: authority.exchange.clone(),
             },
             reach: Reach {
-                config: settings::upstream(root),
+                config: root.upstream,
                 connect,
                 signals,
                 clusters: published_seen,
@@ -154,8 +152,8 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let replication = handle.map(|handle| handle.metrics);
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied })
+        let metrics = metrics(&shared, health, handle.as_ref());
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -166,7 +164,7 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, health, replication, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
@@ -182,7 +180,7 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, health, replication)?);
+        tasks.spawn(serve_admin(admin, &shared, metrics)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -202,12 +200,6 @@ impl Server {
     }
 }
 
-/// The listener's certificate, if it has one.
-async fn server_tls(root: &Root) -> Result<Option<ServerTls>, BuildError> {
-    let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
-    ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)
-}
-
 /// Reads the certificate files of the configured clusters.
 async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError> {
     let tls_configs = TlsConfigs::new();
@@ -222,7 +214,7 @@ async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError
 }
 
 fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resources {
-    let settings = settings::gateway(root);
+    let settings = settings(root);
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
@@ -234,7 +226,11 @@ fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resou
 }
 
 /// First `/readyz` fails, then no new connections are accepted, then open requests are cut.
-async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, workers: &mut mpsc::Receiver<()>) {
+async fn drain(
+    phase: &watch::Sender<Phase>,
+    shutdown: &listener::Shutdown,
+    workers: &mut mpsc::Receiver<()>,
+) {
     tracing::info!("stopping: no longer ready");
     phase.send_replace(Phase::Announcing);
     tokio::time::sleep(shutdown.announce).await;
@@ -242,7 +238,7 @@ async fn drain(phase: &watch::Sender<Phase>, shutdown: &config::Shutdown, worker
     tracing::info!("stopping: finishing requests");
     if tokio::time::timeout(shutdown.drain, workers.recv()).await.is_err() {
         tracing::warn!(
-            after = config::show_duration(shutdown.drain),
+            after = units::show_duration(shutdown.drain),
             "requests were still in flight and are cut"
         );
     }
@@ -262,25 +258,48 @@ fn attach_status(
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
 }
 
+/// The listener's certificate, when there is one.
+async fn certificate(root: &Root) -> Result<Option<ServerTls>, BuildError> {
+    let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
+    ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)
+}
+
+fn settings(root: &Root) -> Settings {
+    Settings {
+        fan_out: root.fan_out.clone(),
+        limits: root.limits.clone(),
+        trusted_proxies: root.listen.trusted_proxies.clone(),
+    }
+}
+
+/// The page of `/metrics`: what each module has to say.
+fn metrics(
+    shared: &Shared,
+    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
+    replication: Option<&replication::Handle>,
+) -> Arc<Metrics> {
+    Arc::new(Metrics::new(|families| {
+        shared.authentication.authenticator.metrics().register(families);
+        registry::register_metrics(shared.reach.clusters.clone(), families);
+        shared.answering.resources.fan_outs.register(families);
+        upstream::register_metrics(health, families);
+        if let Some(replication) = replication {
+            replication.metrics.register(families);
+        }
+    }))
+}
+
 fn serve_admin(
     socket: StdTcpListener,
     shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<Arc<replication::Metrics>>,
+    metrics: Arc<Metrics>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
-    let admin = Admin {
-        readiness: shared.answering.resources.readiness.clone(),
-        authenticator: Arc::clone(&shared.authentication.authenticator),
-        fan_outs: Arc::clone(&shared.answering.resources.fan_outs),
-        clusters: shared.reach.clusters.clone(),
-        health,
-        replication,
-    };
+    let admin = Admin { readiness: shared.answering.resources.readiness.clone(), metrics };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listening.config.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.limits.clone(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);

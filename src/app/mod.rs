@@ -8,7 +8,6 @@ mod clusters;
 mod control;
 mod error;
 mod reload;
-mod settings;
 mod shared;
 mod store;
 mod web;
@@ -16,4 +15,4 @@ mod worker;
 
 pub use build::Server;
 pub use error::BuildError;
-pub use reload::{Source, log_level};
+pub use reload::Source;

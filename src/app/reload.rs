@@ -11,13 +11,12 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
-use tracing::level_filters::LevelFilter;
 
 use super::{authority::signing_key, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
-    config::{self, LogLevel, Root},
+    config::{self, Root},
     error::Chain,
     net::{ServerTls, TlsConfigs},
     telemetry::LogHandle,
@@ -167,7 +166,7 @@ impl Reloader {
             *current = snapshot;
             changed
         });
-        self.logs.set_level(log_level(root.log.level));
+        self.logs.set_level(root.log.level);
         if needs_restart(&self.current, root) {
             tracing::warn!(
                 "only keys, certificates, clusters, web-ui and log.level change while running; the rest at the next start"
@@ -229,17 +228,6 @@ fn stamps(files: Vec<PathBuf>) -> Stamps {
         (path, stamp)
     };
     files.into_iter().map(stamped).collect()
-}
-
-/// The filter that a configured level stands for.
-pub fn log_level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
 }
 
 /// Whether anything differs that this module does not apply.

@@ -28,7 +28,7 @@ pub(super) struct Shared {
 /// How connections are accepted, and how long.
 #[derive(Clone)]
 pub(super) struct Listening {
-    pub(super) config: listener::Config,
+    pub(super) limits: listener::Limits,
     pub(super) tls: Option<ServerTls>,
     /// A permit for each connection of any worker.
     pub(super) connections: Arc<Semaphore>,

@@ -36,15 +36,11 @@ pub(super) fn replication(
     store: &Arc<dyn Store>,
     leadership: Arc<dyn Leadership>,
 ) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
-    let Some(source) = local_etcd(root).filter(|_| root.replication.enabled) else { return Ok(None) };
+    let Some(source) = root.replication.source.etcd().filter(|_| root.replication.enabled) else {
+        return Ok(None);
+    };
     let settings = replication::Settings { source };
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
-}
-
-/// How to reach the local cluster's etcd, when the configuration gives access to it.
-pub(super) fn local_etcd(root: &Root) -> Option<etcd::Config> {
-    let source = &root.replication.source;
-    (!source.endpoints.is_empty()).then(|| etcd::Config::new(source.endpoints.clone(), source.tls()))
 }
 
 /// For its owner only: what is registered names hosts and certificate files.

@@ -4,12 +4,9 @@
 //! of a service. Everything is decided in place, without I/O. What a token must look like follows Sensu, which
 //! judges it again, except that Sensu takes a token without `exp` for ever and this gateway does not.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -20,11 +17,13 @@ use crate::types::{AuthScope, Caller, Principal};
 mod bearer;
 mod cache;
 mod clock;
+mod config;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
 mod layer;
+mod metrics;
 mod signing;
 #[cfg(test)]
 mod tests;
@@ -33,9 +32,11 @@ mod verify;
 pub use bearer::{Credentials, credentials};
 use cache::{TokenCache, TokenId};
 pub use clock::{Clock, SystemClock};
+pub use config::{Config, TokenCacheConfig};
 pub use error::{AuthError, KeyError};
 pub use keys::{Curve, KeyFiles, Keys, PublicKey};
 pub use layer::{AuthFuture, AuthLayer, AuthService};
+pub use metrics::Metrics;
 pub use signing::{MintClaims, SigningKey};
 pub use verify::Verifier;
 
@@ -45,49 +46,19 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 /// Most public keys: a forged token costs one signature check for each key of its curve.
 pub const MAX_KEYS: usize = 16;
 
-/// What the configuration says about authentication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// PEM files of the public keys, in the order in which they are tried.
-    pub jwt_public_key_files: Vec<PathBuf>,
-    /// How many verified tokens are remembered; 0 verifies every time.
-    pub token_cache_entries: u64,
-}
-
 /// Decides who is asking. Shared by all workers.
 pub struct Authenticator {
     keys: ArcSwap<Current>,
     generations: AtomicU64,
     cache: TokenCache,
     clock: Arc<dyn Clock>,
-    stats: Stats,
-}
-
-/// Counters since start, for telemetry to read. Each is read on its own: they need not add up at any moment.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Tokens found in the cache.
-    pub hits: AtomicU64,
-    /// Tokens not found in the cache, and verified.
-    pub misses: AtomicU64,
-    /// Requests let through.
-    pub ok: AtomicU64,
-    /// Requests refused.
-    pub rejected: AtomicU64,
+    metrics: Metrics,
 }
 
 /// A set of keys, and a number that no other set has.
 struct Current {
     generation: u64,
     verifier: Verifier,
-}
-
-// === impl Config ===
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { jwt_public_key_files: Vec::new(), token_cache_entries: DEFAULT_CACHE_ENTRIES }
-    }
 }
 
 // === impl Authenticator ===
@@ -103,9 +74,9 @@ impl Authenticator {
         Self {
             keys: ArcSwap::from_pointee(Current { generation: 0, verifier: Verifier::new(keys) }),
             generations: AtomicU64::new(1),
-            cache: TokenCache::new(config.token_cache_entries),
+            cache: TokenCache::new(config.token_cache.entries),
             clock,
-            stats: Stats::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -116,7 +87,7 @@ impl Authenticator {
     /// What is wrong with the credential, or [`AuthError::Missing`] where there has to be one.
     pub fn authenticate(&self, headers: &HeaderMap, scope: AuthScope) -> Result<Caller, AuthError> {
         let caller = self.judge(headers, scope);
-        count(if caller.is_ok() { &self.stats.ok } else { &self.stats.rejected });
+        if caller.is_ok() { &self.metrics.ok } else { &self.metrics.rejected }.inc();
         caller
     }
 
@@ -145,10 +116,10 @@ impl Authenticator {
         let current = self.keys.load();
         let id = TokenId::of(token);
         if let Some(principal) = self.cache.get(&id, current.generation, now) {
-            count(&self.stats.hits);
+            self.metrics.hits.inc();
             return Ok(principal);
         }
-        count(&self.stats.misses);
+        self.metrics.misses.inc();
         let principal = current.verifier.verify(token, now)?;
         self.cache.insert(id, current.generation, Arc::clone(&principal), now);
         Ok(principal)
@@ -164,21 +135,14 @@ impl Authenticator {
         self.cache.clear();
     }
 
-    /// The counters.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    /// Its counters since start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }
 
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authenticator").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("metrics", &self.metrics).finish_non_exhaustive()
     }
 }
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Some 100 MiB when full.
-const DEFAULT_CACHE_ENTRIES: u64 = 100_000;

@@ -18,7 +18,7 @@ use crate::{
     app::{BuildError, Server},
     config::{self, Root},
     sim::{Options, Sensu, SharedKeys},
-    telemetry::{self, Format},
+    telemetry::{self, Format, Level},
 };
 
 /// `fedgate demo`.
@@ -46,7 +46,7 @@ impl Demo {
 
 async fn run(port: u16) -> Result<(), Failure> {
     // Errors only: the terminal belongs to the instructions.
-    let logs = telemetry::init(Format::Text, tracing::level_filters::LevelFilter::ERROR);
+    let logs = telemetry::init(&telemetry::Config { format: Format::Text, level: Level::Error });
     let keys =
         SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
     let keys = Arc::new(keys);

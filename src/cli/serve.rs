@@ -5,9 +5,8 @@ use super::{
     runtime::{control_runtime, stop_signals},
 };
 use crate::{
-    app::{BuildError, Server, Source, log_level},
-    config::{self, LogFormat, Root},
-    telemetry::{self, Format, LogHandle},
+    app::{BuildError, Server, Source},
+    config, telemetry,
 };
 
 /// `fedgate serve`.
@@ -36,7 +35,7 @@ impl Serve {
             env.insert("FEDGATE_LOG__LEVEL".into(), level);
         }
         let root = config::load(&self.file.config, &env)?;
-        let logs = start_logs(&root);
+        let logs = telemetry::init(&root.log);
         let source = Source { path: self.file.config, env };
         let runtime = control_runtime()?;
         let served = runtime.block_on(async move {
@@ -51,12 +50,4 @@ impl Serve {
         runtime.shutdown_background();
         served
     }
-}
-
-fn start_logs(root: &Root) -> LogHandle {
-    let format = match root.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-    };
-    telemetry::init(format, log_level(root.log.level))
 }

@@ -229,7 +229,7 @@ const MAX_URLS: usize = 64;
 const MAX_WORKERS: usize = 1024;
 
 /// A request that fails this often will fail again.
-const MAX_RETRIES: u32 = 10;
+const MAX_RETRIES: usize = 10;
 
 /// Checks that come faster are load, not knowledge.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);

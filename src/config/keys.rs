@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use serde_json::Value as Json;
 
 use super::{
-    ConfigError, Root, StaticCluster,
+    ConfigError, Root,
     node::{Node, Value},
 };
-use crate::types::ClusterName;
+use crate::{registry::StaticCluster, types::ClusterName};
 
 /// The full path of every key that holds a value, such as `listen.address`; the items of a list of sections
 /// are written `clusters[].name`.

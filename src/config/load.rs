@@ -1,9 +1,8 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use super::{
-    ConfigError, Root, check, env, keys,
+    ConfigError, Root, check, de, env, keys,
     node::{Node, Value},
-    typed,
 };
 
 /// Reads the file, lets the variables override it, and checks the result.
@@ -25,7 +24,7 @@ pub fn parse(text: &str, origin: &str, env: &BTreeMap<String, String>) -> Result
         env::apply(&mut root, env)?;
     }
     keys::check(&root)?;
-    let config: Root = typed::read(&root)?;
+    let config: Root = de::read(&root)?;
     check::check(&config, &root)?;
     Ok(config)
 }

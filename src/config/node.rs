@@ -97,8 +97,16 @@ impl Node {
 
     /// Where a key such as `clusters[1].name` is written, or the nearest thing above it that is.
     pub(super) fn place_of(&self, key: &str) -> &Place {
-        let mut node = self;
-        let mut place = &self.place;
+        self.find(key).1
+    }
+
+    /// Where the value of such a key begins.
+    pub(super) fn value_place_of(&self, key: &str) -> &Place {
+        &self.find(key).0.place
+    }
+
+    fn find(&self, key: &str) -> (&Self, &Place) {
+        let (mut node, mut place) = (self, &self.place);
         for part in key.split(['.', '[']) {
             let child = match &node.value {
                 Value::Map(entries) => {
@@ -113,7 +121,7 @@ impl Node {
             let Some((child, at)) = child else { break };
             (node, place) = (child, at);
         }
-        place
+        (node, place)
     }
 
     fn locate(raw: Spanned<Raw>, at: &dyn Fn(Option<u64>) -> Place) -> Self {

@@ -14,11 +14,12 @@
 //! * **No parsing**: members' bodies go through [`crate::rewrite`], which labels and qualifies items in place.
 
 mod answer;
+mod config;
 mod shared;
 mod slot;
 mod stream;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{StreamExt, future::AbortHandle, stream::FuturesUnordered};
 use http::{Request, Response};
@@ -30,24 +31,10 @@ use crate::{
     wire::Body,
 };
 
+pub use config::Config;
 pub use shared::{Overloaded, Shared};
 
 use slot::{Event, Slot, Step};
-
-/// Bounds of one fan-out.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// A member's time for connect, head and the held-back part of its body.
-    pub member_timeout: Duration,
-    /// Time until the head of the answer goes out, whatever the members do.
-    pub timeout: Duration,
-    /// Bytes of a member's answer that are held back before the head goes out.
-    pub buffer_bytes: usize,
-    /// Bytes that members waiting for their turn may have ahead, per fan-out.
-    pub read_ahead_bytes: usize,
-    /// Largest answer of one member, in bytes.
-    pub max_member_bytes: u64,
-}
 
 /// What to ask, of whom.
 pub struct Query {

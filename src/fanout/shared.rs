@@ -5,7 +5,10 @@ use std::sync::{
 
 use http::StatusCode;
 
-use crate::error::{Classify, ErrorKind, Reply};
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    telemetry::metrics::{self, Registry},
+};
 
 /// What all fan-outs of the process share: how many there are, and how much they hold in memory.
 #[derive(Debug)]
@@ -39,6 +42,16 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
         })
+    }
+
+    /// Adds `fanouts_in_flight` and `fanout_buffered_bytes`.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let shared = Arc::clone(self);
+        metrics::collect(registry, move |families| {
+            let (in_flight, bytes) = (shared.in_flight(), shared.buffered_bytes());
+            families.gauge("fanouts_in_flight", "Lists over several clusters in flight.", in_flight)?;
+            families.gauge("fanout_buffered_bytes", "Bytes of lists held in memory.", bytes)
+        });
     }
 
     /// Bytes buffered at this moment.

@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, pin::Pin, task::Poll};
+use std::{collections::VecDeque, pin::Pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -95,6 +95,7 @@ fn config() -> Config {
         buffer_bytes: 64,
         read_ahead_bytes: 256,
         max_member_bytes: 4096,
+        ..Config::default()
     }
 }
 

@@ -53,7 +53,7 @@ impl<'a> Spreads<'a> {
         self.before = data;
     }
 
-    /// Whether any fragment spreads itself, by whatever way round.
+    /// Whether any fragment spreads itself, directly or through others.
     pub(super) fn have_a_cycle(&self) -> bool {
         let mut states: HashMap<&str, State> = HashMap::new();
         for start in self.by_fragment.keys() {

@@ -5,7 +5,7 @@ use crate::{
     types::{ClusterName, FailureClass},
 };
 
-/// Why a whole GraphQL request has no answer. Everything that concerns only a part of it is part of the answer.
+/// Why a GraphQL request has no answer at all. What concerns only a part of it is part of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphQlError {
     /// Every operation was for this one cluster, and it gave no answer: it is down, hung, or refuses the token. Not an
@@ -34,12 +34,12 @@ pub enum GraphQlError {
     Overloaded,
 }
 
-/// What a client is told about a cluster that failed.
+/// What a client reads about a cluster that failed.
 pub(super) fn describe(cluster: &ClusterName, failure: FailureClass) -> String {
     match failure {
         FailureClass::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
         FailureClass::BreakerOpen => {
-            format!("cluster \"{cluster}\" failed to connect time and again, and is tried again in a moment")
+            format!("cluster \"{cluster}\" failed to connect several times, and is tried again in a moment")
         }
         FailureClass::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
         FailureClass::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),

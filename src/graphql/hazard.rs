@@ -1,4 +1,4 @@
-//! What no cluster may be sent, by whatever way: a Sensu 6.12 backend dies of it, or gives away what it should not.
+//! Requests that must reach no cluster in any form: they crash a Sensu 6.12 backend, or have it disclose what it should not.
 
 use apollo_parser::Lexer;
 

@@ -19,7 +19,7 @@ pub(super) enum Limit {
 // === impl Limit ===
 
 impl Limit {
-    /// What the client is told.
+    /// The message to the client.
     pub(super) fn message(self) -> String {
         match self {
             Self::Operations => format!("the request holds more than {OPERATIONS} operations"),

@@ -8,7 +8,7 @@ use super::{
 
 /// Checks depth, root fields and aliases.
 ///
-/// Each fragment is measured once, so the cost is that of the text whatever the fragments multiply to.
+/// Each fragment is measured once, so the cost is linear in the text however far the fragments multiply.
 ///
 /// # Errors
 /// A limit, or that a fragment is missing or contains itself.

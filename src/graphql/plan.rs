@@ -81,7 +81,7 @@ pub(super) enum RootKind {
     Anywhere,
     /// The local cluster, with what the gateway adds: `__schema`, `__type`.
     Introspection,
-    /// A namespace by its name, of which nothing is asked that the name does not tell.
+    /// A namespace by its name, where every selected field follows from the name.
     Named(Simple),
     /// The same, asked by Sensu's web UI for the route of a page: its answer has the id too.
     Route(Simple),
@@ -178,7 +178,7 @@ fn own_edits(shapes: &Shapes) -> impl Iterator<Item = Edit> {
 /// A root field with what stands around it.
 struct Occurrence<'a> {
     field: &'a Field,
-    /// `None`: a condition that cannot be told from a variable alone.
+    /// `None`: a condition that does not depend on one variable alone.
     skipped_if: Vec<(Box<str>, bool)>,
 }
 

@@ -49,7 +49,7 @@ pub(super) enum AnswerError {
     /// It ends inside a value.
     #[error("the answer ends inside a JSON value")]
     Incomplete,
-    /// It is no JSON object, or not well formed.
+    /// It is not a JSON object, or not well formed.
     #[error("the answer is not a JSON object")]
     Malformed,
     /// It nests deeper than any selection could.
@@ -469,7 +469,7 @@ impl Rewriter {
         Ok(end)
     }
 
-    /// A whole key or string with a role.
+    /// A complete key or string with a role.
     fn read(&mut self, copy: &mut Copy<'_>, text: &[u8]) -> Emit {
         if self.state == State::KeyText { self.key(copy, text) } else { self.value(text) }
     }
@@ -504,7 +504,7 @@ impl Rewriter {
         }
     }
 
-    /// A whole key.
+    /// A complete key.
     fn key(&mut self, copy: &mut Copy<'_>, key: &[u8]) -> Emit {
         self.state = State::Colon;
         let plan = &self.plan;
@@ -548,7 +548,7 @@ impl Rewriter {
         Emit::AsItIs
     }
 
-    /// A whole string with a role.
+    /// A complete string with a role.
     fn value(&mut self, text: &[u8]) -> Emit {
         self.state = State::AfterValue;
         let Some(frame) = self.frames.last_mut() else { return Emit::AsItIs };

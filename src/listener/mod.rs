@@ -7,6 +7,7 @@
 //!
 //! One [`Listener`] runs on each worker, with a socket of its own; nothing is shared but the count of connections.
 
+mod config;
 mod socket;
 
 use std::{
@@ -37,20 +38,8 @@ use tower::Service;
 
 use crate::{net::ServerTls, wire::Body};
 
+pub use config::{Admin, Config, Limits, Shutdown};
 pub use socket::{BindError, bind};
-
-/// Bounds of a listener.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Concurrent HTTP/2 streams of one connection.
-    pub streams: u32,
-    /// Header fields of one request.
-    pub headers: usize,
-    /// Bytes of a request's head.
-    pub head_bytes: usize,
-    /// From the accepted connection to its first complete head, TLS handshake included.
-    pub head_timeout: Duration,
-}
 
 /// What is known of a connection; in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +63,7 @@ pub enum Phase {
 
 /// One worker's listener.
 pub struct Listener {
-    config: Config,
+    limits: Limits,
     tls: Option<ServerTls>,
     connections: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
@@ -85,12 +74,12 @@ pub struct Listener {
 impl Listener {
     /// `connections` is shared by all workers; its permits bound the open connections of the process.
     pub fn new(
-        config: Config,
+        limits: Limits,
         tls: Option<ServerTls>,
         connections: Arc<Semaphore>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { config, tls, connections, phase }
+        Self { limits, tls, connections, phase }
     }
 
     /// Accepts until [`Phase::Draining`], then waits for the connections to finish what they do.
@@ -158,18 +147,18 @@ impl Listener {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let deadline = Instant::now() + self.config.head_timeout;
+        let deadline = Instant::now() + self.limits.head_timeout;
         let tls = self.tls.clone();
-        let config = self.config.clone();
+        let limits = self.limits.clone();
         async move {
             let Some(tls) = tls else {
                 let info = ConnInfo { peer, tls: false };
-                return serve_io(&config, io, info, service, watcher, deadline).await;
+                return serve_io(&limits, io, info, service, watcher, deadline).await;
             };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
                 Ok(Ok(stream)) => {
                     let info = ConnInfo { peer, tls: true };
-                    serve_io(&config, stream, info, service, watcher, deadline).await;
+                    serve_io(&limits, stream, info, service, watcher, deadline).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -180,7 +169,7 @@ impl Listener {
 
 /// Serves one connection over any transport. Ends it when no request has arrived by `deadline`.
 pub async fn serve_io<I, S>(
-    config: &Config,
+    limits: &Limits,
     io: I,
     info: ConnInfo,
     service: S,
@@ -199,7 +188,7 @@ pub async fn serve_io<I, S>(
         // The stack has no back-pressure of its own: its bounds answer 503 in place of waiting.
         service.clone().call(request)
     });
-    let builder = builder(config);
+    let builder = builder(limits);
     let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
     let mut connection = pin!(watcher.watch(connection));
     tokio::select! {
@@ -222,20 +211,20 @@ fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send +
     }
 }
 
-fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No `pipeline_flush`: with it hyper 1.12 closes without flushing its own 400 and 431.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(KEEP_ALIVE)
-        .max_headers(config.headers)
-        .max_buf_size(config.head_bytes.max(MIN_BUFFER));
+        .max_headers(limits.headers)
+        .max_buf_size(limits.head_bytes.max(MIN_BUFFER));
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(config.streams)
-        .max_header_list_size(u32::try_from(config.head_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(KEEP_ALIVE)

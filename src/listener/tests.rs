@@ -6,11 +6,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-fn config() -> Config {
-    Config { streams: 100, headers: 10, head_bytes: 16 * 1024, head_timeout: Duration::from_secs(10) }
+fn limits() -> Limits {
+    Limits {
+        streams: 100,
+        headers: 10,
+        head_bytes: 16 * 1024,
+        head_timeout: Duration::from_secs(10),
+        ..Limits::default()
+    }
 }
 
-fn start(config: Config) -> (tokio::io::DuplexStream, GracefulShutdown, tokio::task::JoinHandle<()>) {
+fn start(limits: Limits) -> (tokio::io::DuplexStream, GracefulShutdown, tokio::task::JoinHandle<()>) {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let graceful = GracefulShutdown::new();
     let watcher = graceful.watcher();
@@ -19,14 +25,14 @@ fn start(config: Config) -> (tokio::io::DuplexStream, GracefulShutdown, tokio::t
         Ok::<_, Infallible>(Response::new(Body::full(format!("{:?}", info.map(|i| i.tls)))))
     });
     let info = ConnInfo { peer: (Ipv4Addr::LOCALHOST, 1).into(), tls: false };
-    let deadline = Instant::now() + config.head_timeout;
-    let task = tokio::spawn(async move { serve_io(&config, server, info, service, watcher, deadline).await });
+    let deadline = Instant::now() + limits.head_timeout;
+    let task = tokio::spawn(async move { serve_io(&limits, server, info, service, watcher, deadline).await });
     (client, graceful, task)
 }
 
 #[tokio::test]
 async fn requests_carry_what_is_known_of_their_connection() {
-    let (client, _graceful, _task) = start(config());
+    let (client, _graceful, _task) = start(limits());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::get("/").header("host", "x").body(Empty::<bytes::Bytes>::new()).unwrap();
@@ -37,7 +43,7 @@ async fn requests_carry_what_is_known_of_their_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_ends_at_the_head_timeout() {
-    let (mut client, _graceful, task) = start(config());
+    let (mut client, _graceful, task) = start(limits());
     client.write_all(b"GET / HT").await.unwrap();
     let begun = Instant::now();
     task.await.unwrap();
@@ -46,7 +52,7 @@ async fn a_connection_without_a_request_ends_at_the_head_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_outlives_the_head_timeout_after_its_first_request() {
-    let (mut client, _graceful, task) = start(config());
+    let (mut client, _graceful, task) = start(limits());
     client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let begun = Instant::now();
     task.await.unwrap();
@@ -55,7 +61,7 @@ async fn an_idle_connection_outlives_the_head_timeout_after_its_first_request() 
 
 #[tokio::test]
 async fn too_many_headers_are_refused_before_the_service() {
-    let (mut client, _graceful, _task) = start(config());
+    let (mut client, _graceful, _task) = start(limits());
     let request = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: 1\r\n".repeat(20));
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -65,7 +71,7 @@ async fn too_many_headers_are_refused_before_the_service() {
 
 #[tokio::test]
 async fn draining_lets_an_idle_connection_go() {
-    let (client, graceful, task) = start(config());
+    let (client, graceful, task) = start(limits());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::get("/").header("host", "x").body(Empty::<bytes::Bytes>::new()).unwrap();

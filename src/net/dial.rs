@@ -27,7 +27,7 @@ pub enum ConnectError {
     /// The host name has no address: a typing error or a DNS fault.
     #[error("the host name could not be resolved")]
     Resolve(#[source] io::Error),
-    /// No address accepted the connection: nobody listens, or a firewall refuses. Holds the last one's error.
+    /// No address accepted the connection: nothing listens, or a firewall refuses. Holds the last one's error.
     #[error("the connection was not accepted")]
     Tcp(#[source] io::Error),
     /// The TLS handshake failed: a wrong CA or name, an expired certificate, or no TLS on that port.
@@ -71,7 +71,7 @@ async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Con
         let share = deadline.saturating_duration_since(now) / left;
         match timeout_at(now + share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
-                // Heads and bodies are written whole; waiting to merge them with later bytes only delays.
+                // Heads and bodies are written in one piece; waiting to merge them with later bytes only delays.
                 tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
                 return Ok(tcp);
             }

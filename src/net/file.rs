@@ -44,7 +44,7 @@ pub fn read_file_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Does work on files on a thread for blocking work, and waits for it no longer than [`FILE_TIMEOUT`]. Work that hangs
-/// goes on until it ends; while too much of it hangs, no more is started.
+/// continues until it ends; while too much of it hangs, nothing new is started.
 pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FileTimeout> {
     in_time_then(work, |done| done).await
 }

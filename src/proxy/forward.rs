@@ -41,7 +41,7 @@ impl Gateway {
         let (parts, incoming) = request.into_parts();
         let is_graphql = route.body == BodyRule::GraphQl;
         let most = if is_graphql { graphql::BODY_BYTES } else { usize::MAX };
-        let limit = self.settings().max_request_body.min(most);
+        let limit = self.settings().limits.request_body_bytes.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.resources.bodies).await?;
         if is_graphql {
             graphql::examine(&bytes)?;

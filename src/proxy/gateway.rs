@@ -2,32 +2,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Federation, Readiness, body::Budget};
+use super::{Federation, Readiness, Settings, body::Budget};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
     routing::RouteError,
-    types::{Cidr, ClusterName, ListScope, Snapshot},
+    types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
     webui::WebUi,
 };
-
-/// What the data plane obeys from start to end.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Members of a list that selects none.
-    pub default_scope: ListScope,
-    /// Bounds of one fan-out.
-    pub fan_out: fanout::Config,
-    /// Most members of one fan-out.
-    pub max_members: usize,
-    /// Largest request body, in bytes.
-    pub max_request_body: usize,
-    /// Most header fields of a request.
-    pub max_headers: usize,
-    /// Peers whose `X-Forwarded-*` are believed.
-    pub trusted_proxies: Vec<Cidr>,
-}
 
 /// What the workers answer with and have in common: immutable, or atomics.
 pub struct Resources {
@@ -58,15 +41,6 @@ pub struct Gateway {
     pub exchange: Option<KeyExchange>,
     /// Answers everything outside the API.
     pub web: WebUi,
-}
-
-// === impl Settings ===
-
-impl Settings {
-    /// The bounds that apply to GraphQL too.
-    pub fn graphql(&self) -> graphql::Config {
-        graphql::Config { member_timeout: self.fan_out.member_timeout, max_members: self.max_members }
-    }
 }
 
 // === impl Gateway ===

@@ -27,7 +27,7 @@ impl Gateway {
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
         let settings = self.settings();
-        if route.members.len() > settings.max_members {
+        if route.members.len() > settings.fan_out.max_members {
             return Err(RouteError::Clusters.into());
         }
         if let [only] = route.members.as_slice() {

@@ -23,6 +23,7 @@
 //! worker.
 
 mod body;
+mod config;
 mod control_plane;
 mod credentials;
 mod dispatch;
@@ -41,8 +42,9 @@ mod upstream_head;
 mod web;
 
 pub use body::Budget;
+pub use config::{Cors, Settings};
 pub use control_plane::Federation;
-pub use gateway::{Gateway, Resources, Settings};
+pub use gateway::{Gateway, Resources};
 pub use guard::{Guard, GuardError, GuardLayer};
 pub use readiness::Readiness;
 pub use rescue::{Rescue, RescueLayer};

@@ -22,7 +22,8 @@ pub(super) struct Destination {
 pub(super) fn locate(gateway: &Gateway, mut request: Request<Body>) -> Request<Body> {
     let clusters = gateway.clusters.load_full();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let Routed { auth, route } = route(request.method(), target, &clusters, gateway.settings().default_scope);
+    let Routed { auth, route } =
+        route(request.method(), target, &clusters, gateway.settings().fan_out.default_scope);
     request.extensions_mut().insert(auth);
     request.extensions_mut().insert(Destination { route, clusters });
     request

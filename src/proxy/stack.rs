@@ -16,7 +16,7 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
-    let max_headers = gateway.settings().max_headers;
+    let max_headers = gateway.settings().limits.headers;
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let service = ServiceBuilder::new()

@@ -15,11 +15,13 @@
 //! expects to find, so that of two editors one learns of the other. While a store is down the last view stays, and
 //! says so.
 
+mod config;
 mod embedded;
 mod error;
 mod etcd;
 mod file;
 mod memory;
+mod metrics;
 mod reflector;
 pub mod resource;
 mod secret;
@@ -30,10 +32,12 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Config, EmbeddedConfig, EtcdConfig, LocalCluster, StaticCluster};
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
+pub use metrics::register_metrics;
 pub use reflector::{Reflector, Views, reflector};
 pub use secret::Secret;
 pub use store::{Entry, Event, Events, Precondition, Store, key_of};

@@ -49,6 +49,7 @@
 //! *Nothing waits in queues.* A destination that is slow or away is behind the source's history, looks at everything when
 //! it is back, and costs the others nothing.
 
+mod config;
 mod decide;
 mod destination;
 mod explain;
@@ -69,17 +70,18 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+pub use config::{Config, SourceConfig};
 pub use leadership::{Alone, Election, Leadership, Term, Told};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
-use crate::{corev2::Type, etcd::Config, types::ReplicatorStatus};
+use crate::{corev2::Type, etcd, types::ReplicatorStatus};
 
 /// What replication needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The local cluster's etcd.
-    pub source: Config,
+    pub source: etcd::Config,
 }
 
 /// What replication tells. Cheap to clone.

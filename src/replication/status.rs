@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    fmt,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,7 +17,7 @@ use super::{
     work::{Sides, is_source},
 };
 use crate::{
-    telemetry::label_value,
+    telemetry::metrics::{Families, Registry, collect},
     types::{ReplicatorState, ReplicatorStatus},
 };
 
@@ -62,46 +62,43 @@ struct Counts {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Everything in Prometheus' text format. Only replicators that exist are labels.
-    pub fn render(&self) -> String {
-        let inner = self.lock();
-        let mut text = String::new();
-        let mut family =
-            |name: &str, kind: &str, help: &str, value: &dyn Fn(&ReplicatorStatus, Counts) -> Option<f64>| {
-                let _ = writeln!(
-                    text,
-                    "# HELP fedgate_replication_{name} {help}\n# TYPE fedgate_replication_{name} {kind}"
-                );
-                for status in inner.statuses.iter() {
-                    let counts = inner.counts.get(&status.name).copied().unwrap_or_default();
-                    if let Some(value) = value(status, counts) {
-                        let _ = writeln!(
-                            text,
-                            "fedgate_replication_{name}{{replicator=\"{}\"}} {value}",
-                            label_value(&status.name)
-                        );
-                    }
-                }
-            };
-        #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
-        let float = |number: u64| number as f64;
-        family("keys", "gauge", "Keys of the destination that the replicator owns.", &|it, _| {
-            Some(float(it.keys))
-        });
-        family("lag_seconds", "gauge", "Age of the oldest change that has not been copied.", &|it, _| {
-            it.lag.map(|lag| lag.as_secs_f64())
-        });
-        family("writes_total", "counter", "Objects written or deleted.", &|_, counts| {
-            Some(float(counts.writes))
-        });
-        family("errors_total", "counter", "Requests that failed.", &|_, counts| Some(float(counts.errors)));
-        family(
-            "last_success_timestamp_seconds",
-            "gauge",
+    /// Adds the families `replication_…`. Only replicators that exist are labels.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let metrics = Arc::clone(self);
+        collect(registry, move |families| metrics.write(families));
+    }
+
+    fn write(&self, families: &mut Families<'_>) -> fmt::Result {
+        let (statuses, counts) = {
+            let inner = self.lock();
+            (Arc::clone(&inner.statuses), inner.counts.clone())
+        };
+        let counts = |status: &ReplicatorStatus| counts.get(&status.name).copied().unwrap_or_default();
+        families.gauges(
+            "replication_keys",
+            "Keys of the destination that the replicator owns.",
+            samples(&statuses, |it| Some(it.keys)),
+        )?;
+        families.gauges(
+            "replication_lag_seconds",
+            "Age of the oldest change that has not been copied.",
+            samples(&statuses, |it| it.lag.map(|lag| lag.as_secs_f64())),
+        )?;
+        families.counters(
+            "replication_writes",
+            "Objects written or deleted.",
+            samples(&statuses, |it| Some(counts(it).writes)),
+        )?;
+        families.counters(
+            "replication_errors",
+            "Requests that failed.",
+            samples(&statuses, |it| Some(counts(it).errors)),
+        )?;
+        families.gauges(
+            "replication_last_success_timestamp_seconds",
             "When the destination was last known to equal the source.",
-            &|it, _| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()),
-        );
-        text
+            samples(&statuses, |it| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())),
+        )
     }
 
     pub(super) fn show(&self, statuses: Arc<Vec<ReplicatorStatus>>) {
@@ -129,6 +126,14 @@ impl Metrics {
         // Nothing in here can panic half-way through a change.
         self.inner.lock()
     }
+}
+
+/// A sample for each replicator that has a value.
+fn samples<'a, N>(
+    statuses: &'a [ReplicatorStatus],
+    value: impl Fn(&ReplicatorStatus) -> Option<N> + 'a,
+) -> impl Iterator<Item = ([(&'static str, Arc<str>); 1], N)> + 'a {
+    statuses.iter().filter_map(move |it| Some(([("replicator", Arc::clone(&it.name))], value(it)?)))
 }
 
 /// What a machine tells at this moment. `before` is what it told last.

@@ -24,7 +24,7 @@ pub(super) enum Select {
 }
 
 impl ListQuery {
-    /// Takes out `clusters`, `partial`, `limit` and `continue`. The latter two go because whole lists are answered.
+    /// Takes out `clusters`, `partial`, `limit` and `continue`. The latter two go because lists are answered in full.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, RouteError> {
         let mut parsed = Self::default();
         for pair in pairs(query) {

@@ -52,7 +52,7 @@ impl Call {
         pairs(self.query.as_deref().unwrap_or_default()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// `limit`; 0, which means everything, when it is no number.
+    /// `limit`; 0, which means everything, when it is not a number.
     pub(super) fn limit(&self) -> i64 {
         self.param("limit").and_then(|l| l.parse().ok()).unwrap_or_default()
     }

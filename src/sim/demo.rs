@@ -95,7 +95,7 @@ const PROBES: [Probe; 8] = [
     },
 ];
 
-/// What an agent reports without being told.
+/// What an agent reports by default.
 const KEEPALIVE: Probe = Probe {
     name: "keepalive",
     command: "",

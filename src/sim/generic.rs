@@ -14,7 +14,7 @@ use super::{
     store::{self, Page, Range, Stored},
 };
 
-/// The store key of an object; `..` in a name climbs.
+/// The store key of an object; `..` in a name goes up a directory.
 pub(super) fn key(store: &str, namespace: Option<&str>, name: &str) -> String {
     store::join(&["sensu.io", store, namespace.unwrap_or_default(), name])
 }

@@ -87,7 +87,7 @@ impl Context<'_> {
         Ok(reply::continued(reply::ok(body), cursor))
     }
 
-    /// Needs no right, and the key climbs: whatever lies there is taken for a namespace.
+    /// Needs no permission, and the key may go up a directory: whatever is there is read as a namespace.
     fn get_namespace(&mut self, name: &str) -> Outcome {
         let key = generic::key("namespaces", None, name);
         let undecodable = || {

@@ -119,7 +119,7 @@ impl Sensu {
         // The limits of Go's server, and header names as it writes them.
         builder.http1().title_case_headers(true).max_buf_size(HEAD_LIMIT);
         builder.http2().max_concurrent_streams(STREAMS).max_header_list_size(HEADER_LIST_LIMIT);
-        // The error is the peer's or one that a fault asked for: nobody is left to tell.
+        // The error is the peer's, or one that a fault has caused: there is nobody left to report it to.
         drop(builder.serve_connection(TokioIo::new(io), service).await);
     }
 

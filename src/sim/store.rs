@@ -42,7 +42,7 @@ pub(super) struct Page<'a> {
     pub(super) more: bool,
 }
 
-/// Joins and cleans a key as Go's `path.Join` does: `..` climbs, which Sensu does not prevent.
+/// Joins and cleans a key as Go's `path.Join` does: `..` goes up a directory, which Sensu does not prevent.
 pub(super) fn join(parts: &[&str]) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in parts.iter().flat_map(|p| p.split('/')) {

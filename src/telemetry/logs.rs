@@ -1,15 +1,45 @@
 use std::io::IsTerminal;
 
+use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `log`: what is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Config {
+    /// How a line is written.
+    pub format: Format,
+    /// The least severe level that is written.
+    pub level: Level,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// One JSON object per line.
+    #[default]
     Json,
     /// Text for people.
     Text,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// A human must act.
+    Error,
+    /// Something is wrong but handled.
+    Warn,
+    /// One line per request and per event of the process.
+    #[default]
+    Info,
+    /// For the search of a fault.
+    Debug,
+    /// Everything.
+    Trace,
 }
 
 /// Changes the level of a running process.
@@ -19,25 +49,39 @@ pub struct LogHandle(Option<reload::Handle<EnvFilter, Registry>>);
 /// Starts logging to stderr. Only the gateway's own events pass below `warn`: dependencies would log per frame.
 ///
 /// A second call in one process changes nothing.
-pub fn init(format: Format, level: LevelFilter) -> LogHandle {
-    let (filter, handle) = reload::Layer::new(filter(level));
+pub fn init(config: &Config) -> LogHandle {
+    let (filter, handle) = reload::Layer::new(filter(config.level));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !no_color())
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match format {
+    let started = match config.format {
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         Format::Text => registry.with(layer).try_init(),
     };
     LogHandle(started.is_ok().then_some(handle))
 }
 
+// === impl Level ===
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
 // === impl LogHandle ===
 
 impl LogHandle {
     /// Sets another level.
-    pub fn set_level(&self, level: LevelFilter) {
+    pub fn set_level(&self, level: Level) {
         if let Some(handle) = &self.0 {
             let _ = handle.reload(filter(level));
         }
@@ -49,6 +93,6 @@ fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-fn filter(level: LevelFilter) -> EnvFilter {
-    EnvFilter::new(format!("warn,fedgate={level}"))
+fn filter(level: Level) -> EnvFilter {
+    EnvFilter::new(format!("warn,fedgate={}", LevelFilter::from(level)))
 }

@@ -1,15 +1,15 @@
-//! What the process says about itself: logs, one access line per request, request ids.
+//! What the process says about itself: logs, one access line per request, request ids, metrics.
 
 mod access;
 #[cfg(test)]
 mod capture;
 mod logs;
-mod metrics;
+pub mod metrics;
 mod request_id;
 
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 #[cfg(test)]
 pub(crate) use capture::Capture;
-pub use logs::{Format, LogHandle, init};
-pub use metrics::label_value;
+pub use logs::{Config, Format, Level, LogHandle, init};
+pub use metrics::Metrics;
 pub use request_id::RequestId;

@@ -61,7 +61,7 @@ impl fmt::Display for Cidr {
 }
 
 fn mask(address: IpAddr, prefix: u8) -> IpAddr {
-    // A shift by the whole width is an overflow in Rust and means "no bit" here.
+    // A shift by the full width is an overflow in Rust and means "no bit" here.
     match address {
         IpAddr::V4(v4) => {
             let bits = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);

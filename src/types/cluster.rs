@@ -26,6 +26,25 @@ pub struct TlsFiles {
     pub insecure_skip_tls_verify: bool,
 }
 
+/// Gives sections of the configuration that have the keys of [`TlsFiles`] a method that returns them. The keys cannot be
+/// a struct of their own: a flattened one loses the names of the keys in its errors.
+macro_rules! certificate_files {
+    ($($section:ty),*) => {
+        $(impl $section {
+            /// The certificate files of its connections.
+            pub fn tls(&self) -> $crate::types::TlsFiles {
+                $crate::types::TlsFiles {
+                    trusted_ca_file: self.trusted_ca_file.clone(),
+                    cert_file: self.cert_file.clone(),
+                    key_file: self.key_file.clone(),
+                    insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+                }
+            }
+        })*
+    };
+}
+pub(crate) use certificate_files;
+
 /// Where a cluster's registration comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {

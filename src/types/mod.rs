@@ -9,8 +9,10 @@ mod resource;
 mod scope;
 mod shape;
 mod status;
+pub mod units;
 
 pub use cidr::{Cidr, CidrError};
+pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};

@@ -8,13 +8,13 @@ use crate::{
     types::{Backend, ClusterName, FailureClass},
 };
 
-/// Why a cluster gave no answer, or no whole one.
+/// Why a cluster gave no answer, or no complete one.
 ///
 /// The text names the cluster and may reach clients. Backend and cause are for the log: [`Error::backend`] and
 /// [`source`](StdError::source).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection could be opened: name, routing, or nobody listens. Nothing was sent.
+    /// No connection could be opened: name, routing, or nothing listens. Nothing was sent.
     #[error("cluster \"{cluster}\" is unreachable")]
     Connect {
         /// The cluster.
@@ -55,7 +55,7 @@ pub enum Error {
         /// What hyper saw.
         source: hyper::Error,
     },
-    /// The answer is not HTTP/1.1, has too large a head, or is an upgrade that nobody asked for.
+    /// The answer is not HTTP/1.1, has too large a head, or is an upgrade that was not requested.
     #[error("the answer of cluster \"{cluster}\" is not valid HTTP")]
     BadResponse {
         /// The cluster.

@@ -12,6 +12,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::types::units;
+
 mod body;
 mod breaker;
 mod cluster;
@@ -29,29 +33,37 @@ mod tests;
 pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
-pub use health::{Config as HealthConfig, Prober};
+pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
 pub use signal::Signals;
 
 pub use crate::net::{BoxIo, ConnectError};
 
-/// How the connections of one worker behave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `upstream`: connections to the clusters; each worker has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Config {
     /// Longest time to open one connection: name, TCP and TLS together.
+    #[serde(with = "units::duration")]
     pub connect_timeout: Duration,
     /// Longest time from [`ClusterClient::send`] to the head of the answer, every attempt included.
+    #[serde(with = "units::duration")]
     pub head_timeout: Duration,
     /// Longest wait for the next part of an answer's body.
+    #[serde(with = "units::duration")]
     pub idle_body_timeout: Duration,
-    /// How long a connection may lie unused.
+    /// How long an unused connection is kept.
+    #[serde(with = "units::duration")]
     pub idle_connection_timeout: Duration,
     /// Unused connections kept per backend.
     pub max_idle_connections: usize,
-    /// Open connections per backend, used ones included.
+    /// Open connections per backend, used ones included. Not a key of the configuration.
+    #[serde(skip)]
     pub max_connections: usize,
-    /// Attempts after the first one, other backends included.
+    /// How often a request that is safe to repeat is tried again, on other backends too; 0 is never.
     pub retries: usize,
+    /// How backends are checked.
+    pub health: HealthConfig,
 }
 
 // === impl Config ===
@@ -69,6 +81,7 @@ impl Default for Config {
             max_idle_connections: 128,
             max_connections: 1024,
             retries: 2,
+            health: HealthConfig::default(),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! `/auth` and `/graphql` for, which never come here.
 
 mod answer;
+mod config;
 mod dashboard;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ use crate::{
     wire::{self, Body},
 };
 
+pub use config::Config;
 pub use error::{LoadError, WebUiError};
 
 /// What is served, as a whole. Replaced, never changed in place.

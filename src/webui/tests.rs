@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::upstream::{self, BoxFuture, BoxIo, Connect, ConnectError};
 
-/// Nobody is there.
+/// Nothing listens.
 struct NoNetwork;
 
 impl Connect for NoNetwork {

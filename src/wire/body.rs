@@ -58,7 +58,7 @@ impl Body {
         Self(Inner::Boxed(Box::pin(body.map_err(Into::into))))
     }
 
-    /// The bytes, when the whole body is in memory (an empty one included).
+    /// The bytes, when the complete body is in memory (an empty one included).
     pub fn as_full(&self) -> Option<&[u8]> {
         match &self.0 {
             Inner::Full(bytes) => Some(bytes.as_deref().unwrap_or_default()),
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes. A declared length over the limit is refused before reading.
+/// Reads a complete body of at most `limit` bytes. A declared length over the limit is refused before reading.
 pub async fn read_limited<B>(body: B, limit: usize) -> Result<Bytes, ReadError>
 where
     B: HttpBody<Data = Bytes>,

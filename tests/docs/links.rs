@@ -49,6 +49,12 @@ fn every_page_is_reached_from_the_readme() {
 }
 
 #[test]
+fn the_crates_documentation_leads_to_the_architecture() {
+    // From target/doc/fedgate/index.html.
+    assert!(include_str!("../../src/lib.rs").contains("](../../../docs/architecture.md)"));
+}
+
+#[test]
 fn the_readme_fits_one_screen() {
     let lines = page("README.md").text.lines().count();
     assert!(lines <= 70, "{lines} lines");

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fedgate::{
     app::Server,
     config,
-    listener::{self, Listener, Phase},
+    listener::{Limits, Listener, Phase},
     net::ServerTls,
     sim::SharedKeys,
     wire::Body,
@@ -134,19 +134,13 @@ async fn tls_listener() -> (SocketAddr, watch::Sender<Phase>, rustls::RootCertSt
     let tls = ServerTls::load(&cert, &key).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certified.cert.der().clone()).unwrap();
-    let config = listener::Config {
-        streams: 100,
-        headers: 100,
-        head_bytes: 64 << 10,
-        head_timeout: Duration::from_secs(10),
-    };
     let (phase, seen) = watch::channel(Phase::Running);
     let service = tower::service_fn(|request: Request<Incoming>| async move {
         Ok::<_, std::convert::Infallible>(Response::new(Body::full(format!("{:?}", request.version()))))
     });
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = Listener::new(config, Some(tls), Arc::new(Semaphore::new(10)), seen);
+    let listener = Listener::new(Limits::default(), Some(tls), Arc::new(Semaphore::new(10)), seen);
     tokio::spawn(listener.serve(socket, service));
     (address, phase, roots)
 }

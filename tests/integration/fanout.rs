@@ -306,7 +306,7 @@ async fn empty_lists_merge_to_an_empty_list() {
 #[tokio::test]
 async fn without_a_default_scope_of_all_lists_are_local() {
     let mut setup = Setup::default();
-    setup.settings.default_scope = fedgate::types::ListScope::Local;
+    setup.settings.fan_out.default_scope = fedgate::types::ListScope::Local;
     let world = World::with(setup);
     seed(&world).await;
     let answer = world.get(CHECKS).await;
@@ -320,7 +320,7 @@ async fn without_a_default_scope_of_all_lists_are_local() {
 #[tokio::test]
 async fn a_selection_beyond_the_bound_is_refused() {
     let mut setup = Setup::default();
-    setup.settings.max_members = 2;
+    setup.settings.fan_out.max_members = 2;
     let world = World::with(setup);
     assert_eq!(world.get(CHECKS).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(world.get(&format!("{CHECKS}?clusters=alpha,beta")).await.status, StatusCode::OK);

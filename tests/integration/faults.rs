@@ -49,7 +49,7 @@ async fn cut(world: &World, target: &str) -> Vec<u8> {
         match body.frame().await {
             Some(Ok(frame)) => got.extend_from_slice(&frame.into_data().unwrap()),
             Some(Err(_)) => break,
-            None => panic!("the body ended as if it were whole, after {} bytes", got.len()),
+            None => panic!("the body ended as if it were complete, after {} bytes", got.len()),
         }
     }
     drop(body);
@@ -74,7 +74,7 @@ async fn clusters(world: &World) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_hangs_costs_its_time_and_no_more() {
+async fn a_hanging_member_costs_its_deadline_only() {
     let world = World::new();
     world.put_check(&world.local, "disk").await;
     world.put_check(&world.beta, "disk").await;
@@ -129,7 +129,7 @@ async fn a_slow_member_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_list_is_reported_and_harms_nobody() {
+async fn a_body_that_is_not_a_list_fails_its_member_only() {
     let world = World::new();
     world.put_check(&world.local, "disk").await;
     for body in [
@@ -160,7 +160,7 @@ async fn a_body_that_is_no_list_is_reported_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn what_answers_in_a_members_place_is_told_apart() {
+async fn each_wrong_answer_of_a_member_has_its_class() {
     let world = World::new();
     for (head, body, error) in [
         ("200 OK\r\ncontent-type: text/html", "<!doctype html><p>Sign in", "bad-body"),
@@ -186,7 +186,7 @@ async fn what_answers_in_a_members_place_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_takes_no_connections_is_left_alone_for_a_while() {
+async fn a_member_that_refuses_connections_is_not_tried_for_a_while() {
     let world = World::new();
     world.net.set("alpha", Line::Refused);
     for _ in 0..5 {
@@ -292,7 +292,7 @@ async fn a_member_that_stalls_after_the_head_cuts_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_pauses_gets_its_list_all_the_same() {
+async fn a_client_that_pauses_still_gets_its_list() {
     let mut setup = Setup::default();
     setup.settings.fan_out.buffer_bytes = 64 << 10;
     setup.settings.fan_out.read_ahead_bytes = 256 << 10;

@@ -73,11 +73,11 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
         beta.requests().into_iter().filter(|request| request.headers.contains_key("x-forwarded-for"));
     let connections: Vec<_> = forwarded.map(|request| request.connection).collect();
     assert_eq!(connections.len(), 2);
-    assert_eq!(connections[0], connections[1], "beta's connection was opened anew");
+    assert_eq!(connections[0], connections[1], "beta's connection was opened again");
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_registered_as_a_cluster_is_refused_after_one_hop_and_told_as_ill() {
+async fn a_gateway_registered_as_a_cluster_is_refused_after_one_hop_and_reported_as_unhealthy() {
     let health = json!({"health": {"interval": "1s", "timeout": "1s", "unhealthy-after": 1}});
     let server = Running::with(json!({ "upstream": health })).await;
     let itself = resource("itself", &format!("http://{}", server.main));
@@ -100,7 +100,7 @@ async fn a_gateway_that_is_registered_as_a_cluster_is_refused_after_one_hop_and_
 }
 
 #[tokio::test]
-async fn everybody_reads_and_only_administrators_write() {
+async fn everyone_reads_and_only_administrators_write() {
     let server = Running::start().await;
     register(&server, "alpha").await;
     let viewer = server.keys.mint(&claims("viewer", &["viewers", "system:users"], now() + 60));
@@ -133,7 +133,7 @@ async fn what_was_registered_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn who_may_not_write_is_told_so_before_the_body_is_read() {
+async fn a_caller_who_may_not_write_is_refused_before_the_body_is_read() {
     let server = Running::start().await;
     let viewer = server.keys.mint(&claims("viewer", &["viewers"], now() + 60));
     let mut request = request_of(&viewer, Method::PUT, &format!("{CLUSTERS}/alpha"), "");
@@ -311,7 +311,7 @@ async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
 }
 
 #[tokio::test]
-async fn the_status_tells_which_cluster_is_ill_and_why_to_those_who_may_know() {
+async fn the_status_says_which_cluster_is_unhealthy_and_why_to_those_who_may_know() {
     let server = Running::start().await;
     register(&server, "alpha").await;
     let beta = resource("beta", "http://127.0.0.1:1");

@@ -1,4 +1,4 @@
-//! GraphQL over three clusters, through the whole gateway.
+//! GraphQL over three clusters, through the complete gateway.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ fn names(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_switcher_opens_whatever_the_clusters_do() {
+async fn the_namespace_switcher_opens_in_any_state_of_the_clusters() {
     let world = World::new();
     let well =
         post(&world, &json!([{"operationName": "NamespacesQuery", "variables": {}, "query": SWITCHER}]))
@@ -78,21 +78,24 @@ async fn the_switcher_opens_whatever_the_clusters_do() {
     world.net.set("beta", Line::Refused);
     world.beta.faults().set_status(Some(503));
     let begun = Instant::now();
-    let ill = post(&world, &json!([{"query": SWITCHER}])).await;
+    let partial = post(&world, &json!([{"query": SWITCHER}])).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let answer = &ill.json()[0];
-    assert_eq!((ill.status.as_u16(), names(answer), &answer["errors"]), (200, all.to_vec(), &Value::Null));
+    let answer = &partial.json()[0];
+    assert_eq!(
+        (partial.status.as_u16(), names(answer), &answer["errors"]),
+        (200, all.to_vec(), &Value::Null)
+    );
     let clusters = &answer["extensions"]["fedgate"]["clusters"];
     assert_eq!((&clusters["local-cluster"], &clusters["alpha"]), (&json!("ok"), &json!("timeout")));
     assert_ne!(clusters["beta"], "ok");
-    assert_eq!(ill.header("fedgate-complete"), "false");
+    assert_eq!(partial.header("fedgate-complete"), "false");
     assert!(
-        ill.header("fedgate-clusters").contains("\"alpha\";error=timeout"),
+        partial.header("fedgate-clusters").contains("\"alpha\";error=timeout"),
         "{}",
-        ill.header("fedgate-clusters")
+        partial.header("fedgate-clusters")
     );
 
-    // A user to whom the ill ones have said nothing sees the others.
+    // A user for whom the unhealthy ones have no last answer sees the others.
     let other = format!("Bearer {}", world.token("eve", &["cluster-admins"]));
     let answer = post_as(&world, Some(&other), "/graphql", &json!({"query": SWITCHER})).await.json();
     assert_eq!((names(&answer), &answer["errors"]), (vec!["default", "sensu-system"], &Value::Null));
@@ -315,7 +318,7 @@ async fn an_api_key_works_in_its_cluster_and_is_shown_to_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ill_clusters_failure_is_its_own_and_takes_its_time() {
+async fn an_unhealthy_clusters_failure_is_passed_on_after_a_delay() {
     let world = World::new();
     query(&world, SWITCHER).await;
     let page = json!([{"query": "{namespace(name:\"default@alpha\"){id checks{nodes{id}}}}"}]);
@@ -328,10 +331,10 @@ async fn an_ill_clusters_failure_is_its_own_and_takes_its_time() {
     let (status, took, _) = timed(&page).await;
     assert_eq!((status, took), (200, Duration::ZERO));
 
-    for ill in [500, 503, 401] {
-        world.alpha.faults().set_status(Some(ill));
+    for fault in [500, 503, 401] {
+        world.alpha.faults().set_status(Some(fault));
         let (status, took, answer) = timed(&page).await;
-        assert_eq!((status, took >= wait && took < 2 * wait), (502, true), "{ill}: {took:?}");
+        assert_eq!((status, took >= wait && took < 2 * wait), (502, true), "{fault}: {took:?}");
         assert!(answer.json()["message"].as_str().unwrap().contains("\"alpha\""), "{}", answer.text());
         // What the gateway knows is there before the failure, and other clusters have none.
         let route = json!([{"query": "query NamespaceRouteQuery($n:String!){namespace(name:$n){name __typename}}", "variables": {"n": "default@alpha"}}]);
@@ -343,7 +346,7 @@ async fn an_ill_clusters_failure_is_its_own_and_takes_its_time() {
     }
     world.alpha.faults().set_status(None);
 
-    // Beside other clusters it is null, and an error.
+    // Next to other clusters it is null, with an error.
     world.alpha.faults().set_status(Some(503));
     let both = json!({"query": "{a:check(namespace:\"default@alpha\",name:\"x\"){id} b:namespace(name:\"default@beta\"){id}}"});
     let (status, took, answer) = timed(&both).await;

@@ -46,7 +46,7 @@ async fn every_spelling_of_a_traversal_is_400() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_413_whether_its_length_is_told_or_not() {
+async fn a_body_over_the_limit_is_413_with_and_without_a_declared_length() {
     let world = World::new();
     let large = Bytes::from(vec![b'x'; 512_001]);
     for target in [DISK, "/c/alpha/api/core/v2/namespaces/default/checks/disk", "/graphql"] {
@@ -63,7 +63,7 @@ async fn a_body_over_the_limit_is_413_whether_its_length_is_told_or_not() {
 }
 
 #[tokio::test]
-async fn a_body_of_the_limit_is_forwarded_whole() {
+async fn a_body_of_the_limit_is_forwarded() {
     let world = World::new();
     let body = Bytes::from(vec![b' '; 512_000]);
     world.call(Method::PUT, "/c/alpha/api/core/v2/namespaces/default/checks/disk", body).await;
@@ -209,7 +209,7 @@ async fn malformed_json_is_sensus_to_refuse() {
 }
 
 #[tokio::test]
-async fn an_asset_cannot_climb_out_of_its_namespace_by_the_name_in_its_body() {
+async fn an_asset_cannot_leave_its_namespace_by_the_name_in_its_body() {
     let world = World::new();
     for (target, namespace) in [
         ("/api/core/v2/namespaces/default/assets", "default"),

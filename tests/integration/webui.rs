@@ -211,7 +211,7 @@ async fn a_dashboard_gets_neither_the_api_nor_other_methods() {
 }
 
 #[tokio::test]
-async fn a_dashboard_that_fails_is_said_to_be_the_web_ui() {
+async fn a_failing_dashboard_is_reported_as_the_web_ui() {
     let world = world_of_dashboard();
     let message = "the web UI is not available: its server (web-ui.upstream) did not answer";
     for line in [Line::Refused, Line::BadCertificate, Line::Scripted("nonsense".to_owned())] {
@@ -222,7 +222,7 @@ async fn a_dashboard_that_fails_is_said_to_be_the_web_ui() {
 }
 
 #[tokio::test]
-async fn a_dashboard_gets_nothing_of_the_client_but_what_selects_the_file() {
+async fn a_dashboard_gets_only_what_selects_the_file() {
     let dashboard = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = dashboard.local_addr().unwrap();
     tokio::spawn(async move {

@@ -6,6 +6,7 @@ use fedgate::{
     corev2::Type,
     etcd::Client,
     registry::{MemoryStore, Store as _},
+    telemetry::Metrics,
 };
 
 use crate::{
@@ -323,7 +324,7 @@ async fn any_endpoint_of_the_list_will_do() {
     put(&local, &format!("{BINDINGS}b"), &value).await;
     becomes(&a, &format!("{BINDINGS}b"), Some(&value)).await;
     gateway.follows("r").await;
-    let metrics = gateway.handle.metrics.render();
+    let metrics = Metrics::new(|registry| gateway.handle.metrics.register(registry)).render();
     for line in [
         "fedgate_replication_keys{replicator=\"r\"} 1",
         "fedgate_replication_lag_seconds{replicator=\"r\"} 0",

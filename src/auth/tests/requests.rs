@@ -71,8 +71,8 @@ fn api_keys_and_tokens_are_let_through() {
         let Ok(Caller::Token(principal)) = authenticator.authenticate(&token, scope) else { panic!() };
         assert_eq!((&*principal.subject, &*principal.groups), ("jane", &["ops".to_owned()][..]));
     }
-    assert_eq!(read(&authenticator.stats().ok), 4);
-    assert_eq!(read(&authenticator.stats().rejected), 0);
+    assert_eq!(authenticator.metrics().ok.get(), 4);
+    assert_eq!(authenticator.metrics().rejected.get(), 0);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_verified_token_is_not_verified_again() {
     let first = authenticator.verify(&token).unwrap();
     let second = authenticator.verify(&token).unwrap();
     assert!(Arc::ptr_eq(&first, &second));
-    assert_eq!((read(&authenticator.stats().hits), read(&authenticator.stats().misses)), (1, 1));
+    assert_eq!((authenticator.metrics().hits.get(), authenticator.metrics().misses.get()), (1, 1));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_refused_token_leaves_nothing_in_the_cache() {
         );
     }
     assert_eq!(authenticator.cache.len(), 0);
-    assert_eq!((read(&authenticator.stats().misses), read(&authenticator.stats().rejected)), (3, 3));
+    assert_eq!((authenticator.metrics().misses.get(), authenticator.metrics().rejected.get()), (3, 3));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_cached_token_is_refused_from_the_second_of_its_expiry() {
     assert!(authenticator.verify(&token).is_ok());
     clock.0.store(NOW + 300, Ordering::Relaxed);
     assert_eq!(authenticator.verify(&token), Err(AuthError::Expired));
-    assert_eq!(read(&authenticator.stats().hits), 1);
+    assert_eq!(authenticator.metrics().hits.get(), 1);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_reload_forgets_tokens_of_retired_keys() {
     authenticator.reload(keys_of(&[&old, &new]));
     assert!(authenticator.verify(&of_old).is_ok());
     assert!(authenticator.verify(&of_new).is_ok());
-    assert_eq!(read(&authenticator.stats().hits), 0);
+    assert_eq!(authenticator.metrics().hits.get(), 0);
 
     authenticator.reload(keys_of(&[&new]));
     assert_eq!(authenticator.verify(&of_old), Err(AuthError::Signature));
@@ -143,7 +143,7 @@ fn what_a_verification_under_old_keys_leaves_behind_is_never_found() {
 
     assert_eq!(authenticator.cache.len(), 1);
     assert_eq!(authenticator.verify(&token), Err(AuthError::Signature));
-    assert_eq!(read(&authenticator.stats().hits), 0);
+    assert_eq!(authenticator.metrics().hits.get(), 0);
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn the_cache_is_bounded_in_count_and_in_bytes() {
 #[test]
 fn without_a_cache_every_request_is_verified() {
     let signing = pair(Curve::P256);
-    let config = Config { token_cache_entries: 0, ..Config::default() };
+    let config = Config { token_cache: TokenCacheConfig { entries: 0 }, ..Config::default() };
     let clock = Arc::new(TestClock(AtomicI64::new(NOW)));
     let authenticator = Authenticator::with_clock(&config, keys_of(&[&signing]), clock);
     let token = mint(&signing, NOW + 300);
     assert!(authenticator.verify(&token).is_ok());
     assert!(authenticator.verify(&token).is_ok());
-    assert_eq!(read(&authenticator.stats().misses), 2);
+    assert_eq!(authenticator.metrics().misses.get(), 2);
 }
 
 #[test]

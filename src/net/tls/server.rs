@@ -77,7 +77,7 @@ mod tests {
         (cert, key)
     }
 
-    /// Opening a pipe that nobody writes to, or reading a device to its end, would never return.
+    /// Opening a pipe without a writer, or reading a device to its end, would never return.
     fn promptly<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = std::sync::mpsc::channel();
         std::thread::spawn(move || done.send(work()));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_start_and_at_reload() {
+    fn only_regular_files_are_read_at_start_and_at_reload() {
         let directory = tempfile::tempdir().unwrap();
         let (cert, key) = pair(&directory);
         let fifo = directory.path().join("fifo");

@@ -1,10 +1,9 @@
 //! `putWrapped`: an object as in a file for `sensuctl create`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     inputs::Values,
-    mutations::{check_silence, code_of, standard_error},
     out::{Node, Out},
     records,
     session::{Refusal, Session},
@@ -99,4 +98,33 @@ fn validate(record: &records::Record, object: &mut Object) -> Result<(), String>
         None if record.ty == "User" => kinds::username(text(object, &["username"])),
         None => Err(format!("putting a wrapped {} is not imitated", record.api.1)),
     }
+}
+
+/// An entry of a payload's own list of errors.
+pub(super) fn standard_error(code: &str, input: &str, message: &str) -> Out {
+    let error = json!({"code": code, "input": input, "message": message});
+    Out::Node(Node::new("StandardError", error.as_object().cloned().unwrap_or_default()))
+}
+
+/// The code of a refusal in a payload's own list of errors.
+pub(super) fn code_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoClaims | Refusal::Unauthorized => "ERR_PERMISSION_DENIED",
+        Refusal::Other(_) => "ERR_INTERNAL",
+    }
+}
+
+/// Sensu's rules for a silence.
+pub(super) fn check_silence(silence: &Object) -> Result<(), String> {
+    let (subscription, check) = (text(silence, &["subscription"]), text(silence, &["check"]));
+    if matches!((subscription, check), ("", "") | ("*", "*")) {
+        return Err("must provide check or subscription".into());
+    }
+    if !matches!(subscription, "" | "*") {
+        kinds::subscription_name(subscription).map_err(|e| format!("Subscription {e}"))?;
+    }
+    if !matches!(check, "" | "*") {
+        kinds::name(check).map_err(|e| format!("Check {e}"))?;
+    }
+    Ok(())
 }

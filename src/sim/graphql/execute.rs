@@ -1,201 +1,250 @@
-//! Execution: selections applied to what resolvers give, nulls carried up to where they are allowed.
+//! Execution: `apollo-compiler` walks the selections, and asks here for each field.
+//!
+//! Values are coerced here, as Sensu's library does it, so that apollo's stricter rules find nothing to object to.
+//! Errors are recorded here as well: Sensu names all places of a field, and some errors come beside a value.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
+use apollo_compiler::{
+    ExecutableDocument,
+    ast::Type,
+    executable::{Field, Operation},
+    resolvers::{Execution, FieldError, ObjectValue, ResolveInfo, ResolvedValue},
+    response::{JsonMap, JsonValue, serde_json_bytes::ByteString},
+    schema::ExtendedType,
+    validation::Valid,
+};
 use serde_json::{Map, Value};
 
 use super::{
-    Answer, GraphqlError, dates, inputs,
-    inputs::Values,
+    dates,
+    error::GraphqlError,
     out::{Data, Node, Out},
     resolve,
-    schema::{Kind, Ref, SCHEMA, Type},
+    schema::{self, SCHEMA},
     session::Session,
-    syntax::{Action, At, Directive, Document, Field, Fragment, Operation, Selection},
 };
 
-/// Executes an operation whose document is valid, or whose sender did not want to know.
+/// What one operation answers: its data, and its errors.
+pub(super) type Answer = (Value, Vec<GraphqlError>);
+
+/// Executes an operation whose document is valid, or whose sender asked for no validation.
 pub(super) fn execute(
     session: &mut Session<'_>,
-    document: &Document,
+    document: &Valid<ExecutableDocument>,
     operation: &Operation,
-    variables: &Values,
+    variables: &Valid<JsonMap>,
 ) -> Answer {
-    let ty = match operation.action {
-        Action::Mutation => "Mutation",
-        Action::Query | Action::Subscription => "Query",
+    let run = Run {
+        session: RefCell::new(session),
+        document,
+        errors: RefCell::default(),
+        replaced: RefCell::default(),
     };
-    let mut execution = Execution { session, document, variables, errors: Vec::new(), path: Vec::new() };
-    let root = Node::made(ty, Vec::new());
-    let data = execution.object(&root, &[&operation.selections]).unwrap_or_default();
-    (data, execution.errors)
+    let root = Node::made(if operation.is_mutation() { "Mutation" } else { "Query" }, Vec::new());
+    let execution = Execution::new(&SCHEMA, document)
+        .operation(operation)
+        .coerced_variable_values(variables)
+        .enable_schema_introspection(true)
+        .execute_sync(&Object { run: &run, node: root, path: Path::default() });
+    let response = match execution {
+        Ok(response) => response,
+        Err(error) => return (Value::Null, vec![error.to_graphql_error(&document.sources).into()]),
+    };
+    let mut data = response.data.map_or(Value::Null, |data| from_apollo(&JsonValue::Object(data)));
+    for (path, value) in run.replaced.take() {
+        if let Some(place) = place_in(&mut data, &path) {
+            *place = value;
+        }
+    }
+    let mut errors = run.errors.take();
+    let others = response.errors.into_iter().filter(|error| !error.message.starts_with(RECORDED));
+    errors.extend(others.map(GraphqlError::from));
+    (data, errors)
 }
 
-struct Execution<'a, 'b> {
-    session: &'a mut Session<'b>,
-    document: &'a Document,
-    variables: &'a Values,
-    errors: Vec<GraphqlError>,
-    path: Vec<Value>,
+/// What all fields of one operation share.
+struct Run<'a, 'b> {
+    session: RefCell<&'a mut Session<'b>>,
+    document: &'a ExecutableDocument,
+    errors: RefCell<Vec<GraphqlError>>,
+    /// Values that stand for what was selected, by path.
+    replaced: RefCell<Vec<(Vec<Value>, Value)>>,
 }
 
-/// The fields of one response key: their selections are merged.
-type Merged<'a> = (&'a str, Vec<&'a Field>);
+/// Response keys and indices, from the innermost out.
+#[derive(Clone, Default)]
+struct Path(Option<Rc<(Path, Value)>>);
 
-/// A null where none is allowed; its error is recorded.
-struct Nulled;
+/// An object whose fields are asked for.
+struct Object<'r, 'a, 'b> {
+    run: &'r Run<'a, 'b>,
+    node: Node,
+    path: Path,
+}
 
-// === impl Execution ===
+/// Where a value is being completed.
+struct Place<'a> {
+    fields: &'a [&'a Field],
+    owner: &'static str,
+    path: Path,
+}
 
-impl Execution<'_, '_> {
-    fn object(&mut self, node: &Node, selections: &[&[Selection]]) -> Result<Value, Nulled> {
-        if self.path.len() > LONGEST_PATH {
-            // Without validation, a fragment can lead through fields to itself.
-            return Ok(Value::Null);
-        }
-        let document = self.document;
-        let mut fields = Vec::new();
-        for selection in selections {
-            collect(document, self.variables, node.ty, selection, &mut fields, &mut Vec::new());
-        }
-        let Some(ty) = SCHEMA.get(node.ty) else { return Ok(Value::Null) };
-        let mut entries = Vec::with_capacity(fields.len());
-        for (key, merged) in fields {
-            // Without validation, fields that do not exist are left out.
-            let Some(field) = ty.field(&merged[0].name) else { continue };
-            self.path.push(key.into());
-            let value = self.field(node, field, &merged);
-            self.path.pop();
-            entries.push((key.to_owned(), value?));
-        }
-        // Go writes maps with their keys sorted.
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Value::Object(entries.into_iter().collect::<Map<_, _>>()))
+type Resolved<'a> = Result<ResolvedValue<'a>, FieldError>;
+
+// === impl Path ===
+
+impl Path {
+    fn then(&self, step: impl Into<Value>) -> Self {
+        Self(Some(Rc::new((self.clone(), step.into()))))
     }
 
-    fn field(
-        &mut self,
-        node: &Node,
-        field: &super::schema::Field,
-        merged: &[&Field],
-    ) -> Result<Value, Nulled> {
-        let arguments = inputs::arguments(&field.arguments, &merged[0].arguments, self.variables);
-        let ty = &field.input.ty;
-        let place = Place { merged, owner: node.ty, name: field.input.name };
-        let value = match resolve::resolve(self.session, node, &merged[0].name, &arguments) {
-            Ok(out) => self.complete(out, ty, &place),
-            Err(message) => Err(self.fail(message, &place)),
-        };
-        match value {
-            Err(Nulled) if !ty.is_non_null() => Ok(Value::Null),
-            other => other,
+    fn steps(&self) -> Vec<Value> {
+        let mut steps = Vec::new();
+        let mut at = self;
+        while let Some(step) = &at.0 {
+            steps.push(step.1.clone());
+            at = &step.0;
         }
+        steps.reverse();
+        steps
+    }
+}
+
+// === impl Object ===
+
+impl ObjectValue for Object<'_, '_, '_> {
+    fn type_name(&self) -> &str {
+        self.node.ty
     }
 
-    fn complete(&mut self, out: Out, ty: &Ref, place: &Place<'_>) -> Result<Value, Nulled> {
-        let Ref::NonNull(inner) = ty else { return self.complete_nullable(out, ty, false, place) };
-        let value = self.complete_nullable(out, inner, true, place)?;
-        if !value.is_null() || inner.name() == "JSON" {
-            return Ok(value);
+    fn resolve_field<'a>(&'a self, info: &'a ResolveInfo<'a>) -> Resolved<'a> {
+        let fields = info.field_selections();
+        let path = self.path.then(fields[0].response_key().as_str());
+        let place = Place { fields, owner: self.node.ty, path };
+        let arguments = serde_json::to_value(info.arguments()).unwrap_or_default();
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        let found =
+            resolve::resolve(&mut self.run.session.borrow_mut(), &self.node, info.field_name(), &arguments);
+        match found {
+            Ok(out) => self.run.complete(out, &info.field_definition().ty, place),
+            Err(message) => Err(self.run.fail(message, &place)),
         }
-        Err(self.fail(
-            match &**inner {
-                Ref::Named(ty) if COERCED.contains(&ty.as_str()) => uncoerced(place.name),
-                _ => format!("Cannot return null for non-nullable field {}.{}.", place.owner, place.name),
-            },
-            place,
-        ))
     }
+}
 
-    fn complete_nullable(
-        &mut self,
-        out: Out,
-        ty: &Ref,
-        required: bool,
-        place: &Place<'_>,
-    ) -> Result<Value, Nulled> {
+// === impl Run ===
+
+impl Run<'_, '_> {
+    fn complete<'a>(&'a self, out: Out, ty: &'a Type, place: Place<'a>) -> Resolved<'a> {
         match (ty, out) {
             (_, Out::Flawed(value, message)) => {
-                self.fail(message, place);
-                Ok(value)
+                self.fail(message, &place);
+                self.replaced.borrow_mut().push((place.path.steps(), value));
+                Ok(ResolvedValue::null())
             }
-            (Ref::List(inner), Out::List(items)) => self.list(items, inner, place),
-            (Ref::List(inner), Out::Value(Value::Array(items))) => {
-                self.list(items.into_iter().map(Out::Value), inner, place)
+            (_, out) if out.is_null() => self.null(ty, &place),
+            (Type::List(inner) | Type::NonNullList(inner), Out::List(items)) => {
+                Ok(self.list(items.into_iter(), inner, place))
             }
-            (_, out) if out.is_null() => Ok(Value::Null),
-            (Ref::List(_), _) => {
+            (Type::List(inner) | Type::NonNullList(inner), Out::Value(Value::Array(items))) => {
+                Ok(self.list(items.into_iter().map(Out::Value), inner, place))
+            }
+            (Type::List(_) | Type::NonNullList(_), _) => {
                 let text = format!(
                     "User Error: expected iterable, but did not find one for field {}.{}.",
-                    place.owner, place.name
+                    place.owner, place.fields[0].name
                 );
-                Err(self.fail(text, place))
+                Err(self.fail(text, &place))
             }
-            (_, out) => match SCHEMA.get(ty.name()) {
-                Some(ty) if ty.is_composite() => self.composite(out, ty, place),
-                Some(ty) => {
-                    let Out::Value(value) = out else { return Ok(Value::Null) };
-                    let value = leaf(ty, value, required);
-                    if value.is_null() && !required && ty.name == "Int" {
-                        self.fail(uncoerced(place.name), place);
-                        return Ok(0.into());
-                    }
-                    Ok(value)
-                }
-                None => Ok(Value::Null),
+            (ty, out) => match schema::named(ty) {
+                Some(named) if schema::is_composite(named) => self.composite(out, ty, named, place),
+                Some(named) => self.leaf(out, ty, named, &place),
+                None => self.null(ty, &place),
             },
         }
     }
 
-    fn list(
-        &mut self,
-        items: impl IntoIterator<Item = Out>,
-        ty: &Ref,
-        place: &Place<'_>,
-    ) -> Result<Value, Nulled> {
-        let mut values = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
-            self.path.push(index.into());
-            let value = self.complete(item, ty, place);
-            self.path.pop();
-            values.push(match value {
-                Err(Nulled) if !ty.is_non_null() => Value::Null,
-                other => other?,
-            });
+    fn null<'a>(&self, ty: &Type, place: &Place<'_>) -> Resolved<'a> {
+        let name = ty.inner_named_type().as_str();
+        match ty {
+            Type::Named(_) | Type::List(_) => Ok(ResolvedValue::null()),
+            Type::NonNullNamed(_) if name == "JSON" => Ok(verbatim(Value::Null)),
+            Type::NonNullNamed(_) if COERCED.contains(&name) => Err(self.fail(uncoerced(place), place)),
+            _ => {
+                let (owner, field) = (place.owner, &place.fields[0].name);
+                let text = format!("Cannot return null for non-nullable field {owner}.{field}.");
+                Err(self.fail(text, place))
+            }
         }
-        Ok(Value::Array(values))
     }
 
-    fn composite(&mut self, out: Out, ty: &'static Type, place: &Place<'_>) -> Result<Value, Nulled> {
+    fn list<'a>(
+        &'a self,
+        items: impl Iterator<Item = Out> + 'a,
+        ty: &'a Type,
+        place: Place<'a>,
+    ) -> ResolvedValue<'a> {
+        ResolvedValue::List(Box::new(items.enumerate().map(move |(index, item)| {
+            let place = Place { path: place.path.then(index), ..place };
+            match self.complete(item, ty, place) {
+                // Apollo would make the whole list null.
+                Err(_) if !ty.is_non_null() => Ok(ResolvedValue::null()),
+                completed => completed,
+            }
+        })))
+    }
+
+    fn composite<'a>(
+        &'a self,
+        out: Out,
+        ty: &Type,
+        named: &'static ExtendedType,
+        place: Place<'a>,
+    ) -> Resolved<'a> {
+        let name = named.name().as_str();
         let node = match out {
             Out::Node(node) => node,
-            Out::Value(Value::Object(object)) => Node { ty: ty.name, data: Data::Object(Rc::new(object)) },
-            Out::Value(_) | Out::List(_) | Out::Flawed(..) => return Ok(Value::Null),
+            Out::Value(Value::Object(object)) => Node { ty: name, data: Data::Object(Rc::new(object)) },
+            Out::Value(_) | Out::List(_) | Out::Flawed(..) => return self.null(ty, &place),
         };
-        if !SCHEMA.is_a(node.ty, ty.name) {
-            let text =
-                format!("Runtime Object type \"{}\" is not a possible type for \"{}\".", node.ty, ty.name);
-            return Err(self.fail(text, place));
+        if !schema::is_a(node.ty, name) {
+            let text = format!("Runtime Object type \"{}\" is not a possible type for \"{name}\".", node.ty);
+            return Err(self.fail(text, &place));
         }
-        let selections: Vec<&[Selection]> = place.merged.iter().map(|f| f.selections.as_slice()).collect();
-        self.object(&node, &selections)
+        // Without validation, a fragment can lead through fields to itself.
+        if place.path.steps().len() > LONGEST_PATH {
+            return Ok(ResolvedValue::null());
+        }
+        Ok(ResolvedValue::object(Object { run: self, node, path: place.path }))
     }
 
-    fn fail(&mut self, message: impl Into<String>, place: &Place<'_>) -> Nulled {
-        let places: Vec<At> = place.merged.iter().map(|field| field.at).collect();
+    fn leaf<'a>(&self, out: Out, ty: &Type, named: &ExtendedType, place: &Place<'_>) -> Resolved<'a> {
+        let Out::Value(value) = out else { return self.null(ty, place) };
+        let value = coerced(named, value, ty.is_non_null());
+        if !value.is_null() {
+            return Ok(if named.name() == "JSON" { verbatim(value) } else { ResolvedValue::leaf(value) });
+        }
+        if named.name() == "Int" && !ty.is_non_null() {
+            self.fail(uncoerced(place), place);
+            return Ok(ResolvedValue::leaf(0));
+        }
+        self.null(ty, place)
+    }
+
+    /// Records an error. What is returned only makes apollo carry the null up to where it is allowed.
+    fn fail(&self, message: impl Into<String>, place: &Place<'_>) -> FieldError {
+        let spans = place.fields.iter().filter_map(|field| field.response_key().location());
+        let places = spans.filter_map(|span| span.line_column(&self.document.sources));
         let mut error = GraphqlError::new(message, places);
-        error.path = Some(self.path.clone());
-        self.errors.push(error);
-        Nulled
+        error.path = Some(place.path.steps());
+        self.errors.borrow_mut().push(error);
+        FieldError { message: String::new() }
     }
 }
 
-/// Where a value is being completed, for errors.
-struct Place<'a> {
-    merged: &'a [&'a Field],
-    owner: &'static str,
-    name: &'static str,
-}
+/// How the errors begin that apollo makes of those recorded here.
+const RECORDED: &str = "resolver error: ";
 
 /// Further than any valid query leads, lists included.
 const LONGEST_PATH: usize = 100;
@@ -203,83 +252,25 @@ const LONGEST_PATH: usize = 100;
 /// The scalars for which a missing value, or one out of range, has an error of its own.
 const COERCED: [&str; 4] = ["Boolean", "Float", "Int", "String"];
 
-fn uncoerced(field: &str) -> String {
-    format!("unable to coerce value for field '{field}'")
-}
-
-/// Gathers the fields that apply to a type, those of one response key together.
-fn collect<'a>(
-    document: &'a Document,
-    variables: &Values,
-    ty: &str,
-    selections: &'a [Selection],
-    fields: &mut Vec<Merged<'a>>,
-    visited: &mut Vec<&'a str>,
-) {
-    for selection in selections {
-        let (on, inner, directives) = match selection {
-            Selection::Field(field) => {
-                if is_included(&field.directives, variables) {
-                    let key = field.alias.as_ref().unwrap_or(&field.name).as_str();
-                    match fields.iter_mut().find(|(known, _)| *known == key) {
-                        Some((_, merged)) => merged.push(field),
-                        None => fields.push((key, vec![field])),
-                    }
-                }
-                continue;
-            }
-            Selection::Inline { on, directives, selections, .. } => (on.as_deref(), selections, directives),
-            Selection::Spread { name, directives, .. } => {
-                if visited.contains(&name.as_str()) || !is_included(directives, variables) {
-                    continue;
-                }
-                visited.push(name);
-                match find(document, name) {
-                    Some(fragment) => (Some(fragment.on.as_str()), &fragment.selections, directives),
-                    None => continue,
-                }
-            }
-        };
-        if on.is_none_or(|on| SCHEMA.is_a(ty, on)) && is_included(directives, variables) {
-            collect(document, variables, ty, inner, fields, visited);
-        }
-    }
-}
-
-/// The fragment of that name.
-pub(super) fn find<'a>(document: &'a Document, name: &str) -> Option<&'a Fragment> {
-    document.fragments.iter().find(|fragment| fragment.name == name)
-}
-
-fn is_included(directives: &[Directive], variables: &Values) -> bool {
-    directives.iter().all(|directive| {
-        let Some(known) = super::schema::directives().into_iter().find(|d| d.name == directive.name) else {
-            return true;
-        };
-        let arguments =
-            inputs::arguments(std::slice::from_ref(known.argument), &directive.arguments, variables);
-        let condition = arguments.get("if") == Some(&Value::Bool(true));
-        match directive.name.as_str() {
-            "skip" => !condition,
-            "include" => condition,
-            _ => true,
-        }
-    })
+fn uncoerced(place: &Place<'_>) -> String {
+    format!("unable to coerce value for field '{}'", place.fields[0].name)
 }
 
 /// A scalar or enumeration as Sensu writes it. A time of 0 is null where it may be.
-fn leaf(ty: &Type, value: Value, required: bool) -> Value {
-    match (ty.name, &value) {
+fn coerced(ty: &ExtendedType, value: Value, required: bool) -> Value {
+    match (ty.name().as_str(), &value) {
         ("Int", _) => whole(&value).filter(|n| i32::try_from(*n).is_ok()).map_or(Value::Null, Value::from),
         ("Uint", _) => whole(&value).filter(|n| u32::try_from(*n).is_ok()).map_or(Value::Null, Value::from),
+        ("Float", Value::Number(number)) => number.as_f64().map_or(Value::Null, Value::from),
         ("DateTime", Value::Number(number)) => match number.as_i64() {
             Some(0) if !required => Value::Null,
             Some(unix) => dates::format(unix).map_or(Value::Null, Value::from),
             None => Value::Null,
         },
-        (_, Value::String(text)) if ty.kind == Kind::Enum => {
-            if ty.values.iter().any(|(known, _)| known == text) { value } else { Value::Null }
-        }
+        (_, Value::String(text)) => match ty.as_enum() {
+            Some(ty) if !ty.values.contains_key(text.as_str()) => Value::Null,
+            _ => value,
+        },
         _ => value,
     }
 }
@@ -292,4 +283,35 @@ fn whole(value: &Value) -> Option<i64> {
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
+}
+
+/// A value whose keys keep their order. It is marked as what no selection can be: an object with an empty key.
+fn verbatim<'a>(value: Value) -> ResolvedValue<'a> {
+    let entry = (ByteString::from(""), JsonValue::from(value));
+    ResolvedValue::Leaf(JsonValue::Object(std::iter::once(entry).collect()))
+}
+
+/// Response data with its keys sorted, as Go writes maps.
+fn from_apollo(value: &JsonValue) -> Value {
+    match value {
+        JsonValue::Object(object) => {
+            if let Some(verbatim) = object.get("") {
+                return serde_json::to_value(verbatim).unwrap_or_default();
+            }
+            let mut entries: Vec<_> = object.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            let entries =
+                entries.into_iter().map(|(key, value)| (key.as_str().to_owned(), from_apollo(value)));
+            Value::Object(entries.collect::<Map<_, _>>())
+        }
+        JsonValue::Array(items) => items.iter().map(from_apollo).collect(),
+        leaf => serde_json::to_value(leaf).unwrap_or_default(),
+    }
+}
+
+fn place_in<'a>(data: &'a mut Value, path: &[Value]) -> Option<&'a mut Value> {
+    path.iter().try_fold(data, |at, step| match step {
+        Value::String(key) => at.get_mut(key.as_str()),
+        index => at.get_mut(usize::try_from(index.as_u64()?).ok()?),
+    })
 }

@@ -1,18 +1,27 @@
-//! Variables and arguments: coerced as Sensu's library does, which is more lenient than the specification.
+//! Variables: coerced as Sensu's library does, which is more lenient than the specification.
 
+use apollo_compiler::{
+    ast::{Type, VariableDefinition},
+    executable::Operation,
+    parser::SourceMap,
+    request::coerce_variable_values,
+    response::{JsonMap, JsonValue},
+    schema::{ExtendedType, InputValueDefinition},
+    validation::Valid,
+};
 use serde_json::{Map, Number, Value};
 
 use super::{
-    GraphqlError, dates,
-    schema::{Input, Kind, Ref, SCHEMA, Type},
-    syntax::{self, At, Literal, Operation},
+    dates,
+    error::GraphqlError,
+    schema::{self, SCHEMA},
 };
 use crate::sim::json as go;
 
-/// Values of variables or arguments by name; what is null is absent.
+/// Values of arguments by name; what is null is absent.
 pub(super) type Values = Map<String, Value>;
 
-/// The values of an operation's variables.
+/// The values of an operation's variables, with defaults.
 ///
 /// # Errors
 ///
@@ -20,22 +29,27 @@ pub(super) type Values = Map<String, Value>;
 pub(super) fn variables(
     operation: &Operation,
     given: Option<&Map<String, Value>>,
-) -> Result<Values, GraphqlError> {
-    let mut values = Values::new();
+    sources: &SourceMap,
+) -> Result<Valid<JsonMap>, GraphqlError> {
+    let mut values = JsonMap::new();
     for variable in &operation.variables {
-        let value = given.and_then(|given| given.get(&variable.name)).unwrap_or(&Value::Null);
+        let value = given.and_then(|given| given.get(variable.name.as_str())).unwrap_or(&Value::Null);
         match variable_value(variable, value) {
             Ok(Value::Null) => {}
-            Ok(value) => drop(values.insert(variable.name.clone(), value)),
-            Err(message) => return Err(GraphqlError::new(message, [variable.at])),
+            Ok(value) => drop(values.insert(variable.name.as_str(), JsonValue::from(value))),
+            Err(message) => {
+                let at = variable.location().and_then(|span| span.line_column(sources));
+                return Err(GraphqlError::new(message, at));
+            }
         }
     }
-    Ok(values)
+    coerce_variable_values(&SCHEMA, operation, &values)
+        .map_err(|error| error.to_graphql_error(sources).into())
 }
 
-fn variable_value(variable: &syntax::Variable, value: &Value) -> Result<Value, String> {
-    let syntax::Variable { name, ty, default, .. } = variable;
-    if !SCHEMA.get(ty.name()).is_some_and(Type::is_input) {
+fn variable_value(variable: &VariableDefinition, value: &Value) -> Result<Value, String> {
+    let VariableDefinition { name, ty, .. } = variable;
+    if !SCHEMA.is_input_type(ty) {
         return Err(format!(
             "Variable \"${name}\" expected value of type \"{ty}\" which cannot be used as an input type."
         ));
@@ -44,8 +58,7 @@ fn variable_value(variable: &syntax::Variable, value: &Value) -> Result<Value, S
         if ty.is_non_null() {
             return Err(format!("Variable \"${name}\" of required type \"{ty}\" was not provided."));
         }
-        let nothing = Values::new();
-        return Ok(default.as_ref().map_or(Value::Null, |literal| from_literal(literal, ty, &nothing)));
+        return Ok(Value::Null);
     }
     let problems = problems_of_value(value, ty);
     if problems.is_empty() {
@@ -56,122 +69,27 @@ fn variable_value(variable: &syntax::Variable, value: &Value) -> Result<Value, S
     Err(format!("Variable \"${name}\" got invalid value {shown}.\n{}", problems.join("\n")))
 }
 
-/// The arguments of a field, with defaults.
-pub(super) fn arguments(declared: &[Input], given: &[(String, Literal)], variables: &Values) -> Values {
-    let mut values = Values::new();
-    for input in declared {
-        let literal = given.iter().find(|(name, _)| name == input.name).map(|(_, literal)| literal);
-        let value = literal.map_or(Value::Null, |literal| from_literal(literal, &input.ty, variables));
-        let value = if value.is_null() { default_of(input) } else { value };
-        if !value.is_null() {
-            values.insert(input.name.to_owned(), value);
-        }
-    }
-    values
-}
-
-/// The value of a literal that has passed validation; null for what cannot be coerced.
-fn from_literal(literal: &Literal, ty: &Ref, variables: &Values) -> Value {
-    match (ty, literal) {
-        (Ref::NonNull(inner), literal) => from_literal(literal, inner, variables),
-        (_, Literal::Variable(name)) => variables.get(name).cloned().unwrap_or_default(),
-        (Ref::List(inner), Literal::List(items)) => {
-            items.iter().map(|item| from_literal(item, inner, variables)).collect()
-        }
-        (Ref::List(inner), single) => Value::Array(vec![from_literal(single, inner, variables)]),
-        (Ref::Named(name), literal) => match SCHEMA.get(name) {
-            Some(ty) if ty.kind == Kind::Input => match literal {
-                Literal::Object(fields) => input_object(ty, |name, inner| {
-                    let field = fields.iter().find(|(key, _)| key == name);
-                    field.map_or(Value::Null, |(_, value)| from_literal(value, inner, variables))
-                }),
-                _ => Value::Null,
-            },
-            Some(ty) => leaf_from_literal(ty, literal),
-            None => Value::Null,
-        },
-    }
-}
-
-fn input_object(ty: &Type, value_of: impl Fn(&str, &Ref) -> Value) -> Value {
-    let mut object = Map::new();
-    for field in ty.fields.values() {
-        let value = value_of(field.input.name, &field.input.ty);
-        let value = if value.is_null() { default_of(&field.input) } else { value };
-        if !value.is_null() {
-            object.insert(field.input.name.to_owned(), value);
-        }
-    }
-    Value::Object(object)
-}
-
-fn default_of(input: &Input) -> Value {
-    let literal = input.default.and_then(syntax::parse_literal);
-    literal.map_or(Value::Null, |literal| from_literal(&literal, &input.ty, &Values::new()))
-}
-
-/// Scalars and enumerations as literals: only their own notation counts.
-fn leaf_from_literal(ty: &Type, literal: &Literal) -> Value {
-    match (ty.name, literal) {
-        ("Uint", Literal::Int(number)) if u32::try_from(*number).is_ok() => (*number).into(),
-        // The library takes integers of the machine's size here.
-        ("Int" | "Float" | "JSON", Literal::Int(number)) => (*number).into(),
-        ("Float" | "JSON", Literal::Float(number)) => (*number).into(),
-        ("ID", Literal::Int(number)) => number.to_string().into(),
-        ("ID" | "String" | "JSON", Literal::String(text)) => text.as_str().into(),
-        ("DateTime", Literal::String(text)) if dates::parse(text).is_some() => text.as_str().into(),
-        ("Boolean" | "JSON", Literal::Bool(value)) => (*value).into(),
-        (_, Literal::Enum(name)) if ty.values.iter().any(|(value, _)| value == name) => name.as_str().into(),
-        _ => Value::Null,
-    }
-}
-
-/// What is wrong with a literal, one line each.
-pub(super) fn problems_of_literal(literal: &Literal, ty: &Ref) -> Vec<String> {
-    match (ty, literal) {
-        (Ref::NonNull(inner), literal) => problems_of_literal(literal, inner),
-        // Checked against the variable's definition instead.
-        (_, Literal::Variable(_)) => Vec::new(),
-        (Ref::List(inner), Literal::List(items)) => numbered(items.iter(), |i| problems_of_literal(i, inner)),
-        (Ref::List(inner), single) => problems_of_literal(single, inner),
-        (Ref::Named(name), literal) => match SCHEMA.get(name) {
-            Some(ty) if ty.kind == Kind::Input => {
-                let Literal::Object(fields) = literal else {
-                    return vec![format!("Expected \"{name}\", found not an object.")];
-                };
-                let find = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-                problems_of_object(ty, fields.iter().map(|(name, _)| name.as_str()), |name, inner| {
-                    find(name).map(|value| problems_of_literal(value, inner))
-                })
-            }
-            Some(ty) if leaf_from_literal(ty, literal).is_null() => {
-                vec![format!("Expected type \"{name}\", found {literal}.")]
-            }
-            _ => Vec::new(),
-        },
-    }
-}
-
 /// What is wrong with the value of a variable, one line each.
-fn problems_of_value(value: &Value, ty: &Ref) -> Vec<String> {
+fn problems_of_value(value: &Value, ty: &Type) -> Vec<String> {
     match (ty, value) {
-        (Ref::NonNull(inner), Value::Null) => match **inner {
-            Ref::Named(_) => vec![format!("Expected \"{inner}!\", found null.")],
-            _ => vec!["Expected non-null value, found null.".into()],
-        },
-        (Ref::NonNull(inner), value) => problems_of_value(value, inner),
+        (Type::NonNullNamed(name), Value::Null) => vec![format!("Expected \"{name}!\", found null.")],
+        (Type::NonNullList(_), Value::Null) => vec!["Expected non-null value, found null.".into()],
         (_, Value::Null) => Vec::new(),
-        (Ref::List(inner), Value::Array(items)) => numbered(items.iter(), |i| problems_of_value(i, inner)),
-        (Ref::List(inner), single) => problems_of_value(single, inner),
-        (Ref::Named(name), value) => match SCHEMA.get(name) {
-            Some(ty) if ty.kind == Kind::Input => {
-                let Value::Object(fields) = value else {
-                    return vec![format!("Expected \"{name}\", found not an object.")];
-                };
-                problems_of_object(ty, fields.keys().map(String::as_str), |name, inner| {
-                    fields.get(name).map(|value| problems_of_value(value, inner))
-                })
-            }
+        (Type::List(inner) | Type::NonNullList(inner), Value::Array(items)) => {
+            let numbered = |(index, item)| {
+                let found = problems_of_value(item, inner).into_iter();
+                found.map(move |problem| format!("In element #{}: {problem}", index + 1))
+            };
+            items.iter().enumerate().flat_map(numbered).collect()
+        }
+        (Type::List(inner) | Type::NonNullList(inner), single) => problems_of_value(single, inner),
+        (Type::Named(name) | Type::NonNullNamed(name), value) => match schema::named(ty) {
+            Some(ExtendedType::InputObject(ty)) => match value {
+                Value::Object(object) => {
+                    problems_of_object(ty.fields.values().map(|field| &***field), object)
+                }
+                _ => vec![format!("Expected \"{name}\", found not an object.")],
+            },
             Some(ty) if leaf(ty, value).is_null() => {
                 vec![format!("Expected type \"{name}\", found \"{}\".", go_text(value))]
             }
@@ -180,47 +98,40 @@ fn problems_of_value(value: &Value, ty: &Ref) -> Vec<String> {
     }
 }
 
-fn numbered<'a, T: 'a>(
-    items: impl Iterator<Item = &'a T>,
-    problems: impl Fn(&T) -> Vec<String>,
-) -> Vec<String> {
-    let at = |(number, item)| {
-        let found: Vec<String> = problems(item);
-        found.into_iter().map(move |problem| format!("In element #{}: {problem}", number + 1))
-    };
-    items.enumerate().flat_map(at).collect()
-}
-
 fn problems_of_object<'a>(
-    ty: &Type,
-    names: impl Iterator<Item = &'a str>,
-    problems: impl Fn(&str, &Ref) -> Option<Vec<String>>,
+    declared: impl Iterator<Item = &'a InputValueDefinition> + Clone,
+    given: &Map<String, Value>,
 ) -> Vec<String> {
-    let unknown = names.filter(|name| !ty.fields.contains_key(name));
+    let is_unknown = |name: &&String| !declared.clone().any(|field| field.name == name.as_str());
+    let unknown = given.keys().filter(is_unknown);
     let mut all: Vec<_> = unknown.map(|name| format!("In field \"{name}\": Unknown field.")).collect();
-    for field in ty.fields.values() {
-        let Input { name, ty, default } = &field.input;
-        let missing = || match ty {
-            Ref::NonNull(inner) if default.is_none() => vec![format!("Expected \"{inner}!\", found null.")],
-            _ => Vec::new(),
+    for field in declared {
+        let found = match given.get(field.name.as_str()) {
+            Some(value) => problems_of_value(value, &field.ty),
+            None if field.is_required() => vec![format!("Expected \"{}\", found null.", field.ty)],
+            None => Vec::new(),
         };
-        let found = problems(name, ty).unwrap_or_else(missing);
-        all.extend(found.into_iter().map(|problem| format!("In field \"{name}\": {problem}")));
+        all.extend(found.into_iter().map(|problem| format!("In field \"{}\": {problem}", field.name)));
     }
     all
 }
 
-/// The value of a variable that has no problems.
-fn coerce(value: &Value, ty: &Ref) -> Value {
+/// The value of a variable that has no problems; in an object, null is absent.
+fn coerce(value: &Value, ty: &Type) -> Value {
     match (ty, value) {
-        (Ref::NonNull(inner), value) => coerce(value, inner),
         (_, Value::Null) => Value::Null,
-        (Ref::List(inner), Value::Array(items)) => items.iter().map(|item| coerce(item, inner)).collect(),
-        (Ref::List(inner), single) => Value::Array(vec![coerce(single, inner)]),
-        (Ref::Named(name), value) => match SCHEMA.get(name) {
-            Some(ty) if ty.kind == Kind::Input => input_object(ty, |name, inner| {
-                value.get(name).map_or(Value::Null, |value| coerce(value, inner))
-            }),
+        (Type::List(inner) | Type::NonNullList(inner), Value::Array(items)) => {
+            items.iter().map(|item| coerce(item, inner)).collect()
+        }
+        (Type::List(inner) | Type::NonNullList(inner), single) => Value::Array(vec![coerce(single, inner)]),
+        (Type::Named(_) | Type::NonNullNamed(_), value) => match schema::named(ty) {
+            Some(ExtendedType::InputObject(ty)) => {
+                let fields = ty.fields.values().filter_map(|field| {
+                    let value = coerce(value.get(field.name.as_str())?, &field.ty);
+                    (!value.is_null()).then(|| (field.name.as_str().to_owned(), value))
+                });
+                Value::Object(fields.collect())
+            }
             Some(ty) => leaf(ty, value),
             None => Value::Null,
         },
@@ -228,8 +139,8 @@ fn coerce(value: &Value, ty: &Ref) -> Value {
 }
 
 /// Scalars and enumerations as JSON: numbers, strings and booleans turn into each other.
-fn leaf(ty: &Type, value: &Value) -> Value {
-    match (ty.name, value) {
+fn leaf(ty: &ExtendedType, value: &Value) -> Value {
+    match (ty.name().as_str(), value) {
         ("JSON", value) => value.clone(),
         (_, Value::Null) => Value::Null,
         ("String" | "ID", value) => go_text(value).into(),
@@ -246,7 +157,9 @@ fn leaf(ty: &Type, value: &Value) -> Value {
         ("Boolean", Value::Number(number)) => (number.as_f64() != Some(0.0)).into(),
         ("Boolean", value) => (!matches!(value.as_str(), Some("" | "false"))).into(),
         ("DateTime", Value::String(text)) if dates::parse(text).is_some() => value.clone(),
-        (_, Value::String(name)) if ty.values.iter().any(|(value, _)| value == name) => value.clone(),
+        (_, Value::String(name)) if ty.as_enum().is_some_and(|ty| ty.values.contains_key(name.as_str())) => {
+            value.clone()
+        }
         _ => Value::Null,
     }
 }
@@ -299,21 +212,18 @@ fn go_number(number: &Number) -> String {
     }
 }
 
-/// Where a value of a field or directive stands wrong.
-pub(super) fn invalid_argument(name: &str, literal: &Literal, problems: &[String], at: At) -> GraphqlError {
-    let text = format!("Argument \"{name}\" has invalid value {literal}.\n{}", problems.join("\n"));
-    GraphqlError::new(text, [at])
-}
-
 #[cfg(test)]
 mod tests {
+    use apollo_compiler::ExecutableDocument;
     use serde_json::json;
 
     use super::*;
 
-    fn read(head: &str, given: &Value) -> Result<Values, String> {
-        let document = syntax::parse(&format!("query Q({head}){{__typename}}")).unwrap();
-        variables(&document.operations[0], given.as_object()).map_err(|e| e.message)
+    fn read(head: &str, given: &Value) -> Result<Value, String> {
+        let text = format!("query Q({head}){{__typename}}");
+        let document = ExecutableDocument::parse(&SCHEMA, text, "request").unwrap();
+        let values = variables(document.operations.get(None).unwrap(), given.as_object(), &document.sources);
+        values.map(|values| serde_json::to_value(&*values).unwrap()).map_err(|error| error.message)
     }
 
     #[test]
@@ -322,7 +232,7 @@ mod tests {
         let head = "$a:String,$b:Int,$c:Int!,$d:CheckListOrder,$e:[String!],$f:ID,$g:Boolean,$h:Int=3";
         let read = read(head, &given).unwrap();
         assert_eq!(
-            Value::Object(read),
+            read,
             json!({"a": "5", "b": 7, "c": 2, "d": "NAME", "e": ["one"], "f": "1.234567e+06", "g": true, "h": 3})
         );
     }

@@ -7,11 +7,9 @@ use super::{
     inputs::Values,
     out::{Node, Out},
     records::{self, Record},
-    resolve::Row,
-    roots::number,
-    session::{Refusal, Session},
+    session::{Refusal, Row, Session},
 };
-use crate::sim::json::text;
+use crate::sim::json::{int, text};
 
 pub(super) const FIELDS: &[Row] = &[
     ("Namespace", "checks", |s, node, args| by_name(s, node, args, &records::CHECKS)),
@@ -47,7 +45,7 @@ fn by_name(s: &mut Session<'_>, node: &Node, args: &Values, record: &'static Rec
 }
 
 fn page(connection: &'static str, nodes: &[Node], args: &Values) -> Out {
-    let (offset, limit) = (number(args, "offset"), number(args, "limit"));
+    let (offset, limit) = (int(args, "offset"), int(args, "limit"));
     let clamp = |at: i64, low: usize| usize::try_from(at).unwrap_or_default().clamp(low, nodes.len());
     let low = clamp(offset, 0);
     let high = clamp(offset.saturating_add(limit), low);
@@ -75,7 +73,7 @@ fn page_info(offset: i64, limit: i64, total: usize, partial: bool) -> Value {
 
 /// Entities are read in chunks, and counted no further than it takes to fill the page and pass a bound.
 fn entities(s: &mut Session<'_>, node: &Node, args: &Values) -> Result<Out, String> {
-    let (offset, limit) = (number(args, "offset"), number(args, "limit"));
+    let (offset, limit) = (int(args, "offset"), int(args, "limit"));
     let Ok(wanted) = usize::try_from(limit) else {
         return Err("runtime error: makeslice: cap out of range".into());
     };

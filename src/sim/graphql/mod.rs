@@ -5,15 +5,16 @@
 
 mod apply;
 mod dates;
+mod document;
+mod error;
 mod execute;
 mod filters;
 mod ids;
 mod inputs;
-mod introspect;
 mod lists;
+mod messages;
 mod mutations;
 mod out;
-mod problems;
 mod records;
 mod related;
 mod resolve;
@@ -21,9 +22,12 @@ mod roots;
 mod schema;
 mod session;
 mod suggest;
-mod syntax;
-mod validate;
 
+use apollo_compiler::{
+    ast::{Document, OperationType},
+    parser::{LineColumn, SourceSpan},
+    validation::Valid,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -33,23 +37,13 @@ use super::{
     rbac::User,
     reply::{self, Failure},
 };
+use error::GraphqlError;
+use execute::Answer;
+use schema::SCHEMA;
 use session::Session;
-use syntax::{Action, At};
-
-/// An entry of `errors`.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::sim) struct GraphqlError {
-    message: String,
-    locations: Vec<At>,
-    /// Response keys and indices; of errors of execution only.
-    path: Option<Vec<Value>>,
-}
 
 /// Fragments are followed by recursion.
 const MOST_FRAGMENTS: usize = 500;
-
-/// What one operation answers: its data, and its errors.
-type Answer = (Value, Vec<GraphqlError>);
 
 // === impl Sensu ===
 
@@ -96,63 +90,70 @@ impl Sensu {
 
 /// Parses, validates and executes one operation.
 fn answer(session: &mut Session<'_>, operation: &Map<String, Value>) -> Result<Answer, Failure> {
-    let refused = |errors| Ok((Value::Null, errors));
+    let refused = |error: GraphqlError| Ok((Value::Null, vec![error]));
     let text = operation.get("query").and_then(Value::as_str).unwrap_or_default();
-    let document = match syntax::parse(text) {
+    let document = match document::parse(text) {
         Ok(document) => document,
-        Err(error) => return refused(vec![error]),
+        Err(error) => return refused(error),
     };
-    if document.fragments.len() > MOST_FRAGMENTS {
+    if document::fragments(&document).count() > MOST_FRAGMENTS {
         let text = format!("more than {MOST_FRAGMENTS} fragments are not imitated");
-        return refused(vec![GraphqlError::new(text, [])]);
+        return refused(GraphqlError::new(text, []));
     }
-    if let Some(error) = validate::depth(&document) {
-        return refused(vec![error]);
+    if let Some(span) = document::too_deep(&document) {
+        return refused(GraphqlError::new("Max depth exceeded", place(&document, Some(span))));
     }
-    if operation.get("skip_validation") != Some(&Value::Bool(true)) {
-        if validate::is_endless(&document) {
+    let executable = if operation.get("skip_validation") == Some(&Value::Bool(true)) {
+        // What is unknown is left out.
+        document.to_executable(&SCHEMA).unwrap_or_else(|failed| failed.partial)
+    } else {
+        if document::is_endless(&document) {
             return Err(Failure::Crash);
         }
-        let errors = validate::check(&document);
-        if !errors.is_empty() {
-            return refused(errors);
-        }
-    }
-    let chosen = match document.operations.as_slice() {
-        [only] => only,
-        [] => return refused(vec![GraphqlError::new("Must provide an operation.", [])]),
-        _ => {
-            let text = "Must provide operation name if query contains multiple operations.";
-            return refused(vec![GraphqlError::new(text, [])]);
+        match document.to_executable_validate(&SCHEMA) {
+            Ok(valid) => valid.into_inner(),
+            Err(failed) => {
+                let errors = messages::validation(&document, &failed.errors);
+                if !errors.is_empty() {
+                    return Ok((Value::Null, errors));
+                }
+                failed.partial
+            }
         }
     };
-    if chosen.action == Action::Subscription {
-        let text = "Schema is not configured for subscriptions";
-        return refused(vec![GraphqlError::new(text, [chosen.at])]);
+    if let Some(error) = refuse_operation(&document) {
+        return refused(error);
     }
+    let Some(chosen) = executable.operations.iter().next().cloned() else {
+        return refused(GraphqlError::new("Must provide an operation.", []));
+    };
     let given = operation.get("variables").and_then(Value::as_object);
-    match inputs::variables(chosen, given) {
-        Ok(variables) => Ok(execute::execute(session, &document, chosen, &variables)),
-        Err(error) => refused(vec![error]),
+    match inputs::variables(&chosen, given, &executable.sources) {
+        Ok(variables) => {
+            let executable = Valid::assume_valid(executable);
+            Ok(execute::execute(session, &executable, &chosen, &variables))
+        }
+        Err(error) => refused(error),
     }
 }
 
-// === impl GraphqlError ===
-
-impl GraphqlError {
-    fn new(message: impl Into<String>, locations: impl IntoIterator<Item = At>) -> Self {
-        Self { message: message.into(), locations: locations.into_iter().collect(), path: None }
-    }
-
-    fn to_json(&self) -> Value {
-        let place = |at: &At| json!({"line": at.line, "column": at.column});
-        let locations: Vec<_> = self.locations.iter().map(place).collect();
-        let mut error = json!({"message": self.message, "locations": locations});
-        if let Some(path) = &self.path {
-            error["path"] = Value::Array(path.clone());
+/// Whether the one operation of a document can be executed. Sensu reads no `operationName`.
+fn refuse_operation(document: &Document) -> Option<GraphqlError> {
+    let operations: Vec<_> = document::operations(document).collect();
+    let text = match operations.as_slice() {
+        [only] if only.operation_type != OperationType::Subscription => return None,
+        [only] => {
+            let text = "Schema is not configured for subscriptions";
+            return Some(GraphqlError::new(text, place(document, only.location())));
         }
-        error
-    }
+        [] => "Must provide an operation.",
+        _ => "Must provide operation name if query contains multiple operations.",
+    };
+    Some(GraphqlError::new(text, []))
+}
+
+fn place(document: &Document, span: Option<SourceSpan>) -> Option<LineColumn> {
+    span?.line_column(&document.sources)
 }
 
 #[cfg(test)]

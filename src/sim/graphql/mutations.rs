@@ -1,15 +1,15 @@
 //! The fields of `Mutation`, with Sensu's quirks about what is missing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    apply, dates,
+    apply::{self, check_silence, code_of, standard_error},
+    dates,
     ids::Id,
     inputs::Values,
     out::{Node, Out},
     records::{self, Record},
-    resolve::Row,
-    session::{Refusal, Session},
+    session::{Refusal, Row, Session},
 };
 use crate::sim::{
     events, generic,
@@ -49,20 +49,6 @@ fn payload(ty: &'static str, input: &Object, field: &'static str, out: Out) -> O
 /// The id of an input; one that is none counts as an empty one.
 fn id_of(input: &Object) -> Id {
     Id::parse(text(input, &["id"])).unwrap_or_default()
-}
-
-/// An entry of a payload's own list of errors.
-pub(super) fn standard_error(code: &str, input: &str, message: &str) -> Out {
-    let error = json!({"code": code, "input": input, "message": message});
-    Out::Node(Node::new("StandardError", error.as_object().cloned().unwrap_or_default()))
-}
-
-/// The code of a refusal in a payload's own list of errors.
-pub(super) fn code_of(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoClaims | Refusal::Unauthorized => "ERR_PERMISSION_DENIED",
-        Refusal::Other(_) => "ERR_INTERNAL",
-    }
 }
 
 fn create_check(s: &mut Session<'_>, input: &Object) -> Resolved {
@@ -268,19 +254,4 @@ fn read_silence(input: &Object, now: i64) -> Object {
     silence.insert("expire_at".into(), until.into());
     silence.insert("expire_on_resolve".into(), on_resolve);
     silence
-}
-
-/// Sensu's rules for a silence.
-pub(super) fn check_silence(silence: &Object) -> Result<(), String> {
-    let (subscription, check) = (text(silence, &["subscription"]), text(silence, &["check"]));
-    if matches!((subscription, check), ("", "") | ("*", "*")) {
-        return Err("must provide check or subscription".into());
-    }
-    if !matches!(subscription, "" | "*") {
-        kinds::subscription_name(subscription).map_err(|e| format!("Subscription {e}"))?;
-    }
-    if !matches!(check, "" | "*") {
-        kinds::name(check).map_err(|e| format!("Check {e}"))?;
-    }
-    Ok(())
 }

@@ -9,9 +9,7 @@ use super::{
     inputs::Values,
     out::{Node, Out},
     records::{self, Record},
-    resolve::Row,
-    roots::number,
-    session::{Refusal, Session},
+    session::{Refusal, Row, Session},
 };
 use crate::sim::{
     entities,
@@ -38,7 +36,7 @@ pub(super) const FIELDS: &[Row] = &[
     ("Check", "silences", |s, node, _| named(s, node, &records::SILENCES, "silenced")),
     ("Check", "history", |_, node, args| {
         let history = node.object().get("history").and_then(Value::as_array).cloned().unwrap_or_default();
-        let first = usize::try_from(number(args, "first")).unwrap_or_default();
+        let first = usize::try_from(go::int(args, "first")).unwrap_or_default();
         Ok(Out::List(history.into_iter().take(first).map(Out::Value).collect()))
     }),
     ("Check", "output", |_, node, args| Ok(Out::text(output(node.text(&["output"]), args)))),
@@ -118,7 +116,7 @@ fn hook_lists(check: &Node) -> Out {
 /// Bytes from the start or the end of the output, not cutting a character in two.
 fn output<'a>(text: &'a str, args: &Values) -> &'a str {
     let mut text = text;
-    let length = |key: &str| usize::try_from(number(args, key)).ok().filter(|n| *n > 0);
+    let length = |key: &str| usize::try_from(go::int(args, key)).ok().filter(|n| *n > 0);
     if let Some(first) = length("first") {
         let end = (0..=first.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
         text = &text[..end.unwrap_or_default()];
@@ -231,7 +229,7 @@ fn entity_related(s: &mut Session<'_>, node: &Node, args: &Values) -> Result<Out
     let own = traits(node);
     let mut others: Vec<Node> = all.iter().filter(|other| other.name() != node.name()).cloned().collect();
     others.sort_by_cached_key(|other| Reverse(traits(other).iter().filter(|t| own.contains(t)).count()));
-    others.truncate(usize::try_from(number(args, "limit")).unwrap_or_default());
+    others.truncate(usize::try_from(go::int(args, "limit")).unwrap_or_default());
     Ok(Out::nodes(others))
 }
 

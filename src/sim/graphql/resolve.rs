@@ -7,20 +7,14 @@ use serde_json::Value;
 use super::{
     ids,
     inputs::Values,
-    introspect, lists, mutations,
+    lists, mutations,
     out::{Data, Node, Out},
     records, related, roots,
-    session::Session,
+    session::{Resolver, Session},
 };
 
-/// Gives the value of a field.
-pub(super) type Resolver = fn(&mut Session<'_>, &Node, &Values) -> Result<Out, String>;
-
-/// Type, field, resolver.
-pub(super) type Row = (&'static str, &'static str, Resolver);
-
 static TABLE: LazyLock<HashMap<(&'static str, &'static str), Resolver>> = LazyLock::new(|| {
-    let tables = [roots::FIELDS, lists::FIELDS, related::FIELDS, mutations::FIELDS, introspect::FIELDS];
+    let tables = [roots::FIELDS, lists::FIELDS, related::FIELDS, mutations::FIELDS];
     tables.into_iter().flatten().map(|(ty, field, resolver)| ((*ty, *field), *resolver)).collect()
 });
 
@@ -48,7 +42,6 @@ pub(super) fn resolve(
         return resolver(session, node, arguments);
     }
     Ok(match field {
-        "__typename" => Out::text(node.ty),
         "id" if !matches!(node.data, Data::Fields(_)) => {
             records::id_of(node).map_or(Out::NULL, |id| Out::Value(ids::to_value(&id)))
         }
@@ -85,8 +78,7 @@ fn stored(node: &Node, field: &str) -> Out {
 }
 
 fn is_list(ty: &str, field: &str) -> bool {
-    let field = super::schema::SCHEMA.get(ty).and_then(|ty| ty.fields.get(field));
-    field.is_some_and(|field| matches!(field.input.ty.nullable(), super::schema::Ref::List(_)))
+    super::schema::field(ty, field).is_some_and(|field| field.ty.is_list())
 }
 
 /// `lastOK` → `last_ok`.
@@ -106,21 +98,20 @@ fn snake(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::graphql::schema::SCHEMA;
+    use crate::sim::graphql::schema::{self, SCHEMA};
 
     #[test]
     fn every_row_of_the_table_is_a_field_of_the_schema() {
         for (ty, field) in TABLE.keys() {
-            let found = SCHEMA.get(ty).and_then(|ty| ty.field(field));
-            assert!(found.is_some(), "{ty}.{field}");
+            assert!(schema::field(ty, field).is_some(), "{ty}.{field}");
         }
     }
 
     #[test]
     fn every_root_field_has_a_resolver() {
         for ty in ["Query", "Mutation"] {
-            for field in SCHEMA.get(ty).unwrap().fields.keys() {
-                assert!(TABLE.contains_key(&(ty, *field)), "{ty}.{field}");
+            for field in SCHEMA.get_object(ty).unwrap().fields.keys() {
+                assert!(TABLE.contains_key(&(ty, field.as_str())), "{ty}.{field}");
             }
         }
     }

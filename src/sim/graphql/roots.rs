@@ -6,11 +6,10 @@ use super::{
     inputs::Values,
     out::{Node, Out},
     records::{self, Record},
-    resolve::Row,
-    session::{Refusal, Session},
+    session::{Refusal, Row, Session},
     suggest,
 };
-use crate::sim::json::{self as go, text};
+use crate::sim::json::text;
 
 pub(super) const FIELDS: &[Row] = &[
     ("Query", "viewer", |_, _, _| Ok(Out::Node(Node::made("Viewer", Vec::new())))),
@@ -80,9 +79,4 @@ fn pairs(meta: &Node, key: &str) -> Out {
     pairs.sort_unstable();
     let pairs: Vec<Value> = pairs.into_iter().map(|(key, val)| json!({"key": key, "val": val})).collect();
     Out::Value(pairs.into())
-}
-
-/// An integer argument.
-pub(super) fn number(args: &Values, key: &str) -> i64 {
-    go::int(args, key)
 }

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, rc::Rc};
 
 use super::{
-    out::Node,
+    inputs::Values,
+    out::{Node, Out},
     records::{self, Record},
 };
 use crate::sim::{
@@ -32,6 +33,12 @@ pub(super) enum Refusal {
     /// Something else went wrong, in Sensu's words.
     Other(String),
 }
+
+/// Gives the value of a field.
+pub(super) type Resolver = fn(&mut Session<'_>, &Node, &Values) -> Result<Out, String>;
+
+/// A field with a resolver of its own: type, field, resolver.
+pub(super) type Row = (&'static str, &'static str, Resolver);
 
 // === impl Refusal ===
 

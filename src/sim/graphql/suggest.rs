@@ -8,10 +8,9 @@ use super::{
     inputs::Values,
     out::{Node, Out},
     records::{self, Record},
-    roots::number,
     session::Session,
 };
-use crate::sim::json::{strings, text};
+use crate::sim::json::{int, strings, text};
 
 /// Where suggestions can be taken from: the name in the reference, the kind, and its fields next to the metadata.
 const SOURCES: &[(&str, &Record, &[&str])] = &[
@@ -38,7 +37,7 @@ pub(super) fn suggest(session: &mut Session<'_>, args: &Values) -> Result<Out, S
         Err(text) => (Vec::new(), Some(text)),
     };
     if error.is_none() {
-        let limit = number(args, "limit");
+        let limit = int(args, "limit");
         found.truncate(
             usize::try_from(limit)
                 .map_err(|_| format!("runtime error: slice bounds out of range [:{limit}]"))?,

@@ -1,6 +1,7 @@
 //! Active health checks: who answers, since when, and how fast.
 
 mod check;
+mod metrics;
 mod track;
 
 use std::{
@@ -15,10 +16,13 @@ use futures::{
     future::{AbortHandle, Abortable, BoxFuture, abortable},
     stream::FuturesUnordered,
 };
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, sleep_until},
 };
+
+pub use metrics::register as register_metrics;
 
 use self::{
     check::{CheckError, Passed, check},
@@ -28,14 +32,17 @@ use super::{
     connect::Connect,
     signal::{Key, Signal, Signals},
 };
-use crate::types::{Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Snapshot};
+use crate::types::{Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Snapshot, units};
 
-/// How backends are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `upstream.health`: how backends are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Config {
     /// From the start of one check of a backend to that of the next.
+    #[serde(with = "units::duration")]
     pub interval: Duration,
-    /// Longest time for one check, from name resolution to the end of the answer.
+    /// Longest time for one check, from name resolution to the end of the answer; at most `interval`.
+    #[serde(with = "units::duration")]
     pub timeout: Duration,
     /// Failed checks in a row until a backend that was up counts as down.
     pub unhealthy_after: u32,

@@ -5,7 +5,7 @@ mod server;
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -20,7 +20,7 @@ use fedgate::{
     proxy::{Federation, Gateway, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
-    types::{Backend, Cluster, ListScope, Snapshot, Source, TlsFiles},
+    types::{Backend, Cluster, Snapshot, Source, TlsFiles},
     upstream::{self, Manager},
     webui::{Content, WebUi},
     wire::Body,
@@ -74,25 +74,7 @@ pub(crate) struct Answer {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            settings: Settings {
-                default_scope: ListScope::All,
-                fan_out: fanout::Config {
-                    member_timeout: Duration::from_secs(10),
-                    timeout: Duration::from_secs(12),
-                    buffer_bytes: 1 << 20,
-                    read_ahead_bytes: 16 << 20,
-                    max_member_bytes: 1 << 30,
-                },
-                max_members: 256,
-                max_request_body: 512_000,
-                max_headers: 100,
-                trusted_proxies: Vec::new(),
-            },
-            fan_outs: 1000,
-            buffered: 256 << 20,
-            web: Content::default(),
-        }
+        Self { settings: Settings::default(), fan_outs: 1000, buffered: 256 << 20, web: Content::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 pub(crate) enum Line {
     /// They reach it.
     Up,
-    /// Nobody listens.
+    /// Nothing listens.
     Refused,
     /// The certificate is refused.
     BadCertificate,
@@ -42,7 +42,7 @@ impl Net {
         self.lines.lock().insert(cluster.to_owned(), line);
     }
 
-    /// Has a cluster answer with this head and body, whatever it is asked.
+    /// Has a cluster answer every request with this head and body.
     pub(crate) fn script(&self, cluster: &str, head: &str, body: &str) {
         let length = body.len();
         let answer =

@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::schema::{Kind, SCHEMA, Type};
+use apollo_compiler::{ast::FieldDefinition, schema::ExtendedType};
+
+use super::schema::{self, SCHEMA};
 use crate::sim::{Dropped, Options, Sensu, call::Call, reply::Reply};
 
 /// A cluster with the demo's data.
@@ -68,23 +70,33 @@ fn refused(query: &str) -> Vec<String> {
     messages(&answer).into_iter().map(ToOwned::to_owned).collect()
 }
 
+/// The fields of a type.
+fn fields(ty: &ExtendedType) -> Vec<&FieldDefinition> {
+    let fields = match ty {
+        ExtendedType::Object(ty) => Some(&ty.fields),
+        ExtendedType::Interface(ty) => Some(&ty.fields),
+        _ => None,
+    };
+    fields.into_iter().flat_map(|fields| fields.values()).map(|field| &***field).collect()
+}
+
 /// Every field of a type that needs no argument, `depth` levels deep.
-fn everything(ty: &Type, depth: usize) -> String {
+fn everything(ty: &ExtendedType, depth: usize) -> String {
     let mut selection = String::from("{__typename");
-    for field in ty.fields.values() {
-        let inner = SCHEMA.get(field.input.ty.name()).unwrap();
+    for field in fields(ty) {
+        let inner = schema::named(&field.ty).unwrap();
         let skipped = matches!(
-            (ty.name, field.input.name),
+            (ty.name().as_str(), field.name.as_str()),
             // A silence need not have a check, a process has but a name, and an event is not silenced by names.
             ("Silenced", "check") | ("System", "processes") | ("Event", "silenced")
         );
         if skipped || field.arguments.iter().any(|a| a.ty.is_non_null()) {
             continue;
         }
-        if !inner.is_composite() {
-            let _ = write!(selection, " {}", field.input.name);
+        if !schema::is_composite(inner) {
+            let _ = write!(selection, " {}", field.name);
         } else if depth > 0 {
-            let _ = write!(selection, " {}{}", field.input.name, everything(inner, depth - 1));
+            let _ = write!(selection, " {}{}", field.name, everything(inner, depth - 1));
         }
     }
     selection + "}"
@@ -93,7 +105,7 @@ fn everything(ty: &Type, depth: usize) -> String {
 #[test]
 fn every_field_of_every_stored_type_has_a_value_of_its_type() {
     let sensu = demo();
-    let namespace = everything(SCHEMA.get("Namespace").unwrap(), 5);
+    let namespace = everything(&SCHEMA.types["Namespace"], 5);
     let query = format!("{{viewer{{namespaces{namespace}}}}}");
     let data = data(&sensu, &query, &json!({}));
     let namespaces = data["viewer"]["namespaces"].as_array().unwrap();
@@ -127,7 +139,7 @@ fn every_kind_of_node_is_found_by_its_id_and_has_all_fields() {
     for id in ids {
         let ty = data(&sensu, "query($id:ID!){node(id:$id){__typename}}", &json!({"id": id}));
         let ty = ty["node"]["__typename"].as_str().unwrap_or_else(|| panic!("{id}")).to_owned();
-        let fragment = format!("...on {ty}{}", everything(SCHEMA.get(&ty).unwrap(), 2));
+        let fragment = format!("...on {ty}{}", everything(&SCHEMA.types[ty.as_str()], 2));
         let query = format!("query($id:ID!){{node(id:$id){{id {fragment}}} wrappedNode(id:$id)}}");
         let data = data(&sensu, &query, &json!({"id": id}));
         assert_eq!(data["node"]["id"], id);
@@ -147,11 +159,14 @@ fn introspection_shows_the_whole_schema() {
     );
     let data = data(&Sensu::new(Options::default()), &query, &json!({}));
     let types = data["__schema"]["types"].as_array().unwrap();
-    assert_eq!(types.len(), SCHEMA.types().count());
+    assert_eq!(types.len(), SCHEMA.types.len());
     let find = |name: &str| types.iter().find(|ty| ty["name"] == name).unwrap();
-    for (ty, shown) in SCHEMA.types().zip(types) {
-        let fields = if ty.kind == Kind::Input { &shown["inputFields"] } else { &shown["fields"] };
-        assert_eq!(fields.as_array().map_or(0, Vec::len), ty.fields.len(), "{}", ty.name);
+    for (ty, shown) in SCHEMA.types.values().zip(types) {
+        let (shown, count) = match ty {
+            ExtendedType::InputObject(ty) => (&shown["inputFields"], ty.fields.len()),
+            ty => (&shown["fields"], fields(ty).len()),
+        };
+        assert_eq!(shown.as_array().map_or(0, Vec::len), count, "{}", ty.name());
     }
     let events =
         find("Namespace")["fields"].as_array().unwrap().iter().find(|f| f["name"] == "events").unwrap();

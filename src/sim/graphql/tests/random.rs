@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use apollo_compiler::{Name, ast::Type, schema::ExtendedType};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    super::schema::{Kind, Ref, SCHEMA, Type},
-    ask, demo, messages,
+    super::schema::{self, SCHEMA},
+    ask, demo, fields, messages,
 };
 use crate::sim::Sensu;
 
@@ -29,23 +30,23 @@ impl Dice<'_> {
         items[self.roll(items.len())]
     }
 
-    fn selection(&mut self, ty: &Type, depth: usize) -> String {
+    fn selection(&mut self, ty: &ExtendedType, depth: usize) -> String {
         let mut selection = String::from("{__typename");
-        let fields: Vec<_> = ty.fields.values().collect();
+        let fields = fields(ty);
         for number in 0..=self.roll(4) {
             let field = fields[self.roll(fields.len())];
-            let inner = SCHEMA.get(field.input.ty.name()).unwrap();
-            if inner.is_composite() && depth == 0 {
+            let inner = schema::named(&field.ty).unwrap();
+            if schema::is_composite(inner) && depth == 0 {
                 continue;
             }
             // With a key of its own, no field conflicts with another.
-            let _ = write!(selection, " f{number}_{}:{}", self.roll(3), field.input.name);
+            let _ = write!(selection, " f{number}_{}:{}", self.roll(3), field.name);
             let arguments: Vec<_> = field
                 .arguments
                 .iter()
                 .filter_map(|input| {
                     let given = input.ty.is_non_null() || self.roll(2) == 1;
-                    given.then(|| format!("{}:{}", input.name, self.literal(&input.ty, input.name)))
+                    given.then(|| format!("{}:{}", input.name, self.literal(&input.ty, &input.name)))
                 })
                 .collect();
             if !arguments.is_empty() {
@@ -54,38 +55,40 @@ impl Dice<'_> {
             if self.roll(8) == 7 {
                 selection += self.pick(&["@include(if:true)", "@skip(if:true)", "@skip(if:false)"]);
             }
-            if inner.is_composite() {
+            if schema::is_composite(inner) {
                 selection += &self.selection(inner, depth - 1);
             }
         }
-        if ty.kind == Kind::Interface && depth > 0 {
-            let types: Vec<_> = SCHEMA.possible(ty.name).collect();
-            let ty = types[self.roll(types.len())];
-            let _ =
-                write!(selection, " ...on {}{}", ty.name, self.selection(ty, depth - 1).replace(" f", " g"));
+        if ty.is_interface() && depth > 0 {
+            let names = schema::implementations(ty.name());
+            let ty = &SCHEMA.types[names[self.roll(names.len())]];
+            let inner = self.selection(ty, depth - 1).replace(" f", " g");
+            let _ = write!(selection, " ...on {}{inner}", ty.name());
         }
         selection + "}"
     }
 
-    fn literal(&mut self, ty: &Ref, name: &str) -> String {
+    fn literal(&mut self, ty: &Type, name: &str) -> String {
         match ty {
-            Ref::NonNull(inner) => self.literal(inner, name),
-            Ref::List(inner) => match self.roll(3) {
+            Type::List(inner) | Type::NonNullList(inner) => match self.roll(3) {
                 0 => "[]".into(),
                 1 => self.literal(inner, name),
                 _ => format!("[{}]", self.literal(inner, name)),
             },
-            Ref::Named(ty) => match SCHEMA.get(ty).unwrap() {
-                ty if ty.kind == Kind::Enum => ty.values[self.roll(ty.values.len())].0.into(),
-                ty if ty.kind == Kind::Input => {
+            Type::Named(_) | Type::NonNullNamed(_) => match schema::named(ty).unwrap() {
+                ExtendedType::Enum(ty) => {
+                    let values: Vec<&str> = ty.values.keys().map(Name::as_str).collect();
+                    self.pick(&values).into()
+                }
+                ExtendedType::InputObject(ty) => {
                     let fields: Vec<_> = ty
                         .fields
                         .values()
-                        .map(|f| format!("{}:{}", f.input.name, self.literal(&f.input.ty, f.input.name)))
+                        .map(|f| format!("{}:{}", f.name, self.literal(&f.ty, &f.name)))
                         .collect();
                     format!("{{{}}}", fields.join(","))
                 }
-                ty => self.scalar(ty.name, name),
+                ty => self.scalar(ty.name(), name),
             },
         }
     }
@@ -158,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_query_drawn_from_the_schema_is_answered(rolls in prop::collection::vec(any::<u8>(), 0..120)) {
-        let query = Dice(rolls.iter()).selection(SCHEMA.get("Query").unwrap(), 5);
+        let query = Dice(rolls.iter()).selection(&SCHEMA.types["Query"], 5);
         let answer = SENSU.with(|sensu| ask(sensu, &query, &json!({})));
         prop_assert!(answer["data"].is_object() || !messages(&answer).is_empty(), "{query} {answer}");
         if answer["data"].is_object() {
@@ -171,7 +174,7 @@ proptest! {
 
     #[test]
     fn a_mutation_drawn_from_the_schema_is_answered(rolls in prop::collection::vec(any::<u8>(), 0..60)) {
-        let query = format!("mutation{}", Dice(rolls.iter()).selection(SCHEMA.get("Mutation").unwrap(), 3));
+        let query = format!("mutation{}", Dice(rolls.iter()).selection(&SCHEMA.types["Mutation"], 3));
         // What earlier mutations did stays done.
         let answer = SENSU.with(|sensu| ask(sensu, &query, &json!({})));
         let valid = answer["data"].is_object() || answer["errors"][0]["path"].is_array();

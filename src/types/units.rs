@@ -1,9 +1,9 @@
-//! Durations and sizes as people write them.
+//! Durations, sizes and addresses as people write them, and their serde helpers.
 
-use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, time::Duration};
 
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
+    Deserialize, Deserializer, Serializer,
     de::{self, Visitor},
 };
 
@@ -53,23 +53,26 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 /// `#[serde(with)]` for durations.
-pub(super) mod duration {
+pub mod duration {
     use super::{Deserializer, Duration, Serializer, Words, parse_duration, show_duration};
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    /// In the largest unit that divides it.
+    pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&show_duration(*value))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    /// From a text such as `10s`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         from.deserialize_any(Words(parse_duration))
     }
 }
 
 /// `#[serde(with)]` for sizes in bytes, of any integer type.
-pub(super) mod size {
+pub mod size {
     use super::{Deserializer, Serializer, UnitError, Words, de, parse_size, show_size};
 
-    pub(in super::super) fn serialize<T, S>(value: &T, to: S) -> Result<S::Ok, S::Error>
+    /// In the largest binary unit that divides it.
+    pub fn serialize<T, S>(value: &T, to: S) -> Result<S::Ok, S::Error>
     where
         T: Copy + TryInto<u64>,
         S: Serializer,
@@ -77,7 +80,8 @@ pub(super) mod size {
         to.serialize_str(&show_size((*value).try_into().unwrap_or(u64::MAX)))
     }
 
-    pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    /// From a number of bytes or a text such as `64KiB`.
+    pub fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
     where
         T: TryFrom<u64>,
         D: Deserializer<'de>,
@@ -88,14 +92,16 @@ pub(super) mod size {
 }
 
 /// `#[serde(with)]` for an address to listen on.
-pub(super) mod address {
+pub mod address {
     use super::{Deserialize, Deserializer, Serializer, SocketAddr, de};
 
-    pub(in super::super) fn serialize<S: Serializer>(value: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
+    /// As `address:port`.
+    pub fn serialize<S: Serializer>(value: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    /// From `address:port`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map_err(|_| {
             de::Error::custom("must be an IP address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"")
@@ -103,83 +109,25 @@ pub(super) mod address {
     }
 }
 
-/// `#[serde(with)]` for a type that is read and written as text.
-pub(super) mod text {
-    use super::{Deserialize, Deserializer, Display, FromStr, Serializer, Text};
+/// Reads and writes types as the text that they parse from, so that an error is reported where the text stands.
+macro_rules! serde_as_text {
+    ($($kind:ty),*) => {
+        $(impl<'de> serde::Deserialize<'de> for $kind {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
 
-    pub(in super::super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        Text::deserialize(from).map(|text| text.0)
-    }
+        impl serde::Serialize for $kind {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        })*
+    };
 }
 
-/// `#[serde(with)]` for a type that is read and written as text, or is not there.
-pub(super) mod optional_text {
-    use super::{Deserialize, Deserializer, Display, FromStr, Serialize, Serializer, Text};
-
-    #[expect(clippy::ref_option, reason = "what serde hands over")]
-    pub(in super::super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(ToString::to_string).serialize(to)
-    }
-
-    pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        Ok(Option::<Text<T>>::deserialize(from)?.map(|text| text.0))
-    }
-}
-
-/// `#[serde(with)]` for a list of a type that is read and written as text.
-pub(super) mod texts {
-    use super::{Deserialize, Deserializer, Display, FromStr, Serializer, Text};
-
-    pub(in super::super) fn serialize<T: Display, S: Serializer>(
-        values: &[T],
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_seq(values.iter().map(ToString::to_string))
-    }
-
-    pub(in super::super) fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        let texts = Vec::<Text<T>>::deserialize(from)?;
-        Ok(texts.into_iter().map(|text| text.0).collect())
-    }
-}
-
-/// A value that is parsed from text, so that its error is reported where the text stands.
-struct Text<T>(T);
-
-impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl<T: Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0)
-    }
-}
+serde_as_text!(super::Backend, super::Cidr, super::ClusterName);
 
 /// Reads a number or a text through one parser.
 struct Words<T>(fn(&str) -> Result<T, UnitError>);
@@ -225,3 +173,34 @@ const BINARY_SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("Ki
 
 /// Also read, never written.
 const DECIMAL_SIZES: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read_as_they_are_written() {
+        for text in ["0s", "1ms", "1500ms", "10s", "2m", "1h", "90s"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+        for text in ["0", "1", "500KiB", "64KiB", "1MiB", "3GiB", "1025"] {
+            assert_eq!(show_size(parse_size(text).unwrap()), text);
+        }
+        assert_eq!(parse_size("2KB"), Ok(2000));
+        assert_eq!(parse_size("18446744073709551615KiB"), Err(UnitError::Size));
+        assert_eq!(parse_duration("18446744073709551615h"), Err(UnitError::Duration));
+        for bad in ["", "s", "1", "1.5s", "+1s", "1S", " 1s", "1s ", "1µs"] {
+            assert_eq!(parse_duration(bad), Err(UnitError::Duration), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_duration_and_size_round_trips(number in 0..=u64::MAX / 4, scale in 0_u32..40) {
+            let number = number >> scale;
+            let duration = Duration::from_millis(number);
+            proptest::prop_assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
+            proptest::prop_assert_eq!(parse_size(&show_size(number)), Ok(number));
+        }
+    }
+}

@@ -1,8 +1,7 @@
-//! Reads [`Node`]s into structs and says where and what is wrong in words of this configuration.
+//! Reads [`Node`]s into structs and says what is wrong in the words of this configuration.
 
 use std::{
     fmt::{self, Display},
-    iter::Enumerate,
     slice,
 };
 
@@ -19,37 +18,26 @@ use super::{
 
 /// Reads a whole document.
 pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, ConfigError> {
-    T::deserialize(Reader { node: root, path: String::new() }).map_err(|fault| {
-        let (place, key) = fault.at.unwrap_or_else(|| (root.place.clone(), String::new()));
-        let key = if key.is_empty() { "the configuration".to_owned() } else { key };
-        ConfigError::Value { place, key, what: fault.what }
+    serde_path_to_error::deserialize(Reader(root)).map_err(|error| {
+        let is_root = error.path().iter().len() == 0;
+        let key = if is_root { "the configuration".to_owned() } else { error.path().to_string() };
+        let place = root.value_place_of(&key).clone();
+        ConfigError::Value { place, key, what: error.into_inner().0 }
     })
 }
 
-/// One value and its full path.
-struct Reader<'a> {
-    node: &'a Node,
-    path: String,
-}
+/// One value.
+struct Reader<'a>(&'a Node);
 
-/// What is wrong; the innermost value that fails says where.
+/// What is wrong.
 #[derive(Debug)]
-struct Fault {
-    what: String,
-    at: Option<(Place, String)>,
-}
+struct Fault(String);
 
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// Reads this value; a fault of nothing further inside is this value's.
-    fn read<'de, S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
-        let at = (self.node.place.clone(), self.path.clone());
-        seed.deserialize(self).map_err(|fault| Fault { at: fault.at.or(Some(at)), ..fault })
-    }
-
     fn whole(&self, max: u64) -> Result<u64, Fault> {
-        match self.node.value {
+        match self.0.value {
             Value::Whole(number) if number <= max => Ok(number),
             Value::Whole(_) => Err(fault(format!("must be at most {max}"))),
             _ => Err(fault("must be a whole number, 0 or more")),
@@ -57,7 +45,7 @@ impl Reader<'_> {
     }
 
     fn text(&self) -> Result<&str, Fault> {
-        match &self.node.value {
+        match &self.0.value {
             Value::Text(text) => Ok(text),
             Value::Bool(_) | Value::Whole(_) | Value::OtherNumber => {
                 Err(fault("must be a text: put it in quotes"))
@@ -71,23 +59,19 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match &self.node.value {
+        match &self.0.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Whole(number) => visitor.visit_u64(*number),
             Value::OtherNumber => visitor.visit_f64(f64::NAN),
             Value::Text(text) => visitor.visit_str(text),
-            Value::List(items) => {
-                visitor.visit_seq(Items { left: items.iter().enumerate(), path: &self.path })
-            }
-            Value::Map(entries) => {
-                visitor.visit_map(Entries { left: entries.iter(), value: None, path: &self.path })
-            }
+            Value::List(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Map(entries) => visitor.visit_map(Entries { left: entries.iter(), value: None }),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.node.value {
+        match self.0.value {
             Value::Bool(value) => visitor.visit_bool(value),
             _ => Err(fault("must be true or false")),
         }
@@ -119,14 +103,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match &self.node.value {
+        match &self.0.value {
             Value::List(_) => self.deserialize_any(visitor),
             // In a variable `a,b` is the common spelling of a list.
-            Value::Text(text) if matches!(self.node.place, Place::Variable(_)) => {
-                let item =
-                    |part: &str| Node { value: Value::Text(part.trim().to_owned()), ..self.node.clone() };
+            Value::Text(text) if matches!(self.0.place, Place::Variable(_)) => {
+                let item = |part: &str| Node { value: Value::Text(part.trim().to_owned()), ..self.0.clone() };
                 let items: Vec<Node> = text.split(',').map(item).collect();
-                visitor.visit_seq(Items { left: items.iter().enumerate(), path: &self.path })
+                visitor.visit_seq(Items(items.iter()))
             }
             _ => Err(fault("must be a list, written [a, b] or one \"- item\" a line")),
         }
@@ -138,7 +121,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match &self.node.value {
+        match &self.0.value {
             Value::Map(_) => self.deserialize_any(visitor),
             _ => Err(fault("must be a section: its keys go below it, indented")),
         }
@@ -150,7 +133,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match &self.node.value {
+        match &self.0.value {
             Value::Text(text) if variants.contains(&text.as_str()) => {
                 visitor.visit_enum(text.as_str().into_deserializer())
             }
@@ -165,18 +148,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 }
 
 /// The items of a list.
-struct Items<'a> {
-    left: Enumerate<slice::Iter<'a, Node>>,
-    path: &'a str,
-}
+struct Items<'a>(slice::Iter<'a, Node>);
 
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let Some((index, node)) = self.left.next() else { return Ok(None) };
-        let path = format!("{}[{index}]", self.path);
-        Reader { node, path }.read(seed).map(Some)
+        self.0.next().map(|node| seed.deserialize(Reader(node))).transpose()
     }
 }
 
@@ -184,7 +162,6 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 struct Entries<'a> {
     left: slice::Iter<'a, Entry>,
     value: Option<&'a Entry>,
-    path: &'a str,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -200,20 +177,19 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         let entry = self.value.take().ok_or_else(|| de::Error::custom("has no value"))?;
-        let dot = if self.path.is_empty() { "" } else { "." };
-        Reader { node: &entry.node, path: format!("{}{dot}{}", self.path, entry.key) }.read(seed)
+        seed.deserialize(Reader(&entry.node))
     }
 }
 
 fn fault(what: impl Display) -> Fault {
-    Fault { what: what.to_string(), at: None }
+    Fault(what.to_string())
 }
 
 // === impl Fault ===
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.0)
     }
 }
 
@@ -225,7 +201,7 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(_: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
-        // The visitors of this module's types say "must be …"; the found value is not repeated.
+        // The visitors of the sections' types say "must be …"; the found value is not repeated.
         Self::custom(wanted)
     }
 
