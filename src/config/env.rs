@@ -51,8 +51,8 @@ fn looks_like_a_key(rest: &str) -> bool {
         })
 }
 
-/// Reads a variable's text as YAML, but for `[::]:8080`: it needs quotes in a file, and nobody would think of
-/// them here.
+/// Reads a variable's text as YAML, but for `[::]:8080`: it needs quotes in a file, which are easily
+/// forgotten here.
 fn value(name: &str, text: &str) -> Result<Node, ConfigError> {
     let name: Arc<str> = name.into();
     let place = Place::Variable(Arc::clone(&name));
