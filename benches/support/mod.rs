@@ -73,7 +73,7 @@ impl Client {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
                 settings,
                 fan_outs,
-                bodies: Arc::default(),
+                bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness: Readiness::new(phase_seen, views.registry),
                 federation: Federation::new(tokio::runtime::Handle::current(), api),
             }),

@@ -36,7 +36,8 @@ use crate::{
     replication,
     telemetry::{LogHandle, Metrics},
     types::{ClusterHealth, Snapshot, units},
-    upstream::{self, Connect, Connector, Prober, Signals},
+    upstream::{self, Connect, Connector, HealthBoard, Prober},
+    wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -87,12 +88,12 @@ impl Server {
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
-        let signals = Arc::new(Signals::new());
+        let board = Arc::new(HealthBoard::new());
         let (prober, health) = Prober::new(
             root.upstream.health,
             Arc::clone(&connect),
             published_seen.clone(),
-            Arc::clone(&signals),
+            Arc::clone(&board),
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
@@ -115,7 +116,7 @@ impl Server {
             reach: Reach {
                 config: root.upstream,
                 connect,
-                signals,
+                board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
             },
@@ -219,7 +220,7 @@ fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resou
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
-        bodies: Arc::default(),
+        bodies: Budget::new(REQUEST_BODY_BYTES),
         readiness,
         federation,
     }

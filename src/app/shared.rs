@@ -12,7 +12,7 @@ use crate::{
     net::{ServerTls, TlsConfigs},
     proxy::Resources,
     types::Snapshot,
-    upstream::{self, Connect, Manager, Signals},
+    upstream::{self, Connect, HealthBoard, Manager},
     webui::Content,
 };
 
@@ -48,7 +48,7 @@ pub(super) struct Authentication {
 pub(super) struct Reach {
     pub(super) config: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,
-    pub(super) signals: Arc<Signals>,
+    pub(super) board: Arc<HealthBoard>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) tls_configs: TlsConfigs,
 }
@@ -67,8 +67,8 @@ impl Reach {
     /// Connections of one's own to the clusters, and how these change from now on: see
     /// [`clusters::follow`](super::clusters::follow).
     pub(super) fn connections(&self) -> (Manager, watch::Receiver<Arc<Snapshot>>) {
-        let (connect, signals) = (Arc::clone(&self.connect), Arc::clone(&self.signals));
-        let manager = Manager::with_signals(self.config, connect, signals);
+        let (connect, board) = (Arc::clone(&self.connect), Arc::clone(&self.board));
+        let manager = Manager::with_health(self.config, connect, board);
         let mut updates = self.clusters.clone();
         manager.apply(&updates.borrow_and_update());
         (manager, updates)

@@ -1,4 +1,4 @@
-//! The schema in use: asked for when first needed, and again from time to time.
+//! The schema in use: fetched when first needed, and refreshed periodically.
 
 use std::{
     sync::{
@@ -14,11 +14,11 @@ use bytes::Bytes;
 use http::Request;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{
-    schema::{INTROSPECTION, Schema},
-    upstream_call::{self, Edited, Held as Memory},
+use super::{introspection::INTROSPECTION, schema::Schema, upstream_call};
+use crate::{
+    member::{Member, within},
+    wire::{Budget, TransformBody},
 };
-use crate::member::{Member, within};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Schemas {
     current: ArcSwapOption<Held>,
     failed: ArcSwapOption<Instant>,
     generations: AtomicU64,
-    /// One question at a time.
+    /// One fetch at a time.
     asking: Semaphore,
 }
 
@@ -37,7 +37,7 @@ struct Held {
     due: Instant,
 }
 
-/// Whom to ask, in order: the local cluster first.
+/// The clusters to ask, in order: the local one first.
 pub(super) type Sources = Vec<Arc<dyn Member>>;
 
 // === impl Schemas ===
@@ -52,9 +52,9 @@ impl Schemas {
         })
     }
 
-    /// The schema; `None` when nobody tells it.
+    /// The schema; `None` when no cluster answers with one.
     ///
-    /// A schema that is due is used while a task asks for the next one.
+    /// A schema that is due stays in use while a task fetches the next one.
     pub(super) async fn get(
         self: &Arc<Self>,
         head: &Request<()>,
@@ -115,7 +115,8 @@ async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
     let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
     let answer = async {
         let response = upstream_call::send(source, head, body.into(), true).await?;
-        Edited::raw(upstream_call::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
+        let body = TransformBody::unchanged(upstream_call::good(response)?);
+        upstream_call::read_whole(body, MAX_SCHEMA, &Budget::new(MAX_SCHEMA).hold()).await
     };
     within(upstream_call::OWN_TIMEOUT, answer)
         .await
@@ -131,7 +132,7 @@ const LIFE: Duration = Duration::from_secs(600);
 /// The same for a remote cluster's, in use because the local one did not answer.
 const STAND_IN_LIFE: Duration = Duration::from_secs(30);
 
-/// How long nobody is asked after nobody answered.
+/// How long no cluster is asked after none has answered.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Largest answer to the introspection query, in bytes. Sensu's has about 100 KB.

@@ -1,12 +1,6 @@
 //! What a request's body may say, and how it is read: as a whole, within bounds of size, rate and memory.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -19,7 +13,7 @@ use crate::{
     rewrite::{Unqualified, UnqualifyError, unqualify},
     routing::{BodyRule, NameRule, is_path_traversal},
     types::{ClusterName, Shape},
-    wire::Body,
+    wire::{Body, Budget, Held},
 };
 
 /// Why a body was refused. Nothing has been forwarded.
@@ -67,25 +61,13 @@ pub(super) enum BodyError {
     },
 }
 
-/// What all request bodies of the process together may hold in memory.
-#[derive(Debug, Default)]
-pub struct Budget {
-    used: AtomicUsize,
-}
-
-/// A body's share of the budget, given back when dropped.
-pub(super) struct Held {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
 /// Reads a body of at most `limit` bytes that keeps up a minimum rate and fits into the budget.
 pub(super) async fn read(
     mut body: Body,
     limit: usize,
     budget: &Arc<Budget>,
 ) -> Result<(Bytes, Held), BodyError> {
-    let mut held = Held { budget: Arc::clone(budget), bytes: 0 };
+    let held = budget.hold();
     if body.is_end_stream() {
         return Ok((Bytes::new(), held));
     }
@@ -106,7 +88,9 @@ pub(super) async fn read(
                 if whole.len() + data.len() > limit {
                     return Err(BodyError::TooLarge { limit });
                 }
-                held.add(data.len())?;
+                if !held.add(data.len()) {
+                    return Err(BodyError::Overload);
+                }
                 if whole.is_empty() && body.is_end_stream() {
                     // One frame is the usual case and needs no copy.
                     return Ok((data, held));
@@ -180,22 +164,6 @@ fn check(found: &Unqualified, must_equal: Option<&str>, name: &NameRule) -> Resu
     }
 }
 
-// === impl Held ===
-
-impl Held {
-    fn add(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.bytes += bytes;
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > MAX_HELD { Err(BodyError::Overload) } else { Ok(()) }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 // === impl BodyError ===
 
 impl From<UnqualifyError> for BodyError {
@@ -234,6 +202,3 @@ impl Classify for BodyError {
 const MIN_RATE: u64 = 1024;
 
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Bytes of request bodies in memory, of the whole process: some 500 of the largest.
-const MAX_HELD: usize = 256 * 1024 * 1024;

@@ -1,13 +1,7 @@
 //! One cluster answers: what it gets, and what the client gets back.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as _;
 
 use super::{
     Gateway, body,
@@ -22,7 +16,7 @@ use crate::{
     routing::{BodyRule, Forward},
     telemetry::AccessInfo,
     types::{Caller, ClusterName, Snapshot},
-    wire::Body,
+    wire::{Body, TransformBody},
 };
 
 // === impl Gateway ===
@@ -44,7 +38,7 @@ impl Gateway {
         let limit = self.settings().limits.request_body_bytes.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.resources.bodies).await?;
         if is_graphql {
-            graphql::examine(&bytes)?;
+            graphql::inspect(&bytes)?;
         }
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone())?;
         let client = self.client(clusters, &cluster)?;
@@ -84,7 +78,7 @@ async fn answer(
     {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let rewriter = Rewriter::new(shape, None, Some(cluster), Brackets::Keep);
-        response = response.map(|body| Body::boxed(Edited { body, rewriter: Some(rewriter) }));
+        response = response.map(|body| Body::boxed(TransformBody::new(body, rewriter)));
     }
     let (parts, body) = response.into_parts();
     Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))
@@ -109,44 +103,6 @@ fn restore_prefix(headers: &mut HeaderMap, prefix: &str) {
     };
     if let Ok(value) = HeaderValue::try_from(restored) {
         headers.insert(header::LOCATION, value);
-    }
-}
-
-/// A body that is edited while it streams. One that turns out not to be JSON is cut: what has been sent cannot be
-/// taken back, and what has not would be wrong.
-struct Edited {
-    body: Body,
-    /// `None` once the end has been written.
-    rewriter: Option<Rewriter>,
-}
-
-impl HttpBody for Edited {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        loop {
-            let Some(rewriter) = &mut this.rewriter else { return Poll::Ready(None) };
-            let mut out = BytesMut::new();
-            match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    rewriter.push(&data, &mut out)?;
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    rewriter.finish(&mut out)?;
-                    this.rewriter = None;
-                }
-            }
-            if !out.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(out.freeze()))));
-            }
-        }
     }
 }
 

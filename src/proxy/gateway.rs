@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Federation, Readiness, Settings, body::Budget};
+use super::{Federation, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
@@ -10,6 +10,7 @@ use crate::{
     types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
     webui::WebUi,
+    wire::Budget,
 };
 
 /// What the workers answer with and have in common: immutable, or atomics.

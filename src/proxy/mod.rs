@@ -41,7 +41,6 @@ mod stack;
 mod upstream_head;
 mod web;
 
-pub use body::Budget;
 pub use config::{Cors, Settings};
 pub use control_plane::Federation;
 pub use gateway::{Gateway, Resources};

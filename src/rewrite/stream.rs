@@ -8,7 +8,10 @@ use super::{
     json_path::JsonPath,
     key_lookback::{KeyLookback, key_before, spaced},
 };
-use crate::types::{ClusterName, Shape};
+use crate::{
+    types::{ClusterName, Shape},
+    wire::Transform,
+};
 
 /// Rewrites one response body as it streams through.
 ///
@@ -82,6 +85,18 @@ struct Copy<'a> {
 }
 
 // === impl Rewriter ===
+
+impl Transform for Rewriter {
+    type Error = ScanError;
+
+    fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), ScanError> {
+        Rewriter::push(self, chunk, out)
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), ScanError> {
+        Rewriter::finish(self, out)
+    }
+}
 
 impl Rewriter {
     /// A rewriter for one body. With `label`, `"cluster":"<label>"` becomes the first member of each item of

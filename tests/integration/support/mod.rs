@@ -104,7 +104,7 @@ impl World {
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
                 fan_outs: Arc::clone(&fan_outs),
-                bodies: Arc::default(),
+                bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness,
                 federation,
             }),
