@@ -162,13 +162,13 @@ impl Snapshot {
         Self { clusters, is_loaded: true }
     }
 
-    /// The same clusters, while the registry has not been read yet and there may be more.
+    /// The same clusters, of which it is not known whether there are more: the registry has not been read yet.
     #[must_use]
     pub fn without_registered(self) -> Self {
         Self { is_loaded: false, ..self }
     }
 
-    /// Whether the registry has been read, so that these are all clusters.
+    /// Whether these are all clusters there are.
     pub fn is_loaded(&self) -> bool {
         self.is_loaded
     }
