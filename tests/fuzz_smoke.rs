@@ -82,6 +82,9 @@ const IDS: &[&str] = &[
     "srn:events:a@b@c:check/x",
 ];
 
+/// A place in a request, and the pieces of a name.
+const NAMES: &[&str] = &["\u{0}\u{11}\u{4}", "\u{1}\u{19}\u{4}", "\u{2}\u{5}\u{1}", "\u{4}\u{f}\u{d}\u{2}"];
+
 /// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
 fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
     println!("{name}: seed {SEED}, {ROUNDS} inputs");
@@ -159,4 +162,5 @@ fn graphql_holds_its_properties() {
     run("fuzz_request", BODIES, false, graphql::fuzzing::fuzz_request);
     run("fuzz_answer", ANSWERS, true, graphql::fuzzing::fuzz_answer);
     run("fuzz_id", IDS, false, graphql::fuzzing::fuzz_id);
+    run("fuzz_names", NAMES, false, graphql::fuzzing::fuzz_names);
 }

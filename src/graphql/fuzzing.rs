@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::BytesMut;
 
 use super::{
-    document, id, measure, parse,
+    document, go_oracle, id, inspect, literal, measure, parse,
     plan::{self, Plan, Planned},
     request, resolve,
     rewriter::{AnswerError, Rewriter},
@@ -103,6 +103,33 @@ pub fn fuzz_id(data: &[u8]) {
     assert_eq!(format!("{}{}", &qualified[..cut.start], &qualified[cut.end..]), text);
 }
 
+/// Checks that no name reaches a cluster which, as Go decodes it and as Go's `path.Clean` cleans the store key made of it,
+/// leaves its namespace: neither byte for byte nor planned.
+///
+/// # Panics
+///
+/// When one does.
+pub fn fuzz_names(data: &[u8]) {
+    let Some((place, data)) = data.split_first() else { return };
+    let (body, leaves) = go_oracle::request(*place, data);
+    if !leaves {
+        return;
+    }
+    let shown = String::from_utf8_lossy(&body);
+    assert!(inspect(&body).is_err(), "passed on: {shown}");
+    let request::Incoming::One(operation) = request::read(&body) else { return };
+    match plan::plan(&operation.query, &SCHEMA) {
+        Planned::Federated(plan) => {
+            let resolution = resolve::resolve(&plan, &operation, &Snapshot::new([]));
+            assert!(resolution.groups.is_empty(), "sent: {shown}");
+        }
+        Planned::Unchanged => {
+            assert!(literal::any_traversal(&operation.query, operation.variables_raw), "unchanged: {shown}");
+        }
+        Planned::Limit(_) => {}
+    }
+}
+
 fn cluster() -> ClusterName {
     "alpha".parse().expect("a valid name")
 }
@@ -123,7 +150,7 @@ const ANSWER: &str = r#"{"data":{"__schema":{"queryType":{"name":"Query"},"mutat
 {"kind":"SCALAR","name":"ID"},{"kind":"SCALAR","name":"String"},{"kind":"SCALAR","name":"JSON"},
 {"kind":"OBJECT","name":"Query","fields":[
  {"name":"namespace","args":[{"name":"name","type":{"kind":"SCALAR","name":"String"}}],"type":{"kind":"OBJECT","name":"Namespace"}},
- {"name":"check","args":[{"name":"namespace","type":{"kind":"SCALAR","name":"String"}}],"type":{"kind":"OBJECT","name":"Check"}},
+ {"name":"check","args":[{"name":"namespace","type":{"kind":"SCALAR","name":"String"}},{"name":"name","type":{"kind":"SCALAR","name":"String"}}],"type":{"kind":"OBJECT","name":"Check"}},
  {"name":"viewer","args":[],"type":{"kind":"OBJECT","name":"Viewer"}},
  {"name":"node","args":[{"name":"id","type":{"kind":"SCALAR","name":"ID"}}],"type":{"kind":"INTERFACE","name":"Node"}}]},
 {"kind":"OBJECT","name":"Mutation","fields":[

@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-
+use super::traversal;
 use crate::types::{ClusterName, NamespaceRef};
 
 /// Where in an id the text `@cluster` goes; nothing for an id that belongs to no namespace.
@@ -44,7 +43,7 @@ pub(super) fn namespace(text: &str) -> Named {
         return Named::Plain;
     }
     let Ok(parsed) = NamespaceRef::parse(text) else { return Named::Nothing };
-    if is_path_traversal(&parsed.namespace) {
+    if traversal::in_name(&parsed.namespace) {
         return Named::Nothing;
     }
     match text.find('@') {
@@ -55,7 +54,7 @@ pub(super) fn namespace(text: &str) -> Named {
 
 /// Reads an id as a client wrote it. `%40` counts as `@` in the namespace part, which Sensu never escapes.
 pub(super) fn id(text: &str) -> Named {
-    if is_id_traversal(text) {
+    if traversal::in_id(text) {
         return Named::Nothing;
     }
     let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
@@ -76,55 +75,6 @@ pub(super) fn id(text: &str) -> Named {
         Ok(cluster) if at > 0 => Named::Cluster(cluster, start + at..start + third.len()),
         _ => Named::Nothing,
     }
-}
-
-/// Whether a name would lead out of its namespace: Sensu joins names to store keys and cleans them like paths, after it
-/// has checked the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
-pub(super) fn is_path_traversal(name: &str) -> bool {
-    name.contains('/') || matches!(name, "." | "..")
-}
-
-/// The same for an id, whose last part is percent-encoded. Assets have `/` in their names, events two names in base64.
-fn is_id_traversal(text: &str) -> bool {
-    let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
-        return false;
-    };
-    let tail = tail.rsplit_once('?').map_or(tail, |(tail, _)| tail);
-    let decoded = percent_encoding::percent_decode_str(tail).decode_utf8_lossy();
-    if decoded.split(['/', ':']).any(|part| matches!(part, "." | "..")) {
-        return true;
-    }
-    match resource {
-        "assets" => decoded.rsplit(':').next().is_some_and(|name| name.split('/').any(str::is_empty)),
-        // Standard base64 has `/` of its own, which an id escapes.
-        "events" => [tail.split_once('/'), tail.rsplit_once('/'), tail.rsplit_once(':')]
-            .iter()
-            .flatten()
-            .any(|(_, names)| event_names(names).iter().any(|name| is_path_traversal(name))),
-        _ => tail.contains('/') || decoded.contains('/'),
-    }
-}
-
-/// The entity and the check in the last part of an event's id.
-fn event_names(part: &str) -> Vec<String> {
-    let part: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
-    BASE64.decode(part).ok().and_then(|names| serde_json::from_slice(&names).ok()).unwrap_or_default()
-}
-
-/// Whether a text could lead out of a namespace, regardless of what it is used for.
-pub(super) fn has_traversal(text: &str) -> bool {
-    has_step(text, &[".", ".."])
-}
-
-/// The same for text that is probably not a name: a command such as `./x` is harmless.
-pub(super) fn has_parent_step(text: &str) -> bool {
-    has_step(text, &[".."])
-}
-
-fn has_step(text: &str, steps: &[&str]) -> bool {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-    let found = |text: &str| text.contains('/') && text.split('/').any(|part| steps.contains(&part));
-    found(text) || found(&decoded) || (text.starts_with("srn:") && is_id_traversal(text))
 }
 
 /// The id of a namespace object. The name is escaped as Go escapes a path segment.
@@ -223,6 +173,15 @@ mod tests {
             "srn:assets:a:b%2F%2Fc",
             "srn:events:a:check/WyIuLi9iL2MiLCJkIl0=",
             "srn:events:a:check/WyJcdTAwMmUuXHUwMDJmYiIsImQiXQ==",
+            // Half a surrogate pair; a line break; trailing bits; rubbish behind; a number in the list; after a second slash.
+            "srn:events:a:check/WyJcdWQ4MDAvLi4vLi4vYi9lIiwiZCJd",
+            "srn:events:a:check/WyIuLi9i%0AL2MiLCJkIl0=",
+            "srn:events:a:check/WyIuLi9iL2MiLCJkIl1=",
+            "srn:events:a:check/WyIuLi9iL2MiLCJkIl0=%21",
+            "srn:events:a:check/WyIuLi9iL2MiLCJkIiw1XQ==",
+            "srn:events:a:check/WyIuLi9iL2MiLCJkIl0=/x/y",
+            "srn:events:/:check/WyJiIiwiYyJd",
+            "srn:checks:%2E:b%2Fc",
         ] {
             assert_eq!(id(bad), Named::Nothing, "{bad}");
         }
@@ -231,7 +190,19 @@ mod tests {
         {
             assert_eq!(id(good), Named::Plain, "{good}");
         }
-        for bad in ["@alpha", "a@", "a@b@c", "..", ".", "../b", "a/../b@alpha"] {
+        for bad in [
+            "@alpha",
+            "a@",
+            "a@b@c",
+            "..",
+            ".",
+            "/",
+            "../b",
+            "/@alpha",
+            "./@alpha",
+            "..@alpha",
+            "a/../b@alpha",
+        ] {
             assert_eq!(namespace(bad), Named::Nothing, "{bad}");
         }
         assert_eq!(namespace("default@local-cluster"), Named::Cluster(ClusterName::local(), 7..21));

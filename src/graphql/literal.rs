@@ -1,6 +1,5 @@
 //! Values that name a cluster: reading them, and taking the cluster out, in the document's text and in variables.
 
-use apollo_parser::{Lexer, TokenKind};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -9,6 +8,8 @@ use super::{
     ast::{Span, Value},
     id::{self, Named},
     schema::{Carrier, Schema},
+    strings::{self, Literal},
+    traversal,
 };
 use crate::{
     rewrite,
@@ -66,7 +67,7 @@ fn unqualify(text: &str, carrier: Carrier) -> (Named, Option<String>) {
         Carrier::Namespace => id::namespace(text),
         Carrier::Id => id::id(text),
         Carrier::Wrapped => return unqualify_resource(text),
-        Carrier::Name if id::is_path_traversal(text) => Named::Nothing,
+        Carrier::Name if traversal::in_name(text) => Named::Nothing,
         Carrier::Name | Carrier::Input(_) => Named::Plain,
     };
     let without = match &named {
@@ -82,6 +83,9 @@ fn unqualify_resource(text: &str) -> (Named, Option<String>) {
     struct Kind {
         #[serde(rename = "type")]
         kind: Option<String>,
+    }
+    if traversal::in_resource(text) {
+        return (Named::Nothing, None);
     }
     let kind = serde_json::from_str::<Kind>(text).ok().and_then(|kind| kind.kind);
     let shape = if kind.as_deref() == Some("Namespace") { Shape::Namespace } else { Shape::Resource };
@@ -118,8 +122,10 @@ pub(super) fn literal(document: &str, value: &Value, carrier: Carrier, schema: &
         }
         (Value::String(span), Carrier::Namespace | Carrier::Id | Carrier::Wrapped | Carrier::Name) => {
             let raw = &document[span.clone()];
-            // Sensu refuses what cannot be read.
-            let Some(text) = decode(raw) else { return };
+            let Some(text) = strings::decode(raw) else {
+                found.names.malformed = true;
+                return;
+            };
             let (named, without) = unqualify(&text, carrier);
             if carrier == Carrier::Name {
                 found.names.malformed |= named == Named::Nothing;
@@ -163,7 +169,7 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
             changed
         }
         (Json::String(text), Carrier::Name) => {
-            names.malformed |= id::is_path_traversal(text);
+            names.malformed |= traversal::in_name(text);
             false
         }
         (Json::String(text), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
@@ -178,56 +184,21 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
     }
 }
 
-/// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents that are not
-/// planned.
+/// Whether a string of a document, or one in its variables, could lead out of a namespace. One that cannot be read is taken
+/// to.
 pub(super) fn any_traversal(document: &str, variables: &str) -> bool {
-    any_string(document, variables, id::has_traversal)
+    let leads_out = |literal: Literal| literal.text.is_none_or(|text| traversal::in_text(&text));
+    strings::literals(document).into_iter().any(leads_out)
+        || serde_json::from_str(variables).map_or(true, |value: Json| any_value(&value))
 }
 
-/// Whether `is` holds for any string of a document or of its variables; it is taken to hold for one that cannot be read.
-pub(super) fn any_string(document: &str, variables: &str, is: fn(&str) -> bool) -> bool {
-    let tokens = Lexer::new(document).filter_map(Result::ok);
-    let mut strings = tokens.filter(|token| token.kind() == TokenKind::StringValue);
-    let in_document = strings.any(|token| decode(token.data()).is_none_or(|text| is(&text)));
-    in_document || serde_json::from_str(variables).map_or(true, |value: Json| any_value(&value, is))
-}
-
-fn any_value(value: &Json, is: fn(&str) -> bool) -> bool {
+fn any_value(value: &Json) -> bool {
     match value {
-        Json::String(text) => is(text),
-        Json::Array(items) => items.iter().any(|item| any_value(item, is)),
-        Json::Object(members) => members.values().any(|member| any_value(member, is)),
+        Json::String(text) => traversal::in_text(text),
+        Json::Array(items) => items.iter().any(any_value),
+        Json::Object(members) => members.values().any(any_value),
         _ => false,
     }
-}
-
-/// The value of a string literal, quotes included (GraphQL, "String Value").
-fn decode(raw: &str) -> Option<String> {
-    match raw.strip_prefix(BLOCK).and_then(|rest| rest.strip_suffix(BLOCK)) {
-        Some(block) => Some(block_value(&block.replace("\\\"\"\"", BLOCK))),
-        // Its escapes are those of JSON, except for one that Sensu does not support.
-        None => serde_json::from_str(raw).ok(),
-    }
-}
-
-/// GraphQL, "Block String Semantics".
-fn block_value(raw: &str) -> String {
-    let raw = raw.replace("\r\n", "\n").replace('\r', "\n");
-    let blank = |line: &str| line.chars().all(|c| matches!(c, ' ' | '\t'));
-    let indent_of = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let lines: Vec<&str> = raw.split('\n').collect();
-    let indent = lines.iter().skip(1).filter(|line| !blank(line)).map(|line| indent_of(line)).min();
-    let indent = indent.unwrap_or_default();
-    let mut lines: Vec<&str> = lines
-        .iter()
-        .enumerate()
-        .map(|(n, line)| if n == 0 { *line } else { line.get(indent..).unwrap_or_default() })
-        .collect();
-    while lines.last().is_some_and(|line| blank(line)) {
-        lines.pop();
-    }
-    let start = lines.iter().take_while(|line| blank(line)).count();
-    lines[start..].join("\n")
 }
 
 /// The new text padded with white space, so that what follows keeps its line and column.
@@ -243,19 +214,9 @@ pub(super) fn padded(old: &str, new: &str) -> String {
     text
 }
 
-const BLOCK: &str = "\"\"\"";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn string_literals_are_read_as_graphql_reads_them() {
-        assert_eq!(decode(r#""a\u0040b\"""#).as_deref(), Some("a@b\""));
-        assert_eq!(decode("\"\"\"\n    a\n      b\n\n  \"\"\"").as_deref(), Some("a\n  b"));
-        assert_eq!(decode("\"\"\"a \\\"\"\" b\"\"\"").as_deref(), Some("a \"\"\" b"));
-        assert_eq!(decode(r#""\u{41}""#), None);
-    }
 
     #[test]
     fn what_follows_an_edited_literal_keeps_its_place() {

@@ -59,6 +59,7 @@ mod document;
 mod envelope;
 mod error;
 pub mod fuzzing;
+mod go_oracle;
 mod id;
 mod introspect;
 mod introspection;
@@ -74,10 +75,13 @@ mod request_filter;
 mod resolve;
 mod rewriter;
 mod run;
+mod scalars;
 mod scan;
 mod schema;
 mod schemas;
 mod shape;
+mod strings;
+mod traversal;
 mod upstream_call;
 mod validate;
 mod viewer;
@@ -193,6 +197,8 @@ impl Engine {
     /// When all of it was for one cluster that gave no answer, or too many answers are in memory already.
     pub async fn handle(&self, call: Call<'_>) -> Result<Answered, GraphQlError> {
         if !is_json(call.head.headers()) {
+            // Sensu should see no operation in it; if it does, it is one that was inspected.
+            inspect(&call.body)?;
             return pass(&call).await;
         }
         let body = call.body.clone();
@@ -384,10 +390,9 @@ async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
 
 /// Whether Sensu would read the body as JSON: without a type, or with a form's, it sees none.
 fn is_json(headers: &HeaderMap) -> bool {
-    let form = b"application/x-www-form-urlencoded";
     headers.get(header::CONTENT_TYPE).is_some_and(|ty| {
-        let ty = ty.as_bytes();
-        !ty.is_empty() && !ty.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
+        let ty = ty.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        !ty.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
     })
 }
 

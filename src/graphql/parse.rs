@@ -14,7 +14,7 @@ use super::{
         Directive, Document, Field, Fragment, Inline, Operation, OperationKind, Selection, SelectionSet,
         Span, Spread, Value, Variable,
     },
-    cycle::Spreads,
+    cycle::{self, Spreads},
     limits::{self, Limit},
 };
 
@@ -51,12 +51,14 @@ fn check_tokens(text: &str) -> Result<Vec<Span>, ParseError> {
     let mut tokens = Vec::new();
     let mut depth = 0_usize;
     let mut spreads = Spreads::default();
+    let mut unread = false;
     for (raw, token) in Lexer::new(text).enumerate() {
         if raw > limits::RAW_TOKENS {
             return Err(ParseError::Limit(Limit::Tokens));
         }
-        if let Ok(token) = &token {
-            spreads.see(token);
+        match &token {
+            Ok(token) => spreads.see(token),
+            Err(_) => unread = true,
         }
         let span = token.as_ref().map_or(0..0, |token| token.index()..token.index() + token.data().len());
         match token.map(|token| token.kind()) {
@@ -75,7 +77,12 @@ fn check_tokens(text: &str) -> Result<Vec<Span>, ParseError> {
             return Err(ParseError::Limit(Limit::Depth));
         }
     }
-    if spreads.have_a_cycle() { Err(ParseError::Limit(Limit::Cycle)) } else { Ok(tokens) }
+    // What this lexer does not read, Sensu's may.
+    if spreads.have_a_cycle() || (unread && cycle::is_in(text)) {
+        Err(ParseError::Limit(Limit::Cycle))
+    } else {
+        Ok(tokens)
+    }
 }
 
 /// Converts the syntax tree into the planner's own. `None` wherever something is missing.
@@ -217,9 +224,9 @@ impl Reader<'_> {
                     |(name, value): &(Name, Node<tree::Value>)| Some((text(name), self.value(value)?));
                 Value::Object(fields.iter().map(field).collect::<Option<_>>()?)
             }
-            tree::Value::Float(_) | tree::Value::Int(_) | tree::Value::Null | tree::Value::Enum(_) => {
-                Value::Other
-            }
+            // Sensu's library does not know it.
+            tree::Value::Null => return None,
+            tree::Value::Float(_) | tree::Value::Int(_) | tree::Value::Enum(_) => Value::Other,
         })
     }
 

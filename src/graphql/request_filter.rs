@@ -1,11 +1,11 @@
 //! Requests that must reach no cluster in any form: they crash a Sensu 6.12 backend, or have it disclose what it should not.
 
-use apollo_parser::Lexer;
+use serde::de::IgnoredAny;
 
 use super::{
-    cycle::Spreads,
+    cycle,
     error::GraphQlError,
-    id, literal,
+    literal,
     request::{self, Incoming, Operation},
 };
 
@@ -13,7 +13,7 @@ use super::{
 ///
 /// # Errors
 /// For a document with a fragment that contains itself, for a string in a document or its variables that leads out of a
-/// namespace (such as `../b/c`), and for a body that cannot be read here but might be read by Sensu.
+/// namespace (such as `../b/c`) or that cannot be read, and for a body that cannot be read here but might be read by Sensu.
 pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     let operations = match request::read(body) {
         Incoming::One(operation) => vec![operation],
@@ -24,21 +24,22 @@ pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     if operations.iter().any(has_cycle) {
         return Err(GraphQlError::Cycle);
     }
-    let traverses = |operation: &Operation<'_>| {
-        literal::any_string(&operation.query, operation.variables_raw, id::has_parent_step)
-    };
+    let traverses =
+        |operation: &Operation<'_>| literal::any_traversal(&operation.query, operation.variables_raw);
     if operations.iter().any(traverses) { Err(GraphQlError::PathTraversal) } else { Ok(()) }
 }
 
 /// Whether a fragment of the operation's document contains itself.
 pub(super) fn has_cycle(operation: &Operation<'_>) -> bool {
-    let mut spreads = Spreads::default();
-    Lexer::new(&operation.query).flatten().for_each(|token| spreads.see(&token));
-    spreads.have_a_cycle()
+    cycle::is_in(&operation.query)
 }
 
-/// Whether a body that is not read here might still be read by Sensu, whose decoder is more lenient and stops after the
-/// first value, with names or fragments in it that were not inspected.
+/// Whether a body that is not read here might still be read by Sensu, with names or fragments in it that were not
+/// inspected: its decoder replaces what is not UTF-8 and half a surrogate pair, and stops after the first value.
 pub(super) fn is_odd(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"..").is_some() || memchr::memmem::find(body, b"\\u").is_some()
+    let text = String::from_utf8_lossy(body);
+    let first = serde_json::Deserializer::from_str(&text).into_iter::<IgnoredAny>().next();
+    memchr::memmem::find(body, b"..").is_some()
+        || memchr::memmem::find(body, b"\\u").is_some()
+        || (matches!(first, Some(Ok(_))) && text.trim_ascii_start().starts_with(['{', '[']))
 }

@@ -3,12 +3,13 @@
 //! Parts of a document can be answered from what the gateway knows, and those never reach a cluster. A document that Sensu
 //! would refuse must not be answered in part, so it is validated as a whole before it is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use apollo_compiler::{
-    Name, Node, Schema,
-    ast::{DirectiveList, Document, EnumValueDefinition, FieldDefinition, InputValueDefinition, Type},
+    ExecutableDocument, Name, Node, Schema,
+    ast::{DirectiveList, Document, EnumValueDefinition, FieldDefinition, InputValueDefinition, Type, Value},
     collections::{IndexMap, IndexSet},
+    executable::{Selection, SelectionSet},
     name,
     schema::{
         self, Component, ComponentName, EnumType, ExtendedType, InputObjectType, InterfaceType, ObjectType,
@@ -18,7 +19,10 @@ use apollo_compiler::{
     validation::Valid,
 };
 
-use super::introspection::{RawField, RawInput, RawRef, RawSchema, RawType};
+use super::{
+    introspection::{RawField, RawInput, RawRef, RawSchema, RawType},
+    scalars,
+};
 
 /// A schema that documents are validated against.
 #[derive(Debug)]
@@ -56,9 +60,63 @@ impl Validator {
 
     /// Whether Sensu would find a document valid.
     pub(super) fn accepts(&self, document: &Document) -> bool {
-        let Err(failed) = document.to_executable_validate(&self.0) else { return true };
-        let kinds = failed.errors.iter().map(|diagnostic| diagnostic.error.unstable_error_name());
+        let valid = match document.to_executable_validate(&self.0) {
+            Ok(valid) => return self.literals_fit(&valid),
+            Err(failed) => failed,
+        };
+        let kinds = valid.errors.iter().map(|diagnostic| diagnostic.error.unstable_error_name());
         kinds.into_iter().all(|kind| kind.is_some_and(|kind| TOLERATED.contains(&kind)))
+            && self.literals_fit(&valid.partial)
+    }
+
+    /// Whether literals for the schema's own scalars are such as Sensu reads: validation by itself accepts any.
+    fn literals_fit(&self, document: &ExecutableDocument) -> bool {
+        let defaults = document.operations.iter().flat_map(|operation| &operation.variables);
+        let mut defaults =
+            defaults.filter_map(|variable| Some((variable.default_value.as_ref()?, &*variable.ty)));
+        let operations = document.operations.iter().map(|operation| &operation.selection_set);
+        let mut sets: Vec<&SelectionSet> =
+            operations.chain(document.fragments.values().map(|fragment| &fragment.selection_set)).collect();
+        if !defaults.all(|(value, ty)| self.fits(value, ty)) {
+            return false;
+        }
+        while let Some(set) = sets.pop() {
+            for selection in &set.selections {
+                match selection {
+                    Selection::Field(field) => {
+                        let mut arguments = field.arguments.iter().filter_map(|argument| {
+                            Some((&argument.value, &*field.definition.argument_by_name(&argument.name)?.ty))
+                        });
+                        if !arguments.all(|(value, ty)| self.fits(value, ty)) {
+                            return false;
+                        }
+                        sets.push(&field.selection_set);
+                    }
+                    Selection::InlineFragment(inline) => sets.push(&inline.selection_set),
+                    Selection::FragmentSpread(_) => {}
+                }
+            }
+        }
+        true
+    }
+
+    fn fits(&self, value: &Value, ty: &Type) -> bool {
+        match (value, self.0.types.get(ty.inner_named_type())) {
+            (Value::Variable(_), _) => true,
+            (Value::List(items), _) => items.iter().all(|item| self.fits(item, ty)),
+            (Value::Object(fields), Some(ExtendedType::InputObject(object))) => {
+                // Sensu also refuses two values for one field, which this validation lets pass.
+                let mut seen = HashSet::new();
+                fields.iter().all(|(name, value)| {
+                    let ty = object.fields.get(name).map(|field| &*field.ty);
+                    seen.insert(name) && ty.is_none_or(|ty| self.fits(value, ty))
+                })
+            }
+            (_, Some(ExtendedType::Scalar(scalar))) if !BUILT_IN.contains(&scalar.name.as_str()) => {
+                scalars::is_literal(&scalar.name, value)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -157,5 +215,5 @@ fn reference(raw: &RawRef) -> Option<Type> {
 const BUILT_IN: &[&str] = &["Boolean", "Float", "ID", "Int", "String"];
 
 /// What Sensu's library, which implements an earlier edition of the specification, accepts: integers beyond 32 bits, and
-/// repeated directives. Documents nested too deeply for this validator are left to Sensu's.
-const TOLERATED: &[&str] = &["IntCoercionError", "RecursionError", "RecursionLimitError", "UniqueDirective"];
+/// repeated directives.
+const TOLERATED: &[&str] = &["IntCoercionError", "UniqueDirective"];

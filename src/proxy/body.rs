@@ -48,8 +48,8 @@ pub(super) enum BodyError {
         /// The namespace of the path.
         expected: String,
     },
-    /// An asset's name with an empty component, `.` or `..`: Sensu's store would clean it into another key.
-    #[error("the name of the asset is not valid: no component may be empty, \".\" or \"..\"")]
+    /// A name with an empty component, `.` or `..`: Sensu's store would clean it into another key.
+    #[error("a name in the body is not valid: no component may be empty, \".\" or \"..\"")]
     Name,
     /// An entity whose body names another entity than the path.
     #[error("the name of the resource ({found}) does not match the name on the URI ({expected})")]
@@ -158,6 +158,7 @@ fn check(found: &Unqualified, must_equal: Option<&str>, name: &NameRule) -> Resu
             Some(other) => Err(BodyError::NameMismatch { found: other.clone(), expected: expected.clone() }),
         },
         NameRule::Components => {
+            let mut names = names.chain(&found.part_names);
             let escapes = names.any(|name| !name.is_empty() && is_path_traversal(name));
             if escapes { Err(BodyError::Name) } else { Ok(()) }
         }

@@ -35,9 +35,14 @@ impl JsonPath {
         }
     }
 
-    /// Whether this is the metadata of the item itself.
-    pub(super) fn is_metadata(self) -> bool {
-        self.metadata && !self.part
+    /// Whether this is metadata, of the item itself or of a part.
+    pub(super) fn in_metadata(self) -> bool {
+        self.metadata
+    }
+
+    /// Whether this is in an event's entity or check.
+    pub(super) fn in_part(self) -> bool {
+        self.part
     }
 
     /// The key of the namespace string of the object itself.

@@ -25,6 +25,8 @@ pub struct Unqualified {
     /// Every `metadata.name` of a resource (not of an event's entity or check), in document order: of duplicates
     /// Sensu takes the last.
     pub names: Vec<String>,
+    /// The same for an event's entity and check.
+    pub part_names: Vec<String>,
 }
 
 /// Why a request body was refused. The client's fault, each of them.
@@ -64,7 +66,8 @@ pub fn unqualify(body: &Bytes, shape: Shape) -> Result<Unqualified, UnqualifyErr
     let cluster = found.cluster.filter(|name| !name.is_local());
     let mixed = found.plain && cluster.is_some();
     let body = if found.cuts.is_empty() { body.clone() } else { without(body, &found.cuts) };
-    Ok(Unqualified { body, cluster, mixed, namespaces: found.namespaces, names: found.names })
+    let Found { namespaces, names, part_names, .. } = found;
+    Ok(Unqualified { body, cluster, mixed, namespaces, names, part_names })
 }
 
 /// What was found on the way.
@@ -75,6 +78,7 @@ struct Found {
     plain: bool,
     namespaces: Vec<String>,
     names: Vec<String>,
+    part_names: Vec<String>,
 }
 
 /// Why reading ended early.
@@ -98,6 +102,7 @@ enum Role {
     Other,
     Object(JsonPath),
     Name,
+    PartName,
     Namespace,
 }
 
@@ -203,6 +208,7 @@ impl<'a> Walk<'a> {
                 match role {
                     Role::Namespace => self.namespace(start, raw).map_err(Stop::Refused)?,
                     Role::Name => self.found.names.push(decode(raw)),
+                    Role::PartName => self.found.part_names.push(decode(raw)),
                     Role::Other | Role::Object(_) => {}
                 }
             }
@@ -327,8 +333,8 @@ fn role(shape: Shape, path: JsonPath, raw_key: &[u8]) -> Role {
     if path.key(shape) == Some(key.as_bytes()) {
         return Role::Namespace;
     }
-    if shape == Shape::Resource && path.is_metadata() && key == "name" {
-        return Role::Name;
+    if shape == Shape::Resource && path.in_metadata() && key == "name" {
+        return if path.in_part() { Role::PartName } else { Role::Name };
     }
     path.child(shape, key.as_bytes()).map_or(Role::Other, Role::Object)
 }

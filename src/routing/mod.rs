@@ -112,7 +112,7 @@ pub enum NameRule {
     Any,
     /// The decoded name of the path: Sensu stores an entity under the name in its body.
     Equals(String),
-    /// No component that is empty, `.` or `..`: Sensu's store would clean such an asset name into another key.
+    /// No component that is empty, `.` or `..`: Sensu's store would clean such a name into another key.
     Components,
 }
 
@@ -180,7 +180,11 @@ impl Request<'_> {
         }
         path::check(self.path, self.segments)?;
         query::refuse_negative_limit(self.query)?;
-        table::route(self)
+        let route = table::route(self)?;
+        if matches!(route, Route::Forward(_)) {
+            query::refuse_traversing_continue(self.query)?;
+        }
+        Ok(route)
     }
 
     /// The name of a registered cluster, or the 404 that says it is not.

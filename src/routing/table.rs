@@ -104,7 +104,7 @@ fn must_equal(method: &Method, rest: &[&str], namespace: &str) -> Option<String>
 fn name_rule(method: &Method, rest: &[&str]) -> Result<NameRule, RouteError> {
     Ok(match rest {
         ["entities", name] if writes(method) => NameRule::Equals(decode(name)?.into_owned()),
-        ["assets", ..] if writes(method) => NameRule::Components,
+        [_, ..] if writes(method) => NameRule::Components,
         _ => NameRule::Any,
     })
 }

@@ -209,7 +209,10 @@ fn entity_writes_pin_the_namespace_and_name_of_the_path() {
         }
     );
     let raw = forward("POST", "/c/alpha/api/core/v2/namespaces/default/entities");
-    assert_eq!(raw.body, BodyRule::Checked { must_equal: Some("default".into()), name: NameRule::Any });
+    assert_eq!(
+        raw.body,
+        BodyRule::Checked { must_equal: Some("default".into()), name: NameRule::Components }
+    );
     let asset = forward("POST", "/c/alpha/api/core/v2/namespaces/default/assets");
     assert_eq!(asset.body, BodyRule::Checked { must_equal: None, name: NameRule::Components });
 }

@@ -398,6 +398,13 @@ async fn raw_requests_are_passed_on_byte_for_byte_unless_they_harm_the_cluster()
         ("{check(namespace:\"a\",name:\"../b/c\"){id}}", json!({})),
         ("query($n:String!){check(namespace:\"a\",name:$n){id}}", json!({"n": "x/../../b/c"})),
         ("query($n:ID!){node(id:$n){id}}", json!({"n": "srn:checks:a:..%2Fb%2Fc"})),
+        ("{check(namespace:\"a\",name:\"\\ud800/../../b/c\"){id}}", json!({})),
+        ("{check(namespace:\"/\",name:\"b/c\"){id}}", json!({})),
+        ("{event(namespace:\"a\",entity:\"..\",check:\"b/c/d\"){id}}", json!({})),
+        (
+            "mutation{deleteEvent(input:{id:\"srn:events:a:check/WyJcdWQ4MDAvLi4vLi4vYi9lIiwiZCJd\"}){deletedId}}",
+            json!({}),
+        ),
     ] {
         for body in [
             json!({"query": query, "variables": variables}),
@@ -420,6 +427,30 @@ async fn raw_requests_are_passed_on_byte_for_byte_unless_they_harm_the_cluster()
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()[0]["data"], json!({"namespace": null}));
     assert_eq!(world.alpha.requests()[0].body, bytes);
+}
+
+/// As long as the string with the name is not read, on `/graphql` nothing is planned; what is left to Sensu is judged all the
+/// same, whatever the type of the body is said to be.
+#[tokio::test]
+async fn a_name_that_cannot_be_read_reaches_no_cluster() {
+    let world = World::new();
+    let hostile = [
+        r#"{check(namespace:"a",name:"\ud800/../../b/c"){id}}"#,
+        r#"{check(namespace:"a@alpha",name:"\udc00/../../b/c"){id}}"#,
+        r#"query($n:String="\ud800/../../b/c"){check(namespace:"a",name:$n){id}}"#,
+        r#"mutation{updateCheck(input:{id:"srn:checks:a:\ud800%2F..%2F..%2Fb%2Fc",props:{}}){check{id}}}"#,
+        r#"{node(id:"srn:events:a@alpha:check/WyJcdWQ4MDAvLi4vLi4vYi9lIiwiZCJd"){id}}"#,
+        r#"{node(id:"srn:events:a:check/WyIuLi9iL2MiLCJkIiw1XQ=="){id}}"#,
+    ];
+    for query in hostile {
+        let answer = world.call(Method::POST, "/graphql", json!({ "query": query }).to_string()).await;
+        assert_eq!(answer.status, 200, "{query}");
+        let shown = answer.text();
+        assert!(!shown.contains("srn:"), "{query}: {shown}");
+        for request in world.local.requests().iter().chain(&world.alpha.requests()) {
+            assert!(String::from_utf8_lossy(&request.body).contains("__schema"), "{query}: {request:?}");
+        }
+    }
 }
 
 #[tokio::test]

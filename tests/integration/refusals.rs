@@ -226,6 +226,40 @@ async fn an_asset_cannot_leave_its_namespace_by_the_name_in_its_body() {
 }
 
 #[tokio::test]
+async fn no_name_in_a_body_leaves_its_namespace() {
+    let world = World::new();
+    for start in ["/api/core/v2/namespaces/default", "/c/alpha/api/core/v2/namespaces/default"] {
+        for (kind, body) in [
+            ("checks", r#"{"metadata":{"name":"..","namespace":"default"}}"#),
+            ("handlers", r#"{"metadata":{"name":"\u002e\u002e/b","namespace":"default"}}"#),
+            ("checks", r#"{"metadata":{"name":"\ud800/../../b/c","namespace":"default"}}"#),
+            (
+                "events",
+                r#"{"metadata":{"namespace":"default"},"entity":{"metadata":{"name":"..","namespace":"default"}}}"#,
+            ),
+        ] {
+            let answer = world.call(Method::POST, &format!("{start}/{kind}"), body).await;
+            assert_eq!(answer.status, http::StatusCode::BAD_REQUEST, "{start} {body}");
+        }
+    }
+    world.nothing_was_forwarded("a name");
+}
+
+#[tokio::test]
+async fn no_page_begins_in_another_namespace() {
+    let world = World::new();
+    // `../other`, `..`, and `../other` with an escaped line break.
+    for token in ["Li4vb3RoZXI", "Li4", "Li4v%0Ab3RoZXI"] {
+        for query in [format!("limit=5&continue={token}"), format!("%63ontinue={token}")] {
+            let target = format!("/c/alpha/api/core/v2/namespaces/default/checks?{query}");
+            let answer = world.call(Method::GET, &target, "").await;
+            assert_eq!(answer.status, http::StatusCode::BAD_REQUEST, "{target}");
+        }
+    }
+    world.nothing_was_forwarded("a token");
+}
+
+#[tokio::test]
 async fn a_key_that_only_some_parsers_read_hides_no_name() {
     let world = World::new();
     let target = "/c/alpha/api/core/v2/namespaces/default/entities/mine";

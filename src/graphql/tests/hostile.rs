@@ -161,3 +161,78 @@ fn what_harms_a_cluster_is_found_in_any_body() {
         assert_eq!(inspect(body.as_bytes()), Ok(()), "{body}");
     }
 }
+
+#[test]
+fn what_sensu_reads_in_another_way_counts_as_hostile() {
+    use crate::graphql::{GraphQlError, inspect};
+    let query = |text: &str| serde_json::json!({ "query": text }).to_string();
+    let check = |namespace: &str, name: &str| {
+        query(&format!("{{check(namespace:\"{namespace}\",name:\"{name}\"){{id}}}}"))
+    };
+    let asset =
+        r#"{"type":"Asset","metadata":{"name":"\u002e./b/c","namespace":"a"},"spec":{"url":"http://x"}}"#;
+    let put = "mutation($r:String!){putWrapped(raw:$r){node{id}}}";
+    for body in [
+        check("a", r"\ud800/../../b/c"),
+        check("a", r"\udc00"),
+        check("a", "\t/../../b/c"),
+        check("a", r"\ud83d\ude00/../../b/c"),
+        check(".", "b/c"),
+        check("/", "b/c"),
+        check(".//", "b/c"),
+        query(r#"{event(namespace:"a",entity:"..",check:"b/c/d"){id}}"#),
+        query(r#"query A($n:String="\ud800/../../b/c"){check(namespace:"a",name:$n){id}} query B{a}"#),
+        query(r#"mutation{deleteCheck(input:{id:"srn:checks:a:\ud800%2F..%2F..%2Fb%2Fc"}){deletedId}}"#),
+        query(r#"{node(id:"srn:events:a:check/WyJcdWQ4MDAvLi4vLi4vYi9lIiwiZCJd"){id}}"#),
+        serde_json::json!({"query": put, "variables": {"r": asset}}).to_string(),
+        r#"{"query":"{a}","variables":{"n":"\ud800"}}"#.to_owned(),
+    ] {
+        assert_eq!(inspect(body.as_bytes()), Err(GraphQlError::PathTraversal), "{body}");
+    }
+    // Base64 hides the name, so nothing but the bad byte, the bad escape or the text behind shows.
+    let hidden = query(r#"{node(id:"srn:events:a:check/WyIuLi9iL2MiLCJkIl0="){id}}"#);
+    let start = hidden.strip_suffix('}').unwrap();
+    for body in [
+        [start.as_bytes(), b",\"x\":\"\xff\"}"].concat(),
+        [start.as_bytes(), b",\"\\ud800\":1}"].concat(),
+        [hidden.as_bytes(), b" x"].concat(),
+    ] {
+        let shown = String::from_utf8_lossy(&body);
+        assert_eq!(inspect(&body), Err(GraphQlError::Unreadable), "{shown}");
+    }
+    for body in [check("a", "b"), check("a", "..."), check("a@alpha", "./b"), query("{a(b:\"{\")}")] {
+        assert_eq!(inspect(body.as_bytes()), Ok(()), "{body}");
+    }
+}
+
+#[test]
+fn a_fragment_that_contains_itself_hides_behind_no_string() {
+    for text in [
+        r#"{a(b:"\ud800") ...F} fragment F on Query{a(b:"\udc00") ...F}"#,
+        "{a(b:\"\t\") ...F} fragment F on Query{...F}",
+    ] {
+        assert_eq!(limit(text), Some(Limit::Cycle), "{text}");
+    }
+}
+
+#[test]
+fn documents_that_sensu_refuses_are_left_to_it() {
+    let documents = include_str!("../../../tests/data/graphql/invalid.txt");
+    for document in documents.lines().filter(|line| !line.starts_with('#')) {
+        for namespace in ["x", "x@alpha", "x@nowhere"] {
+            let text = document
+                .replace("\"N\"", &format!("\"{namespace}\""))
+                .replace(":N:", &format!(":{namespace}:"));
+            assert!(matches!(plan::plan(&text, &schema()), Planned::Unchanged), "{text}");
+        }
+    }
+    let silence = "mutation{createSilence(input:{namespace:\"x@alpha\",props:{begin:\"2006-01-02T15:04:05Z\"}}){silence{id}}}";
+    assert!(matches!(plan::plan(silence, &schema()), Planned::Federated(_)));
+    // Deeper than the validator follows.
+    let mut deep = "{namespace(name:\"x@alpha\"){...F0}}".to_owned();
+    for level in 0..400 {
+        let _ = write!(deep, " fragment F{level} on Namespace{{...F{}}}", level + 1);
+    }
+    deep.push_str(" fragment F400 on Namespace{name}");
+    assert!(matches!(plan::plan(&deep, &schema()), Planned::Unchanged));
+}
