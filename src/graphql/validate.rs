@@ -77,7 +77,8 @@ impl Validator {
         let operations = document.operations.iter().map(|operation| &operation.selection_set);
         let mut sets: Vec<&SelectionSet> =
             operations.chain(document.fragments.values().map(|fragment| &fragment.selection_set)).collect();
-        if !defaults.all(|(value, ty)| self.fits(value, ty)) {
+        // To Sensu, a variable that must be given has no use for a default.
+        if !defaults.all(|(value, ty)| !ty.is_non_null() && self.fits(value, ty)) {
             return false;
         }
         while let Some(set) = sets.pop() {
