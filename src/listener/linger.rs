@@ -198,7 +198,7 @@ mod tests {
     async fn it_closes_as_soon_as_the_peer_does() {
         let (mut peer, closing) = closing(Version::HTTP_11);
         let mut answer = String::new();
-        peer.write_all(&[0; 200_000]).await.unwrap();
+        peer.write_all(&vec![0; 200_000]).await.unwrap();
         peer.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
         drop(peer);
