@@ -172,7 +172,7 @@ impl Api {
     }
 }
 
-/// Whether an entry says what is to be written, whoever wrote it.
+/// Whether an entry already holds what a write would store, regardless of its author.
 fn is_same(current: &Entry, wanted: &Checked, value: &Bytes) -> bool {
     let says_so = |old: Item| {
         let mut wanted = wanted.clone();

@@ -139,7 +139,7 @@ async fn what_lies_ready_compressed_is_sent_to_those_who_take_it() {
     }
     assert_ne!(tags[0], tags[1]);
     assert_ne!(tags[1], tags[3]);
-    // They are no files of their own, unless they are.
+    // Compressed variants are not files of their own, unless the plain one is missing.
     assert!(ask(&web_ui, "GET", "/static/js/app_1f2e.js.gz", &[]).await.is_none());
     assert_eq!(body(&web_ui, "/static/notes.gz", &[]).await.as_deref(), Some("alone"));
 }
