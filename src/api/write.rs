@@ -165,7 +165,7 @@ impl Api {
             tracing::warn!(
                 kind,
                 name,
-                "is reached over plain http: whoever can listen on the way reads the tokens"
+                "a cluster is reached over plain HTTP: anyone on the path can read the tokens"
             );
         }
         created(&entry)
