@@ -84,7 +84,7 @@ impl Reloader {
         self
     }
 
-    /// Runs for ever. A file system that hangs stops this, and nothing else.
+    /// Runs until the process ends. A file system that hangs stops this, and nothing else.
     pub(super) async fn run(mut self) {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
