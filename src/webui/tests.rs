@@ -181,7 +181,7 @@ async fn a_copy_is_kept_for_a_year_only_when_its_name_changes_with_its_content()
 }
 
 #[tokio::test]
-async fn who_has_the_file_is_told_so() {
+async fn a_client_that_has_the_file_gets_no_second_copy() {
     let directory = built();
     let web_ui = web_ui(Content::directory(directory.path()).unwrap());
     let first = ask(&web_ui, "GET", "/", &[]).await.unwrap();

@@ -94,7 +94,7 @@ fn lost() -> etcd::Event {
 }
 
 #[test]
-fn only_an_interruption_that_lasts_is_told() {
+fn only_an_interruption_that_lasts_is_reported() {
     let mut rig = Rig::new();
     rig.load(&BTreeMap::from([("clusters/a".to_owned(), 3)]), "1", 3);
     assert_eq!(rig.apply(lost()), Ok(0));
