@@ -61,12 +61,12 @@ pub enum KeyError {
         error: io::Error,
     },
     /// The file could not be read in time.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {error}", path = path.display())]
     Timeout {
         /// The file.
         path: PathBuf,
         /// What to look at.
-        source: FileTimeout,
+        error: FileTimeout,
     },
     /// The file is far larger than any key. Usual cause: a wrong path.
     #[error("{path} is too large for a key file", path = path.display())]

@@ -247,7 +247,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
 /// As [`read`], but gives up on a file system that hangs.
 pub(super) async fn read_in_time(path: &Path) -> Result<Vec<u8>, KeyError> {
     let owned = path.to_owned();
-    let timed_out = |source| KeyError::Timeout { path: path.to_owned(), source };
+    let timed_out = |error| KeyError::Timeout { path: path.to_owned(), error };
     in_time(move || read(&owned)).await.map_err(timed_out)?
 }
 
