@@ -268,7 +268,8 @@ async fn drain(
     phase.send_replace(Phase::Draining);
     tracing::info!("stopping: finishing requests");
     if tokio::time::timeout(shutdown.drain, workers.recv()).await.is_err() {
-        tracing::warn!(after = ?shutdown.drain, "requests were still in work and are cut");
+        let drain_ms = u64::try_from(shutdown.drain.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(drain_ms, "requests were still in flight and are cut off");
     }
 }
 

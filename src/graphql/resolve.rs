@@ -120,7 +120,7 @@ fn target(
     match names.cluster {
         None => Target::Cluster(ClusterName::local()),
         // One that may be registered is unreachable rather than none.
-        Some(cluster) if clusters.get(cluster.as_str()).is_some() || !clusters.is_whole() => {
+        Some(cluster) if clusters.get(cluster.as_str()).is_some() || !clusters.is_loaded() => {
             Target::Cluster(cluster)
         }
         Some(cluster) => Target::Nowhere(format!("cluster \"{cluster}\" is not registered")),

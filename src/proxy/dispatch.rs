@@ -208,7 +208,7 @@ impl Gateway {
         let token = if api_key { self.token_for_list(&route.members, &parts.headers).await? } else { None };
         let strict = route.strict
             || parts.headers.get(names::FEDGATE_PARTIAL).is_some_and(|v| v.as_bytes() == b"deny");
-        let unknown = route.everywhere && !clusters.is_whole();
+        let unknown = route.everywhere && !clusters.is_loaded();
         if unknown && strict {
             return Err(RouteError::RegistryUnread.into());
         }

@@ -69,7 +69,7 @@ impl Gateway {
         let call = Call { head: &head, body, caller, clusters: upstream, snapshot: clusters };
         let Answered { mut response, cluster } = self.graphql.handle(call).await?;
         info.cluster = cluster;
-        if !clusters.is_whole() {
+        if !clusters.is_loaded() {
             member::mark_incomplete(response.headers_mut());
         }
         let (parts, body) = response.into_parts();

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_store_that_is_down_from_the_start_has_not_been_read() {
         let mut registry = Registry::new(Arc::new(Snapshot::new([])));
-        let known = |registry: &Registry| (registry.was_read(), registry.snapshot().is_whole());
+        let known = |registry: &Registry| (registry.was_read(), registry.snapshot().is_loaded());
         assert_eq!(known(&registry), (false, false));
         registry.apply(Event::Down("refused".into()));
         assert_eq!(known(&registry), (false, false));

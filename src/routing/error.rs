@@ -49,7 +49,7 @@ pub enum RouteError {
 impl RouteError {
     /// For a cluster that is not in the snapshot.
     pub fn unknown(clusters: &Snapshot, name: &str) -> Self {
-        if clusters.is_whole() {
+        if clusters.is_loaded() {
             Self::NotRegistered { cluster: name.to_owned() }
         } else {
             Self::RegistryUnread

@@ -73,7 +73,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     clusters: Vec<Arc<Cluster>>,
-    is_whole: bool,
+    is_loaded: bool,
 }
 
 /// Why a backend URL was refused.
@@ -159,18 +159,18 @@ impl Snapshot {
         let mut clusters: Vec<_> = clusters.into_iter().map(Arc::new).collect();
         clusters.sort_by(|a, b| a.name.cmp(&b.name));
         clusters.dedup_by(|b, a| a.name == b.name);
-        Self { clusters, is_whole: true }
+        Self { clusters, is_loaded: true }
     }
 
-    /// The same clusters, of which it is not known whether there are more: the registry has not been read yet.
+    /// The same clusters before the registry has been read: there may be more.
     #[must_use]
     pub fn without_registered(self) -> Self {
-        Self { is_whole: false, ..self }
+        Self { is_loaded: false, ..self }
     }
 
     /// Whether these are all clusters there are.
-    pub fn is_whole(&self) -> bool {
-        self.is_whole
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded
     }
 
     /// The cluster of that name.
