@@ -73,7 +73,7 @@ impl Client {
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,
             fan_outs,
-            bodies: Arc::default(),
+            bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
             graphql: fedgate::graphql::Engine::new(settings.graphql()),
             settings: Arc::new(settings),
             readiness: Readiness::new(phase_seen, views.registry),

@@ -37,6 +37,7 @@ use crate::{
     types::{Cluster, ClusterHealth, Snapshot},
     upstream::{self, Connect, Connector, Prober, Signals},
     webui::LoadError,
+    wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
 
 /// A gateway that is built and bound, but does not serve yet.
@@ -170,7 +171,7 @@ impl Server {
             signals,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
-            bodies: Arc::default(),
+            bodies: Budget::new(REQUEST_BODY_BYTES),
             connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
             allowed_origins: root.cors.allowed_origins.clone().into(),
             readiness: Readiness::new(phase_seen.clone(), registry),

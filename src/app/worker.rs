@@ -16,11 +16,11 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs},
-    proxy::{Budget, Federation, Gateway, Readiness, Settings, stack},
+    proxy::{Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
     upstream::{self, Connect, Manager, Signals},
     webui::{Content, WebUi},
-    wire::Body,
+    wire::{Body, Budget},
 };
 
 /// What all workers share: immutable, or an atomic.

@@ -35,7 +35,7 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").replace('-', "_").to_ascii_uppercase())
 }
 
-/// Whether a variable that sets no key was meant to. Other variables with the prefix are ignored: the
+/// Whether a variable that sets no key was meant to. Others with our prefix are none of our business: the
 /// command line has some, and Kubernetes makes `FEDGATE_SERVICE_HOST` for a service called fedgate.
 fn looks_like_a_key(rest: &str) -> bool {
     if rest.starts_with("TEST_") {
@@ -51,8 +51,8 @@ fn looks_like_a_key(rest: &str) -> bool {
         })
 }
 
-/// Reads a variable's text as YAML, but for `[::]:8080`: it needs quotes in a file, which are easily forgotten
-/// in a variable.
+/// Reads a variable's text as YAML, but for `[::]:8080`: it needs quotes in a file, which are easily
+/// forgotten here.
 fn value(name: &str, text: &str) -> Result<Node, ConfigError> {
     let name: Arc<str> = name.into();
     let place = Place::Variable(Arc::clone(&name));

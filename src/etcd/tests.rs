@@ -50,20 +50,20 @@ impl Source for Script {
     }
 }
 
-/// All that is told on these answers, in short; and the commands, without those to receive.
+/// The events that these answers lead to, in short, and the commands other than those to receive.
 async fn play(answers: impl IntoIterator<Item = Answer>) -> (Vec<String>, Vec<(Command, Duration)>) {
     let commands = Arc::new(Mutex::new(Vec::new()));
     let answers = answers.into_iter().collect();
     let script = Script { answers, commands: commands.clone(), last: Instant::now() };
     let mut engine = Engine::new(b"/p/".to_vec(), script, fastrand::Rng::with_seed(1));
-    let mut told = Vec::new();
-    // Paused time jumps to the deadline when nothing is left to tell.
+    let mut seen = Vec::new();
+    // Paused time jumps to the deadline when there is no event left.
     while let Ok(event) = tokio::time::timeout(Duration::from_secs(60), engine.next()).await {
-        told.push(brief(&event));
+        seen.push(brief(&event));
     }
     let mut commands = std::mem::take(&mut *commands.lock());
     commands.retain(|(command, _)| *command != Command::Receive);
-    (told, commands)
+    (seen, commands)
 }
 
 fn brief(event: &Event) -> String {
@@ -138,7 +138,7 @@ fn loaded() -> [Answer; 3] {
 
 #[tokio::test(start_paused = true)]
 async fn the_watch_opens_before_the_pages_are_read() {
-    let (told, commands) = play([
+    let (seen, commands) = play([
         connected(10),
         Ok(Input::Opened),
         page(10, &[("/p/a", 3), ("/p/b", 9)], true),
@@ -148,7 +148,7 @@ async fn the_watch_opens_before_the_pages_are_read() {
     ])
     .await;
     assert_eq!(
-        told,
+        seen,
         [
             "reset",
             "item /p/a@3",
@@ -168,8 +168,8 @@ async fn the_watch_opens_before_the_pages_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_page_has_already_is_not_told_again() {
-    let (told, _) = play([
+async fn what_a_page_has_already_is_not_seen_again() {
+    let (seen, _) = play([
         connected(10),
         Ok(Input::Opened),
         page(12, &[("/p/b", 12)], true),
@@ -178,7 +178,7 @@ async fn what_a_page_has_already_is_not_told_again() {
         message(&[("/p/b", 11), ("/p/b", 12), ("/p/a", 13), ("/p/c", -13), ("/p/d", 14), ("/p/d", 15)]),
     ])
     .await;
-    assert_eq!(told[4..], ["put /p/a@13", "put /p/d@15", "progress 15"]);
+    assert_eq!(seen[4..], ["put /p/a@13", "put /p/d@15", "progress 15"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,9 +196,9 @@ async fn a_lost_watch_goes_on_after_the_last_revision() {
         vec![Ok(Input::Message(split)), lost()],
         again(30).into(),
     ];
-    let (told, commands) = play(answers.into_iter().flatten()).await;
+    let (seen, commands) = play(answers.into_iter().flatten()).await;
     assert_eq!(
-        told[2..],
+        seen[2..],
         [
             "put /p/a@20",
             "progress 20",
@@ -226,40 +226,40 @@ async fn a_compaction_at_any_time_is_followed_by_a_load() {
     let loaded_again = ["reset", "item /p/z@55", "done 60"];
 
     let watching = loaded().into_iter().chain([compacted()]).chain(reload());
-    let (told, _) = play(watching).await;
-    assert_eq!(told[2..3], ["interrupted compacted"]);
-    assert_eq!(told[3..], loaded_again);
+    let (seen, _) = play(watching).await;
+    assert_eq!(seen[2..3], ["interrupted compacted"]);
+    assert_eq!(seen[3..], loaded_again);
 
     let opening = loaded().into_iter().chain([lost(), connected(60), compacted()]).chain(reload());
-    let (told, _) = play(opening).await;
-    assert_eq!(told[2..4], ["interrupted disconnected", "interrupted compacted"]);
-    assert_eq!(told[4..], loaded_again);
+    let (seen, _) = play(opening).await;
+    assert_eq!(seen[2..4], ["interrupted disconnected", "interrupted compacted"]);
+    assert_eq!(seen[4..], loaded_again);
 
     let before_the_load = [connected(10), compacted()].into_iter().chain(reload());
-    let (told, _) = play(before_the_load).await;
-    assert_eq!(told[0], "interrupted compacted");
-    assert_eq!(told[1..], loaded_again);
+    let (seen, _) = play(before_the_load).await;
+    assert_eq!(seen[0], "interrupted compacted");
+    assert_eq!(seen[1..], loaded_again);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_load_that_breaks_begins_again() {
     let broken = [connected(10), Ok(Input::Opened), page(10, &[("/p/a", 1)], true), lost()];
-    let (told, _) = play(broken.into_iter().chain(loaded())).await;
-    assert_eq!(told, ["reset", "item /p/a@1", "interrupted disconnected", "reset", "done 10"]);
+    let (seen, _) = play(broken.into_iter().chain(loaded())).await;
+    assert_eq!(seen, ["reset", "item /p/a@1", "interrupted disconnected", "reset", "done 10"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_was_replaced_or_went_back_is_loaded() {
     let went_back =
         loaded().into_iter().chain([lost(), connected(9), Ok(Input::Opened), page(9, &[], false)]);
-    let (told, commands) = play(went_back).await;
-    assert_eq!(told[2..], ["interrupted disconnected", "reset", "done 9"]);
+    let (seen, commands) = play(went_back).await;
+    assert_eq!(seen[2..], ["interrupted disconnected", "reset", "done 9"]);
     assert!(commands.iter().any(|(command, _)| *command == Command::Open { from: 10 }));
 
     let other = Ok(Input::Connected(ResponseHeader { cluster_id: 8, ..header(90) }));
-    let (told, _) =
+    let (seen, _) =
         play(loaded().into_iter().chain([lost(), other, Ok(Input::Opened), page(90, &[], false)])).await;
-    assert_eq!(told[2..], ["interrupted disconnected", "reset", "done 90"]);
+    assert_eq!(seen[2..], ["interrupted disconnected", "reset", "done 90"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,24 +278,24 @@ async fn a_store_with_another_history_is_loaded_although_its_revision_is_high_en
     ];
     for (change, verify) in expected {
         let again = [Ok(Input::Verified(true)), Ok(Input::Opened)];
-        let (told, commands) = play(newest(change).chain(again)).await;
+        let (seen, commands) = play(newest(change).chain(again)).await;
         assert!(commands.iter().any(|(command, _)| *command == verify), "{commands:?}");
-        assert!(told.last().unwrap().starts_with("resumed"), "{told:?}");
-        let anew = [Ok(Input::Verified(false)), Ok(Input::Opened), page(60, &[], false)];
-        let (told, commands) = play(newest(change).chain(anew)).await;
+        assert!(seen.last().unwrap().starts_with("resumed"), "{seen:?}");
+        let loaded = [Ok(Input::Verified(false)), Ok(Input::Opened), page(60, &[], false)];
+        let (seen, commands) = play(newest(change).chain(loaded)).await;
         assert!(commands.iter().any(|(command, _)| *command == Command::Open { from: 61 }), "{commands:?}");
-        assert_eq!(told[told.len() - 2..], ["reset", "done 60"]);
+        assert_eq!(seen[seen.len() - 2..], ["reset", "done 60"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_says_nothing_is_opened_anew_and_progress_is_enough_to_say() {
+async fn a_silent_watch_is_opened_again_and_progress_keeps_it_open() {
     let answers = loaded().into_iter().chain([progress(11)]).collect();
     let script = Script { answers, commands: Arc::default(), last: Instant::now() };
     let mut engine = Engine::new(b"/p/".to_vec(), script, fastrand::Rng::with_seed(1));
     let begun = Instant::now();
     let event = loop {
-        // Whoever waits may look after other things in between.
+        // The caller may stop waiting and start again in between.
         match tokio::time::timeout(Duration::from_secs(100), engine.next()).await {
             Ok(event @ Event::Interrupted { .. }) => break event,
             _ => assert!(begun.elapsed() < LONGEST_SILENCE * 2),
@@ -317,9 +317,9 @@ async fn attempts_grow_apart_to_two_seconds_and_start_over_after_a_success() {
         .collect();
     assert_eq!(waits[0], 0);
     for (attempt, wait) in waits[1..=10].iter().enumerate() {
-        let whole = (100 << attempt).min(2000);
+        let longest = (100 << attempt).min(2000);
         // Timers have a resolution of one millisecond.
-        assert!((whole / 2..=whole + 1).contains(wait), "attempt {attempt}: {wait} ms");
+        assert!((longest / 2..=longest + 1).contains(wait), "attempt {attempt}: {wait} ms");
     }
     assert!(waits[11] <= 101, "{waits:?}");
 }
@@ -328,8 +328,8 @@ async fn attempts_grow_apart_to_two_seconds_and_start_over_after_a_success() {
 async fn pages_shrink_until_they_fit() {
     let large = || Err(Error::TooLarge { reason: String::new() });
     let load = [connected(10), Ok(Input::Opened), large(), large(), page(10, &[("/p/a", 1)], false)];
-    let (told, commands) = play(load).await;
-    assert_eq!(told, ["reset", "item /p/a@1", "done 10"]);
+    let (seen, commands) = play(load).await;
+    assert_eq!(seen, ["reset", "item /p/a@1", "done 10"]);
     let limits = commands.iter().filter_map(|(command, _)| match command {
         Command::Page { limit, .. } => Some(*limit),
         _ => None,
@@ -340,8 +340,8 @@ async fn pages_shrink_until_they_fit() {
 #[tokio::test(start_paused = true)]
 async fn pages_that_lead_nowhere_do_not_loop() {
     for nowhere in [page(10, &[], true), page(10, &[("/a", 1)], true)] {
-        let (told, _) = play([connected(10), Ok(Input::Opened), nowhere]).await;
-        assert_eq!(told.last().unwrap(), "interrupted protocol");
+        let (seen, _) = play([connected(10), Ok(Input::Opened), nowhere]).await;
+        assert_eq!(seen.last().unwrap(), "interrupted protocol");
     }
 }
 

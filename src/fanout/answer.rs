@@ -1,19 +1,14 @@
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{
-    Merge,
-    stream::{Chunks, Stream},
-};
+use super::{Merge, stream};
 use crate::{
     member::{self, Outcome},
     types::{ClusterName, FailureClass},
-    wire::{self, Body},
+    wire::{self, Body, ConcatBody},
 };
 
-/// Turns what the members came to into the answer.
+/// Builds the response from what became of each member.
 pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
     let failures: Vec<(ClusterName, FailureClass)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
@@ -39,8 +34,8 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     response
 }
 
-/// The status that is passed on: the one 4xx that all gave. A 401 only for an API key, which the one cluster asked
-/// has the right to refuse; for a token that the gateway has verified it would sign the user out.
+/// The status that is passed on: the 4xx that all members gave. A 401 only for an API key, which the cluster that issued it
+/// may refuse; for a token that the gateway has verified, it would sign the user out.
 fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
     if api_key {
         let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
@@ -85,32 +80,29 @@ fn failure(failures: &[(ClusterName, FailureClass)], members: usize) -> Response
 fn list(mut merge: Merge) -> Response<Body> {
     let whole = merge.slots.iter().all(|slot| slot.is_complete() || slot.failure().is_some());
     let bytes: usize = merge.slots.iter().map(super::Slot::buffered).sum();
-    let body = if whole && bytes <= SHORT {
-        Body::boxed(Chunks::new(join(&mut merge)))
-    } else {
-        Body::boxed(Stream::spawn(merge))
-    };
+    let body = if whole && bytes <= SHORT { Body::boxed(join(&mut merge)) } else { stream::body(merge) };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// Brackets around, commas between: nothing is copied.
-fn join(merge: &mut Merge) -> VecDeque<Bytes> {
-    let mut chunks = VecDeque::from([Bytes::from_static(b"[")]);
+/// Adds brackets and commas without copying an item.
+fn join(merge: &mut Merge) -> ConcatBody {
+    let fixed = |bytes| Body::full(Bytes::from_static(bytes));
+    let mut parts = vec![fixed(b"[")];
     for slot in &mut merge.slots {
-        let mut first = chunks.len() > 1;
+        let mut first = parts.len() > 1;
         while let Some(bytes) = slot.dequeue() {
             if std::mem::take(&mut first) {
-                chunks.push_back(Bytes::from_static(b","));
+                parts.push(fixed(b","));
             }
-            chunks.push_back(bytes);
+            parts.push(Body::full(bytes));
         }
     }
-    chunks.push_back(Bytes::from_static(b"]"));
-    chunks
+    parts.push(fixed(b"]"));
+    parts.into_iter().collect()
 }
 
-/// A list up to this size is handed over as a whole, its length known. Longer ones are streamed by a task that notices a
-/// client that takes nothing.
+/// A list up to this size is sent as a whole with its length. A longer one is streamed by a task, which gives up on a client
+/// that stops reading.
 const SHORT: usize = 64 * 1024;

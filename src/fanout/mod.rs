@@ -1,14 +1,14 @@
-//! One list out of several clusters: asked at once, merged as bytes, complete or saying what is missing.
+//! One list from several clusters: requested at once, merged as bytes, complete or with what is missing named.
 //!
 //! ```text
 //!             ┌ member: send ─ head ─ rewrite ─┐ held back until complete or past `buffer_bytes`
-//!  fan_out ───┼ member …                       ├─ commit ─┬ all complete → one body, its length known
+//!  fan_out ───┼ member …                       ├─ commit ─┬ all complete → one body of known length
 //!             └ member …                       ┘          └ some longer  → Stream: members in order, the
-//!                                                            waiting ones read ahead, a late failure cuts
+//!                                                            waiting ones read ahead, a failure now cuts
 //! ```
 //!
 //! * **Commit**: the head goes out when every member is complete, failed, or past `buffer_bytes`. Until then a failure
-//!   is a fact in the headers; after it the only honest answer is a cut connection.
+//!   is reported in the headers; after it the only honest answer is a cut connection.
 //! * **Memory**: what is buffered is counted for the whole process ([`Shared`]). When that is used up, members are
 //!   committed early and only the one whose turn it is goes on.
 //! * **No parsing**: members' bodies go through [`crate::rewrite`], which labels and qualifies items in place.
@@ -32,7 +32,7 @@ pub use shared::{Overloaded, Shared};
 
 use slot::{Event, Slot, Step};
 
-/// What to ask, of whom.
+/// The request and the members that get it.
 pub struct Query {
     /// The members in the order of the answer.
     pub members: Vec<Candidate>,
@@ -46,7 +46,7 @@ pub struct Query {
     pub api_key: bool,
 }
 
-/// Asks every member at once and answers with the merged list.
+/// Sends the request to every member at once and answers with the merged list.
 ///
 /// # Errors
 /// [`Overloaded`] when too many fan-outs are in flight. Everything a member does wrong is part of the answer.
@@ -191,17 +191,17 @@ impl Merge {
         }
     }
 
-    /// The head is about to go out: what has failed so far is said in it, and cuts nothing.
+    /// The head is about to go out: failures so far are reported in it and cut nothing.
     fn commit(&mut self) {
         self.slots.iter_mut().for_each(Slot::settle);
     }
 
     fn any_failed(&self) -> Option<FailureClass> {
-        self.slots.iter().find_map(Slot::late_failure)
+        self.slots.iter().find_map(Slot::failure_after_commit)
     }
 }
 
-/// So that a member's read can be given up alone.
+/// Cancels one member's read.
 type Abort = AbortHandle;
 
 #[cfg(test)]

@@ -8,18 +8,18 @@ use http::StatusCode;
 use crate::{
     error::{Classify, ErrorKind, Reply},
     telemetry::metrics::{self, Registry},
+    wire::{Budget, Held},
 };
 
-/// What all fan-outs of the process share: how many there are, and how much they hold in memory.
+/// What all list requests of the process share: a limit on their number, and one on the memory they hold.
 #[derive(Debug)]
 pub struct Shared {
     max_in_flight: usize,
-    max_bytes: usize,
     in_flight: AtomicUsize,
-    bytes: AtomicUsize,
+    memory: Arc<Budget>,
 }
 
-/// Too many fan-outs are in flight: a bound of the gateway, the client should come again.
+/// Too many fan-outs are in flight: a limit of the gateway. The client should retry.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("too many list requests are in flight; try again")]
 pub struct Overloaded;
@@ -28,7 +28,7 @@ pub struct Overloaded;
 #[derive(Debug)]
 pub(super) struct Ticket {
     shared: Arc<Shared>,
-    held: usize,
+    memory: Held,
 }
 
 // === impl Shared ===
@@ -36,12 +36,7 @@ pub(super) struct Ticket {
 impl Shared {
     /// `max_in_flight` fan-outs that together buffer about `max_bytes`.
     pub fn new(max_in_flight: usize, max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max_in_flight,
-            max_bytes,
-            in_flight: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-        })
+        Arc::new(Self { max_in_flight, in_flight: AtomicUsize::new(0), memory: Budget::new(max_bytes) })
     }
 
     /// Adds `fanouts_in_flight` and `fanout_buffered_bytes`.
@@ -56,7 +51,7 @@ impl Shared {
 
     /// Bytes buffered at this moment.
     pub fn buffered_bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.memory.held_bytes()
     }
 
     /// Fan-outs in flight at this moment.
@@ -69,7 +64,7 @@ impl Shared {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             return Err(Overloaded);
         }
-        Ok(Ticket { shared: Arc::clone(self), held: 0 })
+        Ok(Ticket { shared: Arc::clone(self), memory: self.memory.hold() })
     }
 }
 
@@ -77,25 +72,22 @@ impl Shared {
 
 impl Ticket {
     pub(super) fn add(&mut self, bytes: usize) {
-        self.held += bytes;
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // What does not fit is not refused: the merge stops reading on instead.
+        let _ = self.memory.add(bytes);
     }
 
     pub(super) fn release(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.held);
-        self.held -= bytes;
-        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.release(bytes);
     }
 
     /// Whether the process holds all it may. Counted after the fact, so it is passed by at most one read per member.
     pub(super) fn exhausted(&self) -> bool {
-        self.shared.bytes.load(Ordering::Relaxed) >= self.shared.max_bytes
+        self.memory.is_exhausted()
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.bytes.fetch_sub(self.held, Ordering::Relaxed);
         self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

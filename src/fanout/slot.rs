@@ -30,7 +30,7 @@ pub(super) enum Event {
     End(Bytes),
     /// The namespaces list of a user who may see none: an empty list (Sensu behaviour: a 500).
     Nothing,
-    /// An answer that is no list.
+    /// An answer that is not a list.
     Refused(Refusal),
     /// No answer, or a bad body.
     Failed(FailureClass),
@@ -126,7 +126,7 @@ async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Eve
 // === impl Reader ===
 
 impl Reader {
-    /// Reads at least one frame, and those that are there already, up to [`CHUNK`].
+    /// Reads at least one frame, then those that have arrived, up to [`CHUNK`].
     async fn advance(mut self, max_bytes: u64) -> Event {
         let mut out = BytesMut::new();
         let mut next = self.body.frame().await;
@@ -185,7 +185,7 @@ impl Slot {
         slot
     }
 
-    /// Whether what becomes of it at the commit is known.
+    /// Whether its part in the commit is decided.
     pub(super) fn decided(&self) -> bool {
         !matches!(self.state, State::Asked)
     }
@@ -199,7 +199,7 @@ impl Slot {
     }
 
     /// A failure after its items were promised.
-    pub(super) fn late_failure(&self) -> Option<FailureClass> {
+    pub(super) fn failure_after_commit(&self) -> Option<FailureClass> {
         if let State::Broken(failure) = self.state { Some(failure) } else { None }
     }
 
@@ -224,12 +224,12 @@ impl Slot {
         self.held.len() + self.queued
     }
 
-    /// Bytes in memory beyond what the commit rule holds back anyway.
+    /// Bytes in memory beyond what the commit rule holds back.
     pub(super) fn ahead(&self, buffer_bytes: usize) -> usize {
         self.buffered().saturating_sub(buffer_bytes)
     }
 
-    /// Gives the member up; answers how many bytes that freed.
+    /// Drops the member; answers how many bytes that freed.
     pub(super) fn fail(&mut self, failure: FailureClass) -> usize {
         let freed = self.buffered();
         self.state = if self.decided() { State::Broken(failure) } else { State::Failed(failure) };
@@ -243,7 +243,7 @@ impl Slot {
         freed
     }
 
-    /// A failure that is known before the head goes out is a fact in the head.
+    /// A failure before the head goes out is reported in the head and cuts nothing.
     pub(super) fn settle(&mut self) {
         if let State::Broken(failure) = self.state {
             self.state = State::Failed(failure);
@@ -336,8 +336,8 @@ impl Slot {
     }
 }
 
-/// A read goes on while frames are there already, up to this many bytes.
+/// A read takes frames that have arrived, up to this many bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Largest error body that is kept to be passed on, in bytes.
+/// Largest error body that is passed on, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;

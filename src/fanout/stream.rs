@@ -1,104 +1,60 @@
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::StreamExt;
-use http_body::{Body, Frame, SizeHint};
+use futures::{Stream, StreamExt};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::Merge;
-use crate::{error::BoxError, types::FailureClass};
-
-/// A list that is all there.
-///
-/// It is short, so it is not counted any more: a client that does not take it holds no more than any other answer.
-pub(super) struct Chunks {
-    waiting: VecDeque<Bytes>,
-    left: u64,
-}
+use crate::{types::FailureClass, wire::Body};
 
 /// A list whose members still flow. A task of its own reads on while the client blocks: a Sensu backend cuts any
-/// answer that is not read within 15 s. It ends with this body.
-pub(super) struct Stream {
-    chunks: mpsc::Receiver<Message>,
+/// answer that is not read within 15 s. It ends with this stream.
+struct Chunks {
+    messages: mpsc::Receiver<Message>,
     task: JoinHandle<()>,
 }
 
-/// What the reading task says. Without an `End` the list is not whole, whatever ended the task.
+/// What the reading task sends. Without an `End` the list is not complete, whatever ended the task.
 enum Message {
     Bytes(Bytes),
     Cut(FailureClass),
     End,
 }
 
-/// A member failed after the head of the answer had gone out, so the connection was cut.
+/// A member failed after the head of the answer had been sent, so the connection is cut.
 #[derive(Debug, thiserror::Error)]
 #[error("a cluster failed in the middle of its list: {}", .0.as_str())]
 struct Cut(FailureClass);
 
+/// Streams what is left of a merge.
+pub(super) fn body(merge: Merge) -> Body {
+    let (sender, messages) = mpsc::channel(CHANNEL);
+    let task = tokio::spawn(run(merge, sender));
+    Body::boxed(StreamBody::new(Chunks { messages, task }))
+}
+
 // === impl Chunks ===
 
-impl Chunks {
-    pub(super) fn new(waiting: VecDeque<Bytes>) -> Self {
-        let left = waiting.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { waiting, left }
-    }
-}
+impl Stream for Chunks {
+    type Item = Result<Frame<Bytes>, Cut>;
 
-impl Body for Chunks {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(chunk) = self.waiting.pop_front() else { return Poll::Ready(None) };
-        self.left -= chunk.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-// === impl Stream ===
-
-impl Stream {
-    pub(super) fn spawn(merge: Merge) -> Self {
-        let (sender, chunks) = mpsc::channel(CHANNEL);
-        let task = tokio::spawn(run(merge, sender));
-        Self { chunks, task }
-    }
-}
-
-impl Body for Stream {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.chunks.poll_recv(cx).map(|message| match message {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.messages.poll_recv(cx).map(|message| match message {
             Some(Message::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
             Some(Message::End) => None,
-            Some(Message::Cut(failure)) => Some(Err(Cut(failure).into())),
-            None => Some(Err(Cut(FailureClass::BadBody).into())),
+            Some(Message::Cut(failure)) => Some(Err(Cut(failure))),
+            None => Some(Err(Cut(FailureClass::BadBody))),
         })
     }
 }
 
-impl Drop for Stream {
+impl Drop for Chunks {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -133,7 +89,7 @@ async fn run(mut merge: Merge, sender: mpsc::Sender<Message>) {
             biased;
             Some(event) = merge.steps.next() => merge.on_event(event),
             permit = tokio::time::timeout_at(client_deadline, sender.reserve()), if ready => {
-                // Nobody has taken anything for too long, or the client has left.
+                // The client has read nothing for too long, or has left.
                 let Ok(Ok(permit)) = permit else { return };
                 client_deadline = Instant::now() + CLIENT_TIMEOUT;
                 if let Some(bytes) = merge.slots[current].dequeue() {
@@ -187,7 +143,7 @@ impl Writer {
     }
 }
 
-/// How long a client may take nothing before its list is given up: what it holds is missing to others.
+/// How long a client may read nothing before its list is dropped: others need the memory.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Chunks between the reading task and the client's connection.

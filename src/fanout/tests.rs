@@ -1,9 +1,10 @@
-use std::{collections::VecDeque, pin::Pin, task::Poll, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, Stream, TryStreamExt, future::BoxFuture, stream};
 use http::StatusCode;
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -26,32 +27,9 @@ struct Scripted {
     script: Script,
 }
 
-struct Pieces(VecDeque<Bytes>);
-
-struct Live(mpsc::Receiver<Result<Bytes, BoxError>>);
-
-impl http_body::Body for Pieces {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        Poll::Ready(self.0.pop_front().map(|bytes| Ok(http_body::Frame::data(bytes))))
-    }
-}
-
-impl http_body::Body for Live {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(http_body::Frame::data)))
-    }
+/// A body whose frames are the items of a stream.
+fn body(pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
+    Body::boxed(StreamBody::new(pieces.map_ok(Frame::data)))
 }
 
 impl Member for Scripted {
@@ -62,12 +40,15 @@ impl Member for Scripted {
     fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         let answer = match &self.script {
             Script::Pieces(status, pieces) => {
-                let pieces = pieces.iter().map(|piece| Bytes::from_static(piece)).collect();
-                let mut response = Response::new(Body::boxed(Pieces(pieces)));
+                let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+                let mut response = Response::new(body(stream::iter(pieces)));
                 *response.status_mut() = *status;
                 Ok(response)
             }
-            Script::Live(live) => Ok(Response::new(Body::boxed(Live(live.lock().take().unwrap())))),
+            Script::Live(live) => {
+                let mut pieces = live.lock().take().unwrap();
+                Ok(Response::new(body(stream::poll_fn(move |cx| pieces.poll_recv(cx)))))
+            }
             Script::Fails(failure) => Err(*failure),
             Script::Hangs => return std::future::pending().boxed(),
         };

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value as Json, json, value::RawValue};
 
-use super::{error::describe, limits::Limit, plan::Plan};
+use super::{error::describe, json_text::write_object, limits::Limit, plan::Plan};
 use crate::types::{ClusterName, FailureClass};
 
-/// An answer that is all there.
+/// A whole answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
     #[serde(borrow)]
@@ -18,11 +18,11 @@ pub(super) struct Envelope<'a> {
     pub(super) errors: Option<Vec<&'a RawValue>>,
 }
 
-/// An answer that is put together from several.
+/// An answer that is merged from several.
 #[derive(Debug)]
 pub(super) struct Merged<'a> {
     plan: &'a Plan,
-    /// By root; none for one that is left out.
+    /// By root; `None` for one that is left out.
     values: Vec<Option<String>>,
     /// An answer without data, or a failed field that may not be null: all of it is null.
     null: bool,
@@ -73,7 +73,7 @@ impl<'a> Merged<'a> {
         self.values[root] = Some(value);
     }
 
-    /// Nulls a root field, with an error when there is something to say.
+    /// Nulls a root field, with an error if there is a message.
     pub(super) fn fail(&mut self, root: usize, message: Option<&str>, cluster: Option<&ClusterName>) {
         let field = &self.plan.roots[root];
         self.values[root] = Some("null".to_owned());
@@ -103,9 +103,9 @@ impl<'a> Merged<'a> {
         if self.null {
             out.push_str("null");
         } else {
-            let known = self.plan.roots.iter().zip(&self.values);
-            let members = known.filter_map(|(root, value)| Some((&*root.key, value.as_deref()?)));
-            object(&mut out, members);
+            let roots = self.plan.roots.iter().zip(&self.values);
+            let members = roots.filter_map(|(root, value)| Some((&*root.key, value.as_deref()?)));
+            write_object(&mut out, members);
         }
         out.push_str(",\"errors\":");
         if self.errors.is_empty() {
@@ -122,21 +122,6 @@ impl<'a> Merged<'a> {
         out.push('}');
         out.into()
     }
-}
-
-/// Writes an object of values that are JSON already. Keys are GraphQL names and need no escaping.
-pub(super) fn object<'a>(out: &mut String, members: impl Iterator<Item = (&'a str, &'a str)>) {
-    out.push('{');
-    for (index, (key, value)) in members.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push('"');
-        out.push_str(key);
-        out.push_str("\":");
-        out.push_str(value);
-    }
-    out.push('}');
 }
 
 /// An error of the gateway's own.

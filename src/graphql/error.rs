@@ -17,29 +17,31 @@ pub enum GraphQlError {
         /// What it did.
         failure: FailureClass,
     },
-    /// A fragment of a document contains itself: a Sensu 6.12 backend that looks at it dies.
+    /// A fragment of a document contains itself: a Sensu 6.12 backend crashes on it.
     #[error("a fragment of the document contains itself")]
     Cycle,
-    /// A string in a document or its variables such as `../b/c`: Sensu cleans a name of that kind into an object of another
-    /// namespace than the one whose rights it has looked at.
+    /// A string in a document or its variables such as `../b/c`: Sensu resolves such a name to an object in another namespace
+    /// than the one whose rights it has checked.
     #[error(
         "a string in the document or its variables has a \"..\" between slashes, which leads out of its namespace"
     )]
-    Climbs,
-    /// A body that is no JSON, but that Sensu might read in part.
+    PathTraversal,
+    /// A body that is not JSON but that Sensu might still read in part.
     #[error("the request body is not valid JSON")]
     Unreadable,
-    /// All answers in work together hold as much memory as they may.
+    /// The answers that wait for others hold all the memory there is for them.
     #[error("too many GraphQL requests are in flight; try again")]
     Overloaded,
 }
 
-/// What a client reads about a cluster that failed.
+/// The message to clients about a cluster that failed.
 pub(super) fn describe(cluster: &ClusterName, failure: FailureClass) -> String {
     match failure {
         FailureClass::Unreachable => format!("cluster \"{cluster}\" is unreachable"),
         FailureClass::BreakerOpen => {
-            format!("cluster \"{cluster}\" failed to connect several times, and is tried again in a moment")
+            format!(
+                "cluster \"{cluster}\" is unreachable: connecting failed several times in a row; it is tried again in a few seconds"
+            )
         }
         FailureClass::Timeout => format!("cluster \"{cluster}\" did not answer in time"),
         FailureClass::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
@@ -67,7 +69,7 @@ impl Classify for GraphQlError {
                 ErrorKind::Client
             }
             Self::Cluster { .. } => ErrorKind::Upstream,
-            Self::Cycle | Self::Climbs | Self::Unreadable => ErrorKind::Client,
+            Self::Cycle | Self::PathTraversal | Self::Unreadable => ErrorKind::Client,
             Self::Overloaded => ErrorKind::Overload,
         }
     }
@@ -79,7 +81,7 @@ impl Classify for GraphQlError {
             }
             Self::Cluster { failure: FailureClass::Timeout, .. } => (StatusCode::GATEWAY_TIMEOUT, 0),
             Self::Cluster { .. } => (StatusCode::BAD_GATEWAY, 0),
-            Self::Cycle | Self::Climbs | Self::Unreadable => (StatusCode::BAD_REQUEST, 1),
+            Self::Cycle | Self::PathTraversal | Self::Unreadable => (StatusCode::BAD_REQUEST, 1),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, 0),
         };
         let mut reply = Reply::router(status, code, self.to_string());

@@ -27,7 +27,7 @@ pub fn examine(body: &[u8]) -> Result<(), GraphQlError> {
     let climbs = |operation: &Operation<'_>| {
         literal::any_string(&operation.query, operation.variables_raw, id::climbs_up)
     };
-    if operations.iter().any(climbs) { Err(GraphQlError::Climbs) } else { Ok(()) }
+    if operations.iter().any(climbs) { Err(GraphQlError::PathTraversal) } else { Ok(()) }
 }
 
 /// Whether a fragment of the operation's document contains itself.

@@ -1,14 +1,13 @@
 //! The schema that clients see: the local cluster's own, with the fields that the gateway adds.
 //!
 //! The local cluster answers introspection. Wherever it lists the fields of a type, the gateway asks for the type's name
-//! too, under a key of its own; where that is `Namespace`, it adds `cluster` with whatever was asked of a field.
+//! too, under a key of its own; where that is `Namespace`, it adds `cluster` with the fields that were selected.
 
 use serde_json::{Value as Json, json};
 
 use super::{
     ast::{Document, Field, Selection, SelectionSet},
     literal::Edit,
-    plan::Plan,
     schema::{Schema, TypeId},
 };
 
@@ -33,14 +32,19 @@ pub(super) fn ask_names(
     Some(key.into())
 }
 
-/// Adds the gateway's fields to the value of an introspection root field.
-pub(super) fn complete(plan: &Plan, root_key: &str, value: &mut Json) {
-    let Some(private) = plan.introspected.as_deref() else { return };
-    let root = plan.schema.query;
-    let walk = Walk { plan, private };
-    let fields = plan.document.fields(&[&plan.document.operation.set]);
+/// Adds the gateway's fields to the value of an introspection root field. `private` is the key of [`ask_names`].
+pub(super) fn complete(
+    document: &Document,
+    schema: &Schema,
+    private: Option<&str>,
+    root_key: &str,
+    value: &mut Json,
+) {
+    let Some(private) = private else { return };
+    let walk = Walk { document, schema, private };
+    let fields = document.fields(&[&document.operation.set]);
     if let Some((_, all)) = fields.iter().find(|(key, _)| *key == root_key)
-        && let Some(ty) = field_type(&plan.schema, root, all[0])
+        && let Some(ty) = field_type(schema, schema.query, all[0])
     {
         walk.value(value, ty, &sets(all));
     }
@@ -101,7 +105,8 @@ fn sets<'a>(fields: &[&'a Field]) -> Vec<&'a SelectionSet> {
 }
 
 struct Walk<'a> {
-    plan: &'a Plan,
+    document: &'a Document,
+    schema: &'a Schema,
     private: &'a str,
 }
 
@@ -114,10 +119,10 @@ impl<'a> Walk<'a> {
             Json::Object(members) => {
                 let named = members.shift_remove(self.private);
                 let is_namespace = named.as_ref().and_then(Json::as_str) == Some("Namespace");
-                for (key, fields) in self.plan.document.fields(sets_here) {
+                for (key, fields) in self.document.fields(sets_here) {
                     let below = sets(&fields);
                     let (Some(member), Some(ty)) =
-                        (members.get_mut(key), field_type(&self.plan.schema, ty, fields[0]))
+                        (members.get_mut(key), field_type(self.schema, ty, fields[0]))
                     else {
                         continue;
                     };
@@ -131,12 +136,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a selection makes of a value that is there as a whole.
+    /// Applies a selection to a complete value.
     fn project(&self, value: &Json, sets_here: &[&'a SelectionSet]) -> Json {
         match value {
             Json::Array(items) => items.iter().map(|item| self.project(item, sets_here)).collect(),
             Json::Object(members) => self
-                .plan
                 .document
                 .fields(sets_here)
                 .into_iter()
@@ -170,5 +174,5 @@ fn cluster_field() -> Json {
     })
 }
 
-/// Most pairs of type and selection set that are looked at.
+/// Most pairs of type and selection set that are visited.
 const MAX_SETS: usize = 2_000;

@@ -10,7 +10,7 @@
 //!     parse     text → Document            tokens and nesting are counted first
 //!     measure   depth, root fields, aliases   each fragment once
 //!     shape     what the answer looks like: where namespaces and ids stand, by the schema
-//!     plan      root fields: what names their clusters, what only the gateway knows
+//!     plan      root fields: what names their clusters, what only the gateway adds
 //!            │                                        not a valid operation ──► local cluster, unchanged
 //!            ▼
 //!   resolve (needs the variables)
@@ -19,10 +19,10 @@
 //!            │
 //!            ├─ one group     the whole document ──► cluster ──► Rewriter ──► client        streams
 //!            ├─ several       document::part ──► clusters ──► Rewriter ──► Merged           in memory, bounded
-//!            ├─ viewer        every cluster ──► lists joined; the ill ones as last known
-//!            └─ route         one namespace's name: known names answer at once
+//!            ├─ viewer        every cluster ──► lists joined; unhealthy ones as last seen
+//!            └─ route         one namespace's name: answered from the cache
 //!            ▼
-//!   joined      [ answer , answer ]        502/504 only when all of it was for one cluster that failed
+//!   ConcatBody  [ answer , answer ]        502/504 only when all of it was for one cluster that failed
 //! ```
 //!
 //! # What changes in a document
@@ -42,13 +42,13 @@
 //! Nothing here grants anything: each cluster gets the client's own credentials and decides. Caches hold documents (no
 //! user in them), the schema (the same for all) and names of namespaces (by user).
 //!
-//! Names that would lead out of their namespace go nowhere. Sensu joins them to store keys and cleans these like paths,
-//! after it has looked at the rights in the namespace that was named: `check(namespace: "a", name: "../b/c")` reads from
+//! Names that would lead out of their namespace are not sent. Sensu joins them to store keys and cleans these like paths,
+//! after it has checked the rights in the namespace that was named: `check(namespace: "a", name: "../b/c")` reads from
 //! `b` with rights in `a`.
 //!
 //! # Where this differs from Sensu
 //!
-//! * One operation of a document is looked at; one with several is refused by Sensu, whatever `operationName` says.
+//! * A document has one operation; Sensu refuses several, whatever `operationName` says.
 //! * A variable that names a cluster loses it wherever it is used in a group, also where it is meant as plain text.
 //! * Operations of a list run at once, not one after the other.
 
@@ -61,11 +61,11 @@ pub mod fuzzing;
 mod hazard;
 mod id;
 mod introspect;
-mod joined;
-mod known;
+mod json_text;
 mod limits;
 mod literal;
 mod measure;
+mod namespace_cache;
 mod parse;
 mod plan;
 mod request;
@@ -82,14 +82,7 @@ mod viewer;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -101,19 +94,18 @@ use crate::{
     error::Reply,
     member::{self, Candidate, Member, Members},
     types::{Caller, ClusterName, FailureClass, Snapshot},
-    wire::{self, Body},
+    wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
 };
 
 pub use error::GraphQlError;
 pub use hazard::examine;
 pub use limits::BODY_BYTES;
 
-use joined::{Joined, Part};
-use known::{Namespaces, UserKey};
 use limits::Limit;
+use namespace_cache::{NamespaceCache, UserKey};
 use plan::Planned;
 use request::{Incoming, Operation};
-use run::{Answer, Outcome, Wanted};
+use run::{Answer, Delivery, Outcome};
 use schema::Schema;
 use schemas::Schemas;
 
@@ -132,8 +124,8 @@ pub struct Engine {
     config: Config,
     schemas: Arc<Schemas>,
     plans: Cache<PlanKey, Planned>,
-    namespaces: Namespaces,
-    held: Arc<AtomicUsize>,
+    namespaces: NamespaceCache,
+    memory: Arc<Budget>,
 }
 
 /// A request to answer.
@@ -170,8 +162,8 @@ struct Context<'a> {
     user: Option<UserKey>,
     clusters: &'a dyn Members,
     snapshot: &'a Snapshot,
-    namespaces: &'a Namespaces,
-    held: upstream_call::Held,
+    namespaces: &'a NamespaceCache,
+    held: Held,
 }
 
 // === impl Engine ===
@@ -187,8 +179,8 @@ impl Engine {
             config,
             schemas: Schemas::new(),
             plans: Cache::builder().weigher(weight).max_capacity(PLAN_BYTES).build(),
-            namespaces: Namespaces::new(),
-            held: Arc::default(),
+            namespaces: NamespaceCache::new(),
+            memory: Budget::new(GRAPHQL_ANSWER_BYTES),
         }
     }
 
@@ -212,18 +204,18 @@ impl Engine {
             Incoming::Many(operations) => (operations, true),
         };
         if operations.len() > limits::OPERATIONS {
-            let refusal = Part::Bytes(envelope::limited(Limit::Operations));
+            let refusal = Body::full(envelope::limited(Limit::Operations));
             return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
         }
         if matches!(call.caller, Caller::Anonymous) {
-            // The local cluster refuses these itself, but has a look at their documents first.
+            // The local cluster refuses these itself, but reads their documents first.
             if operations.iter().any(hazard::has_cycle) {
-                let refusal = Part::Bytes(envelope::limited(Limit::Cycle));
+                let refusal = Body::full(envelope::limited(Limit::Cycle));
                 return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
             }
             return pass(&call).await;
         }
-        if self.held.load(Ordering::Relaxed) >= upstream_call::MAX_HELD {
+        if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
         }
         let head = upstream_call::json_head(call.head);
@@ -239,7 +231,7 @@ impl Engine {
             clusters: call.clusters,
             snapshot: call.snapshot,
             namespaces: &self.namespaces,
-            held: upstream_call::Held::new(&self.held),
+            held: self.memory.hold(),
         };
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;
@@ -262,8 +254,8 @@ impl Engine {
         let mut digest = [0; 32];
         digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let key = (schema.generation, digest);
-        if let Some(known) = self.plans.get(&key) {
-            return known;
+        if let Some(cached) = self.plans.get(&key) {
+            return cached;
         }
         // Two workers may plan the same document at once; waiting for each other would cost more.
         let planned = plan::plan(text, schema);
@@ -299,7 +291,7 @@ impl Context<'_> {
 
 /// Runs all operations at once, equal queries only once.
 async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &[Planned]) -> Vec<Outcome> {
-    let alone = operations.len() == 1;
+    let sole = operations.len() == 1;
     let is_query = |index: usize| matches!(&planned[index], Planned::Federated(plan) if !plan.is_mutation());
     let same = |one: &Operation<'_>, other: &Operation<'_>| {
         (one.query_raw, one.variables_raw, one.skip_validation)
@@ -313,8 +305,8 @@ async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &
     let unique = (0..operations.len()).filter(|index| firsts[*index] == *index);
     let running = unique.map(|index| {
         let repeated = firsts.iter().filter(|first| **first == index).count() > 1;
-        let wanted = Wanted { alone, whole: repeated };
-        async move { (index, run::run(context, &operations[index], &planned[index], wanted).await) }
+        let delivery = Delivery { sole, buffered: repeated };
+        async move { (index, run::run(context, &operations[index], &planned[index], delivery).await) }
     });
     let mut done: HashMap<usize, Outcome> = join_all(running).await.into_iter().collect();
     firsts
@@ -355,24 +347,20 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
 }
 
 /// A response of the answers' parts, in a list or not.
-fn respond(list: bool, answers: impl IntoIterator<Item = impl IntoIterator<Item = Part>>) -> Response<Body> {
+fn respond(list: bool, answers: impl IntoIterator<Item = impl IntoIterator<Item = Body>>) -> Response<Body> {
+    let fixed = |bytes| Body::full(Bytes::from_static(bytes));
     let mut parts = Vec::new();
     for (index, answer) in answers.into_iter().enumerate() {
-        let lead: &'static [u8] = match (list, index) {
-            (false, _) => b"",
-            (true, 0) => b"[",
-            (true, _) => b",",
-        };
-        parts.push(Part::Bytes(Bytes::from_static(lead)));
+        if list {
+            parts.push(fixed(if index == 0 { b"[" } else { b"," }));
+        }
         parts.extend(answer);
     }
     if list {
-        let end: &'static [u8] = if parts.is_empty() { b"[]" } else { b"]" };
-        parts.push(Part::Bytes(Bytes::from_static(end)));
+        parts.push(fixed(if parts.is_empty() { b"[]" } else { b"]" }));
     }
-    let mut joined = Joined::new(parts);
     let mut response = wire::json(StatusCode::OK, Bytes::new());
-    *response.body_mut() = joined.full().map_or_else(|| Body::boxed(joined), Body::full);
+    *response.body_mut() = parts.into_iter().collect::<ConcatBody>().into_body();
     response
 }
 

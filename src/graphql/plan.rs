@@ -1,5 +1,5 @@
-//! What is known about a document before its variables are: root fields, what names their clusters, what their answers
-//! look like. A plan is made once per document and schema, and cached.
+//! What follows from a document without its variables: root fields, what names their clusters, the shape of their answers.
+//! A plan is made once per document and schema, and cached.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 
 use super::{
     ast::{Document, Field, OperationKind, Selection, SelectionSet, Span, Value},
-    envelope, introspect,
+    introspect,
+    json_text::write_object,
     limits::Limit,
     literal::{self, Edit, Found, Names},
     measure,
@@ -24,7 +25,7 @@ use super::{
 pub(super) enum Planned {
     /// It sends each cluster its part.
     Federated(Arc<Plan>),
-    /// Not a valid operation on the schema, as far as it looks: the local cluster answers, with Sensu's own errors.
+    /// Not a valid operation on the schema: the local cluster answers, with Sensu's own errors.
     Unchanged,
     /// Refused.
     Limit(Limit),
@@ -81,19 +82,19 @@ pub(super) enum RootKind {
     Anywhere,
     /// The local cluster, with what the gateway adds: `__schema`, `__type`.
     Introspection,
-    /// A namespace by its name, where every selected field follows from the name.
-    Named(Simple),
+    /// A namespace by its name, with fields that all follow from the name.
+    Named(NamespaceFields),
     /// The same, asked by Sensu's web UI for the route of a page: its answer has the id too.
-    Route(Simple),
+    Route(NamespaceFields),
     /// Every cluster: it holds lists of namespaces.
     Viewer(Viewer),
 }
 
 /// Keys of a namespace that follow from its qualified name.
-pub(super) type Simple = Vec<(Box<str>, Known)>;
+pub(super) type NamespaceFields = Vec<(Box<str>, NamespaceField)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum NamespaceField {
     Name,
     Id,
     Cluster,
@@ -104,7 +105,7 @@ pub(super) enum Known {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Viewer {
     /// The keys of the lists; and what their items are, when that follows from names.
-    pub(super) lists: Vec<(Box<str>, Option<Simple>)>,
+    pub(super) lists: Vec<(Box<str>, Option<NamespaceFields>)>,
     /// Keys of the type's name.
     pub(super) typenames: Vec<Box<str>>,
     /// The type's name.
@@ -164,7 +165,7 @@ fn try_plan(text: &str, schema: &Arc<Schema>) -> Result<Plan, ParseError> {
     })
 }
 
-/// The gateway's own questions: the type's name, for itself and in place of fields that only it knows.
+/// What the gateway selects for itself: the type's name, for itself and in place of fields that only it knows.
 fn own_edits(shapes: &Shapes) -> impl Iterator<Item = Edit> {
     let asking = shapes.asking.values();
     let asking = asking.map(|(at, key)| Edit { span: *at..*at, text: format!("{key}:__typename ") });
@@ -175,10 +176,9 @@ fn own_edits(shapes: &Shapes) -> impl Iterator<Item = Edit> {
     asking.chain(own)
 }
 
-/// A root field with what stands around it.
+/// A root field and the conditions around it.
 struct Occurrence<'a> {
     field: &'a Field,
-    /// `None`: a condition that does not depend on one variable alone.
     skipped_if: Vec<(Box<str>, bool)>,
 }
 
@@ -200,7 +200,7 @@ impl<'a> Planner<'a> {
         let mut keys: Vec<(&str, Vec<Occurrence<'a>>)> = Vec::new();
         for occurrence in found {
             let key = occurrence.field.key();
-            match keys.iter_mut().find(|(known, _)| *known == key) {
+            match keys.iter_mut().find(|(seen, _)| *seen == key) {
                 Some((_, all)) => all.push(occurrence),
                 None => keys.push((key, vec![occurrence])),
             }
@@ -349,17 +349,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether this is how Sensu's web UI asks for the route of a page: by the operation's name and all that it asks.
-    fn is_route(&self, field: &Field, simple: &Simple) -> bool {
-        let keys = simple.iter().all(|(key, known)| match known {
-            Known::Name => &**key == "name",
-            Known::Typename => &**key == "__typename",
-            Known::Id | Known::Cluster => false,
+    /// Whether this is how Sensu's web UI asks for the route of a page: by the operation's name and all that it selects.
+    fn is_route(&self, field: &Field, simple: &NamespaceFields) -> bool {
+        let keys = simple.iter().all(|(key, field)| match field {
+            NamespaceField::Name => &**key == "name",
+            NamespaceField::Typename => &**key == "__typename",
+            NamespaceField::Id | NamespaceField::Cluster => false,
         });
         keys && field.alias.is_none() && self.document.operation.name.as_deref() == Some(ROUTE)
     }
 
-    /// What Sensu answers to a root field about a namespace that is not there, if that is not null: suggestions are an
+    /// What Sensu answers to a root field about a namespace that does not exist, if that is not null: suggestions are an
     /// empty list, and its web UI takes null for a fault.
     fn empty(&self, field: &Field) -> Option<Box<str>> {
         if &*field.name != "suggest" || self.has_directives() {
@@ -378,7 +378,7 @@ impl<'a> Planner<'a> {
             ));
         }
         let mut empty = String::new();
-        envelope::object(&mut empty, members.iter().map(|(key, value)| (*key, value.as_str())));
+        write_object(&mut empty, members.iter().map(|(key, value)| (*key, value.as_str())));
         Some(empty.into())
     }
 
@@ -404,22 +404,23 @@ impl<'a> Planner<'a> {
     }
 
     /// The keys of a namespace, if each follows from its name.
-    fn simple(&self, namespace: TypeId, sets: &[&'a SelectionSet]) -> Option<Simple> {
+    fn simple(&self, namespace: TypeId, sets: &[&'a SelectionSet]) -> Option<NamespaceFields> {
         if self.has_directives() {
             return None;
         }
-        let known = |(key, fields): (&str, Vec<&Field>)| {
+        let derived = |(key, fields): (&str, Vec<&Field>)| {
             let name = &*fields[0].name;
-            let known = match (name, self.schema.ty(namespace).field(name).map(|field| field.role)) {
-                ("__typename", _) => Known::Typename,
-                (_, Some(Role::Namespace)) => Known::Name,
-                (_, Some(Role::Id)) => Known::Id,
-                (_, Some(Role::Cluster)) => Known::Cluster,
+            let field = match (name, self.schema.ty(namespace).field(name).map(|field| field.role)) {
+                ("__typename", _) => NamespaceField::Typename,
+                (_, Some(Role::Namespace)) => NamespaceField::Name,
+                (_, Some(Role::Id)) => NamespaceField::Id,
+                (_, Some(Role::Cluster)) => NamespaceField::Cluster,
                 _ => return None,
             };
-            Some((key.into(), known))
+            Some((key.into(), field))
         };
-        let mut simple: Simple = self.document.fields(sets).into_iter().map(known).collect::<Option<_>>()?;
+        let mut simple: NamespaceFields =
+            self.document.fields(sets).into_iter().map(derived).collect::<Option<_>>()?;
         // Sensu's order.
         simple.sort_by(|(one, _), (other, _)| one.cmp(other));
         Some(simple)
@@ -462,9 +463,9 @@ impl Plan {
 }
 
 /// With the key `id`, in its place.
-fn with_id(mut simple: Simple) -> Simple {
+fn with_id(mut simple: NamespaceFields) -> NamespaceFields {
     let at = simple.partition_point(|(key, _)| &**key < "id");
-    simple.insert(at, ("id".into(), Known::Id));
+    simple.insert(at, ("id".into(), NamespaceField::Id));
     simple
 }
 
@@ -473,8 +474,8 @@ pub(super) type Blanks = Vec<Span>;
 
 /// The operation with which Sensu's web UI asks for the route of a page. It asks for no id, and the query of the page
 /// itself does: whichever answer comes second is not stored in the UI's cache if it lacks the id that the first had, and
-/// the page ends in an error. A single cluster answers the route first by luck; over clusters both come as they like. With
-/// the id in both, the order does not matter, and a field too many does not either.
+/// the page ends in an error. A single cluster answers the route first by luck; with several clusters either may be
+/// first. With the id in both, the order does not matter, and an extra field does no harm.
 const ROUTE: &str = "NamespaceRouteQuery";
 
 const PLAN_BYTES: usize = 1024;

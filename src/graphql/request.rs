@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(super) enum Incoming<'a> {
     One(Operation<'a>),
-    /// Without the members that are no objects, which Sensu drops.
+    /// Without the members that are not objects, which Sensu drops.
     Many(Vec<Operation<'a>>),
     /// Nothing that Sensu would answer with 200, or that the gateway can read.
     Other,
@@ -47,7 +47,7 @@ pub(super) fn read(body: &[u8]) -> Incoming<'_> {
 fn operation(raw: &str) -> Option<Operation<'_>> {
     let members: HashMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
     let query_raw = members.get("query").map_or("\"\"", |value| value.get());
-    // Go reads more strings than serde_json does; one that only Go reads would not have been looked at.
+    // Go reads more strings than serde_json does; one that only Go reads would not have been inspected.
     let query: String = match serde_json::from_str(query_raw) {
         Ok(query) => query,
         Err(_) if query_raw.starts_with('"') => return None,

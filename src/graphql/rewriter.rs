@@ -15,11 +15,11 @@ use bytes::{BufMut, BytesMut};
 use super::{
     id,
     plan::Plan,
-    scan::{Copy, is_space, quoted, string_end},
+    scan::{ChunkWriter, is_space, quoted, string_end},
     schema::Role,
     shape::{Action, ShapeId},
 };
-use crate::types::ClusterName;
+use crate::{types::ClusterName, wire::Transform};
 
 /// Edits one answer to one operation.
 #[derive(Debug)]
@@ -151,6 +151,18 @@ enum Emit {
 
 // === impl Rewriter ===
 
+impl Transform for Rewriter {
+    type Error = AnswerError;
+
+    fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), AnswerError> {
+        Rewriter::push(self, chunk, out)
+    }
+
+    fn finish(&mut self, _: &mut BytesMut) -> Result<(), AnswerError> {
+        Rewriter::finish(self)
+    }
+}
+
 impl Rewriter {
     /// For an answer of `cluster` to a document of this plan.
     pub(super) fn new(plan: Arc<Plan>, cluster: &ClusterName) -> Self {
@@ -175,15 +187,15 @@ impl Rewriter {
             return Err(error);
         }
         out.reserve(chunk.len() + chunk.len() / 16);
-        let mut copy = Copy { chunk, out, done: 0 };
-        if let Err(error) = self.scan(&mut copy) {
+        let mut writer = ChunkWriter { chunk, out, done: 0 };
+        if let Err(error) = self.scan(&mut writer) {
             self.failed = Some(error);
             return Err(error);
         }
         if !matches!(self.state, State::KeyText | State::RoleText) {
-            copy.flush(chunk.len(), self.mute);
+            writer.flush(chunk.len(), self.mute);
         } else if self.split.is_none() {
-            copy.flush(self.quote, self.mute);
+            writer.flush(self.quote, self.mute);
             self.split = Some(chunk[self.quote + 1..].to_vec());
         }
         Ok(())
@@ -198,18 +210,18 @@ impl Rewriter {
         }
     }
 
-    fn scan(&mut self, copy: &mut Copy<'_>) -> Result<(), AnswerError> {
-        let chunk = copy.chunk;
+    fn scan(&mut self, writer: &mut ChunkWriter<'_>) -> Result<(), AnswerError> {
+        let chunk = writer.chunk;
         let mut at = 0;
         while at < chunk.len() {
             at = match self.state {
-                State::Skip => self.skip(copy, at)?,
+                State::Skip => self.skip(writer, at)?,
                 State::Text | State::SkipText => self.text(chunk, at),
-                State::KeyText | State::RoleText => self.token(copy, at)?,
+                State::KeyText | State::RoleText => self.token(writer, at)?,
                 State::Scalar => self.scalar(chunk, at),
-                State::Key | State::KeyOrEnd if chunk[at] == b'"' => self.members(copy, at)?,
+                State::Key | State::KeyOrEnd if chunk[at] == b'"' => self.members(writer, at)?,
                 _ if is_space(chunk[at]) => at + 1,
-                _ => self.step(copy, at)?,
+                _ => self.step(writer, at)?,
             };
         }
         Ok(())
@@ -217,12 +229,12 @@ impl Rewriter {
 
     /// Members from the quote of a key on, as long as no space stands between the tokens, as Go writes them, and each ends in
     /// this chunk. It spares the choice of the state for nearly every token of an answer.
-    fn members(&mut self, copy: &mut Copy<'_>, mut at: usize) -> Result<usize, AnswerError> {
-        let chunk = copy.chunk;
+    fn members(&mut self, writer: &mut ChunkWriter<'_>, mut at: usize) -> Result<usize, AnswerError> {
+        let chunk = writer.chunk;
         loop {
             self.state = State::KeyText;
             self.quote = at;
-            at = self.token(copy, at + 1)?;
+            at = self.token(writer, at + 1)?;
             if chunk.get(at) != Some(&b':') {
                 return Ok(at);
             }
@@ -231,17 +243,17 @@ impl Rewriter {
             if chunk.get(at).is_none_or(|byte| is_space(*byte)) {
                 return Ok(at);
             }
-            at = self.step(copy, at)?;
+            at = self.step(writer, at)?;
             at = match self.state {
                 State::Text => self.text(chunk, at),
-                State::RoleText => self.token(copy, at)?,
+                State::RoleText => self.token(writer, at)?,
                 State::Scalar => self.scalar(chunk, at),
                 _ => return Ok(at),
             };
             if self.state != State::AfterValue || chunk.get(at) != Some(&b',') {
                 return Ok(at);
             }
-            self.comma(copy, at);
+            self.comma(writer, at);
             at += 1;
             if chunk.get(at) != Some(&b'"') {
                 return Ok(at);
@@ -250,10 +262,10 @@ impl Rewriter {
     }
 
     /// One structural byte.
-    fn step(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
-        let byte = copy.chunk[at];
+    fn step(&mut self, writer: &mut ChunkWriter<'_>, at: usize) -> Result<usize, AnswerError> {
+        let byte = writer.chunk[at];
         match (self.state, byte) {
-            (State::Value | State::ItemOrEnd, b'{' | b'[') => self.open(copy, at, byte)?,
+            (State::Value | State::ItemOrEnd, b'{' | b'[') => self.open(writer, at, byte)?,
             (State::Value | State::ItemOrEnd, b'"') if !self.frames.is_empty() => self.string(at),
             (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
                 if !self.frames.is_empty() =>
@@ -264,10 +276,10 @@ impl Rewriter {
                 self.state = State::Scalar;
             }
             (State::Colon, b':') => self.state = State::Value,
-            (State::AfterValue, b',') => self.comma(copy, at),
-            (State::AfterValue | State::KeyOrEnd, b'}') if self.in_object() => self.close(copy, at),
+            (State::AfterValue, b',') => self.comma(writer, at),
+            (State::AfterValue | State::KeyOrEnd, b'}') if self.in_object() => self.close(writer, at),
             (State::AfterValue | State::ItemOrEnd, b']') if !self.in_object() && !self.frames.is_empty() => {
-                self.close(copy, at);
+                self.close(writer, at);
             }
             _ => return Err(AnswerError::Malformed),
         }
@@ -278,20 +290,20 @@ impl Rewriter {
         self.frames.last().is_some_and(|frame| frame.object)
     }
 
-    fn comma(&mut self, copy: &mut Copy<'_>, at: usize) {
+    fn comma(&mut self, writer: &mut ChunkWriter<'_>, at: usize) {
         let Some(frame) = self.frames.last_mut() else { return };
         self.state = if frame.object { State::Key } else { State::Value };
         if frame.commas != Commas::AsTheyCome {
             if frame.commas == Commas::Later {
                 frame.commas = Commas::Waiting;
             }
-            copy.flush(at, self.mute);
-            copy.done = at + 1;
+            writer.flush(at, self.mute);
+            writer.done = at + 1;
         }
     }
 
     /// A `{` or `[` that is a value.
-    fn open(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> Result<(), AnswerError> {
+    fn open(&mut self, writer: &mut ChunkWriter<'_>, at: usize, byte: u8) -> Result<(), AnswerError> {
         let object = byte == b'{';
         let Some(parent) = self.frames.last() else {
             if !object {
@@ -312,8 +324,8 @@ impl Rewriter {
             (Node::Errors, _, true) => Some(Node::Error(false)),
             (Node::Error(_), Special::Extensions, true) if self.suffix.is_some() => Some(Node::Plain),
             (Node::Error(_), Special::Locations, false) => {
-                copy.flush(at, self.mute);
-                copy.out.put_slice(b"[]");
+                writer.flush(at, self.mute);
+                writer.out.put_slice(b"[]");
                 self.mute = true;
                 None
             }
@@ -327,10 +339,10 @@ impl Rewriter {
                 self.state = State::Skip;
             }
             Some(Node::Plain) => {
-                copy.flush(at + 1, self.mute);
+                writer.flush(at + 1, self.mute);
                 self.enter(true, Node::Plain, Action::default());
                 let label = format!("\"cluster\":\"{}\"", self.cluster);
-                copy.out.put_slice(label.as_bytes());
+                writer.out.put_slice(label.as_bytes());
                 if let Some(frame) = self.frames.last_mut() {
                     frame.commas = Commas::Waiting;
                 }
@@ -352,14 +364,14 @@ impl Rewriter {
         self.state = if object { State::KeyOrEnd } else { State::ItemOrEnd };
     }
 
-    fn close(&mut self, copy: &mut Copy<'_>, at: usize) {
+    fn close(&mut self, writer: &mut ChunkWriter<'_>, at: usize) {
         if let Some(Frame { node: Node::Error(false), .. }) = self.frames.pop()
             && self.suffix.is_some()
         {
-            copy.flush(at, self.mute);
+            writer.flush(at, self.mute);
             let comma = if self.state == State::KeyOrEnd { "" } else { "," };
             let label = format!("{comma}\"extensions\":{{\"cluster\":\"{}\"}}", self.cluster);
-            copy.out.put_slice(label.as_bytes());
+            writer.out.put_slice(label.as_bytes());
         }
         self.state = if self.frames.is_empty() { State::End } else { State::AfterValue };
     }
@@ -403,8 +415,8 @@ impl Rewriter {
     }
 
     /// In a container of no interest.
-    fn skip(&mut self, copy: &mut Copy<'_>, mut at: usize) -> Result<usize, AnswerError> {
-        let chunk = copy.chunk;
+    fn skip(&mut self, writer: &mut ChunkWriter<'_>, mut at: usize) -> Result<usize, AnswerError> {
+        let chunk = writer.chunk;
         while let Some(byte) = chunk.get(at) {
             at += 1;
             match byte {
@@ -429,7 +441,7 @@ impl Rewriter {
                     }
                     if self.skipped.is_empty() {
                         if self.mute {
-                            copy.flush(at, true);
+                            writer.flush(at, true);
                             self.mute = false;
                         }
                         self.state = State::AfterValue;
@@ -443,13 +455,13 @@ impl Rewriter {
     }
 
     /// A key, or a string with a role; it may go on in the next chunk.
-    fn token(&mut self, copy: &mut Copy<'_>, at: usize) -> Result<usize, AnswerError> {
-        let chunk = copy.chunk;
+    fn token(&mut self, writer: &mut ChunkWriter<'_>, at: usize) -> Result<usize, AnswerError> {
+        let chunk = writer.chunk;
         let (end, closed) = string_end(chunk, at, &mut self.escape);
         let stop = if closed { end - 1 } else { end };
         if let Some(split) = &mut self.split {
             split.extend_from_slice(&chunk[at..stop]);
-            copy.done = end;
+            writer.done = end;
         }
         if self.split.as_ref().map_or(stop - at, Vec::len) > MAX_TOKEN {
             return Err(AnswerError::Malformed);
@@ -459,53 +471,53 @@ impl Rewriter {
         }
         if let Some(text) = self.split.take() {
             // Nothing before it is left in this chunk.
-            self.quote = copy.done;
-            let emit = self.read(copy, &text);
-            self.emit_split(copy, &text, emit);
+            self.quote = writer.done;
+            let emit = self.read(writer, &text);
+            self.emit_split(writer, &text, emit);
         } else {
-            let emit = self.read(copy, &chunk[at..stop]);
-            self.emit(copy, at, end, emit);
+            let emit = self.read(writer, &chunk[at..stop]);
+            self.emit(writer, at, end, emit);
         }
         Ok(end)
     }
 
-    /// A complete key or string with a role.
-    fn read(&mut self, copy: &mut Copy<'_>, text: &[u8]) -> Emit {
-        if self.state == State::KeyText { self.key(copy, text) } else { self.value(text) }
+    /// A whole key or string with a role.
+    fn read(&mut self, writer: &mut ChunkWriter<'_>, text: &[u8]) -> Emit {
+        if self.state == State::KeyText { self.key(writer, text) } else { self.value(text) }
     }
 
     /// Emits a token of this chunk, whose text is from `at` to before the quote that ends at `end`.
-    fn emit(&self, copy: &mut Copy<'_>, at: usize, end: usize, emit: Emit) {
+    fn emit(&self, writer: &mut ChunkWriter<'_>, at: usize, end: usize, emit: Emit) {
         match emit {
             // It goes out with what stands around it.
             Emit::AsItIs => {}
-            Emit::Nothing => copy.done = end,
+            Emit::Nothing => writer.done = end,
             Emit::Suffix(offset) => {
-                copy.flush(at + offset, false);
-                copy.out.put_slice(self.suffix.as_deref().unwrap_or_default());
+                writer.flush(at + offset, false);
+                writer.out.put_slice(self.suffix.as_deref().unwrap_or_default());
             }
             Emit::Cluster => {
-                copy.flush(at, false);
-                copy.out.put_slice(self.cluster.as_str().as_bytes());
-                copy.done = end - 1;
+                writer.flush(at, false);
+                writer.out.put_slice(self.cluster.as_str().as_bytes());
+                writer.done = end - 1;
             }
         }
     }
 
     /// Emits a token that began in an earlier chunk, and of which nothing has gone out.
-    fn emit_split(&self, copy: &mut Copy<'_>, text: &[u8], emit: Emit) {
+    fn emit_split(&self, writer: &mut ChunkWriter<'_>, text: &[u8], emit: Emit) {
         match emit {
-            Emit::AsItIs => quoted(copy.out, text, b"", 0),
+            Emit::AsItIs => quoted(writer.out, text, b"", 0),
             Emit::Nothing => {}
             Emit::Suffix(offset) => {
-                quoted(copy.out, text, self.suffix.as_deref().unwrap_or_default(), offset);
+                quoted(writer.out, text, self.suffix.as_deref().unwrap_or_default(), offset);
             }
-            Emit::Cluster => quoted(copy.out, self.cluster.as_str().as_bytes(), b"", 0),
+            Emit::Cluster => quoted(writer.out, self.cluster.as_str().as_bytes(), b"", 0),
         }
     }
 
-    /// A complete key.
-    fn key(&mut self, copy: &mut Copy<'_>, key: &[u8]) -> Emit {
+    /// A whole key.
+    fn key(&mut self, writer: &mut ChunkWriter<'_>, key: &[u8]) -> Emit {
         self.state = State::Colon;
         let plan = &self.plan;
         let Some(frame) = self.frames.last_mut() else { return Emit::AsItIs };
@@ -534,13 +546,13 @@ impl Rewriter {
             Node::Error(_) | Node::Items | Node::Errors | Node::Plain => {}
         }
         if frame.special == Special::Discriminator(true) {
-            copy.flush(self.quote, self.mute);
+            writer.flush(self.quote, self.mute);
             self.mute = true;
             return Emit::Nothing;
         }
         if frame.commas == Commas::Waiting {
-            copy.flush(self.quote, self.mute);
-            copy.out.put_u8(b',');
+            writer.flush(self.quote, self.mute);
+            writer.out.put_u8(b',');
         }
         if frame.commas != Commas::AsTheyCome {
             frame.commas = Commas::Later;
@@ -572,5 +584,5 @@ impl Rewriter {
 /// Deepest nesting that is followed.
 const MAX_DEPTH: usize = 512;
 
-/// Longest key or id that is looked at, in bytes.
+/// Longest key or id that is buffered, in bytes.
 const MAX_TOKEN: usize = 64 * 1024;

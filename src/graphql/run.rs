@@ -4,25 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use http_body::Body as _;
 use serde_json::Value as Json;
 
 use super::{
     Context,
     envelope::{self, Envelope, Merged},
     error::describe,
-    introspect,
-    joined::Part,
-    literal,
-    plan::{Plan, Planned, RootKind, Simple},
+    introspect, literal,
+    plan::{NamespaceFields, Plan, Planned, RootKind},
     request::Operation,
     resolve::{self, Group, GroupTarget, Resolution, Target},
-    upstream_call::{self, Edited},
+    upstream_call::{self, EditedBody},
     viewer::{self, Outcomes},
 };
 use crate::{
     member::{Answers, Ask, Member, ask_all, ask_in_turn},
     types::{ClusterName, FailureClass, NamespaceRef},
-    wire::Body,
+    wire::{Body, TransformBody},
 };
 
 /// What became of one operation.
@@ -30,9 +29,9 @@ pub(super) struct Outcome {
     pub(super) answer: Answer,
     /// The clusters that were asked, fan-outs left out.
     pub(super) asked: Vec<ClusterName>,
-    /// Set when nothing came of it because of one cluster.
+    /// Set when all of it was for one cluster, and that failed.
     pub(super) failed: Option<(ClusterName, FailureClass)>,
-    /// What each cluster came to, when all were asked.
+    /// What became of each cluster's request, when all were asked.
     pub(super) outcomes: Option<Outcomes>,
 }
 
@@ -41,16 +40,16 @@ pub(super) enum Answer {
     /// The local cluster's own response, of any status.
     Response(Response<Body>),
     /// The beginning, and what may follow.
-    Parts(Bytes, Option<Box<Edited>>),
+    Parts(Bytes, Option<Body>),
 }
 
-/// How an operation's answer is wanted.
+/// How an operation's answer is delivered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    /// It is the only one, so that a response may be passed on as it is.
-    pub(super) alone: bool,
-    /// Its answer is needed in memory.
-    pub(super) whole: bool,
+pub(super) struct Delivery {
+    /// It is the only one of its request, so that a response may be passed on as it is.
+    pub(super) sole: bool,
+    /// It is needed in memory as a whole.
+    pub(super) buffered: bool,
 }
 
 // === impl Outcome ===
@@ -82,12 +81,12 @@ impl Outcome {
 
 impl Answer {
     /// The parts of a body.
-    pub(super) fn parts(self) -> impl Iterator<Item = Part> {
+    pub(super) fn parts(self) -> impl Iterator<Item = Body> {
         let (start, rest) = match self {
-            Self::Response(response) => (Bytes::new(), Some(Box::new(Edited::raw(response.into_body())))),
+            Self::Response(response) => (Bytes::new(), Some(response.into_body())),
             Self::Parts(start, rest) => (start, rest),
         };
-        std::iter::once(Part::Bytes(start)).chain(rest.map(Part::Stream))
+        std::iter::once(Body::full(start)).chain(rest)
     }
 }
 
@@ -96,18 +95,18 @@ pub(super) async fn run(
     context: &Context<'_>,
     operation: &Operation<'_>,
     planned: &Planned,
-    wanted: Wanted,
+    delivery: Delivery,
 ) -> Outcome {
     match planned {
         Planned::Limit(limit) => Outcome::bytes(envelope::limited(*limit)),
         Planned::Unchanged => {
             if literal::any_climbs(&operation.query, operation.variables_raw) {
-                return Outcome::bytes(envelope::refusal(CLIMBS, None));
+                return Outcome::bytes(envelope::refusal(PATH_TRAVERSAL, None));
             }
             let local = ClusterName::local();
             let body = Bytes::copy_from_slice(operation.raw.as_bytes());
             let answer = match context.member(&local) {
-                Ok(member) => one(context, &*member, body, false, wanted, Edited::raw).await,
+                Ok(member) => one(context, &*member, body, false, delivery, TransformBody::unchanged).await,
                 Err(failure) => Err(failure),
             };
             match answer {
@@ -124,12 +123,12 @@ pub(super) async fn run(
                 return Outcome::bytes(envelope::limited(limit));
             }
             if let Some(route) = Route::of(plan, operation, &resolution) {
-                return route.run(context, operation, &resolution, wanted).await;
+                return route.run(context, operation, &resolution, delivery).await;
             }
             match resolution.whole() {
                 Some(cluster) => {
                     let cluster = cluster.clone();
-                    whole(context, plan, operation, &resolution, &cluster, wanted).await
+                    whole(context, plan, operation, &resolution, &cluster, delivery).await
                 }
                 None => Merge { context, plan, operation, resolution: &resolution }.run().await,
             }
@@ -143,25 +142,29 @@ async fn one(
     member: &dyn Member,
     body: Bytes,
     again: bool,
-    wanted: Wanted,
-    edit: impl FnOnce(Body) -> Edited,
+    delivery: Delivery,
+    edit: impl FnOnce(Body) -> EditedBody,
 ) -> Result<Answer, FailureClass> {
     let response = upstream_call::send(member, context.head, body, again).await?;
-    // The local cluster's refusals are for the client, as without a gateway.
-    if wanted.alone && member.name().is_local() && response.status() != StatusCode::OK {
+    // The local cluster's refusals go to the client, as without a gateway.
+    if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
         return Ok(Answer::Response(response));
     }
     let mut edited = edit(upstream_call::good(response)?);
-    let limit = match wanted {
-        Wanted { whole: true, .. } => MERGE_BYTES,
-        Wanted { alone: true, .. } => START_BYTES,
-        Wanted { .. } => HOLD_BYTES,
+    let limit = match delivery {
+        Delivery { buffered: true, .. } => MERGE_BYTES,
+        Delivery { sole: true, .. } => START_BYTES,
+        Delivery { .. } => HOLD_BYTES,
     };
-    let start = edited.read(limit, &context.held).await?;
-    if edited.has_ended() {
+    let start = upstream_call::read_start(&mut edited, limit, &context.held).await?;
+    if edited.is_end_stream() {
         return Ok(Answer::Parts(start, None));
     }
-    if wanted.whole { Err(FailureClass::TooLarge) } else { Ok(Answer::Parts(start, Some(Box::new(edited)))) }
+    if delivery.buffered {
+        Err(FailureClass::TooLarge)
+    } else {
+        Ok(Answer::Parts(start, Some(Body::boxed(edited))))
+    }
 }
 
 /// One cluster gets the whole document.
@@ -171,7 +174,7 @@ async fn whole(
     operation: &Operation<'_>,
     resolution: &Resolution,
     cluster: &ClusterName,
-    wanted: Wanted,
+    delivery: Delivery,
 ) -> Outcome {
     let roots: Vec<usize> = (0..plan.roots.len()).collect();
     if context.is_key_elsewhere(cluster) {
@@ -180,9 +183,9 @@ async fn whole(
         return Outcome::bytes(merged.write());
     }
     let body = resolution.whole_body(plan, operation).into();
-    let edit = |body| Edited::new(body, plan, cluster);
+    let edit = |body| upstream_call::edited(body, plan, cluster);
     let answer = match context.member(cluster) {
-        Ok(member) => one(context, &*member, body, !plan.is_mutation(), wanted, edit).await,
+        Ok(member) => one(context, &*member, body, !plan.is_mutation(), delivery, edit).await,
         Err(failure) => Err(failure),
     };
     match answer {
@@ -201,11 +204,11 @@ fn refuse_key(merged: &mut Merged<'_>, roots: &[usize], cluster: &ClusterName) {
     }
 }
 
-/// A query for one namespace of which nothing is asked that its name does not tell: the first of Sensu's web UI on every
-/// page, which takes an answer behind the page's own for a fault. What is known is answered at once.
+/// A query for fields of one namespace that all follow from its name. Sensu's web UI sends it first on every page, and takes an
+/// answer that comes after the page's own for a fault, so it is answered from the cache when possible.
 struct Route<'a> {
     plan: &'a Arc<Plan>,
-    simple: &'a Simple,
+    simple: &'a NamespaceFields,
     cluster: &'a ClusterName,
     qualified: String,
 }
@@ -237,18 +240,18 @@ impl<'a> Route<'a> {
         context: &Context<'_>,
         operation: &Operation<'_>,
         resolution: &Resolution,
-        wanted: Wanted,
+        delivery: Delivery,
     ) -> Outcome {
-        let known = |ever| {
+        let is_cached = |ever| {
             context.user.is_some_and(|user| context.namespaces.has(user, self.cluster, &self.qualified, ever))
         };
-        if known(false) {
-            return self.known();
+        if is_cached(false) {
+            return self.derived();
         }
-        let wanted = Wanted { whole: true, ..wanted };
-        let outcome = whole(context, self.plan, operation, resolution, self.cluster, wanted).await;
-        if outcome.failed.is_some() && known(true) {
-            return self.known();
+        let delivery = Delivery { buffered: true, ..delivery };
+        let outcome = whole(context, self.plan, operation, resolution, self.cluster, delivery).await;
+        if outcome.failed.is_some() && is_cached(true) {
+            return self.derived();
         }
         if !self.is_there(&outcome) {
             return outcome;
@@ -259,10 +262,10 @@ impl<'a> Route<'a> {
         if !matches!(self.plan.roots[0].kind, RootKind::Route(_)) {
             return outcome;
         }
-        Outcome { asked: outcome.asked, ..self.known() }
+        Outcome { asked: outcome.asked, ..self.derived() }
     }
 
-    /// Whether an answer shows the namespace, and nothing is wrong with it.
+    /// Whether an answer without errors shows the namespace.
     fn is_there(&self, outcome: &Outcome) -> bool {
         let Answer::Parts(answer, None) = &outcome.answer else { return false };
         let Ok(Envelope { data: Some(data), errors }) = Envelope::read(answer) else { return false };
@@ -270,7 +273,7 @@ impl<'a> Route<'a> {
             && data.get(&*self.plan.roots[0].key).is_some_and(|value| value.get().starts_with('{'))
     }
 
-    fn known(&self) -> Outcome {
+    fn derived(&self) -> Outcome {
         let mut merged = Merged::new(self.plan);
         merged.set(0, viewer::item(self.simple, &self.qualified, self.cluster));
         Outcome::bytes(merged.write())
@@ -360,9 +363,9 @@ impl Merge<'_> {
 
     async fn ask(&self, group: &Group, member: Arc<dyn Member>) -> Result<Bytes, FailureClass> {
         let body = self.resolution.body(self.plan, self.operation, group).into();
-        let wanted = Wanted { alone: false, whole: true };
-        let edit = |body| Edited::new(body, self.plan, member.name());
-        match one(self.context, &*member, body, !self.plan.is_mutation(), wanted, edit).await? {
+        let delivery = Delivery { sole: false, buffered: true };
+        let edit = |body| upstream_call::edited(body, self.plan, member.name());
+        match one(self.context, &*member, body, !self.plan.is_mutation(), delivery, edit).await? {
             Answer::Parts(answer, None) => Ok(answer),
             Answer::Parts(..) | Answer::Response(_) => Err(FailureClass::TooLarge),
         }
@@ -375,7 +378,8 @@ impl Merge<'_> {
                 return None;
             }
             let mut value: Json = serde_json::from_str(value.get()).ok()?;
-            introspect::complete(self.plan, key, &mut value);
+            let Plan { document, schema, introspected, .. } = &**self.plan;
+            introspect::complete(document, schema, introspected.as_deref(), key, &mut value);
             Some(value.to_string())
         })
     }
@@ -389,16 +393,16 @@ impl Merge<'_> {
     }
 }
 
-/// Largest answer of one cluster that is put together with others, in bytes.
+/// Largest answer of one cluster that is merged with others, in bytes.
 const MERGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// How much of an answer in a batch is held back, so that a cluster that fails early is a failure and no cut.
+/// How much of an answer in a batch is held back, so that a cluster that fails early is reported and not cut off.
 const HOLD_BYTES: usize = 1024 * 1024;
 
-/// The same for an answer that is alone and streams.
+/// The same for the only answer of a request, which streams.
 const START_BYTES: usize = 64 * 1024;
 
-const CLIMBS: &str = "a name in the document or its variables leads out of its namespace";
+const PATH_TRAVERSAL: &str = "a name in the document or its variables leads out of its namespace";
 
 const KEY_ELSEWHERE: &str =
     "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/";

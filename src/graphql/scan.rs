@@ -4,16 +4,16 @@ use bytes::{BufMut, BytesMut};
 use wide::u8x16;
 
 /// A chunk on its way to the output.
-pub(super) struct Copy<'a> {
+pub(super) struct ChunkWriter<'a> {
     pub(super) chunk: &'a [u8],
     pub(super) out: &'a mut BytesMut,
     /// All before was emitted or dropped.
     pub(super) done: usize,
 }
 
-// === impl Copy ===
+// === impl ChunkWriter ===
 
-impl Copy<'_> {
+impl ChunkWriter<'_> {
     pub(super) fn flush(&mut self, to: usize, mute: bool) {
         if !mute && to > self.done {
             self.out.put_slice(&self.chunk[self.done..to]);

@@ -16,9 +16,12 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     schema::{INTROSPECTION, Schema},
-    upstream_call::{self, Edited, Held as Memory},
+    upstream_call,
 };
-use crate::member::{Member, within};
+use crate::{
+    member::{Member, within},
+    wire::{Budget, TransformBody},
+};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -115,7 +118,8 @@ async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
     let body = serde_json::json!({ "query": INTROSPECTION }).to_string();
     let answer = async {
         let response = upstream_call::send(source, head, body.into(), true).await?;
-        Edited::raw(upstream_call::good(response)?).whole(MAX_SCHEMA, &Memory::default()).await
+        let body = TransformBody::unchanged(upstream_call::good(response)?);
+        upstream_call::read_whole(body, MAX_SCHEMA, &Budget::new(MAX_SCHEMA).hold()).await
     };
     within(upstream_call::OWN_TIMEOUT, answer)
         .await

@@ -1,7 +1,7 @@
 //! `viewer { namespaces }`: every cluster's lists as one.
 //!
-//! Its answer must be there whatever the clusters do, because the namespace switcher of Sensu's web UI takes every failure
-//! for the end. A cluster that fails or is slow is replaced by what it has last told this user.
+//! It has to answer whatever state the clusters are in, because the namespace switcher of Sensu's web UI does not recover from
+//! a failure. For a cluster that fails or is slow, the last list that it showed to this user stands in.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,24 +10,25 @@ use serde_json::{Value as Json, json, value::RawValue};
 
 use super::{
     Context,
-    envelope::{self, Envelope, Merged},
+    envelope::{Envelope, Merged},
     id,
-    known::{Namespaces, UserKey},
-    plan::{Known, Plan, RootKind, Simple, Viewer},
-    upstream_call::{self, Edited},
+    json_text::write_object,
+    namespace_cache::{NamespaceCache, UserKey},
+    plan::{NamespaceField, NamespaceFields, Plan, RootKind, Viewer},
+    upstream_call,
 };
 use crate::{
     member::{Ask, Member, Outcome, ask_all},
     types::{ClusterName, FailureClass},
 };
 
-/// What the clusters came to, in order.
+/// What became of each cluster's request, in order.
 pub(super) type Outcomes = Vec<(ClusterName, Outcome)>;
 
 /// Asks all clusters for some root fields and puts the values into `merged`.
 ///
 /// # Errors
-/// When nobody answered and nothing is known.
+/// When no cluster answered and no list is cached.
 pub(super) async fn fan_out(
     context: &Context<'_>,
     plan: &Arc<Plan>,
@@ -71,7 +72,7 @@ pub(super) async fn fan_out(
         }
     }
     if nothing {
-        // A client whom the local cluster does not know is told so, as without a gateway.
+        // The local cluster's refusal of a client is the answer, as without a gateway.
         if outcomes.iter().any(|(name, outcome)| name.is_local() && *outcome == UNAUTHORIZED) {
             return Err(FailureClass::Unauthorized);
         }
@@ -89,9 +90,9 @@ pub(super) async fn fan_out(
 
 /// How long a member may take for its answer.
 fn patience(context: &Context<'_>, name: &ClusterName) -> Duration {
-    let known = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
+    let is_cached = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
     let limit = context.config.member_timeout;
-    if known || context.namespaces.is_unhealthy(name) { QUICK.min(limit) } else { limit }
+    if is_cached || context.namespaces.is_unhealthy(name) { QUICK.min(limit) } else { limit }
 }
 
 async fn ask(
@@ -101,8 +102,8 @@ async fn ask(
     body: Bytes,
 ) -> Result<Bytes, FailureClass> {
     let response = upstream_call::send(&*member, context.head, body, true).await?;
-    let edited = Edited::new(upstream_call::good(response)?, plan, member.name());
-    edited.whole(MEMBER_BYTES, &context.held).await
+    let edited = upstream_call::edited(upstream_call::good(response)?, plan, member.name());
+    upstream_call::read_whole(edited, MEMBER_BYTES, &context.held).await
 }
 
 /// An answer with data.
@@ -124,7 +125,7 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 // === impl Lists ===
 
 impl Lists<'_> {
-    /// The value of one root field; `None` when nobody answered and not all of it is known.
+    /// The value of one root field; `None` when no cluster answered and not all of it is cached.
     fn root(
         &mut self,
         key: &str,
@@ -155,7 +156,7 @@ impl Lists<'_> {
         }
         rest(viewer, base, &mut members);
         let mut value = String::new();
-        envelope::object(&mut value, members.iter().map(|(key, value)| (*key, value.as_str())));
+        write_object(&mut value, members.iter().map(|(key, value)| (*key, value.as_str())));
         Some(value)
     }
 
@@ -164,7 +165,7 @@ impl Lists<'_> {
         &mut self,
         root: &str,
         list: &str,
-        simple: Option<&Simple>,
+        simple: Option<&NamespaceFields>,
         objects: &[(&ClusterName, Option<Members<'_>>)],
     ) -> Vec<String> {
         let mut items = Vec::new();
@@ -180,9 +181,9 @@ impl Lists<'_> {
                 continue;
             }
             let user = self.context.user.filter(|_| object.is_none());
-            let known = user.and_then(|user| self.context.namespaces.last_good(user, name));
-            if let (Some(simple), Some(known)) = (simple, known) {
-                items.extend(known.names.iter().map(|qualified| item(simple, qualified, name)));
+            let cached = user.and_then(|user| self.context.namespaces.last_good(user, name));
+            if let (Some(simple), Some(cached)) = (simple, cached) {
+                items.extend(cached.names.iter().map(|qualified| item(simple, qualified, name)));
             }
         }
         items
@@ -207,7 +208,7 @@ impl Lists<'_> {
     }
 }
 
-/// The members beside the lists, which only the local cluster can tell.
+/// The keys other than the lists: only the local cluster's values count.
 fn rest<'v>(
     viewer: &'v Viewer,
     base: Option<(&ClusterName, &Members<'_>)>,
@@ -224,15 +225,15 @@ fn rest<'v>(
     }
 }
 
-/// Remembers the names in a list that holds them.
+/// Caches the names in a list, if it holds them.
 fn learn(
-    namespaces: &Namespaces,
+    namespaces: &NamespaceCache,
     user: UserKey,
     cluster: &ClusterName,
-    simple: &Simple,
+    simple: &NamespaceFields,
     items: &[&RawValue],
 ) {
-    let Some((key, _)) = simple.iter().find(|(_, known)| *known == Known::Name) else { return };
+    let Some((key, _)) = simple.iter().find(|(_, field)| *field == NamespaceField::Name) else { return };
     let name = |item: &&RawValue| {
         let members: Members<'_> = serde_json::from_str(item.get()).ok()?;
         serde_json::from_str::<Box<str>>(members.get(&**key)?.get()).ok()
@@ -243,26 +244,26 @@ fn learn(
     }
 }
 
-/// A namespace object of which all that is asked follows from its name.
-pub(super) fn item(simple: &Simple, qualified: &str, cluster: &ClusterName) -> String {
+/// A namespace object whose selected fields all follow from its name.
+pub(super) fn item(simple: &NamespaceFields, qualified: &str, cluster: &ClusterName) -> String {
     let values: Vec<String> = simple
         .iter()
-        .map(|(_, known)| {
-            let text = match known {
-                Known::Name => qualified.to_owned(),
-                Known::Id => id::of_namespace(qualified),
-                Known::Cluster => cluster.to_string(),
-                Known::Typename => "Namespace".to_owned(),
+        .map(|(_, field)| {
+            let text = match field {
+                NamespaceField::Name => qualified.to_owned(),
+                NamespaceField::Id => id::of_namespace(qualified),
+                NamespaceField::Cluster => cluster.to_string(),
+                NamespaceField::Typename => "Namespace".to_owned(),
             };
             Json::from(text).to_string()
         })
         .collect();
     let mut out = String::new();
-    envelope::object(&mut out, simple.iter().map(|(key, _)| &**key).zip(values.iter().map(String::as_str)));
+    write_object(&mut out, simple.iter().map(|(key, _)| &**key).zip(values.iter().map(String::as_str)));
     out
 }
 
-/// What the client is told about the clusters behind a merged list.
+/// `extensions.fedgate` of a merged list: what became of each cluster's request.
 fn extensions(outcomes: &Outcomes) -> Json {
     let clusters: serde_json::Map<String, Json> = outcomes
         .iter()
@@ -279,7 +280,7 @@ fn extensions(outcomes: &Outcomes) -> Json {
 
 const UNAUTHORIZED: Outcome = Outcome::Failed(FailureClass::Unauthorized);
 
-/// Longest wait for a cluster whose list is known from before, or that has failed a moment ago.
+/// Longest wait for a cluster whose list is cached, or whose last answer failed.
 const QUICK: Duration = Duration::from_millis(1500);
 
 /// Largest answer of one cluster, in bytes: it is held until all have answered.

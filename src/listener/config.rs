@@ -6,7 +6,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Cidr, units};
+use crate::{
+    types::{Cidr, units},
+    wire::budget::LIST_READ_AHEAD_BYTES,
+};
 
 /// `listen`: the listener that clients use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -117,7 +120,7 @@ impl Default for Limits {
             request_body_bytes: 512_000,
             head_timeout: Duration::from_secs(10),
             fan_outs: 1000,
-            read_ahead_bytes: 256 << 20,
+            read_ahead_bytes: LIST_READ_AHEAD_BYTES,
         }
     }
 }

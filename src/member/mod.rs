@@ -75,15 +75,4 @@ impl Candidate {
             Self::Skip(name, _) => name,
         }
     }
-
-    /// The member to send to.
-    ///
-    /// # Errors
-    /// What to report in place of its answer.
-    pub fn member(&self) -> Result<&dyn Member, FailureClass> {
-        match self {
-            Self::Send(member) => Ok(&**member),
-            Self::Skip(_, failure) => Err(*failure),
-        }
-    }
 }

@@ -1,12 +1,6 @@
 //! What a request's body may say, and how it is read: whole, bounded, and not for ever.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -19,7 +13,7 @@ use crate::{
     rewrite::{Shape, Unqualified, UnqualifyError, unqualify},
     routing::{BodyRule, Kind, NameRule, RouteError, has_dot_or_empty},
     types::{ClusterName, Snapshot},
-    wire::Body,
+    wire::{Body, Budget, Held},
 };
 
 /// Why a body was refused. Nothing has been forwarded.
@@ -70,25 +64,13 @@ pub(super) enum BodyError {
     },
 }
 
-/// What all request bodies of the process together may hold in memory.
-#[derive(Debug, Default)]
-pub struct Budget {
-    used: AtomicUsize,
-}
-
-/// A body's share of the budget, given back when dropped.
-pub(super) struct Held {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
 /// Reads a body of at most `limit` bytes that keeps up a minimum rate and fits into the budget.
 pub(super) async fn read(
     mut body: Body,
     limit: usize,
     budget: &Arc<Budget>,
 ) -> Result<(Bytes, Held), BodyError> {
-    let mut held = Held { budget: Arc::clone(budget), bytes: 0 };
+    let held = budget.hold();
     if body.is_end_stream() {
         return Ok((Bytes::new(), held));
     }
@@ -109,7 +91,9 @@ pub(super) async fn read(
                 if whole.len() + data.len() > limit {
                     return Err(BodyError::TooLarge { limit });
                 }
-                held.add(data.len())?;
+                if !held.add(data.len()) {
+                    return Err(BodyError::Overload);
+                }
                 if whole.is_empty() && body.is_end_stream() {
                     // One frame is the usual case and needs no copy.
                     return Ok((data, held));
@@ -196,22 +180,6 @@ pub(super) fn shape(kind: Kind) -> Shape {
     }
 }
 
-// === impl Held ===
-
-impl Held {
-    fn add(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.bytes += bytes;
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > MAX_HELD { Err(BodyError::Overload) } else { Ok(()) }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 // === impl BodyError ===
 
 impl From<UnqualifyError> for BodyError {
@@ -252,6 +220,3 @@ impl Classify for BodyError {
 const MIN_RATE: u64 = 1024;
 
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Bytes of request bodies in memory, of the whole process: some 500 of the largest.
-const MAX_HELD: usize = 256 * 1024 * 1024;

@@ -9,8 +9,7 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use tower::Service;
 
 use super::{
-    Federation, Readiness, Settings,
-    body::{self, Budget},
+    Federation, Readiness, Settings, body,
     credentials::CredentialError,
     forward::{self, Target},
     stall,
@@ -26,7 +25,7 @@ use crate::{
     types::{Caller, ClusterName, Snapshot},
     upstream::Manager,
     webui::WebUi,
-    wire::{self, Body, header as names},
+    wire::{self, Body, Budget, header as names},
 };
 
 /// What answers requests on one worker.

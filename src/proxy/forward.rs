@@ -1,14 +1,9 @@
 //! What a cluster gets, and what the client gets back.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::net::{IpAddr, Ipv4Addr};
 
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as _;
 
 use super::{body::shape, stall};
 use crate::{
@@ -17,7 +12,7 @@ use crate::{
     rewrite::{Brackets, Rewriter},
     routing::{Forward, RouteError},
     types::{Cidr, ClusterName},
-    wire::{Body, header as names},
+    wire::{Body, TransformBody, header as names},
 };
 
 /// Where a request goes, and whether its answer is going to be edited.
@@ -105,7 +100,7 @@ pub(super) async fn response(
     {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let rewriter = Rewriter::new(shape(kind), None, Some(cluster), Brackets::Keep);
-        response = response.map(|body| Body::boxed(Edited { body, rewriter: Some(rewriter) }));
+        response = response.map(|body| Body::boxed(TransformBody::new(body, rewriter)));
     }
     let (parts, body) = response.into_parts();
     Ok(Response::from_parts(parts, stall::guard(body).await?))
@@ -130,44 +125,6 @@ fn restore_prefix(headers: &mut HeaderMap, prefix: &str) {
     };
     if let Ok(value) = HeaderValue::try_from(restored) {
         headers.insert(header::LOCATION, value);
-    }
-}
-
-/// A body that is edited while it streams. One that turns out to be no JSON is cut: what has been sent cannot be
-/// taken back, and what has not would be wrong.
-struct Edited {
-    body: Body,
-    /// `None` once the end has been written.
-    rewriter: Option<Rewriter>,
-}
-
-impl HttpBody for Edited {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        loop {
-            let Some(rewriter) = &mut this.rewriter else { return Poll::Ready(None) };
-            let mut out = BytesMut::new();
-            match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    rewriter.push(&data, &mut out)?;
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    rewriter.finish(&mut out)?;
-                    this.rewriter = None;
-                }
-            }
-            if !out.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(out.freeze()))));
-            }
-        }
     }
 }
 

@@ -31,7 +31,6 @@ mod rescue;
 mod stack;
 mod stall;
 
-pub use body::Budget;
 pub use config::{Cors, Settings};
 pub use dispatch::Gateway;
 pub use federation::{Federation, Routed};

@@ -8,7 +8,7 @@ use super::{
     place::Place,
     tail::{Tail, key_before, spaced},
 };
-use crate::types::ClusterName;
+use crate::{types::ClusterName, wire::Transform};
 
 /// Rewrites one response body as it streams through.
 ///
@@ -82,6 +82,18 @@ struct Copy<'a> {
 }
 
 // === impl Rewriter ===
+
+impl Transform for Rewriter {
+    type Error = ScanError;
+
+    fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), ScanError> {
+        Rewriter::push(self, chunk, out)
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), ScanError> {
+        Rewriter::finish(self, out)
+    }
+}
 
 impl Rewriter {
     /// A rewriter for one body. With `label`, `"cluster":"<label>"` becomes the first member of each item of

@@ -184,7 +184,7 @@ impl Drop for Line {
     }
 }
 
-/// The path without query, bounded, and without the name of an API key, in whatever spelling: the name is the key.
+/// The path without query, bounded, and without the name of an API key, in any spelling: the name is the key.
 fn loggable_path(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let path = match decoded.find("apikeys/") {

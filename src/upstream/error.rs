@@ -8,13 +8,13 @@ use crate::{
     types::{Backend, ClusterName, FailureClass},
 };
 
-/// Why a cluster gave no answer, or no complete one.
+/// Why a cluster gave no answer, or an incomplete one.
 ///
 /// The text names the cluster and may reach clients. Backend and cause are for the log: [`Error::backend`] and
 /// [`source`](StdError::source).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection could be opened: name, routing, or nothing listens. Nothing was sent.
+    /// No connection could be opened: name resolution, routing, or a closed port. Nothing was sent.
     #[error("cluster \"{cluster}\" is unreachable")]
     Connect {
         /// The cluster.
@@ -35,7 +35,7 @@ pub enum Error {
         /// What failed.
         source: BoxError,
     },
-    /// The cluster took longer than it may.
+    /// The cluster exceeded a time limit.
     #[error("cluster \"{cluster}\" did not answer in time")]
     Timeout {
         /// The cluster.
@@ -45,7 +45,7 @@ pub enum Error {
         /// What was waited for.
         phase: Phase,
     },
-    /// The connection was closed before an answer. An ordinary reaction of a Sensu backend to some bad requests.
+    /// The connection was closed before an answer. Sensu backends do this on some bad requests.
     #[error("cluster \"{cluster}\" closed the connection without an answer")]
     Dropped {
         /// The cluster.
@@ -65,7 +65,7 @@ pub enum Error {
         /// What is wrong with it.
         source: BoxError,
     },
-    /// The body of an answer ended early or was framed badly. The head has been passed on by then.
+    /// The body of an answer ended early or was framed badly, after the head was received.
     #[error("the answer of cluster \"{cluster}\" broke off")]
     Body {
         /// The cluster.
@@ -75,7 +75,7 @@ pub enum Error {
         /// What hyper saw.
         source: hyper::Error,
     },
-    /// Every backend fails its health checks. Nothing was tried. Usual cause: the cluster or the way to it is down.
+    /// Every backend fails its health checks. Nothing was tried. Usual cause: the cluster or the network to it is down.
     #[error("cluster \"{cluster}\" is unreachable: its backends fail their health checks")]
     Down {
         /// The cluster.
@@ -83,7 +83,7 @@ pub enum Error {
         /// Its first backend.
         backend: Backend,
     },
-    /// Too many attempts to connect have failed in a row to make another one already. Nothing was tried.
+    /// The circuit breaker is open: connecting failed too often in a row, and it is too early to retry. Nothing was tried.
     #[error(
         "cluster \"{cluster}\" is unreachable: connecting failed several times, try again in some seconds"
     )]
@@ -93,7 +93,7 @@ pub enum Error {
         /// Its first backend.
         backend: Backend,
     },
-    /// All `max_connections` to the backend are in use: it is slow, or asked too much.
+    /// All `max_connections` to the backend are in use: it is slow or overloaded.
     #[error("too many requests to cluster \"{cluster}\" are in flight")]
     Overload {
         /// The cluster.
@@ -103,7 +103,7 @@ pub enum Error {
     },
 }
 
-/// What was waited for when the time was over.
+/// What timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// A connection.
@@ -114,7 +114,7 @@ pub enum Phase {
     Body,
 }
 
-/// An upgrade that was not asked for.
+/// An upgrade that was not requested.
 #[derive(Debug, thiserror::Error)]
 #[error("status 101 without an upgrade request")]
 pub(super) struct UnexpectedUpgrade;
@@ -166,7 +166,7 @@ impl Error {
         }
     }
 
-    /// Sorts a failed attempt to connect.
+    /// Classifies a failed attempt to connect.
     pub(super) fn connect(cluster: &ClusterName, backend: &Backend, source: ConnectError) -> Self {
         let (cluster, backend) = (cluster.clone(), backend.clone());
         match source {
@@ -178,7 +178,7 @@ impl Error {
         }
     }
 
-    /// Sorts what hyper reports in place of an answer.
+    /// Classifies what hyper reports in place of an answer.
     pub(super) fn exchange(cluster: &ClusterName, backend: &Backend, source: hyper::Error) -> Self {
         let (cluster, backend) = (cluster.clone(), backend.clone());
         if source.is_parse() || source.is_user() {

@@ -2,11 +2,11 @@
 
 use super::token;
 
-/// Checks that no text is a token but one that was sealed, and that changing a sealed one anywhere spoils it.
+/// Checks that only a sealed text is a token, and that changing it anywhere invalidates it.
 ///
 /// # Panics
 ///
-/// When it is not so.
+/// When a property does not hold.
 pub fn tokens(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     assert_eq!(token::open(KEY, b"context", &text), None);

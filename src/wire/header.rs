@@ -10,7 +10,7 @@ pub const FEDGATE_CLUSTERS: HeaderName = HeaderName::from_static("fedgate-cluste
 pub const FEDGATE_PARTIAL: HeaderName = HeaderName::from_static("fedgate-partial");
 /// Sensu's paging token.
 pub const SENSU_CONTINUE: HeaderName = HeaderName::from_static("sensu-continue");
-/// Correlates a request over gateway, clusters and logs.
+/// Correlates a request across gateway, clusters and logs.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Client address chain.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -59,12 +59,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Says that a request has passed a gateway. Everything that a gateway sends to a cluster says so.
+/// Marks a request as having passed a gateway. Everything that a gateway sends to a cluster is marked.
 pub fn add_via(headers: &mut HeaderMap) {
     headers.append(header::VIA, VIA);
 }
 
-/// Whether a request has passed a gateway already, this one or another: it would come round again.
+/// Whether a request has passed a gateway, this one or another: forwarding it would make a loop.
 pub fn has_passed_a_gateway(headers: &HeaderMap) -> bool {
     let entries =
         headers.get_all(header::VIA).iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));

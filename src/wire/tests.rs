@@ -1,4 +1,4 @@
-//! Tokens; the other parts have their tests next to them.
+//! Tokens; the other files hold their own tests.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ const KEY: &[u8] = &[7; 32];
 
 #[test]
 fn a_token_of_this_version_stays_valid() {
-    // Recorded: a gateway of another version next to this one must be able to read it.
+    // A gateway of another version must read this one's tokens.
     let sealed = "AWrODZ66Pnjj79W30njQSrvMGFWPchtu-DXcgcHPFhNbYWxwaGE";
     assert_eq!(seal(KEY, b"clusters", b"alpha"), sealed);
     assert_eq!(open(KEY, b"clusters", sealed).unwrap(), b"alpha");

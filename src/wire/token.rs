@@ -1,4 +1,4 @@
-//! Tokens that a client hands back unchanged: where a list goes on, for instance. Not secret, but not to be made up.
+//! Tokens that a client hands back unchanged, such as where a list continues. Not secret, but they cannot be forged.
 //!
 //! ```text
 //! base64url( version 1 ─ tag (32 bytes) ─ payload )
@@ -42,7 +42,7 @@ fn message(context: &[u8], payload: &[u8]) -> Vec<u8> {
     [&[VERSION], &length[..], context, payload].concat()
 }
 
-/// Longest token that is looked at, in characters.
+/// Longest token that is accepted, in characters.
 pub const MAX_TOKEN: usize = 8192;
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 32;

@@ -1,6 +1,8 @@
 //! The field's own words.
 
-use super::markdown::pages;
+use std::fs;
+
+use super::markdown::{pages, root};
 
 /// What once stood here in place of plain English.
 const AVOIDED: [&str; 12] = [
@@ -18,12 +20,18 @@ const AVOIDED: [&str; 12] = [
     " in work",
 ];
 
+/// What is read besides the pages.
+const FILES: [&str; 6] =
+    [".ci/test", ".deny.toml", "Dockerfile", "config/dev.yaml", "config/fedgate.yaml", "config/minimal.yaml"];
+
 #[test]
-fn the_pages_are_in_plain_english() {
-    for page in pages() {
-        for (line, text) in &page.prose {
+fn what_people_read_is_in_plain_english() {
+    let files = FILES.map(|name| (name.to_owned(), fs::read_to_string(root().join(name)).unwrap()));
+    let pages = pages().into_iter().map(|page| (page.name, page.text));
+    for (name, text) in pages.chain(files) {
+        for (index, line) in text.lines().enumerate() {
             for phrase in AVOIDED {
-                assert!(!text.contains(phrase), "{}:{line}: {phrase:?}", page.name);
+                assert!(!line.contains(phrase), "{name}:{}: {phrase:?}", index + 1);
             }
         }
     }

@@ -329,7 +329,7 @@ async fn everybody_reads_and_only_admins_write() {
         assert!(!refused.headers.contains_key("x-content-type-options"));
     }
     let refused = rig.send(&viewer(), Method::PUT, "clusters/gamma", &[], b"nonsense").await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN, "nothing else is told");
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "nothing else is disclosed");
     for caller in [Caller::Anonymous, Caller::ApiKey] {
         let refused = rig.send(&caller, Method::GET, "clusters", &[], b"").await;
         assert_eq!((refused.status, &refused.json()["Code"]), (StatusCode::UNAUTHORIZED, &json!(5)));
@@ -425,7 +425,7 @@ async fn with_the_store_down_reads_go_on_and_writes_say_so() {
         }
     }
     let bad = rig.call(Method::PUT, "clusters/alpha", &json!({})).await;
-    assert_eq!(bad.status, StatusCode::BAD_REQUEST, "bad input is told first");
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST, "bad input is reported first");
     store.recover();
     let put = rig.call(Method::PUT, "clusters/beta", &cluster_body("beta", URL)).await;
     assert_eq!(put.status, StatusCode::CREATED);

@@ -140,7 +140,7 @@ async fn a_clusters_state_is_that_of_its_backends() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_looked_at_yet_is_said_to_be_so() {
+async fn what_was_not_checked_yet_is_reported_as_such() {
     // Findings about what is not registered are left out; `local-cluster` has moved since it was looked at.
     let rig = Rig::new().knowing(
         vec![health("local-cluster", vec![backend("https://old:1", BackendState::Up, 0, None)]), up("gone")],

@@ -142,7 +142,7 @@ fn what_harms_a_cluster_is_found_in_any_body() {
         of("query($n:X){node(id:$n){id}}", serde_json::json!({"n": {"x": ["srn:checks:a:..%2Fb%2Fc"]}})),
         of("{a(b:\"x/%2e%2E/y\")}", none.clone()),
     ] {
-        assert_eq!(examine(body.to_string().as_bytes()), Err(GraphQlError::Climbs), "{body}");
+        assert_eq!(examine(body.to_string().as_bytes()), Err(GraphQlError::PathTraversal), "{body}");
     }
     for body in [r#"{"query":"{...F} fragment F on Q{...F}"} x"#, "{\"query\":\"\\u007b"] {
         assert_eq!(examine(body.as_bytes()), Err(GraphQlError::Unreadable), "{body}");

@@ -33,7 +33,7 @@ async fn namespaces_of_all_clusters_are_one_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_switcher_opens_whatever_a_cluster_does() {
+async fn the_namespace_switcher_opens_in_any_state_of_a_cluster() {
     for mood in [
         Mood::Hangs,
         Mood::Fails(FailureClass::Unreachable),
@@ -43,27 +43,27 @@ async fn the_switcher_opens_whatever_a_cluster_does() {
         Mood::Says(StatusCode::OK, "{\"data\":null,\"errors\":[{\"message\":\"m\"}]}"),
         Mood::BreaksOff,
     ] {
-        for ill in ["alpha", "local-cluster"] {
+        for faulty in ["alpha", "local-cluster"] {
             let world = World::new();
             let healthy: Vec<&str> =
-                ["local-cluster", "alpha", "beta"].into_iter().filter(|c| *c != ill).collect();
-            // The schema is known from another question.
+                ["local-cluster", "alpha", "beta"].into_iter().filter(|c| *c != faulty).collect();
+            // The schema is known from an earlier request.
             world.ask("{__typename}").await;
-            world.set(ill, mood.clone());
+            world.set(faulty, mood.clone());
             let (head, answer) = world.ask_as(&user("u"), &json!({"query": SWITCHER})).await.unwrap();
             assert_eq!((names(&answer), &answer["errors"]), (listed(&healthy), &Json::Null), "{mood:?}");
             assert_eq!(head.headers()["fedgate-complete"], "false");
-            assert_ne!(answer["extensions"]["fedgate"]["clusters"][ill], "ok");
+            assert_ne!(answer["extensions"]["fedgate"]["clusters"][faulty], "ok");
 
-            world.set(ill, Mood::Answers);
+            world.set(faulty, Mood::Answers);
             world.ask(SWITCHER).await;
-            world.set(ill, mood.clone());
+            world.set(faulty, mood.clone());
             let begun = Instant::now();
             let answer = world.ask(SWITCHER).await;
             assert_eq!(names(&answer), listed(&["local-cluster", "alpha", "beta"]), "{mood:?}");
             assert!(begun.elapsed() < Duration::from_secs(2), "a list that is known is not waited for");
             let (_, other) = world.ask_as(&user("v"), &json!({"query": SWITCHER})).await.unwrap();
-            assert_eq!(names(&other), listed(&healthy), "another user was told nothing");
+            assert_eq!(names(&other), listed(&healthy), "another user does not get this user's names");
         }
     }
 }
@@ -89,7 +89,7 @@ async fn with_every_cluster_down_the_switcher_shows_what_is_known_or_fails_gentl
     assert_eq!(answer["data"]["viewer"]["__typename"], "Viewer");
     assert_eq!(answer["data"]["viewer"]["user"], Json::Null);
     assert_eq!(answer["errors"], Json::Null);
-    // More than names tell is not made up.
+    // What does not follow from a name is not made up.
     assert!(matches!(
         world.failure(&json!({"query": "{viewer{namespaces{name checks{nodes{id}}}}}"})).await,
         GraphQlError::Cluster { .. }
@@ -152,7 +152,7 @@ async fn a_namespace_that_was_seen_once_is_known_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_route_query_alone_is_told_the_id_unasked_whoever_answers() {
+async fn only_the_route_query_gets_an_id_that_it_did_not_select() {
     let world = World::new();
     for namespace in ["ns1", "ns1@alpha"] {
         let cluster = if namespace.contains('@') { "alpha" } else { "local-cluster" };

@@ -74,7 +74,7 @@ async fn a_body_that_stalls_times_out_while_it_is_waited_for() {
     let (result, closed) = tokio::join!(
         async {
             let response = client.send(get("/")).await.unwrap();
-            // Nobody waits here, so this time does not count.
+            // The body is not polled here, so this time does not count.
             tokio::time::sleep(Duration::from_secs(5)).await;
             text(response).await
         },

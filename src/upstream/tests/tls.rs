@@ -209,7 +209,7 @@ async fn a_reload_takes_what_works_and_keeps_what_worked() {
     let failed = configs.prepare(&Snapshot::new([over_tls("alpha", &files)])).await;
     assert!(matches!(&failed[..], [(name, error)]
         if name.as_str() == "alpha" && matches!(**error, TlsError::Read { .. })));
-    assert_eq!(configs.reload(false).await.len(), 0, "a fault is told once");
+    assert_eq!(configs.reload(false).await.len(), 0, "a fault is reported once");
 
     let reload = || async {
         let failed = configs.reload(false).await.len();
@@ -228,7 +228,7 @@ async fn a_reload_takes_what_works_and_keeps_what_worked() {
 
     fs::write(&path, "nothing").unwrap();
     assert_eq!(reload().await, (1, 1));
-    assert_eq!(reload().await, (1, 0), "a fault is told once");
+    assert_eq!(reload().await, (1, 0), "a fault is reported once");
     assert!(Arc::ptr_eq(&first, &configs.get(&files).await.unwrap()), "a bad reload changes nothing");
 
     fs::write(&path, ca().pem()).unwrap();
@@ -265,7 +265,7 @@ async fn many_clusters_with_files_of_their_own_are_all_ready() {
 }
 
 #[tokio::test]
-async fn files_that_hang_keep_nobody_but_their_cluster_waiting_and_work_once_they_are_there() {
+async fn hanging_files_delay_only_their_cluster_and_work_once_they_are_read() {
     let named = |name: &str| TlsFiles { trusted_ca_file: Some(name.into()), ..TlsFiles::default() };
     let (slow, quick) = (named("/mnt/hangs"), named("/etc/quick"));
     let configs = TlsConfigs::with_reader(read_unless_hanging);

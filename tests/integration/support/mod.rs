@@ -104,7 +104,7 @@ impl World {
             clusters: Arc::new(ArcSwap::new(snapshot)),
             upstream,
             fan_outs: Arc::clone(&fan_outs),
-            bodies: Arc::default(),
+            bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
             graphql: graphql::Engine::new(setup.settings.graphql()),
             readiness,
             federation,

@@ -1,7 +1,7 @@
-//! What is known about a user's namespaces without asking: the last good lists, kept per user and cluster.
+//! The namespaces that each cluster last showed to each user.
 //!
 //! A user is a subject with its groups, because that is all that a cluster's RBAC looks at. Nothing here grants anything:
-//! names that a cluster has told a user are told to that user again.
+//! a user sees again only what a cluster has shown to that same user.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,20 +15,20 @@ use crate::types::{ClusterName, Principal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct UserKey([u8; 32]);
 
-/// Names of namespaces as clients write them: qualified for remote clusters.
+/// A list of namespaces as clients write them: qualified for remote clusters.
 #[derive(Debug)]
-pub(super) struct Names {
-    /// When the cluster said so.
+pub(super) struct NamespaceList {
+    /// When the cluster answered with it.
     at: Instant,
     pub(super) names: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Namespaces {
-    lists: Cache<(UserKey, ClusterName), Arc<Names>>,
+pub(super) struct NamespaceCache {
+    lists: Cache<(UserKey, ClusterName), Arc<NamespaceList>>,
     /// Single namespaces that were seen outside lists.
     singles: Cache<(UserKey, Box<str>), Instant>,
-    /// Clusters that have not answered lately.
+    /// Clusters whose last answer failed, for [`UNHEALTHY_LIFE`].
     unhealthy: Cache<ClusterName, ()>,
 }
 
@@ -49,11 +49,11 @@ impl UserKey {
     }
 }
 
-// === impl Namespaces ===
+// === impl NamespaceCache ===
 
-impl Namespaces {
+impl NamespaceCache {
     pub(super) fn new() -> Self {
-        let weight = |_: &(UserKey, ClusterName), list: &Arc<Names>| {
+        let weight = |_: &(UserKey, ClusterName), list: &Arc<NamespaceList>| {
             let bytes: usize = list.names.iter().map(|name| name.len() + 24).sum();
             u32::try_from(bytes + 128).unwrap_or(u32::MAX)
         };
@@ -66,7 +66,7 @@ impl Namespaces {
 
     /// A cluster has listed a user's namespaces.
     pub(super) fn learn(&self, user: UserKey, cluster: &ClusterName, names: Vec<Box<str>>) {
-        self.lists.insert((user, cluster.clone()), Arc::new(Names { at: Instant::now(), names }));
+        self.lists.insert((user, cluster.clone()), Arc::new(NamespaceList { at: Instant::now(), names }));
     }
 
     /// A cluster has shown a user one namespace.
@@ -74,12 +74,12 @@ impl Namespaces {
         self.singles.insert((user, qualified.into()), Instant::now());
     }
 
-    /// The last good list, however old.
-    pub(super) fn last_good(&self, user: UserKey, cluster: &ClusterName) -> Option<Arc<Names>> {
+    /// The last good list, of any age.
+    pub(super) fn last_good(&self, user: UserKey, cluster: &ClusterName) -> Option<Arc<NamespaceList>> {
         self.lists.get(&(user, cluster.clone()))
     }
 
-    /// Whether the cluster has shown this namespace to the user, lately or (`ever`) at all.
+    /// Whether the cluster has shown this namespace to the user: within [`FRESH`], or (`ever`) at any time.
     pub(super) fn has(&self, user: UserKey, cluster: &ClusterName, qualified: &str, ever: bool) -> bool {
         let fresh = |at: Instant| ever || at.elapsed() < FRESH;
         self.singles.get(&(user, qualified.into())).is_some_and(fresh)
@@ -88,7 +88,7 @@ impl Namespaces {
                 .is_some_and(|list| fresh(list.at) && list.names.iter().any(|name| **name == *qualified))
     }
 
-    /// Notes whether a cluster answers.
+    /// Records whether a cluster answered.
     pub(super) fn note(&self, cluster: &ClusterName, answers: bool) {
         if answers {
             self.unhealthy.invalidate(cluster);
@@ -102,8 +102,8 @@ impl Namespaces {
     }
 }
 
-/// How long a namespace counts as there without asking: the life of Sensu's access tokens, which bounds in the same way
-/// how long a change of groups goes unnoticed.
+/// How long a namespace is assumed to exist without asking again: the lifetime of Sensu's access tokens, which bounds how long
+/// a change of groups goes unnoticed in the same way.
 const FRESH: Duration = Duration::from_secs(300);
 
 /// How long a list stands in for a cluster that is down.
@@ -114,7 +114,7 @@ const LIST_BYTES: u64 = 32 * 1024 * 1024;
 
 const SINGLES: u64 = 50_000;
 
-/// How long a cluster that failed is given little time.
+/// How long a cluster that failed gets little time to answer.
 const UNHEALTHY_LIFE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -138,15 +138,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_one_user_was_told_no_other_is() {
-        let known = Namespaces::new();
+    async fn no_user_sees_what_was_shown_to_another() {
+        let cache = NamespaceCache::new();
         let cluster: ClusterName = "alpha".parse().unwrap();
-        known.learn(user("a", &[]), &cluster, vec!["default@alpha".into()]);
-        assert!(known.has(user("a", &[]), &cluster, "default@alpha", false));
-        assert!(!known.has(user("b", &[]), &cluster, "default@alpha", true));
-        assert!(!known.has(user("a", &[]), &ClusterName::local(), "default@alpha", true));
+        cache.learn(user("a", &[]), &cluster, vec!["default@alpha".into()]);
+        assert!(cache.has(user("a", &[]), &cluster, "default@alpha", false));
+        assert!(!cache.has(user("b", &[]), &cluster, "default@alpha", true));
+        assert!(!cache.has(user("a", &[]), &ClusterName::local(), "default@alpha", true));
         tokio::time::advance(FRESH).await;
-        assert!(!known.has(user("a", &[]), &cluster, "default@alpha", false));
-        assert!(known.has(user("a", &[]), &cluster, "default@alpha", true));
+        assert!(!cache.has(user("a", &[]), &cluster, "default@alpha", false));
+        assert!(cache.has(user("a", &[]), &cluster, "default@alpha", true));
     }
 }
