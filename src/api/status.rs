@@ -4,13 +4,12 @@ use std::{
 };
 
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     registry::{self, Registry},
     types::{
         Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, ReplicatorState,
-        ReplicatorStatus, Source,
+        ReplicatorStatus, Source, rfc3339,
     },
 };
 
@@ -276,9 +275,7 @@ const fn source(source: Source) -> &'static str {
 /// In UTC, to the second.
 fn rfc3339(at: SystemTime) -> String {
     let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
-    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(&Rfc3339).unwrap_or_default()
+    i64::try_from(since_epoch.as_secs()).ok().and_then(rfc3339::format).unwrap_or_default()
 }
 
 fn tenths(value: f64) -> f64 {

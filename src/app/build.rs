@@ -35,7 +35,7 @@ use crate::{
     replication,
     telemetry::{LogHandle, Metrics},
     types::{Cluster, ClusterHealth, Snapshot},
-    upstream::{self, Connect, Connector, Prober, Signals},
+    upstream::{self, Connect, Connector, HealthBoard, Prober},
     webui::LoadError,
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
@@ -149,12 +149,12 @@ impl Server {
         let routed = Routed::new(registered.clone(), applied_seen);
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
-        let signals = Arc::new(Signals::new());
+        let board = Arc::new(HealthBoard::new());
         let (prober, health) = Prober::new(
             root.upstream.health,
             Arc::clone(&connect),
             published_seen.clone(),
-            Arc::clone(&signals),
+            Arc::clone(&board),
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
@@ -168,7 +168,7 @@ impl Server {
             tls: tls.clone(),
             upstream: root.upstream,
             connect,
-            signals,
+            board,
             authenticator: Arc::clone(&authenticator),
             fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
             bodies: Budget::new(REQUEST_BODY_BYTES),

@@ -18,7 +18,7 @@ use crate::{
     net::{ServerTls, TlsConfigs},
     proxy::{Federation, Gateway, Readiness, Settings, stack},
     types::Snapshot,
-    upstream::{self, Connect, Manager, Signals},
+    upstream::{self, Connect, HealthBoard, Manager},
     webui::{Content, WebUi},
     wire::{Body, Budget},
 };
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<ServerTls>,
     pub(super) upstream: upstream::Config,
     pub(super) connect: Arc<dyn Connect>,
-    pub(super) signals: Arc<Signals>,
+    pub(super) board: Arc<HealthBoard>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) fan_outs: Arc<fanout::Shared>,
     pub(super) bodies: Arc<Budget>,
@@ -52,8 +52,8 @@ pub(super) struct Shared {
 impl Shared {
     /// Connections of one's own to the clusters, and how these change from now on: see [`clusters::follow`].
     pub(super) fn connections(&self) -> (Manager, watch::Receiver<Arc<Snapshot>>) {
-        let (connect, signals) = (Arc::clone(&self.connect), Arc::clone(&self.signals));
-        let manager = Manager::with_signals(self.upstream, connect, signals);
+        let (connect, board) = (Arc::clone(&self.connect), Arc::clone(&self.board));
+        let manager = Manager::with_health(self.upstream, connect, board);
         let mut updates = self.clusters.clone();
         manager.apply(&updates.borrow_and_update());
         (manager, updates)

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     corev2,
+    net::Backoff,
     upstream::Manager,
     wire::{ReadError, header::SENSU_CONTINUE},
 };
@@ -57,16 +58,16 @@ impl Feeder {
                     }
                 }
                 Err(Failure::TooLarge) => {
-                    (failures, seen) = (MAX_DOUBLINGS, None);
+                    (failures, seen) = (u32::MAX, None);
                     self.found();
                     self.publish(Rules::new(Err(too_large())));
                 }
                 Err(Failure::Local(error)) => {
-                    failures += 1;
+                    failures = failures.saturating_add(1);
                     self.lost(&error);
                 }
             }
-            sleep(pause(failures, &mut random)).await;
+            sleep(POLL.delay(failures, &mut random)).await;
         }
     }
 }
@@ -149,13 +150,6 @@ fn digest_of(lists: [&Pages; 2]) -> Digest {
     digest
 }
 
-/// The pause between polls, which grows with failures in a row. A part of it is random, so that gateways that started
-/// together do not poll together.
-fn pause(failures: u32, random: &mut fastrand::Rng) -> Duration {
-    let longest = INTERVAL.saturating_mul(1 << failures.min(MAX_DOUBLINGS));
-    longest.mul_f64(0.75 + random.f64() / 4.0)
-}
-
 // === impl Pages ===
 
 impl Pages {
@@ -194,11 +188,9 @@ impl Pages {
     }
 }
 
-/// Between two polls that succeed.
-const INTERVAL: Duration = Duration::from_secs(3);
-
-/// 24 s at most: a cluster that is back is noticed within this.
-const MAX_DOUBLINGS: u32 = 3;
+/// Between two polls; longer after failures. A cluster that is back is noticed within the longest.
+const POLL: Backoff =
+    Backoff { first: Duration::from_secs(3), longest: Duration::from_secs(24), jitter: 0.25 };
 
 /// Sensu sends a list that is asked for without `limit` as one page.
 const MAX_PAGES: usize = 100;

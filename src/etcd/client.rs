@@ -22,9 +22,9 @@ use super::{
 
 /// A client of one etcd cluster.
 ///
-/// Connects when first asked, and again when the connection is lost. Calls share one connection and end within the
-/// request timeout; each watch has a connection of its own, so that one that nobody reads delays no call. An endpoint
-/// that fails is left for the next one in the list.
+/// Connects at the first call, and again when the connection is lost. Calls share one connection and end within the
+/// request timeout; each watch has a connection of its own, so that one that is not read delays no call. After an
+/// endpoint fails, the next one in the list is used.
 pub struct Client {
     config: Config,
     /// Index of the endpoint to use next.
@@ -45,9 +45,9 @@ pub struct Lease {
 /// What may be done when a call's connection breaks.
 #[derive(Clone, Copy, PartialEq)]
 enum Retry {
-    /// Ask another endpoint: asking twice does no harm.
+    /// Ask another endpoint: the call changes nothing.
     Again,
-    /// Nothing: the first call may have been done.
+    /// Nothing: the first call may have been carried out.
     Never,
 }
 
@@ -78,8 +78,7 @@ impl Client {
         self.call("/etcdserverpb.KV/DeleteRange", request, Retry::Never).await
     }
 
-    /// Does several things at once, if conditions hold. etcd takes 128 operations and 1.5 MiB unless configured
-    /// otherwise.
+    /// Does several operations atomically, depending on conditions. etcd accepts 128 operations and 1.5 MiB by default.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
         self.call("/etcdserverpb.KV/Txn", request, Retry::Never).await
     }
@@ -90,7 +89,7 @@ impl Client {
         self.call("/etcdserverpb.KV/Compact", request, Retry::Never).await
     }
 
-    /// Asks the connected member how it is.
+    /// Asks the connected member for its status.
     pub async fn status(&self) -> Result<StatusResponse, Error> {
         self.call("/etcdserverpb.Maintenance/Status", StatusRequest {}, Retry::Again).await
     }
@@ -149,7 +148,7 @@ impl Client {
                 Ok(Err(error)) => last = error,
                 Err(_) => last = Error::Timeout { endpoint: endpoint.clone() },
             }
-            self.leave(index);
+            self.advance(index);
         }
         Err(last)
     }
@@ -164,7 +163,7 @@ impl Client {
         let opened = timeout_at(deadline, WatchStream::open(connection, request)).await;
         let opened = opened.unwrap_or_else(|_| Err(timed_out(connection)));
         if opened.as_ref().is_err_and(Error::is_endpoint_fault) {
-            self.leave_endpoint(connection);
+            self.skip_endpoint(connection);
         }
         opened
     }
@@ -178,7 +177,7 @@ impl Client {
         let deadline = self.deadline();
         let answer = self.ask(connection, "/etcdserverpb.KV/Range", request, deadline).await;
         if answer.as_ref().is_err_and(Error::is_endpoint_fault) {
-            self.leave_endpoint(connection);
+            self.skip_endpoint(connection);
         }
         answer
     }
@@ -188,11 +187,11 @@ impl Client {
         Instant::now() + self.config.request_timeout
     }
 
-    /// The endpoint of a connection that failed is not the next to be tried.
-    pub(super) fn leave_endpoint(&self, connection: &Connection) {
+    /// Makes the endpoint after that of a failed connection the next to be tried.
+    pub(super) fn skip_endpoint(&self, connection: &Connection) {
         let index = self.endpoint.load(Ordering::Relaxed);
         if self.config.endpoints[index % self.config.endpoints.len()] == *connection.endpoint() {
-            self.leave(index);
+            self.advance(index);
         }
     }
 
@@ -266,11 +265,11 @@ impl Client {
     }
 
     fn discard(&self, connection: &Connection) {
-        connection.leave();
-        self.leave_endpoint(connection);
+        connection.retire();
+        self.skip_endpoint(connection);
     }
 
-    fn leave(&self, index: usize) {
+    fn advance(&self, index: usize) {
         // When another call has moved on already, the index differs and this changes nothing.
         let next = index.wrapping_add(1);
         let _ = self.endpoint.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);

@@ -42,8 +42,8 @@ struct Inner {
     endpoint: Backend,
     peer: Arc<Peer>,
     task: AbortHandle,
-    /// No new call shall use it.
-    left: AtomicBool,
+    /// No new call may use it.
+    retired: AtomicBool,
 }
 
 /// hyper's sender as tonic wants it.
@@ -67,15 +67,15 @@ impl Connection {
 
     /// Whether calls may be made.
     pub(super) fn is_usable(&self) -> bool {
-        !self.inner.left.load(Ordering::Relaxed) && !self.inner.task.is_finished()
+        !self.inner.retired.load(Ordering::Relaxed) && !self.inner.task.is_finished()
     }
 
-    /// Keeps new calls away. Those under way go on.
-    pub(super) fn leave(&self) {
-        self.inner.left.store(true, Ordering::Relaxed);
+    /// Excludes new calls. Those under way go on.
+    pub(super) fn retire(&self) {
+        self.inner.retired.store(true, Ordering::Relaxed);
     }
 
-    /// One question, one answer. `limit` is told to etcd too, so that it gives up when this side does.
+    /// One request, one answer. `limit` is sent along, so that etcd gives up when this side does.
     pub(super) async fn unary<Q, A>(
         &self,
         path: &'static str,
@@ -167,7 +167,7 @@ fn refusal(peer: &Peer) -> Option<String> {
     peer.tls_fault().map(str::to_owned).or_else(|| (!peer.is_heard()).then(guess))
 }
 
-/// Begins HTTP/2. Pings go out only while a call or a watch is open: etcd takes others for an attack.
+/// Begins HTTP/2. Pings go out only while a call or a watch is open: etcd treats others as abuse.
 async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result<Connection, Error> {
     let peer = io.peer();
     let lost = |source: hyper::Error| Error::Disconnected {
@@ -183,12 +183,18 @@ async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result
         .handshake(TokioIo::new(io))
         .await
         .map_err(lost)?;
-    // Calls see how the connection ends; here is nothing left to tell.
+    // Calls see how the connection ends, so its result is not needed here.
     let task = tokio::spawn(connection.map(drop)).abort_handle();
     let origin: Uri = endpoint.to_string().parse().expect("an endpoint is scheme, host and port");
     let grpc = Grpc::with_origin(Http2(sender), origin).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(Connection {
-        inner: Arc::new(Inner { grpc, endpoint: endpoint.clone(), peer, task, left: AtomicBool::new(false) }),
+        inner: Arc::new(Inner {
+            grpc,
+            endpoint: endpoint.clone(),
+            peer,
+            task,
+            retired: AtomicBool::new(false),
+        }),
     })
 }
 
@@ -211,7 +217,7 @@ impl tower::Service<Request<Body>> for Http2 {
 /// Largest answer that is read: etcd's default limit for a request is 1.5 MiB, operators raise it to 10 MiB.
 const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
-/// What etcd may send ahead on one stream. A watch that nobody reads holds this much, no more.
+/// What etcd may send ahead on one stream: the memory of a watch that is not read.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
 /// What etcd may send ahead on one connection.

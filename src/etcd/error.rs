@@ -70,12 +70,12 @@ pub enum Error {
         /// In etcd's words.
         reason: String,
     },
-    /// The store has reached its quota; etcd takes no more writes.
+    /// The store has reached its quota; etcd accepts no writes.
     #[error(
         "etcd's space quota is used up: compact, defragment and disarm the alarm (etcdctl alarm disarm), or raise --quota-backend-bytes"
     )]
     NoSpace,
-    /// The revision that was asked for is forgotten. Read anew.
+    /// The requested revision is gone. Read from the beginning.
     #[error("the revision was compacted away")]
     Compacted {
         /// The oldest revision that is left, if etcd says it.
@@ -84,7 +84,7 @@ pub enum Error {
     /// There is no such lease: it ended, or was revoked.
     #[error("the lease has ended")]
     LeaseNotFound,
-    /// A request or an answer is larger than etcd or this client takes.
+    /// A request or an answer is larger than etcd or this client accepts.
     #[error("a request to etcd or its answer is too large: {reason}")]
     TooLarge {
         /// In etcd's or tonic's words.
@@ -167,7 +167,7 @@ impl Error {
         }
     }
 
-    /// What a gRPC status means. etcd tells many faults apart only by its text.
+    /// What a gRPC status means. Many of etcd's faults differ only in their text.
     pub(super) fn from_status(endpoint: &Backend, status: &Status) -> Self {
         let broken = std::error::Error::source(status).and_then(|source| {
             let error = source.downcast_ref::<hyper::Error>()?;
@@ -190,7 +190,7 @@ impl Error {
             _ if has("permission denied") || has("user name is empty") => Self::Denied { reason },
             _ if has("lease not found") => Self::LeaseNotFound,
             _ if has("too large") || has("larger than max") => Self::TooLarge { reason },
-            // Seen when roles were changed between a call's check and its execution; asking again helps.
+            // Seen when roles change between a call's check and its execution; a second attempt succeeds.
             _ if has("revision of auth store is old") => Self::Unavailable { endpoint, reason },
             Code::PermissionDenied | Code::Unauthenticated => Self::Denied { reason },
             Code::DeadlineExceeded => Self::Timeout { endpoint },
@@ -251,5 +251,5 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON_CHARS).collect()
 }
 
-/// More of a peer's text is not repeated.
+/// How much of a peer's text is repeated.
 const MAX_REASON_CHARS: usize = 200;

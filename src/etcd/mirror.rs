@@ -9,29 +9,29 @@ use super::{
     proto::{RangeRequest, WatchCreateRequest, prefix_range},
 };
 
-/// A range of the keys, told as a load and the changes after it, for ever.
+/// A range of the keys, reported as a load and then the changes after it, without end.
 ///
 /// The watch opens before the load, and the load is not pinned to a revision: a compaction during either does no
-/// harm. Each connection that is lost is made anew and the watch goes on where it was; if what was missed is
-/// compacted away, or the store is another one, a new load follows, whose end also tells what was deleted meanwhile.
+/// harm. A lost connection is replaced and the watch continues where it was; if what was missed is compacted away, or
+/// the store is another one, a new load follows, whose end also shows what was deleted meanwhile.
 ///
-/// Nothing runs by itself but the connection: what is not asked for with [`next`](Self::next) waits at etcd.
+/// Only the connection runs on its own: what is not taken with [`next`](Self::next) waits at etcd.
 pub struct Mirror {
     engine: Engine<Live>,
 }
 
-/// Does what the machine commands.
+/// Carries out the machine's commands.
 pub(super) trait Source: Send {
     /// Carries out a command. When cancelled, the same command comes again.
     fn perform(&mut self, command: Command) -> impl Future<Output = Result<Input, Error>> + Send;
 }
 
-/// The machine and what it commands.
+/// The machine and what carries out its commands.
 pub(super) struct Engine<S> {
     machine: Machine,
     source: S,
-    told: VecDeque<Event>,
-    /// When a watch that says nothing counts as stuck.
+    pending: VecDeque<Event>,
+    /// When a silent watch counts as stuck.
     silent_at: Option<Instant>,
 }
 
@@ -76,26 +76,26 @@ impl<S: Source> Engine<S> {
         Self {
             machine: Machine::new(first, Instant::now(), random),
             source,
-            told: VecDeque::new(),
+            pending: VecDeque::new(),
             silent_at: None,
         }
     }
 
     pub(super) async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.told.pop_front() {
+            if let Some(event) = self.pending.pop_front() {
                 return event;
             }
             let command = self.machine.command();
             let input = if command == Command::Receive {
-                // The silence of a cancelled wait is not forgotten.
+                // A cancelled wait counts too.
                 let end = *self.silent_at.get_or_insert_with(|| Instant::now() + LONGEST_SILENCE);
                 timeout_at(end, self.source.perform(command)).await.unwrap_or_else(|_| Err(silent()))
             } else {
                 self.source.perform(command).await
             };
             self.silent_at = None;
-            self.machine.step(input, Instant::now(), &mut self.told);
+            self.machine.step(input, Instant::now(), &mut self.pending);
         }
     }
 }
@@ -157,7 +157,7 @@ impl Live {
         if let (Err(error), Some(connection)) = (&message, &self.connection)
             && error.is_endpoint_fault()
         {
-            self.client.leave_endpoint(connection);
+            self.client.skip_endpoint(connection);
         }
         message.map(Input::Message)
     }
@@ -171,6 +171,6 @@ fn silent() -> Error {
     protocol("a watch said nothing for longer than etcd ever waits between two progress notices")
 }
 
-/// etcd tells the progress of an idle watch every 10 minutes unless told otherwise. One that says nothing for longer,
-/// although its connection answers pings, may have lost its events.
+/// etcd reports the progress of an idle watch every 10 minutes by default. One that is silent for longer, although its
+/// connection answers pings, may have lost its events.
 pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(25 * 60);

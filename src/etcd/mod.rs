@@ -1,10 +1,10 @@
-//! A small client of etcd v3: the calls in use, and a mirror of a key prefix that survives everything but its owner.
+//! A small client of etcd v3: the calls in use, and a mirror of a key range that survives every fault of the store.
 //!
 //! | Part | Does |
 //! |---|---|
 //! | [`Client`] | single calls, with a deadline each, over one shared connection; leases; watches |
 //! | [`WatchStream`] | one watch on one connection; ends when either does |
-//! | [`Mirror`] | load and watch for ever: reconnects, resumes, reloads |
+//! | [`Mirror`] | load and watch without end: reconnects, resumes, reloads |
 //! | [`proto`] | etcd's messages |
 //!
 //! The messages are written here by hand (derived, not generated), so that building needs no `protoc`. HTTP/2 is

@@ -85,7 +85,7 @@ pub struct RangeRequest {
     /// The revision to read at; 0 for the newest.
     #[prost(int64, tag = "4")]
     pub revision: i64,
-    /// Let the asked member answer from what it has, without its peers: faster, works without a leader, may be old.
+    /// Let the member answer from its own state (a serializable read): faster, works without a leader, may be stale.
     #[prost(bool, tag = "7")]
     pub serializable: bool,
     /// Leave out the values.
@@ -123,7 +123,7 @@ pub struct PutRequest {
     /// The value.
     #[prost(bytes = "vec", tag = "2")]
     pub value: Vec<u8>,
-    /// The lease that the key shall end with; 0 for none.
+    /// The lease that the key ends with; 0 for none.
     #[prost(int64, tag = "3")]
     pub lease: i64,
     /// Return what was there before.
@@ -192,7 +192,7 @@ pub enum Op {
     DeleteRange(DeleteRangeRequest),
 }
 
-/// What one operation of a transaction came to.
+/// The result of one operation of a transaction.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ResponseOp {
     /// Of the same kind as the operation.
@@ -224,7 +224,7 @@ pub enum CompareResult {
     Greater = 1,
     /// The key's is less.
     Less = 2,
-    /// The key's is another.
+    /// The key's differs from what is given.
     NotEqual = 3,
 }
 
@@ -277,7 +277,7 @@ pub enum CompareWith {
     Value(Vec<u8>),
 }
 
-/// Does `success` when all conditions hold, else `failure`; at once or not at all.
+/// Does `success` when all conditions hold, else `failure`; atomically.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TxnRequest {
     /// The conditions.
@@ -291,7 +291,7 @@ pub struct TxnRequest {
     pub failure: Vec<RequestOp>,
 }
 
-/// What a transaction came to.
+/// The result of a transaction.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TxnResponse {
     /// Who answered; `revision` is that of the writes, if there were any.
@@ -422,11 +422,11 @@ pub(super) struct LeaseKeepAliveResponse {
     pub(super) ttl: i64,
 }
 
-/// Asks a member how it is.
+/// Asks for a member's status.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct StatusRequest {}
 
-/// How a member is.
+/// A member's status.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StatusResponse {
     /// Who answered.

@@ -9,8 +9,8 @@ use super::{
 
 /// An open watch. Dropping it ends the watch at etcd too.
 ///
-/// It never reconnects: [`Mirror`](super::Mirror) does. A peer that is dead is noticed by the connection's
-/// keep-alive, a member without a leader tells so.
+/// It never reconnects: [`Mirror`](super::Mirror) does. A dead peer is noticed by the connection's keep-alive; a member
+/// without a leader says so.
 pub struct WatchStream {
     connection: Connection,
     messages: Streaming<WatchResponse>,
@@ -30,7 +30,7 @@ impl WatchStream {
         if first.created {
             Ok(watch)
         } else {
-            let reason = "a watch began with something else than its creation".to_owned();
+            let reason = "a watch did not begin with its creation".to_owned();
             Err(Error::Protocol { reason })
         }
     }
@@ -46,7 +46,7 @@ impl WatchStream {
                 Err(Error::Compacted { oldest: Some(message.compact_revision) })
             }
             Some(message) if message.canceled => {
-                // The reason is a status in words; what is not known by its words is worth another attempt.
+                // The reason is a status in words; one that is not recognized is worth another attempt.
                 Err(Error::from_text(endpoint.clone(), Code::Unavailable, &message.cancel_reason))
             }
             Some(message) => Ok(message),

@@ -1,4 +1,4 @@
-//! An executable document as the planner reads it: names, structure and where everything stands in the text.
+//! An executable document as the planner reads it: names, structure and spans in the text.
 //!
 //! Only what planning needs is kept. Ranges are byte offsets into the document's text, so that a cluster's document can
 //! be made by blanking parts of the client's own.
@@ -8,7 +8,7 @@ use std::{
     ops::Range,
 };
 
-/// Where something stands in the text.
+/// Byte offsets in the text.
 pub(super) type Span = Range<usize>;
 
 /// A document with exactly one operation.

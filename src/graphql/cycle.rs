@@ -1,13 +1,13 @@
 //! Fragments that contain themselves.
 //!
-//! A Sensu 6.12 backend that validates such a document recurses until its process dies, so none may reach it: not even
-//! in a document that is otherwise not understood. Hence this looks at tokens only.
+//! A Sensu 6.12 backend that validates such a document recurses until its process crashes, so none may reach it, not even
+//! one that does not parse. That is why only tokens are inspected here.
 
 use std::collections::HashMap;
 
 use apollo_parser::{Token, TokenKind};
 
-/// What each fragment spreads, gathered token by token. Of fragments with one name all spreads count.
+/// What each fragment spreads, collected token by token. Fragments of the same name are treated as one.
 #[derive(Default)]
 pub(super) struct Spreads<'a> {
     by_fragment: HashMap<&'a str, Vec<&'a str>>,
@@ -15,13 +15,13 @@ pub(super) struct Spreads<'a> {
     depth: usize,
     /// The fragment that is being defined.
     fragment: Option<&'a str>,
-    /// The last token that means something.
+    /// The last significant token.
     before: &'a str,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Below it something is still to be looked at: met again, it contains itself.
+    /// Still being followed: when it is met again, it contains itself.
     Open,
     Done,
 }
@@ -61,7 +61,7 @@ impl<'a> Spreads<'a> {
                 continue;
             }
             states.insert(start, State::Open);
-            // A way down from the start, with the next spread to follow from each.
+            // A path from the start, with the next spread to follow from each.
             let mut way = vec![(*start, 0)];
             while let Some((name, next)) = way.last_mut() {
                 let Some(below) = self.by_fragment.get(name).and_then(|names| names.get(*next)) else {

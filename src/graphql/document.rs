@@ -44,7 +44,7 @@ pub(super) fn part(plan: &Plan, kept: &HashSet<usize>) -> String {
     write(plan, &cut.blanks)
 }
 
-/// The text with edits applied and blanks blank; blanks win.
+/// The text with edits applied and blanks blanked; where they overlap, blanks win.
 fn write(plan: &Plan, blanks: &[std::ops::Range<usize>]) -> String {
     let text = &plan.text;
     let mut out = String::with_capacity(text.len() + 64);
@@ -78,7 +78,7 @@ fn write(plan: &Plan, blanks: &[std::ops::Range<usize>]) -> String {
     out
 }
 
-/// What is kept and what is not.
+/// What is kept and what is blanked.
 struct Cut<'a> {
     plan: &'a Plan,
     kept: &'a HashSet<usize>,
@@ -92,7 +92,7 @@ struct Cut<'a> {
 // === impl Cut ===
 
 impl<'a> Cut<'a> {
-    /// Cuts a set of root fields; answers whether anything is left.
+    /// Cuts a set of root fields; returns whether anything is left.
     fn root(&mut self, set: &'a SelectionSet) -> bool {
         let mut any = false;
         for item in &set.items {
@@ -132,7 +132,7 @@ impl<'a> Cut<'a> {
         keeps
     }
 
-    /// Notes what a kept field uses.
+    /// Records what a kept field uses.
     fn field(&mut self, field: &'a Field) {
         field.arguments.iter().for_each(|(_, value)| self.value(value));
         self.directives(&field.directives);

@@ -21,8 +21,8 @@ use crate::types::{ClusterName, Snapshot};
 /// When it is not so.
 pub fn fuzz_document(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(document) = parse::parse(text) {
-        let _ = measure::check(&document);
+    if let Ok(parsed) = parse::parse(text) {
+        let _ = measure::check(&parsed.document);
     }
     let Planned::Federated(plan) = plan::plan(text, &SCHEMA) else { return };
     let whole = document::whole(&plan);

@@ -1,7 +1,7 @@
 //! Global ids with the cluster in their namespace part (Sensu behaviour: `srn:resource:namespace:[type/]unique[?query]`).
 //!
 //! Sensu cuts an id into at most four parts at `:`; only one of four parts has a namespace. A namespace object's own
-//! id has three, and its last part is the namespace. `@` stands in no name, so one in that part is ours.
+//! id has three, and its last part is the namespace. Names hold no `@`, so one in that part is the gateway's.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub(super) enum Named {
     Plain,
     /// A cluster by its name; the range is the text to take out.
     Cluster(ClusterName, Range<usize>),
-    /// Something that no cluster could have, such as `@x` or `a@b@c`.
+    /// Something that cannot exist in any cluster, such as `@x` or `a@b@c`.
     Nothing,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn namespace(text: &str) -> Named {
         return Named::Plain;
     }
     let Ok(parsed) = NamespaceRef::parse(text) else { return Named::Nothing };
-    if leads_out(&parsed.namespace) {
+    if is_path_traversal(&parsed.namespace) {
         return Named::Nothing;
     }
     match text.find('@') {
@@ -55,7 +55,7 @@ pub(super) fn namespace(text: &str) -> Named {
 
 /// Reads an id as a client wrote it. `%40` counts as `@` in the namespace part, which Sensu never escapes.
 pub(super) fn id(text: &str) -> Named {
-    if id_leads_out(text) {
+    if is_id_traversal(text) {
         return Named::Nothing;
     }
     let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
@@ -79,13 +79,13 @@ pub(super) fn id(text: &str) -> Named {
 }
 
 /// Whether a name would lead out of its namespace: Sensu joins names to store keys and cleans them like paths, after it
-/// has looked at the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
-pub(super) fn leads_out(name: &str) -> bool {
+/// has checked the rights in the namespace. No kind that GraphQL addresses by name has a `/` in its names.
+pub(super) fn is_path_traversal(name: &str) -> bool {
     name.contains('/') || matches!(name, "." | "..")
 }
 
 /// The same for an id, whose last part is percent-encoded. Assets have `/` in their names, events two names in base64.
-fn id_leads_out(text: &str) -> bool {
+fn is_id_traversal(text: &str) -> bool {
     let Some((resource, tail)) = text.strip_prefix("srn:").and_then(|rest| rest.split_once(':')) else {
         return false;
     };
@@ -100,7 +100,7 @@ fn id_leads_out(text: &str) -> bool {
         "events" => [tail.split_once('/'), tail.rsplit_once('/'), tail.rsplit_once(':')]
             .iter()
             .flatten()
-            .any(|(_, names)| event_names(names).iter().any(|name| leads_out(name))),
+            .any(|(_, names)| event_names(names).iter().any(|name| is_path_traversal(name))),
         _ => tail.contains('/') || decoded.contains('/'),
     }
 }
@@ -111,20 +111,20 @@ fn event_names(part: &str) -> Vec<String> {
     BASE64.decode(part).ok().and_then(|names| serde_json::from_slice(&names).ok()).unwrap_or_default()
 }
 
-/// Whether any text, whatever it is used for, could lead out of a namespace.
-pub(super) fn climbs(text: &str) -> bool {
+/// Whether a text could lead out of a namespace, regardless of what it is used for.
+pub(super) fn has_traversal(text: &str) -> bool {
     has_step(text, &[".", ".."])
 }
 
-/// The same for text that is most likely not a name: a command such as `./x` leads nowhere.
-pub(super) fn climbs_up(text: &str) -> bool {
+/// The same for text that is probably not a name: a command such as `./x` is harmless.
+pub(super) fn has_parent_step(text: &str) -> bool {
     has_step(text, &[".."])
 }
 
 fn has_step(text: &str, steps: &[&str]) -> bool {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
     let found = |text: &str| text.contains('/') && text.split('/').any(|part| steps.contains(&part));
-    found(text) || found(&decoded) || (text.starts_with("srn:") && id_leads_out(text))
+    found(text) || found(&decoded) || (text.starts_with("srn:") && is_id_traversal(text))
 }
 
 /// The id of a namespace object. The name is escaped as Go escapes a path segment.

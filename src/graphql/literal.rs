@@ -22,21 +22,21 @@ pub(super) struct Edit {
     pub(super) text: String,
 }
 
-/// Which clusters some input names.
+/// The clusters that an input names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     /// The first one.
     pub(super) cluster: Option<ClusterName>,
-    /// Another one beside it.
+    /// Whether it names another one as well.
     pub(super) several: bool,
-    /// Something that can be no name of a namespace.
+    /// Whether it holds something that cannot be the name of a namespace.
     pub(super) malformed: bool,
 }
 
 // === impl Names ===
 
 impl Names {
-    /// Takes in what one value names; a plain value names the local cluster.
+    /// Adds what one value names; a plain value names the local cluster.
     pub(super) fn add(&mut self, named: &Named) {
         let cluster = match named {
             Named::Nothing => {
@@ -60,13 +60,13 @@ impl Names {
     }
 }
 
-/// Reads a string that carries a cluster; answers what it names and the string without it, if that differs.
+/// Reads a string that carries a cluster; returns what it names, and the string without the cluster if that differs.
 fn unqualify(text: &str, carrier: Carrier) -> (Named, Option<String>) {
     let named = match carrier {
         Carrier::Namespace => id::namespace(text),
         Carrier::Id => id::id(text),
         Carrier::Wrapped => return unqualify_resource(text),
-        Carrier::Name if id::leads_out(text) => Named::Nothing,
+        Carrier::Name if id::is_path_traversal(text) => Named::Nothing,
         Carrier::Name | Carrier::Input(_) => Named::Plain,
     };
     let without = match &named {
@@ -118,7 +118,7 @@ pub(super) fn literal(document: &str, value: &Value, carrier: Carrier, schema: &
         }
         (Value::String(span), Carrier::Namespace | Carrier::Id | Carrier::Wrapped | Carrier::Name) => {
             let raw = &document[span.clone()];
-            // What cannot be read is Sensu's to refuse.
+            // Sensu refuses what cannot be read.
             let Some(text) = decode(raw) else { return };
             let (named, without) = unqualify(&text, carrier);
             if carrier == Carrier::Name {
@@ -137,7 +137,7 @@ pub(super) fn literal(document: &str, value: &Value, carrier: Carrier, schema: &
     }
 }
 
-/// What reading a field's arguments has found.
+/// What was found in the arguments of a field.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) names: Names,
@@ -147,7 +147,7 @@ pub(super) struct Found {
     pub(super) texts: Vec<Box<str>>,
 }
 
-/// Takes the clusters out of a variable's value; answers whether it has changed.
+/// Takes the clusters out of a variable's value; returns whether it has changed.
 pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, names: &mut Names) -> bool {
     match (value, carrier) {
         (Json::Array(items), _) => {
@@ -163,7 +163,7 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
             changed
         }
         (Json::String(text), Carrier::Name) => {
-            names.malformed |= id::leads_out(text);
+            names.malformed |= id::is_path_traversal(text);
             false
         }
         (Json::String(text), Carrier::Namespace | Carrier::Id | Carrier::Wrapped) => {
@@ -178,13 +178,13 @@ pub(super) fn variable(value: &mut Json, carrier: Carrier, schema: &Schema, name
     }
 }
 
-/// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents of which nothing
-/// else is understood.
-pub(super) fn any_climbs(document: &str, variables: &str) -> bool {
-    any_string(document, variables, id::climbs)
+/// Whether a string of a document, or one in its variables, could lead out of a namespace. For documents that are not
+/// planned.
+pub(super) fn any_traversal(document: &str, variables: &str) -> bool {
+    any_string(document, variables, id::has_traversal)
 }
 
-/// Whether any string of a document, or one in its variables, is such; one that cannot be read is.
+/// Whether `is` holds for any string of a document or of its variables; it is taken to hold for one that cannot be read.
 pub(super) fn any_string(document: &str, variables: &str, is: fn(&str) -> bool) -> bool {
     let tokens = Lexer::new(document).filter_map(Result::ok);
     let mut strings = tokens.filter(|token| token.kind() == TokenKind::StringValue);
@@ -205,7 +205,7 @@ fn any_value(value: &Json, is: fn(&str) -> bool) -> bool {
 fn decode(raw: &str) -> Option<String> {
     match raw.strip_prefix(BLOCK).and_then(|rest| rest.strip_suffix(BLOCK)) {
         Some(block) => Some(block_value(&block.replace("\\\"\"\"", BLOCK))),
-        // Its escapes are JSON's, but for one that Sensu does not know.
+        // Its escapes are those of JSON, except for one that Sensu does not support.
         None => serde_json::from_str(raw).ok(),
     }
 }
@@ -230,7 +230,7 @@ fn block_value(raw: &str) -> String {
     lines[start..].join("\n")
 }
 
-/// The new text with white space behind it, so that what follows keeps its line and column.
+/// The new text padded with white space, so that what follows keeps its line and column.
 pub(super) fn padded(old: &str, new: &str) -> String {
     let mut text = new.to_owned();
     match old.rsplit_once('\n') {

@@ -11,6 +11,7 @@
 //!     measure   depth, root fields, aliases   each fragment once
 //!     shape     what the answer looks like: where namespaces and ids stand, by the schema
 //!     plan      root fields: what names their clusters, what only the gateway adds
+//!     validate  the whole document, by the specification's rules and the schema
 //!            │                                        not a valid operation ──► local cluster, unchanged
 //!            ▼
 //!   resolve (needs the variables)
@@ -58,9 +59,9 @@ mod document;
 mod envelope;
 mod error;
 pub mod fuzzing;
-mod hazard;
 mod id;
 mod introspect;
+mod introspection;
 mod json_text;
 mod limits;
 mod literal;
@@ -69,6 +70,7 @@ mod namespace_cache;
 mod parse;
 mod plan;
 mod request;
+mod request_filter;
 mod resolve;
 mod rewriter;
 mod run;
@@ -77,6 +79,7 @@ mod schema;
 mod schemas;
 mod shape;
 mod upstream_call;
+mod validate;
 mod viewer;
 
 #[cfg(test)]
@@ -98,8 +101,8 @@ use crate::{
 };
 
 pub use error::GraphQlError;
-pub use hazard::examine;
 pub use limits::BODY_BYTES;
+pub use request_filter::inspect;
 
 use limits::Limit;
 use namespace_cache::{NamespaceCache, UserKey};
@@ -151,8 +154,8 @@ pub struct Answered {
     pub cluster: Option<ClusterName>,
 }
 
-/// Generation of the schema, and the document's digest.
-type PlanKey = (u64, [u8; 32]);
+/// Generation of the schema, whether validation is skipped, and the document's digest.
+type PlanKey = (u64, bool, [u8; 32]);
 
 /// What all operations of a request share.
 struct Context<'a> {
@@ -194,7 +197,7 @@ impl Engine {
         }
         let body = call.body.clone();
         let (operations, list) = match request::read(&body) {
-            Incoming::Other if hazard::is_odd(&body) => {
+            Incoming::Other if request_filter::is_odd(&body) => {
                 let reply =
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
                 return Ok(Answered { response: wire::reply(&reply), cluster: None });
@@ -209,7 +212,7 @@ impl Engine {
         }
         if matches!(call.caller, Caller::Anonymous) {
             // The local cluster refuses these itself, but reads their documents first.
-            if operations.iter().any(hazard::has_cycle) {
+            if operations.iter().any(request_filter::has_cycle) {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
                 return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
             }
@@ -247,18 +250,23 @@ impl Engine {
         let Some(schema) = self.schemas.get(context.head, sources).await else {
             return vec![Planned::Unchanged; operations.len()];
         };
-        operations.iter().map(|operation| self.plan(&operation.query, &schema)).collect()
+        operations.iter().map(|operation| self.plan(operation, &schema)).collect()
     }
 
-    fn plan(&self, text: &str, schema: &Arc<Schema>) -> Planned {
+    fn plan(&self, operation: &Operation<'_>, schema: &Arc<Schema>) -> Planned {
+        let text = &operation.query;
         let mut digest = [0; 32];
         digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-        let key = (schema.generation, digest);
+        let key = (schema.generation, operation.skip_validation, digest);
         if let Some(cached) = self.plans.get(&key) {
             return cached;
         }
         // Two workers may plan the same document at once; waiting for each other would cost more.
-        let planned = plan::plan(text, schema);
+        let planned = if operation.skip_validation {
+            plan::plan_unvalidated(text, schema)
+        } else {
+            plan::plan(text, schema)
+        };
         self.plans.insert(key, planned.clone());
         planned
     }

@@ -1,11 +1,13 @@
 //! From text to [`Document`], with bounds on tokens and nesting checked before anything is built.
 
-use std::{collections::HashMap, ops::Range};
+use std::collections::HashMap;
 
-use apollo_parser::{
-    Lexer, Parser, SyntaxKind, TokenKind,
-    cst::{self, CstNode},
+use apollo_compiler::{
+    Name, Node,
+    ast::{self as tree, Definition},
+    parser::{Parser, SourceSpan},
 };
+use apollo_parser::{Lexer, TokenKind};
 
 use super::{
     ast::{
@@ -19,26 +21,34 @@ use super::{
 /// Why a document is not planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ParseError {
-    /// Not one well-formed executable operation: the local cluster has the right words for it.
+    /// Not one well-formed, valid operation: the local cluster reports what is wrong with it.
     NotUnderstood,
-    /// Larger than the gateway looks at.
+    /// Larger than the gateway accepts.
     Limit(Limit),
 }
 
+/// A document, in the form the planner uses and in the form that is validated.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) document: Document,
+    pub(super) tree: tree::Document,
+}
+
 /// Reads a document.
-pub(super) fn parse(text: &str) -> Result<Document, ParseError> {
-    check_tokens(text)?;
-    let tree = Parser::new(text).recursion_limit(limits::NESTING).parse();
-    if tree.errors().len() > 0 {
-        return Err(ParseError::NotUnderstood);
-    }
-    let mut reader = Reader { text, sets: 0 };
-    reader.document(&tree.document()).ok_or(ParseError::NotUnderstood)
+pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
+    let tokens = check_tokens(text)?;
+    let parsed = Parser::new().recursion_limit(limits::NESTING).parse_ast(text, "request");
+    let tree = parsed.map_err(|_| ParseError::NotUnderstood)?;
+    let mut reader = Reader { tokens: &tokens, sets: 0 };
+    let document = reader.document(&tree).ok_or(ParseError::NotUnderstood)?;
+    Ok(Parsed { document, tree })
 }
 
 /// Counts tokens and brackets, and looks for fragments that contain themselves, without building anything.
-fn check_tokens(text: &str) -> Result<(), ParseError> {
-    let mut tokens = 0;
+///
+/// Returns the spans of the significant tokens.
+fn check_tokens(text: &str) -> Result<Vec<Span>, ParseError> {
+    let mut tokens = Vec::new();
     let mut depth = 0_usize;
     let mut spreads = Spreads::default();
     for (raw, token) in Lexer::new(text).enumerate() {
@@ -48,6 +58,7 @@ fn check_tokens(text: &str) -> Result<(), ParseError> {
         if let Ok(token) = &token {
             spreads.see(token);
         }
+        let span = token.as_ref().map_or(0..0, |token| token.index()..token.index() + token.data().len());
         match token.map(|token| token.kind()) {
             Ok(TokenKind::Whitespace | TokenKind::Comma | TokenKind::Comment | TokenKind::Eof) => continue,
             Ok(TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket) => depth += 1,
@@ -56,37 +67,38 @@ fn check_tokens(text: &str) -> Result<(), ParseError> {
             }
             _ => {}
         }
-        tokens += 1;
-        if tokens > limits::TOKENS {
+        tokens.push(span);
+        if tokens.len() > limits::TOKENS {
             return Err(ParseError::Limit(Limit::Tokens));
         }
         if depth > limits::NESTING {
             return Err(ParseError::Limit(Limit::Depth));
         }
     }
-    if spreads.have_a_cycle() { Err(ParseError::Limit(Limit::Cycle)) } else { Ok(()) }
+    if spreads.have_a_cycle() { Err(ParseError::Limit(Limit::Cycle)) } else { Ok(tokens) }
 }
 
-/// Turns the lossless tree into the planner's own. `None` wherever something is missing.
+/// Converts the syntax tree into the planner's own. `None` wherever something is missing.
 struct Reader<'a> {
-    text: &'a str,
+    /// The spans of the significant tokens, in order.
+    tokens: &'a [Span],
     sets: usize,
 }
 
 // === impl Reader ===
 
 impl Reader<'_> {
-    fn document(&mut self, tree: &cst::Document) -> Option<Document> {
+    fn document(&mut self, tree: &tree::Document) -> Option<Document> {
         let mut operation = None;
         let mut fragments: Vec<Fragment> = Vec::new();
         let mut by_name = HashMap::new();
-        for definition in tree.definitions() {
+        for definition in &tree.definitions {
             match definition {
-                cst::Definition::OperationDefinition(found) if operation.is_none() => {
-                    operation = Some(self.operation(&found)?);
+                Definition::OperationDefinition(found) if operation.is_none() => {
+                    operation = Some(self.operation(found)?);
                 }
-                cst::Definition::FragmentDefinition(found) => {
-                    let fragment = self.fragment(&found)?;
+                Definition::FragmentDefinition(found) => {
+                    let fragment = self.fragment(found)?;
                     if by_name.insert(fragment.name.clone(), fragments.len()).is_some() {
                         return None;
                     }
@@ -99,162 +111,138 @@ impl Reader<'_> {
         Some(Document { operation: operation?, fragments, by_name })
     }
 
-    fn operation(&mut self, found: &cst::OperationDefinition) -> Option<Operation> {
-        let kind = match found.operation_type() {
-            None => OperationKind::Query,
-            Some(kind) if kind.query_token().is_some() => OperationKind::Query,
-            Some(kind) if kind.mutation_token().is_some() => OperationKind::Mutation,
-            Some(_) => OperationKind::Subscription,
-        };
-        let list = found.variable_definitions();
-        let variables = list.iter().flat_map(cst::VariableDefinitions::variable_definitions);
+    fn operation(&mut self, found: &tree::OperationDefinition) -> Option<Operation> {
+        let variables: Vec<Variable> =
+            found.variables.iter().map(|variable| self.variable(variable)).collect::<Option<_>>()?;
         Some(Operation {
-            kind,
-            name: match found.name() {
-                Some(name) => Some(self.name(Some(name))?),
+            kind: match found.operation_type {
+                tree::OperationType::Query => OperationKind::Query,
+                tree::OperationType::Mutation => OperationKind::Mutation,
+                tree::OperationType::Subscription => OperationKind::Subscription,
+            },
+            name: found.name.as_ref().map(text),
+            variables_span: match (variables.first(), variables.last()) {
+                (Some(first), Some(last)) => {
+                    Some(self.before(first.span.start)?.start..self.after(last.span.end)?.end)
+                }
+                _ => None,
+            },
+            variables,
+            directives: self.directives(&found.directives)?,
+            set: self.set(&found.selection_set)?,
+        })
+    }
+
+    fn variable(&self, found: &Node<tree::VariableDefinition>) -> Option<Variable> {
+        Some(Variable {
+            name: text(&found.name),
+            span: self.span(found.location())?,
+            default: match &found.default_value {
+                Some(default) => Some(self.value(default)?),
                 None => None,
             },
-            variables_span: list.as_ref().map(span),
-            variables: variables.map(|variable| self.variable(&variable)).collect::<Option<_>>()?,
-            directives: self.directives(found.directives().as_ref())?,
-            set: self.set(&found.selection_set()?)?,
         })
     }
 
-    fn variable(&self, found: &cst::VariableDefinition) -> Option<Variable> {
-        found.ty()?;
-        let default = match found.default_value() {
-            Some(default) => Some(self.value(&default.value()?)?),
-            None => None,
-        };
-        Some(Variable { name: self.name(found.variable()?.name())?, span: span(found), default })
-    }
-
-    fn fragment(&mut self, found: &cst::FragmentDefinition) -> Option<Fragment> {
+    fn fragment(&mut self, found: &Node<tree::FragmentDefinition>) -> Option<Fragment> {
         Some(Fragment {
-            name: self.name(found.fragment_name()?.name())?,
-            condition: self.name(found.type_condition()?.named_type()?.name())?,
-            span: span(found),
-            directives: self.directives(found.directives().as_ref())?,
-            set: self.set(&found.selection_set()?)?,
+            name: text(&found.name),
+            condition: text(&found.type_condition),
+            span: self.span(found.location())?,
+            directives: self.directives(&found.directives)?,
+            set: self.set(&found.selection_set)?,
         })
     }
 
-    fn set(&mut self, found: &cst::SelectionSet) -> Option<SelectionSet> {
+    fn set(&mut self, found: &[tree::Selection]) -> Option<SelectionSet> {
         let id = self.sets;
         self.sets += 1;
-        let start = usize::from(found.l_curly_token()?.text_range().end());
-        let items = found.selections().map(|item| self.selection(&item)).collect::<Option<Vec<_>>>()?;
-        (!items.is_empty()).then_some(SelectionSet { id, start, items })
+        let first = self.span(found.first()?.location())?;
+        let start = self.before(first.start)?.end;
+        let items = found.iter().map(|item| self.selection(item)).collect::<Option<Vec<_>>>()?;
+        Some(SelectionSet { id, start, items })
     }
 
-    fn selection(&mut self, found: &cst::Selection) -> Option<Selection> {
+    fn selection(&mut self, found: &tree::Selection) -> Option<Selection> {
+        let span = self.span(found.location())?;
         Some(match found {
-            cst::Selection::Field(field) => Selection::Field(self.field(field)?),
-            cst::Selection::FragmentSpread(spread) => Selection::Spread(Spread {
-                span: span(spread),
-                name: self.name(spread.fragment_name()?.name())?,
-                directives: self.directives(spread.directives().as_ref())?,
+            tree::Selection::Field(field) => Selection::Field(self.field(field, span)?),
+            tree::Selection::FragmentSpread(spread) => Selection::Spread(Spread {
+                span,
+                name: text(&spread.fragment_name),
+                directives: self.directives(&spread.directives)?,
             }),
-            cst::Selection::InlineFragment(inline) => Selection::Inline(Inline {
-                span: span(inline),
-                condition: match inline.type_condition() {
-                    Some(condition) => Some(self.name(condition.named_type()?.name())?),
-                    None => None,
-                },
-                directives: self.directives(inline.directives().as_ref())?,
-                set: self.set(&inline.selection_set()?)?,
+            tree::Selection::InlineFragment(inline) => Selection::Inline(Inline {
+                span,
+                condition: inline.type_condition.as_ref().map(text),
+                directives: self.directives(&inline.directives)?,
+                set: self.set(&inline.selection_set)?,
             }),
         })
     }
 
-    fn field(&mut self, found: &cst::Field) -> Option<Field> {
-        let alias = match found.alias() {
-            Some(alias) => Some(self.name(alias.name())?),
-            None => None,
-        };
-        let name = found.name()?;
+    fn field(&mut self, found: &tree::Field, span: Span) -> Option<Field> {
         Some(Field {
-            span: span(found),
-            alias,
-            name_span: span(&name),
-            name: self.name(Some(name))?,
-            arguments: self.arguments(found.arguments().as_ref())?,
-            directives: self.directives(found.directives().as_ref())?,
-            set: match found.selection_set() {
-                Some(set) => Some(self.set(&set)?),
-                None => None,
-            },
+            span,
+            alias: found.alias.as_ref().map(text),
+            name_span: self.span(found.name.location())?,
+            name: text(&found.name),
+            arguments: self.arguments(&found.arguments)?,
+            directives: self.directives(&found.directives)?,
+            set: if found.selection_set.is_empty() { None } else { Some(self.set(&found.selection_set)?) },
         })
     }
 
-    fn directives(&self, found: Option<&cst::Directives>) -> Option<Vec<Directive>> {
-        let all = found.into_iter().flat_map(cst::Directives::directives);
-        all.map(|directive| {
-            Some(Directive {
-                name: self.name(directive.name())?,
-                arguments: self.arguments(directive.arguments().as_ref())?,
-            })
-        })
-        .collect()
+    fn directives(&self, found: &tree::DirectiveList) -> Option<Vec<Directive>> {
+        let directive = |directive: &Node<tree::Directive>| {
+            Some(Directive { name: text(&directive.name), arguments: self.arguments(&directive.arguments)? })
+        };
+        found.iter().map(directive).collect()
     }
 
-    fn arguments(&self, found: Option<&cst::Arguments>) -> Option<Vec<(Box<str>, Value)>> {
-        let all = found.into_iter().flat_map(cst::Arguments::arguments);
-        all.map(|argument| Some((self.name(argument.name())?, self.value(&argument.value()?)?))).collect()
+    fn arguments(&self, found: &[Node<tree::Argument>]) -> Option<Vec<(Box<str>, Value)>> {
+        found.iter().map(|argument| Some((text(&argument.name), self.value(&argument.value)?))).collect()
     }
 
-    fn value(&self, found: &cst::Value) -> Option<Value> {
-        Some(match found {
-            cst::Value::Variable(variable) => Value::Variable(self.name(variable.name())?),
-            cst::Value::StringValue(string) => Value::String(string_span(string)?),
-            cst::Value::BooleanValue(boolean) => Value::Boolean(boolean.true_token().is_some()),
-            cst::Value::ListValue(list) => {
-                Value::List(list.values().map(|value| self.value(&value)).collect::<Option<_>>()?)
+    fn value(&self, found: &Node<tree::Value>) -> Option<Value> {
+        Some(match &**found {
+            tree::Value::Variable(name) => Value::Variable(text(name)),
+            tree::Value::String(_) => Value::String(self.span(found.location())?),
+            tree::Value::Boolean(value) => Value::Boolean(*value),
+            tree::Value::List(items) => {
+                Value::List(items.iter().map(|item| self.value(item)).collect::<Option<_>>()?)
             }
-            cst::Value::ObjectValue(object) => {
+            tree::Value::Object(fields) => {
                 let field =
-                    |field: cst::ObjectField| Some((self.name(field.name())?, self.value(&field.value()?)?));
-                Value::Object(object.object_fields().map(field).collect::<Option<_>>()?)
+                    |(name, value): &(Name, Node<tree::Value>)| Some((text(name), self.value(value)?));
+                Value::Object(fields.iter().map(field).collect::<Option<_>>()?)
             }
-            cst::Value::FloatValue(_)
-            | cst::Value::IntValue(_)
-            | cst::Value::NullValue(_)
-            | cst::Value::EnumValue(_) => Value::Other,
+            tree::Value::Float(_) | tree::Value::Int(_) | tree::Value::Null | tree::Value::Enum(_) => {
+                Value::Other
+            }
         })
     }
 
-    fn name(&self, found: Option<cst::Name>) -> Option<Box<str>> {
-        self.text.get(span(&found?)).map(Into::into)
+    /// From the first to the last significant token of a node, whose own span includes trailing ignored ones.
+    fn span(&self, found: Option<SourceSpan>) -> Option<Span> {
+        let found = found?;
+        let first = self.tokens.partition_point(|token| token.start < found.offset());
+        let behind = self.tokens.partition_point(|token| token.end <= found.end_offset());
+        (first < behind).then(|| self.tokens[first].start..self.tokens[behind - 1].end)
+    }
+
+    /// The last token that ends at or before an offset.
+    fn before(&self, offset: usize) -> Option<&Span> {
+        let count = self.tokens.partition_point(|token| token.end <= offset);
+        self.tokens.get(count.checked_sub(1)?)
+    }
+
+    /// The first token that starts at or after an offset.
+    fn after(&self, offset: usize) -> Option<&Span> {
+        self.tokens.get(self.tokens.partition_point(|token| token.start < offset))
     }
 }
 
-/// From the first to the last token that is not ignored.
-fn span(node: &impl CstNode) -> Span {
-    let tokens =
-        || node.syntax().descendants_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
-    let counts =
-        |kind: SyntaxKind| !matches!(kind, SyntaxKind::WHITESPACE | SyntaxKind::COMMENT | SyntaxKind::COMMA);
-    let first = node.syntax().first_token().filter(|token| counts(token.kind()));
-    let first = first.or_else(|| tokens().find(|token| counts(token.kind())));
-    let mut last = node.syntax().last_token();
-    while let Some(token) = &last
-        && !counts(token.kind())
-    {
-        last = token.prev_token();
-    }
-    match (first, last) {
-        (Some(first), Some(last)) => first.text_range().start().into()..last.text_range().end().into(),
-        _ => range(node.syntax().text_range()),
-    }
-}
-
-fn string_span(node: &cst::StringValue) -> Option<Span> {
-    let mut tokens =
-        node.syntax().children_with_tokens().filter_map(apollo_parser::SyntaxElement::into_token);
-    tokens.find(|token| token.kind() == SyntaxKind::STRING).map(|token| range(token.text_range()))
-}
-
-fn range(range: apollo_parser::TextRange) -> Range<usize> {
-    range.start().into()..range.end().into()
+fn text(name: &Name) -> Box<str> {
+    name.as_str().into()
 }

@@ -15,7 +15,7 @@ use super::{
     limits::Limit,
     literal::{self, Edit, Found, Names},
     measure,
-    parse::{self, ParseError},
+    parse::{self, ParseError, Parsed},
     schema::{Carrier, Role, Schema, TypeId},
     shape::{Builder, ShapeError, ShapeId, Shapes},
 };
@@ -116,17 +116,26 @@ pub(super) struct Viewer {
     pub(super) sure: bool,
 }
 
-/// Plans a document.
+/// Plans a document, which must be valid.
 pub(super) fn plan(text: &str, schema: &Arc<Schema>) -> Planned {
-    match try_plan(text, schema) {
+    planned(try_plan(text, schema, true))
+}
+
+/// Plans a document whose client wants no validation.
+pub(super) fn plan_unvalidated(text: &str, schema: &Arc<Schema>) -> Planned {
+    planned(try_plan(text, schema, false))
+}
+
+fn planned(result: Result<Plan, ParseError>) -> Planned {
+    match result {
         Ok(plan) => Planned::Federated(Arc::new(plan)),
         Err(ParseError::NotUnderstood) => Planned::Unchanged,
         Err(ParseError::Limit(limit)) => Planned::Limit(limit),
     }
 }
 
-fn try_plan(text: &str, schema: &Arc<Schema>) -> Result<Plan, ParseError> {
-    let document = parse::parse(text)?;
+fn try_plan(text: &str, schema: &Arc<Schema>, validate: bool) -> Result<Plan, ParseError> {
+    let Parsed { document, tree } = parse::parse(text)?;
     measure::check(&document)?;
     let root_type = match document.operation.kind {
         OperationKind::Query => schema.query,
@@ -138,6 +147,10 @@ fn try_plan(text: &str, schema: &Arc<Schema>) -> Result<Plan, ParseError> {
         Planner { text, schema, document: &document, root_type, edits: Vec::new(), defaults: HashMap::new() };
     let roots = planner.roots()?;
     let Planner { mut edits, defaults, .. } = planner;
+    // Last, when all that could make it costly has been refused.
+    if validate && !schema.validator.accepts(&tree) {
+        return Err(ParseError::NotUnderstood);
+    }
     let introspected = introspect::ask_names(&document, schema, root_type, &mut edits);
     let mut variables: Vec<(Box<str>, Carrier)> = Vec::new();
     for used in roots.iter().flat_map(|root| &root.variables) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::types::{ClusterName, Snapshot};
 
-/// What becomes of a root field.
+/// Where a root field goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// A registered cluster answers it.
@@ -24,7 +24,7 @@ pub(super) enum Target {
     Viewer,
     /// The local cluster does, and the gateway completes it.
     Introspection,
-    /// Whoever is asked anyway.
+    /// Any cluster that is asked anyway.
     Anywhere,
     /// Left out by a directive.
     Skipped,
@@ -49,7 +49,7 @@ pub(super) enum GroupTarget {
     Viewer,
 }
 
-/// The targets of all root fields, and what variables become.
+/// The targets of all root fields, and the changed variables.
 #[derive(Debug)]
 pub(super) struct Resolution {
     pub(super) targets: Vec<Target>,
@@ -68,7 +68,7 @@ pub(super) fn resolve(plan: &Plan, operation: &Operation<'_>, clusters: &Snapsho
         match operation.variables.get(&**name) {
             None => names = plan.defaults.get(&(name.clone(), *carrier)).cloned().unwrap_or_default(),
             Some(raw) => {
-                // One that cannot be read was not looked at.
+                // One that cannot be read was not inspected.
                 let Ok(mut value) = serde_json::from_str::<Json>(raw.get()) else {
                     of_variables.push((&**name, *carrier, Names { malformed: true, ..Names::default() }));
                     continue;
@@ -119,7 +119,7 @@ fn target(
     }
     match names.cluster {
         None => Target::Cluster(ClusterName::local()),
-        // One that may be registered is unreachable rather than none.
+        // While the registry is not loaded, an unknown cluster counts as unreachable.
         Some(cluster) if clusters.get(cluster.as_str()).is_some() || !clusters.is_loaded() => {
             Target::Cluster(cluster)
         }
@@ -127,7 +127,7 @@ fn target(
     }
 }
 
-/// The value of a Boolean variable, when there is no doubt about it.
+/// The value of a Boolean variable, if it is certain.
 fn boolean(plan: &Plan, operation: &Operation<'_>, name: &str) -> Option<bool> {
     match operation.variables.get(name).map(|raw| raw.get()) {
         Some("true") => Some(true),

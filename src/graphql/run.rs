@@ -100,7 +100,7 @@ pub(super) async fn run(
     match planned {
         Planned::Limit(limit) => Outcome::bytes(envelope::limited(*limit)),
         Planned::Unchanged => {
-            if literal::any_climbs(&operation.query, operation.variables_raw) {
+            if literal::any_traversal(&operation.query, operation.variables_raw) {
                 return Outcome::bytes(envelope::refusal(PATH_TRAVERSAL, None));
             }
             let local = ClusterName::local();

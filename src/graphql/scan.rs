@@ -7,7 +7,7 @@ use wide::u8x16;
 pub(super) struct ChunkWriter<'a> {
     pub(super) chunk: &'a [u8],
     pub(super) out: &'a mut BytesMut,
-    /// All before was emitted or dropped.
+    /// Everything before this offset was emitted or dropped.
     pub(super) done: usize,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn quoted(out: &mut BytesMut, text: &[u8], insert: &[u8], at: usize) 
     out.put_u8(b'"');
 }
 
-/// The end of a string's text: behind its closing quote, or the chunk's end.
+/// The end of a string's text: after its closing quote, or the end of the chunk.
 #[inline]
 pub(super) fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usize, bool) {
     if std::mem::take(escape) {
@@ -51,7 +51,7 @@ pub(super) fn string_end(chunk: &[u8], mut at: usize, escape: &mut bool) -> (usi
     (chunk.len(), false)
 }
 
-/// The first quote or backslash. Most strings are short, and a call of memchr costs more than they do.
+/// The first quote or backslash. Most strings are shorter than a call of memchr is worth.
 #[inline]
 fn quote_or_backslash(text: &[u8]) -> Option<usize> {
     let (lanes, rest) = text.as_chunks::<16>();
@@ -69,7 +69,7 @@ fn quote_or_backslash(text: &[u8]) -> Option<usize> {
     Some(lanes.len() * 16 + at)
 }
 
-/// Lanes of a string that are looked at before memchr is called.
+/// Lanes of a string that are searched before memchr is called.
 const NEAR: usize = 4;
 
 pub(super) const fn is_space(byte: u8) -> bool {

@@ -1,4 +1,4 @@
-//! A cluster's schema, and where in it namespaces and ids stand.
+//! A cluster's schema, and where namespaces and ids occur in it.
 //!
 //! Nothing of Sensu's schema is built in. It is read from the answer to an introspection query, and the positions follow
 //! from names and types:
@@ -15,7 +15,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
+use super::{
+    introspection::{Answer, RawField, RawInput, RawName, RawSchema, RawType},
+    validate::Validator,
+};
 
 /// Index of a type.
 pub(super) type TypeId = usize;
@@ -23,10 +26,11 @@ pub(super) type TypeId = usize;
 /// One schema, never changed in place.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// Differs between schemas that differ.
+    /// Different for different schemas.
     pub(super) generation: u64,
     pub(super) query: TypeId,
     pub(super) mutation: Option<TypeId>,
+    pub(super) validator: Validator,
     types: Vec<Type>,
     by_name: HashMap<Box<str>, TypeId>,
 }
@@ -55,7 +59,7 @@ pub(super) struct InputDef {
     pub(super) carrier: Option<Carrier>,
 }
 
-/// What a value in an answer is to the gateway.
+/// What a value in an answer means to the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Role {
     #[default]
@@ -81,20 +85,15 @@ pub(super) enum Carrier {
     Input(TypeId),
 }
 
-/// Why an answer is no schema.
+/// An answer that does not describe a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer to the introspection query is no schema that can be used")]
 pub(super) struct SchemaError;
 
-/// Asks for what [`Schema::read`] needs, within the depth that Sensu allows.
-pub(super) const INTROSPECTION: &str = "query{__schema{queryType{name}mutationType{name}types{kind name \
-    fields(includeDeprecated:true){name args{name type{...T}}type{...T}}inputFields{name type{...T}}possibleTypes{name}}}}\
-    fragment T on __Type{kind name ofType{kind name ofType{kind name ofType{kind name}}}}";
-
 // === impl Schema ===
 
 impl Schema {
-    /// Reads the answer to [`INTROSPECTION`].
+    /// Reads the answer to [`INTROSPECTION`](super::introspection::INTROSPECTION).
     pub(super) fn read(answer: &[u8], generation: u64) -> Result<Self, SchemaError> {
         let answer: Answer = serde_json::from_slice(answer).map_err(|_| SchemaError)?;
         Self::build(&answer.data.ok_or(SchemaError)?.schema, generation).ok_or(SchemaError)
@@ -124,6 +123,7 @@ impl Schema {
             generation,
             query: root(&raw.query_type)?,
             mutation: raw.mutation_type.as_ref().and_then(root),
+            validator: Validator::new(raw)?,
             types,
             by_name,
         })
@@ -158,7 +158,7 @@ impl FieldDef {
     }
 }
 
-/// The names that turning raw types into [`Type`]s needs.
+/// The names needed to turn raw types into [`Type`]s.
 struct Names<'a> {
     by_name: &'a HashMap<Box<str>, TypeId>,
     carrying: &'a HashSet<&'a str>,
@@ -244,79 +244,7 @@ fn carrying_inputs(types: &[RawType]) -> HashSet<&str> {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(rename = "__schema")]
-    schema: RawSchema,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawSchema {
-    query_type: RawName,
-    mutation_type: Option<RawName>,
-    types: Vec<RawType>,
-}
-
-#[derive(Deserialize)]
-struct RawName {
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawType {
-    kind: String,
-    name: String,
-    fields: Option<Vec<RawField>>,
-    input_fields: Option<Vec<RawInput>>,
-    possible_types: Option<Vec<RawName>>,
-}
-
-#[derive(Deserialize)]
-struct RawField {
-    name: String,
-    args: Vec<RawInput>,
-    #[serde(rename = "type")]
-    ty: RawRef,
-}
-
-#[derive(Deserialize)]
-struct RawInput {
-    name: String,
-    #[serde(rename = "type")]
-    ty: RawRef,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawRef {
-    kind: String,
-    name: Option<String>,
-    of_type: Option<Box<RawRef>>,
-}
-
-// === impl RawRef ===
-
-impl RawRef {
-    fn base(&self) -> Option<&str> {
-        match &self.of_type {
-            Some(inner) => inner.base(),
-            None => self.name.as_deref(),
-        }
-    }
-
-    fn is_list(&self) -> bool {
-        self.kind == "LIST" || self.of_type.as_ref().is_some_and(|inner| inner.is_list())
-    }
-}
-
-/// Arguments and input fields that Sensu makes store keys of.
+/// Arguments and input fields that become part of Sensu's store keys.
 const NAMES: &[&str] = &["name", "entity", "check", "subscription"];
 
 /// Sensu has about 120.

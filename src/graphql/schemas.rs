@@ -1,4 +1,4 @@
-//! The schema in use: asked for when first needed, and again from time to time.
+//! The schema in use: fetched when first needed, and refreshed periodically.
 
 use std::{
     sync::{
@@ -14,10 +14,7 @@ use bytes::Bytes;
 use http::Request;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{
-    schema::{INTROSPECTION, Schema},
-    upstream_call,
-};
+use super::{introspection::INTROSPECTION, schema::Schema, upstream_call};
 use crate::{
     member::{Member, within},
     wire::{Budget, TransformBody},
@@ -29,7 +26,7 @@ pub(super) struct Schemas {
     current: ArcSwapOption<Held>,
     failed: ArcSwapOption<Instant>,
     generations: AtomicU64,
-    /// One question at a time.
+    /// One fetch at a time.
     asking: Semaphore,
 }
 
@@ -40,7 +37,7 @@ struct Held {
     due: Instant,
 }
 
-/// Whom to ask, in order: the local cluster first.
+/// The clusters to ask, in order: the local one first.
 pub(super) type Sources = Vec<Arc<dyn Member>>;
 
 // === impl Schemas ===
@@ -55,9 +52,9 @@ impl Schemas {
         })
     }
 
-    /// The schema; `None` when nobody tells it.
+    /// The schema; `None` when no cluster answers with one.
     ///
-    /// A schema that is due is used while a task asks for the next one.
+    /// A schema that is due stays in use while a task fetches the next one.
     pub(super) async fn get(
         self: &Arc<Self>,
         head: &Request<()>,
@@ -135,7 +132,7 @@ const LIFE: Duration = Duration::from_secs(600);
 /// The same for a remote cluster's, in use because the local one did not answer.
 const STAND_IN_LIFE: Duration = Duration::from_secs(30);
 
-/// How long nobody is asked after nobody answered.
+/// How long no cluster is asked after none has answered.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Largest answer to the introspection query, in bytes. Sensu's has about 100 KB.

@@ -26,7 +26,7 @@ pub(super) struct Shape {
     pub(super) discriminator: Option<Discriminator>,
     /// Sorted by key; only keys of interest.
     pub(super) keys: Vec<(Box<str>, Cases)>,
-    /// Where in `keys` one with the same slot stands, so that most keys need no search.
+    /// The index in `keys` of one with the same slot, so that most keys need no search.
     pub(super) slots: [Slot; SLOTS],
 }
 
@@ -36,14 +36,14 @@ pub(super) enum Slot {
     None,
     /// One, by its place.
     One(u8),
-    /// More than one, or one far behind.
+    /// More than one, or one at a large index.
     Search,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Discriminator {
     pub(super) key: Box<str>,
-    /// Whether the gateway added it and takes it out again.
+    /// Whether the gateway added it and removes it again.
     pub(super) private: bool,
 }
 

@@ -1,4 +1,4 @@
-//! From a listening socket to HTTP requests: TLS, HTTP/1.1 and HTTP/2, bounds, and a graceful end.
+//! From a listening socket to HTTP requests: TLS, HTTP/1.1 and HTTP/2, bounds, and graceful shutdown.
 //!
 //! ```text
 //! accept ─ connection limit ─ TLS (ALPN) ─ hyper ─ service
@@ -41,7 +41,7 @@ use crate::{net::ServerTls, wire::Body};
 pub use config::{Admin, Config, Limits, Shutdown};
 pub use socket::{BindError, bind};
 
-/// What is known of a connection; in the extensions of its requests.
+/// A connection's properties, in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnInfo {
     /// The peer's address.
@@ -50,7 +50,7 @@ pub struct ConnInfo {
     pub tls: bool,
 }
 
-/// How far the process is from its end.
+/// The stages of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Accepting and serving.
@@ -91,7 +91,7 @@ impl Listener {
         let graceful = GracefulShutdown::new();
         let mut phase = self.phase.clone();
         let mut draining = pin!(async move {
-            // A closed channel is a control plane that is gone: the same as an order to drain.
+            // A closed channel means that the control plane has ended: drain as well.
             let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
         });
         loop {
@@ -119,12 +119,12 @@ impl Listener {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
                 // Past the limit this one waits here, and others in the kernel's backlog. A permit is not taken in
-                // advance: one that an idle worker keeps would be missing to a busy one.
+                // advance: an idle worker would withhold it from a busy one.
                 let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
                 Some((stream, peer, permit))
             }
             Err(error) => {
-                // Of the connection: nothing to do. Of the process (no descriptors): give it a moment.
+                // Of the connection: nothing to do. Of the process (no descriptors): pause, so as not to spin.
                 if !is_connection_error(&error) {
                     tracing::warn!(%error, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -185,7 +185,7 @@ pub async fn serve_io<I, S>(
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(info);
-        // The stack has no back-pressure of its own: its bounds answer 503 in place of waiting.
+        // The stack has no back-pressure of its own: beyond its bounds it answers 503 instead of waiting.
         service.clone().call(request)
     });
     let builder = builder(limits);

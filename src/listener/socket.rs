@@ -14,8 +14,8 @@ pub struct BindError {
 
 /// Binds `count` sockets to one address, for one worker each: the kernel spreads connections over them.
 ///
-/// Port 0 takes any free port, the same for all. A first socket without port sharing finds out whether somebody else
-/// has the port: with sharing, another process of the same user would silently get half of the connections.
+/// Port 0 takes any free port, the same for all. A first socket without port sharing finds out whether another
+/// process has the port: with sharing, one of the same user would silently get half of the connections.
 pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let error = |error| BindError { address, error };
     let probe = open(address, false).map_err(error)?;

@@ -3,16 +3,19 @@
 //! | Part | Does |
 //! |---|---|
 //! | [`connect`] | opens a connection: name, addresses in turn, TLS, all before one deadline |
+//! | [`Backoff`] | how long to wait before the next attempt |
 //! | [`Monitored`] | a byte stream that records what its peer last did |
 //! | [`TlsConfigs`] | client configurations by certificate files, shared by all workers, reloaded when files change |
 //! | [`ServerTls`] | the listener's certificate, replaced while connections go on |
 //! | [`read_file`], [`in_time`] | regular files only, bounded in size and in time |
 
+mod backoff;
 mod dial;
 mod file;
 mod monitor;
 mod tls;
 
+pub use backoff::Backoff;
 pub use dial::{BoxIo, ConnectError, Io, connect, secure};
 pub use file::{FILE_TIMEOUT, FileTimeout, MAX_FILE, in_time, in_time_then, read_file, read_file_up_to};
 pub use monitor::{Monitored, Peer};

@@ -161,7 +161,7 @@ impl Gateway {
         let limit = self.settings.limits.request_body_bytes.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.bodies).await?;
         if is_graphql {
-            graphql::examine(&bytes)?;
+            graphql::inspect(&bytes)?;
         }
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone(), clusters)?;
         info.cluster = Some(cluster.clone());

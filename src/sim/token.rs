@@ -1,4 +1,4 @@
-//! Bearer tokens: what is signed, and what is believed.
+//! Bearer tokens: how they are signed and verified.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -6,6 +6,7 @@ mod failure;
 mod name;
 mod principal;
 mod resource;
+pub mod rfc3339;
 mod scope;
 mod status;
 pub mod units;

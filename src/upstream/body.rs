@@ -14,7 +14,7 @@ use super::{
     pool::{Connection, Pool},
 };
 
-/// The body of an answer. Brings the connection back to its pool at the end; dropped earlier, it closes it.
+/// The body of an answer. Returns the connection to its pool at the end; dropped earlier, it closes it.
 pub(super) struct PooledBody {
     incoming: Incoming,
     pool: Arc<Pool>,

@@ -5,31 +5,31 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::signal::Epoch;
+use super::board::Epoch;
+use crate::net::Backoff;
 
-/// Keeps one worker from waiting, request after request, for a backend that takes no connections.
+/// Keeps one worker from waiting, request after request, for a backend that accepts no connections.
 ///
 /// Only attempts to open a connection count. What happens to a request that was sent says little about the backend: a
 /// slow list times out on a healthy one, and a client could send such requests on purpose.
 ///
-/// Atomics that are read one after the other: on several threads a count may come out one too low or too high, which
-/// does no harm.
+/// The atomics are not read together: on several threads a count may be off by one, which does no harm.
 #[derive(Debug)]
 pub(super) struct Breaker {
     epoch: Epoch,
-    /// How long a trial may keep the others waiting if nothing is heard of it.
+    /// How long a trial that does not report back excludes others.
     trial: Duration,
     /// Failures in a row.
     failures: AtomicU32,
-    /// [`CLOSED`], or until when nobody may try.
+    /// [`CLOSED`], or until when no attempt is allowed.
     until: AtomicU64,
     /// The backend's passed health checks when it opened: another one allows a trial at once.
     passes: AtomicU32,
 }
 
-/// Leave to try a backend.
+/// Permission to try a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pass {
+pub(super) struct Permit {
     /// Whether the breaker is open and this attempt decides whether it closes.
     pub(super) trial: bool,
 }
@@ -47,26 +47,26 @@ impl Breaker {
         }
     }
 
-    /// Whether [`Breaker::enter`] would give leave.
+    /// Whether [`Breaker::enter`] would grant a permit.
     pub(super) fn admits(&self, now: Instant, passes: u32) -> bool {
         let until = self.until.load(Relaxed);
         until == CLOSED || self.epoch.millis(now) >= until || self.passes.load(Relaxed) != passes
     }
 
-    /// Leave to try, if there is any. Once the cool-down is over, one at a time gets it.
-    pub(super) fn enter(&self, now: Instant, passes: u32) -> Option<Pass> {
+    /// A permit to try, if attempts are allowed. Once the cool-down is over, one at a time is.
+    pub(super) fn enter(&self, now: Instant, passes: u32) -> Option<Permit> {
         if !self.admits(now, passes) {
             return None;
         }
         let until = self.until.load(Relaxed);
         if until == CLOSED {
-            return Some(Pass { trial: false });
+            return Some(Permit { trial: false });
         }
         // A trial that is cancelled leaves nothing to clean up: the next one is allowed when its time is over.
         let over = self.epoch.millis(now + self.trial);
         self.until.compare_exchange(until, over, Relaxed, Relaxed).ok()?;
         self.passes.store(passes, Relaxed);
-        Some(Pass { trial: true })
+        Some(Permit { trial: true })
     }
 
     /// A connection was opened.
@@ -76,22 +76,18 @@ impl Breaker {
     }
 
     /// No connection could be opened.
-    pub(super) fn failed(&self, pass: Pass, now: Instant, passes: u32) {
-        // Of requests that were under way together, the first ones open it; the others say nothing new.
-        if !pass.trial && self.until.load(Relaxed) != CLOSED {
+    pub(super) fn failed(&self, permit: Permit, now: Instant, passes: u32) {
+        // Of concurrent requests, the first ones open the breaker; the others add nothing.
+        if !permit.trial && self.until.load(Relaxed) != CLOSED {
             return;
         }
         let failures = self.failures.load(Relaxed).saturating_add(1);
         self.failures.store(failures, Relaxed);
         if let Some(doublings) = failures.checked_sub(MAX_FAILURES) {
             self.passes.store(passes, Relaxed);
-            self.until.store(self.epoch.millis(now + cool_down(doublings)), Relaxed);
+            self.until.store(self.epoch.millis(now + COOL_DOWN.ceiling(doublings)), Relaxed);
         }
     }
-}
-
-fn cool_down(doublings: u32) -> Duration {
-    MIN_COOL_DOWN.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_COOL_DOWN)
 }
 
 const CLOSED: u64 = 0;
@@ -99,18 +95,18 @@ const CLOSED: u64 = 0;
 /// Failures in a row that open it.
 const MAX_FAILURES: u32 = 5;
 
-const MIN_COOL_DOWN: Duration = Duration::from_secs(1);
-
-/// How long a backend that is back may at most go unnoticed when there are no health checks.
-const MAX_COOL_DOWN: Duration = Duration::from_secs(30);
+/// The longest is how long a backend that is back may go unnoticed when there are no health checks. Without jitter: the
+/// breakers of different workers open at different times anyway.
+const COOL_DOWN: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: 0.0 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const CONNECT: Duration = Duration::from_secs(2);
-    const FIRST: Pass = Pass { trial: false };
-    const TRIAL: Pass = Pass { trial: true };
+    const FIRST: Permit = Permit { trial: false };
+    const TRIAL: Permit = Permit { trial: true };
 
     fn opened(start: Instant) -> Breaker {
         let breaker = Breaker::new(CONNECT);

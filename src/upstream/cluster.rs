@@ -9,19 +9,19 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Config,
+    board::HealthVerdict,
     body::PooledBody,
-    breaker::Pass,
+    breaker::Permit,
     error::{Error, Phase, UnexpectedUpgrade},
     pick::{Candidates, MAX_BACKENDS},
     pool::{Connection, Pool},
-    signal::Advice,
 };
 use crate::{
     types::{Cluster, ClusterName},
     wire::{Body, header::strip_hop_by_hop},
 };
 
-/// One worker's way to one cluster: a pool per backend.
+/// One worker's client of one cluster: a pool per backend.
 pub struct ClusterClient {
     cluster: Arc<Cluster>,
     config: Config,
@@ -31,7 +31,7 @@ pub struct ClusterClient {
 
 type Outgoing = Request<Full<Bytes>>;
 
-/// An attempt that gave no answer.
+/// An attempt without an answer.
 struct Failed {
     error: Error,
     /// Whether, and where, to try again.
@@ -39,7 +39,7 @@ struct Failed {
 }
 
 enum Again {
-    /// The request may have been carried out, or there is no point in repeating it.
+    /// The request may have been carried out, or would fail again.
     No,
     /// An unused connection had gone stale: the same backend, on a new connection.
     NewConnection(Outgoing),
@@ -79,8 +79,8 @@ impl ClusterClient {
     /// `Content-Length` and `Transfer-Encoding`, which follow from the body (RFC 9112 §6); hop-by-hop headers
     /// of the answer are removed (RFC 9110 §7.6.1).
     ///
-    /// The backend is the less loaded of two random ones, of those that health checks and recent attempts to connect
-    /// speak for. Any backend does for any request: those of one cluster share one store, and Sensu keeps no session.
+    /// The backend is the less loaded of two random ones among those that health checks and recent attempts to connect
+    /// recommend. Any backend can serve any request: those of one cluster share one store, and Sensu keeps no session.
     ///
     /// A request that was not sent is sent to another backend. One that was sent is repeated only when a
     /// reused connection turns out closed before any byte of an answer, and only if its method is idempotent:
@@ -102,11 +102,11 @@ impl ClusterClient {
         let deadline = deadline.unwrap_or_else(|| now + self.config.head_timeout);
         let mut request = outgoing(request);
         let mut candidates = self.candidates(now);
-        let (mut pool, mut pass) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
+        let (mut pool, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
         let mut new_connection = false;
         let mut retries = self.config.retries;
         loop {
-            let failed = match attempt(pool, pass, request, new_connection, deadline).await {
+            let failed = match attempt(pool, permit, request, new_connection, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => *failed,
             };
@@ -124,38 +124,38 @@ impl ClusterClient {
                     request = unsent;
                 }
                 Again::NextBackend(unsent) => {
-                    // Not a retry, since nothing was sent: each backend has its turn once.
+                    // Not a retry, since nothing was sent: each backend is tried once.
                     let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
-                    (pool, pass) = next;
+                    (pool, permit) = next;
                     request = unsent;
                 }
             }
         }
     }
 
-    /// The backends that are worth an attempt; none when every one is known not to answer.
+    /// The backends that may be tried; none when no one is expected to answer.
     ///
     /// As long as there is a better one, those that are down come last: a check may be some seconds old.
     fn candidates(&self, now: Instant) -> Candidates {
         let mut candidates = Candidates::default();
-        let mut hope = false;
+        let mut any_may_answer = false;
         for (index, pool) in self.pools.iter().enumerate().take(MAX_BACKENDS) {
             if pool.admits(now) {
-                let advice = pool.advice(now);
-                hope |= advice != Advice::Refuse;
-                candidates.add(index, advice == Advice::Use);
+                let verdict = pool.verdict(now);
+                any_may_answer |= verdict != HealthVerdict::Refuse;
+                candidates.add(index, verdict == HealthVerdict::Use);
             }
         }
-        if hope { candidates } else { Candidates::default() }
+        if any_may_answer { candidates } else { Candidates::default() }
     }
 
-    /// The next backend to try, with leave to do so.
-    fn next(&self, candidates: &mut Candidates, now: Instant) -> Option<(&Arc<Pool>, Pass)> {
+    /// The next backend to try, with a permit.
+    fn next(&self, candidates: &mut Candidates, now: Instant) -> Option<(&Arc<Pool>, Permit)> {
         while let Some(index) = candidates.next(|index| self.pools[index].load()) {
             let pool = &self.pools[index];
-            // Somebody else may have taken the only trial since the candidates were gathered.
-            if let Some(pass) = pool.enter(now) {
-                return Some((pool, pass));
+            // Another request may have taken the only trial since the candidates were gathered.
+            if let Some(permit) = pool.enter(now) {
+                return Some((pool, permit));
             }
         }
         None
@@ -165,7 +165,7 @@ impl ClusterClient {
     fn unusable(&self, now: Instant) -> Error {
         let cluster = self.cluster.name.clone();
         let backend = self.pools[0].backend().clone();
-        if self.pools.iter().all(|pool| pool.advice(now) == Advice::Refuse) {
+        if self.pools.iter().all(|pool| pool.verdict(now) == HealthVerdict::Refuse) {
             Error::Down { cluster, backend }
         } else {
             Error::Open { cluster, backend }
@@ -182,19 +182,19 @@ impl fmt::Debug for ClusterClient {
 /// One backend, one connection.
 async fn attempt(
     pool: &Arc<Pool>,
-    pass: Pass,
+    permit: Permit,
     request: Outgoing,
     new_connection: bool,
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
     // A trial is about new connections: one that is open already would prove nothing.
     if !new_connection
-        && !pass.trial
+        && !permit.trial
         && let Some(connection) = pool.checkout()
     {
         return exchange(pool, connection, request, true, deadline).await;
     }
-    match pool.open_new(pass, deadline).await {
+    match pool.open_new(permit, deadline).await {
         Ok(connection) => exchange(pool, connection, request, false, deadline).await,
         Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
         Err(error) => Err(Failed::new(error, Again::NextBackend(request))),
@@ -210,7 +210,7 @@ async fn exchange(
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
     let copy = (reused && is_idempotent(request.method())).then(|| request.clone());
-    connection.listen();
+    connection.expect_answer();
     let mut failure = match timeout_at(deadline, connection.sender.try_send_request(request)).await {
         Ok(Ok(response)) => return accept(pool, connection, response),
         Ok(Err(failure)) => failure,
@@ -230,7 +230,7 @@ async fn exchange(
     Err(Failed::new(error, again))
 }
 
-/// Hands on an answer whose head is there, with a body that knows its connection.
+/// Passes on an answer whose head is there; its body holds the connection.
 fn accept(
     pool: &Arc<Pool>,
     connection: Connection,
@@ -255,7 +255,7 @@ fn accept(
 fn outgoing(request: Request<Bytes>) -> Outgoing {
     let (mut parts, body) = request.into_parts();
     parts.version = Version::HTTP_11;
-    // They are the gateway's own and would be copied with every copy of the request.
+    // They are for the gateway itself, and would be cloned with the request.
     parts.extensions = Extensions::new();
     // A length that contradicts the body would let the rest be read as another request.
     parts.headers.remove(header::TRANSFER_ENCODING);
@@ -266,7 +266,7 @@ fn outgoing(request: Request<Bytes>) -> Outgoing {
     Request::from_parts(parts, Full::new(body))
 }
 
-/// Whether doing it twice is like doing it once (RFC 9110 §9.2.2), among the methods that Sensu knows.
+/// Whether repeating it changes nothing more (RFC 9110 §9.2.2), among the methods that Sensu has.
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
 }

@@ -5,10 +5,10 @@ use parking_lot::Mutex;
 
 use super::{
     Config,
+    board::{BackendKey, HealthBoard},
     cluster::ClusterClient,
     connect::Connect,
     pool::Pool,
-    signal::{Key, Signals},
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot};
 
@@ -22,7 +22,7 @@ pub struct Manager(Arc<Inner>);
 struct Inner {
     config: Config,
     connect: Arc<dyn Connect>,
-    signals: Arc<Signals>,
+    board: Arc<HealthBoard>,
     clients: ArcSwap<Clients>,
     /// Held while a snapshot is applied; readers do not take it.
     applying: Mutex<()>,
@@ -33,15 +33,15 @@ type Clients = HashMap<ClusterName, Arc<ClusterClient>>;
 // === impl Manager ===
 
 impl Manager {
-    /// Knows no cluster yet, and nothing of health checks.
+    /// Has no cluster yet, and no health checks.
     pub fn new(config: Config, connect: Arc<dyn Connect>) -> Self {
-        Self::with_signals(config, connect, Arc::default())
+        Self::with_health(config, connect, Arc::default())
     }
 
-    /// Knows no cluster yet, and heeds what a [`Prober`](super::Prober) with the same signals finds.
-    pub fn with_signals(config: Config, connect: Arc<dyn Connect>, signals: Arc<Signals>) -> Self {
+    /// Has no cluster yet, and avoids what a [`Prober`](super::Prober) with the same board finds down.
+    pub fn with_health(config: Config, connect: Arc<dyn Connect>, board: Arc<HealthBoard>) -> Self {
         let (clients, applying) = (ArcSwap::default(), Mutex::new(()));
-        Self(Arc::new(Inner { config, connect, signals, clients, applying }))
+        Self(Arc::new(Inner { config, connect, board, clients, applying }))
     }
 
     /// Follows a new set of clusters.
@@ -104,8 +104,8 @@ impl Manager {
                 .cloned()
                 .unwrap_or_else(|| {
                     let connect = self.0.connect.clone();
-                    let signal = self.0.signals.of(&Key::new(cluster, backend));
-                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect, signal))
+                    let health = self.0.board.of(&BackendKey::new(cluster, backend));
+                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect, health))
                 })
         };
         ClusterClient::new(cluster.clone(), self.0.config, cluster.backends.iter().map(pool).collect())

@@ -1,13 +1,13 @@
 //! Connections to the clusters: one HTTP/1.1 pool per backend and worker, TLS per cluster, failover, health checks.
 //!
-//! Every worker owns a [`Manager`]; only [`TlsConfigs`](crate::net::TlsConfigs), [`Signals`] and snapshots are shared between workers.
-//! A request goes through [`ClusterClient::send`], which picks a backend, takes an idle connection or opens
+//! Every worker owns a [`Manager`]; only [`TlsConfigs`](crate::net::TlsConfigs), the [`HealthBoard`] and snapshots are
+//! shared between workers. A request goes through [`ClusterClient::send`], which picks a backend, takes an idle connection or opens
 //! one, and decides what may be sent again. The answer's [`Body`](crate::wire::Body) brings the connection back
 //! when it has been read to its end.
 //!
 //! Two things keep requests from backends that do not work: the [`Prober`], one for the process, whose verdicts reach
-//! the workers through [`Signals`], and each pool's own breaker, which counts failed attempts to connect. A backend
-//! that is down is tried last; when all are, a request fails at once. A verdict that is not renewed runs out, and a
+//! the workers through the [`HealthBoard`], and each pool's own breaker, which counts failed attempts to connect. A backend
+//! that is down is tried last; when all are, a request fails at once. A verdict that is not renewed expires, and a
 //! passed check allows the breakers a trial: a backend that is back waits for one check at most.
 
 use std::time::Duration;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::units;
 
+mod board;
 mod body;
 mod breaker;
 mod cluster;
@@ -25,17 +26,16 @@ mod health;
 mod manager;
 mod pick;
 mod pool;
-mod signal;
 
 #[cfg(test)]
 mod tests;
 
+pub use board::HealthBoard;
 pub use cluster::ClusterClient;
 pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
-pub use signal::Signals;
 
 pub use crate::net::{BoxIo, ConnectError};
 

@@ -15,7 +15,7 @@ impl Candidates {
         *set |= 1 << index;
     }
 
-    /// Takes the less loaded of two random ones, which spreads requests evenly without everybody's rushing to the one
+    /// Takes the less loaded of two random ones, which spreads requests evenly without sending all of them to the one
     /// that was idle a moment ago.
     pub(super) fn next(&mut self, load: impl Fn(usize) -> usize) -> Option<usize> {
         let set = if self.good == 0 { &mut self.last_resort } else { &mut self.good };

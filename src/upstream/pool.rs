@@ -18,10 +18,10 @@ use tokio::{
 
 use super::{
     Config,
-    breaker::{Breaker, Pass},
+    board::{HealthEntry, HealthVerdict},
+    breaker::{Breaker, Permit},
     connect::Connect,
     error::Error,
-    signal::{Advice, Signal},
 };
 use crate::{
     net::{ConnectError, Monitored, Peer},
@@ -30,13 +30,13 @@ use crate::{
 
 /// The connections of one worker to one backend.
 ///
-/// Unused ones lie on a stack, so that few connections stay warm and the others age out.
+/// Unused ones are a stack, so that few connections stay warm and the others age out.
 pub(super) struct Pool {
     cluster: Arc<Cluster>,
     backend: Backend,
     config: Config,
     connect: Arc<dyn Connect>,
-    signal: Arc<Signal>,
+    health: Arc<HealthEntry>,
     breaker: Breaker,
     open: Arc<AtomicUsize>,
     idle: Mutex<Idle>,
@@ -46,17 +46,17 @@ pub(super) struct Pool {
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
     peer: Arc<Peer>,
-    /// Tells the driver when this side lets go.
+    /// Dropped with the connection, which the driver notices.
     _held: oneshot::Sender<()>,
 }
 
 #[derive(Default)]
 struct Idle {
-    /// By the time they came back, oldest first.
+    /// Oldest first.
     connections: Vec<Parked>,
     /// Whether a task watches their age.
     reaping: bool,
-    /// The backend is gone: keep nothing.
+    /// The backend was removed: keep nothing.
     retired: bool,
 }
 
@@ -66,7 +66,7 @@ struct Parked {
 }
 
 /// Counts one open connection.
-struct Permit(Arc<AtomicUsize>);
+struct ConnectionSlot(Arc<AtomicUsize>);
 
 // === impl Pool ===
 
@@ -76,11 +76,11 @@ impl Pool {
         backend: Backend,
         config: Config,
         connect: Arc<dyn Connect>,
-        signal: Arc<Signal>,
+        health: Arc<HealthEntry>,
     ) -> Self {
         let breaker = Breaker::new(config.connect_timeout);
         let (open, idle) = (Arc::default(), Mutex::default());
-        Self { cluster, backend, config, connect, signal, breaker, open, idle }
+        Self { cluster, backend, config, connect, health, breaker, open, idle }
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -105,19 +105,19 @@ impl Pool {
         self.open().saturating_sub(self.lock().connections.len())
     }
 
-    /// What the health checks say.
-    pub(super) fn advice(&self, now: Instant) -> Advice {
-        self.signal.advice(now)
+    /// What the health checks recommend.
+    pub(super) fn verdict(&self, now: Instant) -> HealthVerdict {
+        self.health.verdict(now)
     }
 
-    /// Whether this worker's own attempts to connect leave hope.
+    /// Whether the breaker allows an attempt.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        self.breaker.admits(now, self.signal.passes())
+        self.breaker.admits(now, self.health.passes())
     }
 
-    /// Leave to send it a request.
-    pub(super) fn enter(&self, now: Instant) -> Option<Pass> {
-        self.breaker.enter(now, self.signal.passes())
+    /// A permit to send it a request.
+    pub(super) fn enter(&self, now: Instant) -> Option<Permit> {
+        self.breaker.enter(now, self.health.passes())
     }
 
     /// Takes the unused connection that came back last.
@@ -135,20 +135,20 @@ impl Pool {
         None
     }
 
-    /// Opens a connection, in the connect timeout and before the deadline.
-    pub(super) async fn open_new(&self, pass: Pass, deadline: Instant) -> Result<Connection, Error> {
-        let permit = Permit::take(&self.open, self.config.max_connections).ok_or_else(|| {
+    /// Opens a connection, within the connect timeout and before the deadline.
+    pub(super) async fn open_new(&self, permit: Permit, deadline: Instant) -> Result<Connection, Error> {
+        let slot = ConnectionSlot::take(&self.open, self.config.max_connections).ok_or_else(|| {
             Error::Overload { cluster: self.cluster.name.clone(), backend: self.backend.clone() }
         })?;
-        let result = self.dial(permit, deadline).await;
+        let result = self.dial(slot, deadline).await;
         match &result {
             Ok(_) => self.breaker.opened(),
-            Err(_) => self.breaker.failed(pass, Instant::now(), self.signal.passes()),
+            Err(_) => self.breaker.failed(permit, Instant::now(), self.health.passes()),
         }
         result
     }
 
-    async fn dial(&self, permit: Permit, deadline: Instant) -> Result<Connection, Error> {
+    async fn dial(&self, slot: ConnectionSlot, deadline: Instant) -> Result<Connection, Error> {
         let limit = deadline.min(Instant::now() + self.config.connect_timeout);
         let io = timeout_at(limit, self.connect.connect(&self.cluster, &self.backend))
             .await
@@ -163,7 +163,7 @@ impl Pool {
             .await
             .map_err(|error| Error::exchange(&self.cluster.name, &self.backend, error))?;
         let (held, released) = oneshot::channel();
-        tokio::spawn(drive(driver, released, permit));
+        tokio::spawn(drive(driver, released, slot));
         Ok(Connection { sender, peer, _held: held })
     }
 
@@ -207,7 +207,7 @@ impl Pool {
     }
 }
 
-/// Closes unused connections in time. Ends when there are none, so an idle worker sleeps.
+/// Closes unused connections when they are due. Ends when there are none, so that an idle worker sleeps.
 async fn reap(pool: Weak<Pool>) {
     while let Some(next) = pool.upgrade().and_then(|pool| pool.expire()) {
         sleep_until(next).await;
@@ -218,12 +218,12 @@ async fn reap(pool: Weak<Pool>) {
 async fn drive(
     driver: http1::Connection<TokioIo<Monitored>, Full<Bytes>>,
     released: oneshot::Receiver<()>,
-    _permit: Permit,
+    _slot: ConnectionSlot,
 ) {
     let mut driver = std::pin::pin!(driver);
     let result = tokio::select! {
         result = &mut driver => result,
-        // A peer that does not read must not keep a connection that nobody uses.
+        // A peer that does not read must not keep an unused connection open.
         _ = released => timeout(CLOSE_TIMEOUT, driver).await.unwrap_or(Ok(())),
     };
     if let Err(error) = result {
@@ -235,7 +235,7 @@ async fn drive(
 
 impl Connection {
     /// Forgets what the peer has sent so far.
-    pub(super) fn listen(&self) {
+    pub(super) fn expect_answer(&self) {
         self.peer.reset();
     }
 
@@ -245,15 +245,15 @@ impl Connection {
     }
 }
 
-// === impl Permit ===
+// === impl ConnectionSlot ===
 
-impl Permit {
+impl ConnectionSlot {
     fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         open.fetch_update(Relaxed, Relaxed, |n| (n < max).then_some(n + 1)).ok().map(|_| Self(open.clone()))
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -265,5 +265,5 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Most bytes read from a connection ahead of the body's reader.
 const READ_BUFFER: usize = 128 * 1024;
 
-/// Longest goodbye of a connection that is no longer used.
+/// How long closing an unused connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use crate::wire::Body;
 // === impl Files ===
 
 impl Files {
-    /// The file at a decoded path without its first slash, or the index document for a browser that goes to a page.
+    /// The file at a decoded path without its first slash, or the index document for a browser that navigates to a page.
     pub(super) fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
         if let Some(file) = self.get(path) {
             return Some(file.answer(method, headers));
@@ -43,7 +43,7 @@ impl File {
         if verdict == Verdict::Send {
             let out = response.headers_mut();
             out.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-            // Said even where no body follows (HEAD).
+            // Also where no body follows (HEAD).
             out.insert(header::CONTENT_LENGTH, variant.bytes.len().into());
             if let Some(coding) = coding {
                 out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
@@ -55,7 +55,7 @@ impl File {
         response
     }
 
-    /// What an answer says whether or not the file follows.
+    /// The headers of every answer, with or without the file.
     fn describe(&self, out: &mut HeaderMap, variant: &Variant) {
         let cache = if self.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
@@ -68,7 +68,7 @@ impl File {
         }
     }
 
-    /// The smallest that the client takes.
+    /// The smallest variant that the client accepts.
     fn choose(&self, headers: &HeaderMap) -> (&Variant, Option<&'static str>) {
         let ready = |variant: &'_ Option<Variant>, coding: &'static str| {
             variant.is_some() && negotiate::accepts_coding(headers, coding)

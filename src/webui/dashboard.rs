@@ -11,16 +11,16 @@ use crate::{
     wire::{Body, header::add_via},
 };
 
-/// Where a dashboard listens.
+/// A dashboard listener.
 #[derive(Debug)]
 pub(super) struct Origin {
     backend: Backend,
     host: HeaderValue,
-    /// It alone, so that the connections of all clusters' code serve it too.
+    /// As a cluster, so that the clusters' connections can be used for it.
     snapshot: Arc<Snapshot>,
 }
 
-/// One worker's connections to it.
+/// One worker's connections to the dashboard.
 #[derive(Clone)]
 pub(super) struct Client {
     manager: Manager,
@@ -38,7 +38,7 @@ impl Origin {
         Self { backend, host, snapshot: Arc::new(Snapshot::new([cluster])) }
     }
 
-    /// Nothing of the client but what selects the file: no credentials, no cookies, no addresses.
+    /// Passes on only what selects the file: no credentials, no cookies, no addresses.
     fn request(&self, method: &Method, target: Uri, headers: &HeaderMap) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = method.clone();
@@ -60,7 +60,7 @@ impl Origin {
         Response::from_parts(parts, body)
     }
 
-    /// A redirect within the dashboard is one within the gateway; others lead nowhere.
+    /// A redirect within the dashboard becomes one within the gateway; others are dropped.
     fn location(&self, value: &HeaderValue) -> Option<HeaderValue> {
         let location = value.to_str().ok()?;
         let path = location.strip_prefix(&self.backend.to_string()).unwrap_or(location);
@@ -84,13 +84,13 @@ impl Client {
         headers: &HeaderMap,
     ) -> Result<Response<Body>, WebUiError> {
         let (Some(client), Ok(target)) = (self.client(origin), target.parse::<Uri>()) else {
-            // Neither happens: the origin has just been applied, and hyper has parsed the target before.
+            // Cannot happen: the origin has just been applied, and hyper has parsed the target.
             return Ok(Response::builder().status(404).body(Body::empty()).unwrap_or_default());
         };
         Ok(origin.response(client.send(origin.request(method, target, headers)).await?))
     }
 
-    /// Follows the origin. A new one may have the same address and other certificates, so nothing old is kept.
+    /// Follows the origin. A new one may have the same address and other certificates, so no connection is kept.
     fn client(&self, origin: &Origin) -> Option<Arc<ClusterClient>> {
         let mut applied = self.applied.lock();
         if !applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, &origin.snapshot)) {
@@ -115,7 +115,7 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// What the log calls it.
+/// Its name in the log.
 const NAME: &str = "web-ui";
 
 const TO_DASHBOARD: [HeaderName; 5] = [

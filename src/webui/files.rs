@@ -14,7 +14,7 @@ use http::HeaderValue;
 use super::{LoadError, media};
 use crate::net::read_file_up_to;
 
-/// All files of a directory, in memory: nothing that a client asks for can reach the disk.
+/// All files of a directory, in memory: no request reaches the disk.
 #[derive(Debug)]
 pub(super) struct Files {
     /// Paths are those below the directory, with slashes.
@@ -24,11 +24,11 @@ pub(super) struct Files {
     watched: Vec<PathBuf>,
 }
 
-/// One file, in each encoding that lies ready.
+/// One file, in each encoding that the directory has.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) media_type: &'static str,
-    /// The name changes with the content, so that a copy of it never grows old.
+    /// The name changes with the content, so that a cached copy never becomes stale.
     pub(super) immutable: bool,
     /// Whole seconds, as HTTP has them.
     pub(super) modified: SystemTime,
@@ -46,9 +46,9 @@ pub(super) struct Variant {
 
 /// Collects the files below one directory.
 struct Loader<'a> {
-    /// As configured: what is watched, since a link on the way may be turned to another directory.
+    /// As configured: what is watched, since a link on the way may be pointed at another directory.
     root: &'a Path,
-    /// Where that really is.
+    /// The same without links.
     real: PathBuf,
     room: u64,
     entries: usize,
@@ -87,12 +87,12 @@ impl Files {
         self.by_path.get(if path.is_empty() { INDEX } else { path })
     }
 
-    /// The document that shows any page: which one, its program reads off the URL.
+    /// The document for every page; its script reads from the URL which one to show.
     pub(super) fn index(&self) -> Option<&File> {
         self.by_path.get(INDEX)
     }
 
-    /// Whether a path lies in a directory that has files: what is missing there is no page.
+    /// Whether a path is in a directory that has files: what is missing there is not a page.
     pub(super) fn is_below_directory(&self, path: &str) -> bool {
         path.split_once('/').is_some_and(|(first, _)| self.directories.contains(first))
     }
@@ -159,7 +159,7 @@ impl Loader<'_> {
     }
 }
 
-/// Puts each compressed file to the one that it was made from.
+/// Groups each file with its compressed forms.
 fn assemble(mut found: HashMap<String, (Bytes, SystemTime)>) -> HashMap<String, File> {
     let compressed = |path: &str, found: &HashMap<_, _>| {
         [".gz", ".br"]

@@ -1,4 +1,4 @@
-//! What a file's name says about it.
+//! What a file's name reveals: its media type, and whether it may be cached forever.
 
 /// The media type by extension; unknown ones are downloaded.
 pub(super) fn of(path: &str) -> &'static str {

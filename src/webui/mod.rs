@@ -6,8 +6,8 @@
 //!                             └─ upstream:  the dashboard's answer, streamed
 //! ```
 //!
-//! Nobody has to be logged in for these files: they hold nothing but the program. What the program shows, it asks
-//! `/auth` and `/graphql` for, which never come here.
+//! These files need no login: they are only the program. The data that it shows comes from `/auth` and `/graphql`, which
+//! are never served here.
 
 mod answer;
 mod config;
@@ -37,7 +37,7 @@ use crate::{
 pub use config::Config;
 pub use error::{LoadError, WebUiError};
 
-/// What is served, as a whole. Replaced, never changed in place.
+/// Everything that is served. Replaced as a whole, never changed in place.
 #[derive(Debug, Default)]
 pub struct Content(Inner);
 
@@ -50,7 +50,7 @@ enum Inner {
     Dashboard(dashboard::Origin),
 }
 
-/// One worker's way to the pages. Cheap to clone.
+/// One worker's handle to the pages. Cheap to clone.
 #[derive(Clone)]
 pub struct WebUi {
     content: Arc<ArcSwap<Content>>,
@@ -60,7 +60,7 @@ pub struct WebUi {
 // === impl Content ===
 
 impl Content {
-    /// A built UI. Reads the whole directory: what is served later is what was there at that moment.
+    /// A built UI. Reads the whole directory into memory; later changes need another call.
     pub fn directory(path: &Path) -> Result<Self, LoadError> {
         files::Files::load(path).map(|files| Self(Inner::Files(files)))
     }
@@ -70,7 +70,7 @@ impl Content {
         Self(Inner::Dashboard(dashboard::Origin::new(dashboard, tls)))
     }
 
-    /// Paths whose change means that the directory has to be read again.
+    /// Paths whose change means that the directory must be read again.
     pub fn watched(&self) -> &[PathBuf] {
         match &self.0 {
             Inner::Files(files) => files.watched(),
@@ -82,12 +82,12 @@ impl Content {
 // === impl WebUi ===
 
 impl WebUi {
-    /// Serves what `content` holds at the moment of each request. `manager` must be this worker's, and nobody else's.
+    /// Serves what `content` holds at the time of each request. `manager` must be for this alone.
     pub fn new(content: Arc<ArcSwap<Content>>, manager: Manager) -> Self {
         Self { content, dashboard: dashboard::Client::new(manager) }
     }
 
-    /// Answers a request for a page or a file of one; `None` when nobody has it.
+    /// Answers a request for a page or a file of one; `None` when there is none.
     ///
     /// `target` is the request target in origin form. The answer's body may be a stream from the dashboard.
     pub async fn answer(
@@ -113,8 +113,8 @@ impl WebUi {
     }
 }
 
-/// The decoded path without its first slash; `None` for what belongs to the API, existing or not: a program must
-/// never take a page for an answer.
+/// The decoded path without its first slash; `None` for what belongs to the API, existing or not: a client must never
+/// mistake a page for an answer.
 fn page(path: &str) -> Option<String> {
     let path = percent_encoding::percent_decode_str(path.strip_prefix('/')?).decode_utf8().ok()?;
     let first = path.split('/').next().unwrap_or_default();
@@ -127,19 +127,19 @@ fn method_not_allowed() -> Response<Body> {
     response
 }
 
-/// Sets what a browser has to obey, in place of what the dashboard may have said.
+/// Sets the security headers, replacing the dashboard's own.
 fn secure(headers: &mut HeaderMap) {
     for (name, value) in &SECURITY {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
-/// First segments of what is not a page, here or in later versions.
+/// First segments that are no pages, now or in later versions.
 const RESERVED: [&str; 11] =
     ["api", "auth", "c", "console", "graphql", "health", "livez", "metrics", "ready", "readyz", "version"];
 
-/// The strictest that Sensu's UI works under. It writes its styles into the page, and shows an image for a label or
-/// annotation that is the URL of one.
+/// The strictest policy under which Sensu's UI works. It has inline styles, and shows an image for a label or annotation
+/// that is the URL of one.
 const SECURITY: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,

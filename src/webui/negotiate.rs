@@ -1,4 +1,4 @@
-//! What a request's headers ask of an answer. Total: nonsense is as good as nothing.
+//! What a request's headers ask for. Total: malformed values count as absent.
 
 use std::time::SystemTime;
 
@@ -18,7 +18,7 @@ pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
     by_star
 }
 
-/// Whether a browser goes to a page, and does not fetch a part of one or data for it.
+/// Whether a browser navigates to a page, as opposed to fetching a part of one or data for it.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     // Sent by every current browser, but only to secure origins.
     match headers.get(SEC_FETCH_MODE) {
@@ -30,14 +30,14 @@ pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What a condition on a file comes to (RFC 9110 §13.2.2).
+/// The outcome of a conditional request (RFC 9110 §13.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Send it.
     Send,
     /// The client has it.
     NotModified,
-    /// The client wants another one.
+    /// The client's precondition does not hold.
     Failed,
 }
 
@@ -64,7 +64,7 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(','))
 }
 
-/// Our own tags have no commas, so a foreign one that is torn at its commas matches no better than whole.
+/// Our own tags have no commas, so splitting a foreign one at its commas makes no false match.
 fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     items(headers, name).map(str::trim)
 }
@@ -73,7 +73,7 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// Whether a weight excludes what it stands by: `q=0`, `q=0.0` and so on.
+/// Whether a weight excludes its item: `q=0`, `q=0.0` and so on.
 fn is_zero(parameters: &str) -> bool {
     parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, weight)| {
         name.trim().eq_ignore_ascii_case("q")

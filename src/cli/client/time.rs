@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::types::rfc3339;
+pub(super) use crate::types::rfc3339::parse;
+
 /// Seconds since the Unix epoch.
 pub(super) fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -13,31 +16,7 @@ pub(super) fn show(unix_seconds: i64) -> String {
     if unix_seconds == 0 {
         return "N/A".to_owned();
     }
-    let (days, seconds) = (unix_seconds.div_euclid(DAY), unix_seconds.rem_euclid(DAY));
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Reads an RFC 3339 instant as Unix seconds.
-pub(super) fn parse(text: &str) -> Option<i64> {
-    let (day, rest) = text.split_once(['T', 't', ' '])?;
-    let mut date = day.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = rest.split_at(zone_at);
-    let mut clock = clock.splitn(3, ':').map(|part| part.split('.').next()?.parse::<i64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    let offset = match zone.chars().next()? {
-        'Z' | 'z' => 0,
-        sign => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
-            let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
-            if sign == '-' { -seconds } else { seconds }
-        }
-    };
-    let legal = (1..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    legal.then(|| days(year, month, day) * DAY + hour * 3600 + minute * 60 + second - offset)
+    rfc3339::format(unix_seconds).unwrap_or_else(|| unix_seconds.to_string())
 }
 
 /// The largest unit or two: `45s`, `12m`, `3h05m`, `12d4h`.
@@ -50,33 +29,6 @@ pub(super) fn age(duration: Duration) -> String {
         _ => format!("{}d{}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
-
-/// Year, month and day of a day counted from 1970-01-01 (proleptic Gregorian calendar).
-fn date(days: i64) -> (i64, i64, i64) {
-    // Counted from the first of March of the year 0, leap days come last in a year.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// The inverse of [`date`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
-use super::{planned, schema, snapshot};
+use super::{planned, planned_unvalidated, schema, snapshot};
 use crate::graphql::{
     document,
-    plan::{self, Planned},
+    plan::{self, Plan, Planned},
     request::{self, Incoming},
     resolve::{self, GroupTarget, Target},
 };
@@ -44,9 +44,13 @@ fn one(text: &str, variables: &Json) -> (String, String, Json) {
 }
 
 fn targets(text: &str, variables: &Json) -> Vec<Target> {
+    targets_of(&planned(text), text, variables)
+}
+
+fn targets_of(plan: &Plan, text: &str, variables: &Json) -> Vec<Target> {
     let body = json!({"query": text, "variables": variables}).to_string();
     let Incoming::One(operation) = request::read(body.as_bytes()) else { panic!("one operation") };
-    resolve::resolve(&planned(text), &operation, &snapshot(&["local-cluster", "alpha"])).targets
+    resolve::resolve(plan, &operation, &snapshot(&["local-cluster", "alpha"])).targets
 }
 
 #[test]
@@ -183,7 +187,9 @@ fn what_names_no_cluster_goes_nowhere() {
         Target::Cluster(_)
     ));
     let conflict = "mutation($n:String,$i:[ID!]){createSilence(input:{namespace:[\"a@alpha\",\"b\"],props:{}}){silence{id}}}";
-    assert!(matches!(targets(conflict, &json!({}))[0], Target::Conflict(_)));
+    // Not valid, so it takes a client that skips validation.
+    let plan = planned_unvalidated(conflict);
+    assert!(matches!(targets_of(&plan, conflict, &json!({}))[0], Target::Conflict(_)));
 }
 
 #[test]
@@ -220,6 +226,53 @@ fn documents_that_are_not_understood_are_not_planned() {
     ] {
         assert!(matches!(plan::plan(text, &schema()), Planned::Unchanged), "{text}");
     }
+}
+
+#[test]
+fn documents_that_are_not_valid_are_not_planned() {
+    for text in [
+        "{namespace(name:\"x@alpha\"){name name:id}}",
+        "{namespace(name:\"x@alpha\"){name{x}}}",
+        "{namespace(name:\"x@alpha\")}",
+        "{check(namespace:\"x@nowhere\",name:\"y\")}",
+        "{check(namespace:\"x@alpha\"){id}}",
+        "{namespace(name:5){name}}",
+        "{namespace(name:\"x@alpha\",name:\"y\"){name}}",
+        "{namespace(name:\"x@alpha\"){checks(orderBy:NOPE){nodes{id}}}}",
+        "{namespace(name:\"x@alpha\"){checks(limit:\"x\"){nodes{id}}}}",
+        "query($n:String){namespace(name:$n){name}}",
+        "query($n:Int!){namespace(name:$n){name}}",
+        "query($n:Namespace!){namespace(name:$n){name}}",
+        "query($n:Nope!){namespace(name:$n){name}}",
+        "query($n:String!,$n:String!){namespace(name:$n){name}}",
+        "query($n:String!,$x:Int){namespace(name:$n){name}}",
+        "{namespace(name:$n){name}}",
+        "{namespace(name:\"x@alpha\"){name}} fragment F on Namespace{id}",
+        "{namespace(name:\"x@alpha\"){...F}} fragment F on Event{id}",
+        "{namespace(name:\"x@alpha\"){...F}} fragment F on String{id}",
+        "{namespace(name:\"x@alpha\"){...on Viewer{user{username}}}}",
+        "{namespace(name:\"x@alpha\"){name @include}}",
+        "{namespace(name:\"x@alpha\"){name @include(if:\"x\")}}",
+        "query @skip(if:true){namespace(name:\"x@alpha\"){name}}",
+        "mutation{deleteCheck(input:{id:\"x\",nope:1}){deletedId}}",
+        "mutation{deleteCheck(input:{}){deletedId}}",
+    ] {
+        assert!(matches!(plan::plan(text, &schema()), Planned::Unchanged), "{text}");
+    }
+}
+
+#[test]
+fn what_only_a_later_edition_refuses_is_planned() {
+    for text in [
+        "{namespace(name:\"x@alpha\"){checks(limit:99999999999){nodes{id}}}}",
+        "{namespace(name:\"x@alpha\"){name @skip(if:false) @skip(if:false)}}",
+        "{namespace(name:\"x@alpha\"){name} __schema{directives{name onField onFragment onOperation}}}",
+        "{namespace(name:\"x@alpha\"){cluster}}",
+    ] {
+        let _ = planned(text);
+    }
+    let invalid = "{namespace(name:\"x@alpha\"){name name:id}}";
+    assert!(matches!(plan::plan_unvalidated(invalid, &schema()), Planned::Federated(_)));
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_set_that_merges_in_too_many_ways_is_refused() {
 
 #[test]
 fn what_harms_a_cluster_is_found_in_any_body() {
-    use crate::graphql::{GraphQlError, examine};
+    use crate::graphql::{GraphQlError, inspect};
     let cycle = "{a ...F} fragment F on Query{b ...G} fragment G on Query{...F}";
     let of = |query: &str, variables: serde_json::Value| serde_json::json!({"query": query, "variables": variables});
     let none = serde_json::Value::Null;
@@ -134,7 +134,7 @@ fn what_harms_a_cluster_is_found_in_any_body() {
         of(&format!("{cycle} {}", "{".repeat(100_000)), none.clone()).to_string(),
         of(&"...F ".repeat(100_000), none.clone()).to_string().replace("...F \"", &format!("{cycle}\"")),
     ] {
-        assert_eq!(examine(body.as_bytes()), Err(GraphQlError::Cycle));
+        assert_eq!(inspect(body.as_bytes()), Err(GraphQlError::Cycle));
     }
     for body in [
         of("{check(namespace:\"a\",name:\"../b/c\"){id}}", none.clone()),
@@ -142,10 +142,10 @@ fn what_harms_a_cluster_is_found_in_any_body() {
         of("query($n:X){node(id:$n){id}}", serde_json::json!({"n": {"x": ["srn:checks:a:..%2Fb%2Fc"]}})),
         of("{a(b:\"x/%2e%2E/y\")}", none.clone()),
     ] {
-        assert_eq!(examine(body.to_string().as_bytes()), Err(GraphQlError::PathTraversal), "{body}");
+        assert_eq!(inspect(body.to_string().as_bytes()), Err(GraphQlError::PathTraversal), "{body}");
     }
     for body in [r#"{"query":"{...F} fragment F on Q{...F}"} x"#, "{\"query\":\"\\u007b"] {
-        assert_eq!(examine(body.as_bytes()), Err(GraphQlError::Unreadable), "{body}");
+        assert_eq!(inspect(body.as_bytes()), Err(GraphQlError::Unreadable), "{body}");
     }
     for body in [
         of(
@@ -158,6 +158,6 @@ fn what_harms_a_cluster_is_found_in_any_body() {
         String::new(),
         "null".to_owned(),
     ] {
-        assert_eq!(examine(body.as_bytes()), Ok(()), "{body}");
+        assert_eq!(inspect(body.as_bytes()), Ok(()), "{body}");
     }
 }

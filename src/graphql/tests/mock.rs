@@ -32,7 +32,7 @@ struct Run<'a> {
 impl Server<'_> {
     /// The `data` of the answer.
     pub(super) fn answer(&self, text: &str, variables: &Json) -> Json {
-        let document = parse::parse(text).unwrap_or_else(|e| panic!("{e:?}: {text}"));
+        let document = parse::parse(text).unwrap_or_else(|e| panic!("{e:?}: {text}")).document;
         let none = serde_json::Map::new();
         let run = Run {
             server: self,

@@ -49,9 +49,18 @@ fn snapshot(names: &[&str]) -> Snapshot {
     }))
 }
 
-/// The plan of a document that has one.
+/// The plan of a valid document.
 fn planned(text: &str) -> Arc<Plan> {
-    match plan::plan(text, &schema()) {
+    federated(plan::plan(text, &schema()), text)
+}
+
+/// The plan of a document whose client skips validation.
+fn planned_unvalidated(text: &str) -> Arc<Plan> {
+    federated(plan::plan_unvalidated(text, &schema()), text)
+}
+
+fn federated(planned: Planned, text: &str) -> Arc<Plan> {
+    match planned {
         Planned::Federated(plan) => plan,
         other => panic!("{other:?} for {text}"),
     }

@@ -15,7 +15,7 @@ use super::{
     schema, snapshot,
 };
 use crate::{
-    graphql::{Answered, Call, Config, Engine, GraphQlError, schema::INTROSPECTION},
+    graphql::{Answered, Call, Config, Engine, GraphQlError, introspection::INTROSPECTION},
     member::{Member, Members},
     types::{Caller, ClusterName, FailureClass, Principal, Snapshot},
     wire::Body,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::types::TlsFiles;
 
-/// What a client's certificate files hold.
+/// The contents of a client's certificate files.
 pub struct ClientFiles {
     files: TlsFiles,
     roots: Roots,

@@ -42,7 +42,7 @@ struct Entry {
     digest: Option<[u8; 32]>,
     /// What new connections get. `None` before the first reading.
     config: Option<Built>,
-    /// Under way now.
+    /// The reading that is under way.
     reading: Option<Reading>,
     /// The number of its last change.
     changed: u64,
@@ -56,11 +56,11 @@ type Reading = Shared<BoxFuture<'static, Outcome>>;
 #[derive(Clone)]
 struct Outcome {
     config: Built,
-    /// A fault that the reading before did not find.
+    /// Whether it is a fault that the previous reading did not find.
     is_new: bool,
 }
 
-/// A reading that has begun, for as long as it takes, so that no second one of the same files is.
+/// A reading that has begun. While it exists, no second one of the same files starts.
 struct UnderWay {
     inner: Arc<Inner>,
     files: TlsFiles,
@@ -96,7 +96,8 @@ impl TlsConfigs {
         self.inner.lock().get(files).is_some_and(|entry| entry.changed > count)
     }
 
-    /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes a moment at most.
+    /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes no longer than
+    /// [`FILE_TIMEOUT`].
     ///
     /// Call it before publishing the snapshot, so that no request waits for files. Returns the clusters that cannot be
     /// reached over TLS now; one whose files could not be read in time works as soon as they have been.
@@ -131,8 +132,8 @@ impl TlsConfigs {
         reading.await.config
     }
 
-    /// Reads all files again, the system's CAs only when `all` says so. What cannot be used changes nothing, and is
-    /// returned unless it was before; unchanged files keep their configuration and its sessions. Open connections stay
+    /// Reads all files again, the system's CAs only if `all`. What cannot be used changes nothing, and is returned
+    /// unless the previous reading failed in the same way; unchanged files keep their configuration and its sessions. Open connections stay
     /// as they are: see [`changes`](Self::changes).
     pub async fn reload(&self, all: bool) -> Vec<Arc<TlsError>> {
         let known: Vec<TlsFiles> = self.inner.lock().keys().cloned().collect();
@@ -167,7 +168,7 @@ impl TlsConfigs {
         };
         let reading = read.boxed().shared();
         entry.reading = Some(reading.clone());
-        // Whoever waits for it may go away.
+        // It goes on when every waiter has gone.
         drop(tokio::spawn(reading.clone()));
         Ok(reading)
     }
@@ -201,7 +202,7 @@ impl Inner {
         self.take(files, None, Err(Arc::new(TlsError::Timeout { path, source })))
     }
 
-    /// What works is used, unless it is what is used already; what does not work replaces nothing that works.
+    /// A configuration that works is used, unless it is the one in use; one that does not replaces none that works.
     fn take(&self, files: &TlsFiles, digest: Option<[u8; 32]>, fresh: Built) -> Outcome {
         let fault = fresh.as_ref().err().map(|error| Chain(&**error).to_string());
         let mut entries = self.lock();
@@ -236,7 +237,7 @@ impl UnderWay {
             Err(error) => return inner.take(files, None, Err(Arc::new(error))),
         };
         let digest = read.digest();
-        // What has not changed is not made again: a bundle of CAs costs milliseconds.
+        // What has not changed is not built again: a bundle of CAs costs milliseconds.
         let config = match inner.unchanged(files, digest) {
             Some(config) => Ok(config),
             None => read.config(b"http/1.1").map(Arc::new).map_err(Arc::new),

@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Asks no CA. Signatures are still checked: the peer must hold the key of the certificate it shows.
+/// Checks no chain and no name. Signatures are still verified: the peer must hold the key of the certificate it shows.
 #[derive(Debug)]
 pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
 

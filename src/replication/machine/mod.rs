@@ -27,7 +27,7 @@ use super::{
     record::{self, FENCE, Fence, Identity, RECORDS},
     work::{Assignment, Sides, Work, areas, is_source},
 };
-use crate::{etcd::Error, types::Backend};
+use crate::{etcd::Error, net::Backoff, types::Backend};
 
 mod batch;
 
@@ -446,8 +446,7 @@ impl Machine {
     /// Somebody else has the fence. An equal of ours is not fought over it: the pauses grow.
     fn lost(&mut self, now: Instant) {
         self.contests = self.contests.saturating_add(1);
-        let pause = FIRST_CONTEST.saturating_mul(1 << self.contests.min(10)).min(LONGEST_CONTEST);
-        self.may_take = now + pause.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.may_take = now + CONTEST.delay(self.contests, &mut self.random);
     }
 
     fn written(&mut self) {
@@ -499,11 +498,11 @@ impl Machine {
         State::Waiting { until: now + pause, fence, may_delete: false }
     }
 
-    /// Doubles up to the longest; half of it is random, so that many destinations do not come back at once.
+    /// How long to wait after one more failure.
     fn backoff(&mut self) -> Duration {
-        let whole = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY);
+        let pause = RETRY.delay(self.failures, &mut self.random);
         self.failures = self.failures.saturating_add(1);
-        whole.mul_f64(0.5 + self.random.f64() / 2.0)
+        pause
     }
 
     fn write(&mut self, fence: i64, sides: Sides<'_>) -> Command {
@@ -552,10 +551,9 @@ const IS_ANOTHER: &str = "is of another etcd cluster than the other endpoints: a
 const UNPROVEN: &str =
     "it cannot be made sure that this is not the local cluster's own etcd, which does not answer";
 
-/// First wait after an error.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// After an error.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };
 
-/// Longest wait after an error.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// How often a destination of another federation is asked whether it still is.
@@ -567,10 +565,9 @@ const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);
 /// After this, no other gateway can lead under a later term than ours: its lease has long run out.
 const OUTLIVED: Duration = Duration::from_secs(60);
 
-/// First pause before a fence is taken back from an equal.
-const FIRST_CONTEST: Duration = Duration::from_secs(5);
+/// Before a fence is taken back from an equal.
+const CONTEST: Backoff = Backoff { first: Duration::from_secs(5), longest: LONGEST_CONTEST, jitter: 0.5 };
 
-/// Longest such pause.
 const LONGEST_CONTEST: Duration = Duration::from_secs(300);
 
 /// Comparing costs no request, but some time.

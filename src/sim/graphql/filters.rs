@@ -105,7 +105,7 @@ pub(super) fn sort_silences(nodes: &mut [Node], order: &str) {
     }
 }
 
-/// Sorts events. Severity is critical, warning, unknown, passing; what was well most lately comes first within one.
+/// Sorts events. Severity is critical, warning, unknown, passing; within one, the event that passed most recently comes first.
 pub(super) fn sort_events(events: &mut [Node], order: &str) {
     let timestamp = |event: &Node| go::int(event.object(), "timestamp");
     match order {

@@ -35,7 +35,7 @@ impl Id {
     ///
     /// # Errors
     ///
-    /// Sensu's text for what is no id.
+    /// Sensu's text for an invalid id.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let (text, query) = text.rsplit_once('?').unwrap_or((text, ""));
         let mut parts = text.splitn(4, ':');

@@ -85,12 +85,37 @@ struct Finding<'a> {
 // === impl Finding ===
 
 impl<'a> Finding<'a> {
+    /// The error in Sensu's words; none for what is no mistake to Sensu.
     fn reworded(self) -> Option<GraphqlError> {
-        let Self { kind, text, span, .. } = &self;
-        let quoted: Vec<&str> = text.split('"').skip(1).step_by(2).collect();
-        let text = match (*kind, quoted.as_slice()) {
+        let quoted: Vec<&str> = self.text.split('"').skip(1).step_by(2).collect();
+        match (self.kind, quoted.as_slice()) {
             // Sensu takes integers of the machine's size, and says later that it has no subscriptions.
-            ("IntCoercionError" | "UndefinedRootOperation", _) => return None,
+            ("IntCoercionError" | "UndefinedRootOperation", _) => None,
+            // Apollo has dropped selections that are unknown, and reports each of those.
+            ("MissingSubselection", _)
+                if self.field().is_some_and(|(_, field)| !field.selection_set.is_empty()) =>
+            {
+                None
+            }
+            ("UndefinedVariable" | "UnusedVariable", [name]) => Some(self.variable(name)),
+            ("DisallowedVariableUsage", [name, ..]) => {
+                let variables = self.operation().into_iter().flat_map(|operation| &operation.variables);
+                let defined = variables.into_iter().find(|variable| variable.name == name[1..]);
+                let places = [defined.and_then(Node::location), Some(self.span)];
+                let places = places.into_iter().filter_map(|at| self.place(at));
+                Some(GraphqlError::new(self.text.clone(), places))
+            }
+            (_, quoted) => {
+                let text = self.words(quoted).unwrap_or_else(|| self.text.clone());
+                Some(GraphqlError::new(text, self.place(Some(self.span))))
+            }
+        }
+    }
+
+    /// Sensu's text where it differs, made of what apollo's has in quotes.
+    fn words(&self, quoted: &[&str]) -> Option<String> {
+        let text = &self.text;
+        Some(match (self.kind, quoted) {
             ("UndefinedField", [field, ty]) => text.clone() + &field_suggestion(ty, field),
             ("UndefinedDefinition", [name]) => {
                 text.clone() + &did_you_mean(name, SCHEMA.types.keys().map(Name::as_str))
@@ -99,10 +124,6 @@ impl<'a> Finding<'a> {
             ("UndefinedArgument", [name, coordinate]) => unknown_argument(name, coordinate),
             ("RequiredArgument", _) => text.replace("required, but it was not", "required but not"),
             ("MissingSubselection", [field, parent, ..]) => {
-                // Selections that are all unknown do exist.
-                if self.field().is_some_and(|(_, field)| !field.selection_set.is_empty()) {
-                    return None;
-                }
                 let ty = &schema::field(parent, field)?.ty;
                 format!("Field \"{field}\" of type \"{ty}\" must have a sub selection.")
             }
@@ -111,37 +132,22 @@ impl<'a> Finding<'a> {
                 let ty = &schema::field(parent?, &field.name)?.ty;
                 format!("Field \"{}\" of type \"{ty}\" must not have a sub selection.", field.name)
             }
-            ("UnsupportedValueType", _) => match self.argument() {
-                Some((argument, ty)) => {
-                    let Argument { name, value } = &**argument;
-                    format!(
-                        "Argument \"{name}\" has invalid value {value}.\nExpected type \"{ty}\", found {value}."
-                    )
-                }
-                None => text.clone(),
-            },
-            ("UndefinedVariable" | "UnusedVariable", [name]) => return Some(self.variable(name)),
-            ("DisallowedVariableUsage", [name, ..]) => {
-                let operation = self.operation();
-                let mut variables = operation.iter().flat_map(|operation| &operation.variables);
-                let defined = variables.find(|variable| variable.name == name[1..]);
-                let places = [defined.and_then(Node::location), Some(*span)];
-                return Some(GraphqlError::new(
-                    text.clone(),
-                    places.into_iter().filter_map(|at| self.place(at)),
-                ));
+            ("UnsupportedValueType", _) => {
+                let (argument, ty) = self.argument()?;
+                let Argument { name, value } = &**argument;
+                format!(
+                    "Argument \"{name}\" has invalid value {value}.\nExpected type \"{ty}\", found {value}."
+                )
             }
-            ("ConflictingFieldName" | "ConflictingFieldType", [key, rest @ ..]) => {
-                let text =
-                    rest.iter().fold(text.clone(), |text, name| text.replace(&format!("\"{name}"), name));
-                text.replace(&format!("Fields {key}"), &format!("Fields \"{key}"))
-                    .replace("\" are different", " are different")
-                    .replace("\" and", " and")
-                    .replace("\". Use", ". Use")
+            ("ConflictingFieldName", [key, one, other]) => format!(
+                "Fields \"{key}\" conflict because {one} and {other} are different fields. {OTHER_ALIASES}"
+            ),
+            ("ConflictingFieldType", _) => {
+                let (head, types) = text.split_once(" types ")?;
+                format!("{head} types {}", types.replace('"', ""))
             }
-            _ => text.clone(),
-        };
-        Some(GraphqlError::new(text, self.place(Some(*span))))
+            _ => return None,
+        })
     }
 
     /// A variable that is used and not defined, or the other way round.
@@ -214,6 +220,8 @@ impl<'a> Finding<'a> {
         Some((argument, declared.ty.inner_named_type()))
     }
 }
+
+const OTHER_ALIASES: &str = "Use different aliases on the fields to fetch both if this was intentional.";
 
 fn unknown_argument(name: &str, coordinate: &str) -> String {
     let Some((ty, field)) = coordinate.split_once('.') else {

@@ -9,11 +9,11 @@ use crate::sim::json::Object;
 /// The value of a field before its selections are applied.
 #[derive(Clone)]
 pub(super) enum Out {
-    /// A scalar, or an object or list whose types the schema tells.
+    /// A scalar, or an object or list whose types are in the schema.
     Value(Value),
     Node(Node),
     List(Vec<Out>),
-    /// A value that comes with an error; it is answered as it is, whatever was selected.
+    /// A value that comes with an error; it replaces whatever was selected.
     Flawed(Value, String),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Node {
 pub(super) enum Data {
     /// A stored object, or a part of one.
     Object(Rc<Object>),
-    /// Made up: fields by name.
+    /// Fields by name, without a stored object.
     Fields(Rc<Vec<(&'static str, Out)>>),
 }
 

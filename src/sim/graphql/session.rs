@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
         &self.context.state.store
     }
 
-    /// The store, to change it: lists are read anew afterwards.
+    /// The store, to change it: lists are read again afterwards.
     pub(super) fn store_mut(&mut self) -> &mut Store {
         self.lists.clear();
         &mut self.context.state.store

@@ -48,7 +48,7 @@ pub(super) enum CheckError {
     Gateway,
 }
 
-/// The part of `/version` that tells a Sensu backend.
+/// The part of `/version` that identifies a Sensu backend.
 #[derive(Deserialize)]
 struct Version {
     sensu_backend: String,
@@ -56,9 +56,9 @@ struct Version {
 
 /// Asks a backend for its version, which needs no credentials, over a new connection.
 ///
-/// A new one each time, because it tells most: that the name resolves, the port accepts and the handshake succeeds, as the
-/// next connection of a worker needs it. A connection that was kept would outlive all of these. One every few seconds,
-/// mostly with a resumed TLS session, is no burden for a backend.
+/// A new one each time, because it shows what the next connection of a worker needs: that the name resolves, the port
+/// accepts and the handshake succeeds. A kept connection would outlive all of these. One every few seconds, mostly with a
+/// resumed TLS session, is no burden for a backend.
 pub(super) async fn check(
     connect: &dyn Connect,
     cluster: &Cluster,
@@ -92,7 +92,7 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
     });
     let body = match select(answer, Box::pin(connection)).await {
         Either::Left((body, _)) => body?,
-        // The peer closed after its answer, which is still to be read; or without one, which the answer's error says.
+        // The peer closed after its answer, which is still to be read, or without one, which is the answer's error.
         Either::Right((_, answer)) => answer.await?,
     };
     let version: Version = serde_json::from_slice(&body).map_err(|_| CheckError::NotSensu)?;
@@ -102,7 +102,7 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
 // === impl CheckError ===
 
 impl CheckError {
-    /// Whether somebody is there: requests would be answered at once, if not well.
+    /// Whether something answers there: requests would get an answer at once, if only an error.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::Status(_) | Self::NotSensu | Self::Gateway)
     }
@@ -120,7 +120,7 @@ impl From<ConnectError> for CheckError {
     }
 }
 
-/// For what comes in place of an answer.
+/// For what arrives instead of an answer.
 impl From<Error> for CheckError {
     fn from(error: Error) -> Self {
         match error {
@@ -131,7 +131,7 @@ impl From<Error> for CheckError {
     }
 }
 
-/// What lies at the bottom of an error.
+/// The root cause of an error.
 fn cause(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().map(|root| short(&root.to_string(), MAX_CAUSE)).unwrap_or_default()
 }

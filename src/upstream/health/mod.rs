@@ -29,8 +29,8 @@ use self::{
     track::Track,
 };
 use super::{
+    board::{BackendKey, HealthBoard, HealthEntry},
     connect::Connect,
-    signal::{Key, Signal, Signals},
 };
 use crate::types::{Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Snapshot, units};
 
@@ -50,22 +50,22 @@ pub struct Config {
     pub healthy_after: u32,
 }
 
-/// Checks every backend of every cluster, for ever.
+/// Checks every backend of every cluster until it is dropped.
 ///
-/// One task: each backend has one future that waits for its time and then asks, so that a slow one holds up nobody, and
-/// that is dropped when its cluster goes.
+/// One task with a future per backend, which waits until the check is due: a slow backend delays no other, and the
+/// future is dropped with its cluster.
 pub struct Prober {
     config: Config,
     connect: Arc<dyn Connect>,
-    signals: Arc<Signals>,
+    board: Arc<HealthBoard>,
     clusters: watch::Receiver<Arc<Snapshot>>,
     published: watch::Sender<Arc<Vec<ClusterHealth>>>,
-    targets: HashMap<Arc<Key>, Target>,
+    targets: HashMap<Arc<BackendKey>, Target>,
     checks: FuturesUnordered<Abortable<BoxFuture<'static, Done>>>,
     slots: Arc<Semaphore>,
 }
 
-/// One backend under watch.
+/// One backend that is checked.
 struct Target {
     cluster: Arc<Cluster>,
     track: Track,
@@ -73,14 +73,14 @@ struct Target {
     error: Option<Arc<str>>,
     latency: Option<Duration>,
     version: Option<Arc<str>>,
-    signal: Arc<Signal>,
+    entry: Arc<HealthEntry>,
     /// Ends the check that is waiting or under way.
     check: AbortHandle,
 }
 
 /// A check that has ended.
 struct Done {
-    key: Arc<Key>,
+    key: Arc<BackendKey>,
     started: Instant,
     result: Result<Passed, CheckError>,
 }
@@ -101,21 +101,21 @@ impl Default for Config {
 // === impl Prober ===
 
 impl Prober {
-    /// A prober that follows `clusters`, and what it finds: every cluster in the snapshot's order, unknown at first.
+    /// A prober that follows `clusters`, and its findings: every cluster in the snapshot's order, unknown at first.
     ///
-    /// Give the same `signals` to the workers' [`Manager`](super::Manager)s, and `connect` that opens connections as
+    /// Give the same `board` to the workers' [`Manager`](super::Manager)s, and `connect` that opens connections as
     /// theirs does.
     pub fn new(
         config: Config,
         connect: Arc<dyn Connect>,
         clusters: watch::Receiver<Arc<Snapshot>>,
-        signals: Arc<Signals>,
+        board: Arc<HealthBoard>,
     ) -> (Self, watch::Receiver<Arc<Vec<ClusterHealth>>>) {
         let (published, health) = watch::channel(Arc::default());
         let mut prober = Self {
             config,
             connect,
-            signals,
+            board,
             clusters,
             published,
             targets: HashMap::new(),
@@ -144,14 +144,14 @@ impl Prober {
         }
     }
 
-    /// Starts to watch what is new in the snapshot and forgets what is gone.
+    /// Starts to check what is new in the snapshot and forgets what is gone.
     fn follow(&mut self) {
         let snapshot = Arc::clone(&self.clusters.borrow_and_update());
         let mut old = mem::take(&mut self.targets);
         let mut new = Vec::new();
         for cluster in snapshot.iter() {
             for backend in &cluster.backends {
-                let key = Key::new(cluster, backend);
+                let key = BackendKey::new(cluster, backend);
                 match old.remove_entry(&key) {
                     Some((key, target)) => {
                         self.targets.insert(key, Target { cluster: Arc::clone(cluster), ..target });
@@ -162,14 +162,14 @@ impl Prober {
         }
         for target in old.into_values() {
             target.check.abort();
-            target.signal.clear();
+            target.entry.clear();
         }
-        // Spread over time, and therefore apart for ever after.
+        // Spread over time, and by the fixed interval they stay so.
         let window = self.config.interval.min(SPACING * u32::try_from(new.len()).unwrap_or(u32::MAX));
         for (key, cluster) in new {
             let start = Instant::now() + window.mul_f64(fastrand::f64());
             let check = self.schedule(&key, Arc::clone(&cluster), start);
-            let target = Target::new(cluster, self.signals.of(&key), check);
+            let target = Target::new(cluster, self.board.of(&key), check);
             self.targets.insert(key, target);
         }
         let all = snapshot.iter().map(|cluster| self.health_of(cluster)).collect();
@@ -177,7 +177,7 @@ impl Prober {
     }
 
     /// Plans a backend's next check.
-    fn schedule(&self, key: &Arc<Key>, cluster: Arc<Cluster>, start: Instant) -> AbortHandle {
+    fn schedule(&self, key: &Arc<BackendKey>, cluster: Arc<Cluster>, start: Instant) -> AbortHandle {
         let (key, connect, slots) = (Arc::clone(key), Arc::clone(&self.connect), Arc::clone(&self.slots));
         let limit = self.config.timeout;
         let future: BoxFuture<'static, Done> = Box::pin(async move {
@@ -196,7 +196,7 @@ impl Prober {
     fn record(&mut self, Done { key, started, result }: Done) {
         let Some(mut target) = self.targets.remove(&key) else { return };
         let was = target.track.state;
-        // The next check says something by then, whatever it comes to.
+        // The next check has ended by then, one way or the other.
         let valid = Instant::now() + self.config.interval + self.config.timeout;
         target.take(result, valid, &self.config);
         if target.track.state != was {
@@ -207,29 +207,30 @@ impl Prober {
         self.targets.insert(key, target);
         let health = self.health_of(&cluster);
         self.published.send_modify(|all| {
-            // In place, unless somebody is looking at it.
+            // In place, unless a reader holds it.
             if let Some(old) = Arc::make_mut(all).iter_mut().find(|old| old.name == health.name) {
                 *old = health;
             }
         });
     }
 
-    /// One line when a backend has changed, and another when its cluster has no other that is not down.
-    fn log(&self, key: &Key, was: BackendState, target: &Target) {
+    /// One line when a backend has changed, and another when all others of its cluster are down.
+    fn log(&self, key: &BackendKey, was: BackendState, target: &Target) {
         let (cluster, backend) = (&key.cluster, &key.backend);
         let others = self.targets.iter().filter(|(other, _)| other.cluster == *cluster);
-        let alone = others.map(|(_, other)| other.track.state).all(|state| state == BackendState::Down);
+        let others_are_down =
+            others.map(|(_, other)| other.track.state).all(|state| state == BackendState::Down);
         match (was, target.track.state) {
             (_, BackendState::Down) => {
                 let error = target.error.as_deref().unwrap_or_default();
                 tracing::warn!(%cluster, %backend, error, "a backend is down");
-                if alone {
+                if others_are_down {
                     tracing::warn!(%cluster, "the cluster is down: no backend passes its health checks");
                 }
             }
             (BackendState::Down, _) => {
                 tracing::info!(%cluster, %backend, "a backend is up again");
-                if alone {
+                if others_are_down {
                     tracing::info!(%cluster, "the cluster is up again");
                 }
             }
@@ -238,7 +239,7 @@ impl Prober {
     }
 
     fn health_of(&self, cluster: &Cluster) -> ClusterHealth {
-        let target = |backend| Some((backend, self.targets.get(&Key::new(cluster, backend))?));
+        let target = |backend| Some((backend, self.targets.get(&BackendKey::new(cluster, backend))?));
         let targets: Vec<_> = cluster.backends.iter().filter_map(target).collect();
         ClusterHealth {
             name: cluster.name.clone(),
@@ -248,7 +249,7 @@ impl Prober {
     }
 }
 
-/// What a backend that is up says, or else what one said before.
+/// The version of a backend that is up, or else the last one that was seen.
 fn version(targets: &[(&Backend, &Target)]) -> Option<Arc<str>> {
     let up = targets.iter().filter(|(_, target)| target.track.state == BackendState::Up);
     up.chain(targets).find_map(|(_, target)| target.version.clone())
@@ -257,7 +258,7 @@ fn version(targets: &[(&Backend, &Target)]) -> Option<Arc<str>> {
 // === impl Target ===
 
 impl Target {
-    fn new(cluster: Arc<Cluster>, signal: Arc<Signal>, check: AbortHandle) -> Self {
+    fn new(cluster: Arc<Cluster>, entry: Arc<HealthEntry>, check: AbortHandle) -> Self {
         Self {
             cluster,
             track: Track::new(),
@@ -265,12 +266,12 @@ impl Target {
             error: None,
             latency: None,
             version: None,
-            signal,
+            entry,
             check,
         }
     }
 
-    /// Takes in a result, and tells the data plane. Until `valid`, what it says holds.
+    /// Records a result and publishes it to the workers, where it holds until `valid`.
     fn take(&mut self, result: Result<Passed, CheckError>, valid: Instant, config: &Config) {
         let was = self.track.state;
         self.track = self.track.step(result.is_ok(), config);
@@ -279,21 +280,21 @@ impl Target {
             Ok(Passed { version, latency }) => {
                 self.version = Some(version);
                 self.latency = Some(latency);
-                self.signal.passed();
-                if down { self.signal.avoid() } else { self.error = None }
+                self.entry.passed();
+                if down { self.entry.avoid() } else { self.error = None }
             }
             Err(error) => {
-                // Where something answers, a request costs no waiting, and only `/version` may be kept from us.
+                // Where something answers, a request does not wait, and perhaps only `/version` is blocked.
                 if down && error.is_answer() {
-                    self.signal.avoid();
+                    self.entry.avoid();
                 } else if down {
-                    self.signal.refuse(valid);
+                    self.entry.refuse(valid);
                 }
                 self.error = Some(error.to_string().into());
             }
         }
         if !down {
-            self.signal.clear();
+            self.entry.clear();
         }
         if self.track.state != was {
             self.since = SystemTime::now();
@@ -311,7 +312,7 @@ impl Target {
     }
 }
 
-/// Checks under way at once. Beyond that they come later, which makes nobody look down.
+/// Checks at a time. Beyond that they start later, which is not held against the backend.
 const MAX_CHECKS: usize = 256;
 
 /// Mean distance between the first checks of backends that are registered together.

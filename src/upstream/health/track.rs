@@ -1,11 +1,11 @@
 use super::Config;
 use crate::types::BackendState;
 
-/// What a backend's checks so far amount to.
+/// A backend's state according to its checks so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Track {
     pub(super) state: BackendState,
-    /// How many checks in a row, up to the last one, speak against the state.
+    /// How many of the last checks in a row contradict the state.
     against: u32,
 }
 
@@ -16,7 +16,7 @@ impl Track {
         Self { state: BackendState::Unknown, against: 0 }
     }
 
-    /// What they amount to after one more check.
+    /// The state after one more check.
     pub(super) fn step(self, passed: bool, config: &Config) -> Self {
         let (other, limit) = match (self.state, passed) {
             // ## Unknown => (Up | Down): the first result counts at once.

@@ -36,9 +36,9 @@ impl Rig {
         });
         let snapshot = Arc::new(Snapshot::new(clusters));
         let (clusters, seen) = watch::channel(snapshot.clone());
-        let signals = Arc::new(Signals::new());
-        let (prober, health) = Prober::new(HealthConfig::default(), net.clone(), seen, signals.clone());
-        let manager = Manager::with_signals(Config::default(), net.clone(), signals);
+        let board = Arc::new(HealthBoard::new());
+        let (prober, health) = Prober::new(HealthConfig::default(), net.clone(), seen, board.clone());
+        let manager = Manager::with_health(Config::default(), net.clone(), board);
         manager.apply(&snapshot);
         Self { net, answer, clusters, health, manager, prober: tokio::spawn(prober.run()) }
     }

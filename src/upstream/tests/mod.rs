@@ -23,7 +23,8 @@ use tokio::{
 };
 
 use super::{
-    BoxFuture, BoxIo, ClusterClient, Config, Connect, ConnectError, Error, Manager, Signals, signal::Key,
+    BoxFuture, BoxIo, ClusterClient, Config, Connect, ConnectError, Error, HealthBoard, Manager,
+    board::BackendKey,
 };
 use crate::{
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -154,12 +155,12 @@ fn client(net: &Arc<Net>, config: Config, ports: &[u16]) -> Arc<ClusterClient> {
 
 /// Like [`client`], but the first backend is always preferred to the others.
 fn ordered(net: &Arc<Net>, config: Config, ports: &[u16]) -> Arc<ClusterClient> {
-    let signals = Arc::new(Signals::new());
+    let board = Arc::new(HealthBoard::new());
     let cluster = cluster("alpha", ports);
-    let manager = Manager::with_signals(config, net.clone(), signals.clone());
+    let manager = Manager::with_health(config, net.clone(), board.clone());
     manager.apply(&Snapshot::new([cluster.clone()]));
     for backend in &cluster.backends[1..] {
-        signals.of(&Key::new(&cluster, backend)).avoid();
+        board.of(&BackendKey::new(&cluster, backend)).avoid();
     }
     manager.cluster("alpha").unwrap()
 }

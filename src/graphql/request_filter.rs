@@ -9,12 +9,12 @@ use super::{
     request::{self, Incoming, Operation},
 };
 
-/// Looks at the body of a request that is forwarded byte for byte. Needs no schema, and judges any text by its form alone.
+/// Inspects the body of a request that is forwarded byte for byte. Needs no schema: any text is judged by its form alone.
 ///
 /// # Errors
-/// For a document with a fragment that contains itself, for a string in a document or its variables that climbs out of a
-/// namespace (such as `../b/c`), and for what cannot be read but might be by Sensu.
-pub fn examine(body: &[u8]) -> Result<(), GraphQlError> {
+/// For a document with a fragment that contains itself, for a string in a document or its variables that leads out of a
+/// namespace (such as `../b/c`), and for a body that cannot be read here but might be read by Sensu.
+pub fn inspect(body: &[u8]) -> Result<(), GraphQlError> {
     let operations = match request::read(body) {
         Incoming::One(operation) => vec![operation],
         Incoming::Many(operations) => operations,
@@ -24,10 +24,10 @@ pub fn examine(body: &[u8]) -> Result<(), GraphQlError> {
     if operations.iter().any(has_cycle) {
         return Err(GraphQlError::Cycle);
     }
-    let climbs = |operation: &Operation<'_>| {
-        literal::any_string(&operation.query, operation.variables_raw, id::climbs_up)
+    let traverses = |operation: &Operation<'_>| {
+        literal::any_string(&operation.query, operation.variables_raw, id::has_parent_step)
     };
-    if operations.iter().any(climbs) { Err(GraphQlError::PathTraversal) } else { Ok(()) }
+    if operations.iter().any(traverses) { Err(GraphQlError::PathTraversal) } else { Ok(()) }
 }
 
 /// Whether a fragment of the operation's document contains itself.
@@ -37,8 +37,8 @@ pub(super) fn has_cycle(operation: &Operation<'_>) -> bool {
     spreads.have_a_cycle()
 }
 
-/// Whether a body that is not read here might still be read by Sensu, which takes the first value and forgives more, with
-/// names or fragments in it that were not looked at.
+/// Whether a body that is not read here might still be read by Sensu, whose decoder is more lenient and stops after the
+/// first value, with names or fragments in it that were not inspected.
 pub(super) fn is_odd(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"..").is_some() || memchr::memmem::find(body, b"\\u").is_some()
 }

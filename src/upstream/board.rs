@@ -11,97 +11,97 @@ use tokio::time::Instant;
 
 use crate::types::{Backend, Cluster, ClusterName, TlsFiles};
 
-/// What the health checks say about each backend, on its way to the workers.
+/// What the health checks found of each backend, published to the workers.
 ///
 /// The [`Prober`](super::Prober) writes it and every [`Manager`](super::Manager) reads it. A request only loads an
-/// atomic; the lock is for whoever meets a backend for the first time. Without a prober every backend is as good as
-/// the other.
+/// atomic; the lock is taken when a backend is seen for the first time. Without a prober all backends are equal.
 #[derive(Debug)]
-pub struct Signals {
+pub struct HealthBoard {
     epoch: Epoch,
-    signals: Mutex<HashMap<Key, Weak<Signal>>>,
+    entries: Mutex<HashMap<BackendKey, Weak<HealthEntry>>>,
 }
 
-/// What a check is about. One backend of two clusters, or with other certificates, may fare differently.
+/// What a check is about. The same backend may be reachable for one cluster and not for another, whose certificates
+/// differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct BackendKey {
     pub(super) cluster: ClusterName,
     pub(super) tls: TlsFiles,
     pub(super) backend: Backend,
 }
 
-/// What the checks say about one backend.
+/// What the checks found of one backend.
 #[derive(Debug)]
-pub(super) struct Signal {
+pub(super) struct HealthEntry {
     epoch: Epoch,
-    /// [`GOOD`], or until when it need not be tried: a verdict that nobody renews must not last.
+    /// [`GOOD`], or until when it is not worth trying: a verdict that is not renewed must not last.
     refused_until: AtomicU64,
-    /// Counts the checks that it passed.
+    /// Checks that it passed.
     passes: AtomicU32,
 }
 
-/// Whether to send requests to a backend.
+/// Whether requests should go to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// Nothing speaks against it.
+pub(super) enum HealthVerdict {
+    /// It passes its checks, or has not been checked.
     Use,
-    /// Only if there is no better one: it was down and may be back.
+    /// Only when there is no better one: it was down and may be back.
     Avoid,
-    /// It would be in vain: its last checks found nobody there.
+    /// Its last checks got no answer: a request would not either.
     Refuse,
 }
 
-/// Where milliseconds are counted from, to keep points in time in atomics.
+/// The origin of the milliseconds that stand for instants in atomics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epoch(Instant);
 
-// === impl Signals ===
+// === impl HealthBoard ===
 
-impl Signals {
-    /// Knows no backend yet.
+impl HealthBoard {
+    /// Has no backend yet.
     pub fn new() -> Self {
-        Self { epoch: Epoch::now(), signals: Mutex::default() }
+        Self { epoch: Epoch::now(), entries: Mutex::default() }
     }
 
-    /// The one signal of a backend, for its prober and for each worker's pool alike.
-    pub(super) fn of(&self, key: &Key) -> Arc<Signal> {
-        let mut signals = self.signals.lock();
-        if let Some(signal) = signals.get(key).and_then(Weak::upgrade) {
-            return signal;
+    /// The entry of a backend, the same for the prober and for each worker's pool.
+    pub(super) fn of(&self, key: &BackendKey) -> Arc<HealthEntry> {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get(key).and_then(Weak::upgrade) {
+            return entry;
         }
-        signals.retain(|_, signal| signal.strong_count() > 0);
-        let signal = Arc::new(Signal {
+        entries.retain(|_, entry| entry.strong_count() > 0);
+        let entry = Arc::new(HealthEntry {
             epoch: self.epoch,
             refused_until: AtomicU64::new(GOOD),
             passes: AtomicU32::new(0),
         });
-        signals.insert(key.clone(), Arc::downgrade(&signal));
-        signal
+        entries.insert(key.clone(), Arc::downgrade(&entry));
+        entry
     }
 }
 
-impl Default for Signals {
+impl Default for HealthBoard {
     fn default() -> Self {
         Self::new()
     }
 }
 
-// === impl Key ===
+// === impl BackendKey ===
 
-impl Key {
+impl BackendKey {
     pub(super) fn new(cluster: &Cluster, backend: &Backend) -> Self {
         Self { cluster: cluster.name.clone(), tls: cluster.tls.clone(), backend: backend.clone() }
     }
 }
 
-// === impl Signal ===
+// === impl HealthEntry ===
 
-impl Signal {
-    pub(super) fn advice(&self, now: Instant) -> Advice {
+impl HealthEntry {
+    pub(super) fn verdict(&self, now: Instant) -> HealthVerdict {
         match self.refused_until.load(Relaxed) {
-            GOOD => Advice::Use,
-            until if self.epoch.millis(now) < until => Advice::Refuse,
-            _ => Advice::Avoid,
+            GOOD => HealthVerdict::Use,
+            until if self.epoch.millis(now) < until => HealthVerdict::Refuse,
+            _ => HealthVerdict::Avoid,
         }
     }
 
@@ -109,17 +109,17 @@ impl Signal {
         self.passes.load(Relaxed)
     }
 
-    /// It may be used from now on.
+    /// Use it.
     pub(super) fn clear(&self) {
         self.refused_until.store(GOOD, Relaxed);
     }
 
-    /// It is down, but answers.
+    /// It is down, but something answers there.
     pub(super) fn avoid(&self) {
         self.refused_until.store(LONG_AGO, Relaxed);
     }
 
-    /// It is down, which the next check renews before then.
+    /// It is down; the next check renews this before `until`.
     pub(super) fn refuse(&self, until: Instant) {
         self.refused_until.store(self.epoch.millis(until).max(LONG_AGO), Relaxed);
     }
