@@ -13,8 +13,9 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fedgate::auth::{
-    Authenticator, Clock, Config, Curve, Keys, MintClaims, Scope, SigningKey, TokenCacheConfig,
+use fedgate::{
+    auth::{Authenticator, Clock, Config, Curve, Keys, MintClaims, SigningKey, TokenCacheConfig},
+    types::AuthScope,
 };
 use http::{HeaderMap, HeaderValue, header};
 
@@ -44,7 +45,7 @@ fn bench(c: &mut Criterion) {
             let config = Config { token_cache: TokenCacheConfig { entries }, ..Config::default() };
             let authenticator = Authenticator::with_clock(&config, keys.clone(), Arc::new(Fixed));
             group.bench_function(name, |b| {
-                b.iter(|| authenticator.authenticate(black_box(&headers), Scope::Api));
+                b.iter(|| authenticator.authenticate(black_box(&headers), AuthScope::Api));
             });
         }
         group.finish();

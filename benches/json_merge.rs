@@ -15,8 +15,8 @@ use std::{hint::black_box, time::Duration};
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fedgate::{
-    rewrite::{Brackets, Rewriter, Shape, validate_list},
-    types::ClusterName,
+    rewrite::{Brackets, Rewriter, validate_list},
+    types::{ClusterName, Shape},
 };
 
 /// Clusters, and bytes of each one's list.

@@ -21,7 +21,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use fedgate::routing::{Scope, route};
+use fedgate::{routing::route, types::ListScope};
 use http::Method;
 
 #[path = "support/clusters.rs"]
@@ -47,10 +47,10 @@ fn bench(c: &mut Criterion) {
         for count in [3, 256] {
             let clusters = clusters::snapshot(count);
             let target = path.replace("{}", &format!("cluster-{:03}", count - 1));
-            let found = route(&Method::GET, &target, &clusters, Scope::All);
+            let found = route(&Method::GET, &target, &clusters, ListScope::All).route;
             assert_eq!(found.is_err(), name.starts_with("refused"), "{target}: {found:?}");
             group.bench_function(BenchmarkId::new("clusters", count), |b| {
-                b.iter(|| route(&Method::GET, black_box(&target), &clusters, Scope::All));
+                b.iter(|| route(&Method::GET, black_box(&target), &clusters, ListScope::All));
             });
         }
         group.finish();

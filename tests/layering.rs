@@ -1,4 +1,4 @@
-//! Imports go down only. The table below is the law: a new edge needs a line in it.
+//! Imports go down only, and never in a circle. The table below is the law: a new edge needs a line in it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -115,6 +115,23 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Longest file, in lines.
 const MAX_LINES: usize = 600;
+
+/// Files that import each other in a circle: whoever wants to understand one has to read them all. This list only gets
+/// shorter.
+const KNOWN_CIRCLES: &[&[&str]] = &[
+    &["graphql/envelope.rs", "graphql/introspect.rs", "graphql/plan.rs"],
+    &[
+        "sim/graphql/apply.rs",
+        "sim/graphql/introspect.rs",
+        "sim/graphql/lists.rs",
+        "sim/graphql/mutations.rs",
+        "sim/graphql/related.rs",
+        "sim/graphql/resolve.rs",
+        "sim/graphql/roots.rs",
+        "sim/graphql/suggest.rs",
+    ],
+    &["sim/graphql/problems.rs", "sim/graphql/syntax.rs"],
+];
 
 /// Where a module is used: file and line, and what is used.
 #[derive(Debug, PartialEq)]
@@ -331,4 +348,152 @@ fn no_error_says_its_cause_twice() {
     }
     assert!(checked > 10, "only {checked} errors with a cause were found");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Where each module of the crate is: `["app", "build"]` in `src/app/build.rs`.
+type Modules = BTreeMap<Vec<String>, PathBuf>;
+
+fn module_path(file: &Path) -> Vec<String> {
+    let relative = file.strip_prefix(source_dir()).unwrap().with_extension("");
+    relative.iter().map(|part| part.to_str().unwrap().to_owned()).filter(|part| part != "mod").collect()
+}
+
+/// Declares and re-exports what lies beside it, and may define what all of that shares: the face of its directory, not
+/// one of its rooms. Imports through it count as imports of what it re-exports.
+fn is_face(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == "mod.rs")
+}
+
+/// Every path that begins with one of these, with the lists of a `use` spelt out: `a::{b::C, d}` has `a::b::C` and `a::d`.
+fn paths_after(code: &str, root: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices(root) {
+        let inside_a_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ':');
+        if !code[..at].ends_with(inside_a_path) {
+            spell_out(&code[at + root.len()..], &mut Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
+/// Reads one path or list; returns what follows it.
+fn spell_out<'a>(text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut list) = text.strip_prefix('{') {
+        loop {
+            list = spell_out(list, before, found).trim_start();
+            let Some(more) = list.strip_prefix(',') else { return list.strip_prefix('}').unwrap_or(list) };
+            list = more;
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    before.push(name.to_owned());
+    let rest = if let Some(below) = rest.strip_prefix("::") {
+        spell_out(below, before, found)
+    } else {
+        found.push(before.clone());
+        rest
+    };
+    before.pop();
+    // `as name` says nothing about where it comes from.
+    rest.find([',', '}', ';']).filter(|_| rest.starts_with(" as ")).map_or(rest, |end| &rest[end..])
+}
+
+/// The file that an absolute path names something in; re-exports of a face are followed.
+fn file_of(
+    path: &[String],
+    modules: &Modules,
+    faces: &BTreeMap<PathBuf, Vec<Vec<String>>>,
+) -> Option<PathBuf> {
+    let (module, file) =
+        (1..=path.len()).rev().find_map(|end| modules.get(&path[..end]).map(|file| (&path[..end], file)))?;
+    let Some(name) = path.get(module.len()).filter(|_| is_face(file)) else { return Some(file.clone()) };
+    let of_a_child = |export: &[String]| modules.contains_key(&[module, &export[..1]].concat());
+    let re_export = faces[file].iter().find(|export| export.last() == Some(name) && of_a_child(export));
+    re_export.map_or_else(|| Some(file.clone()), |export| file_of(&[module, export].concat(), modules, faces))
+}
+
+/// What each file but the faces imports of the other files.
+fn imported_files() -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
+    let mut files = Vec::new();
+    rust_files(&source_dir(), &mut files);
+    files.retain(|file| !is_test_file(file) && module_of(file).is_some());
+    let code: BTreeMap<_, _> =
+        files.iter().map(|file| (file.clone(), code_of(&fs::read_to_string(file).unwrap()))).collect();
+    let modules: Modules = files.iter().map(|file| (module_path(file), file.clone())).collect();
+    let uses = |code: &str| {
+        let mut paths = paths_after(code, "use ");
+        for path in &mut paths {
+            path.retain(|name| name != "self");
+        }
+        paths.retain(|path| path.len() > 1);
+        paths
+    };
+    let faces = code
+        .iter()
+        .filter(|(file, _)| is_face(file))
+        .map(|(file, code)| (file.clone(), uses(code)))
+        .collect();
+    let mut imported = BTreeMap::new();
+    for (file, code) in code.iter().filter(|(file, _)| !is_face(file)) {
+        let module = module_path(file);
+        let mut paths = paths_after(code, "crate::");
+        for mut path in paths_after(code, "super::") {
+            let up = 1 + path.iter().take_while(|name| *name == "super").count();
+            path.drain(..up - 1);
+            paths.push(module[..module.len() - up].iter().cloned().chain(path).collect());
+        }
+        let targets = paths.iter().filter_map(|path| file_of(path, &modules, &faces));
+        imported.insert(file.clone(), targets.filter(|target| target != file).collect());
+    }
+    imported
+}
+
+/// What a file imports, what that imports, and so on.
+fn leads_to<'a>(
+    file: &'a PathBuf,
+    imported: &'a BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+) -> BTreeSet<&'a PathBuf> {
+    let (mut seen, mut left) = (BTreeSet::new(), vec![file]);
+    while let Some(file) = left.pop() {
+        left.extend(imported.get(file).into_iter().flatten().filter(|next| seen.insert(*next)));
+    }
+    seen
+}
+
+/// Groups of files of which each leads to each other one.
+fn circles(imported: &BTreeMap<PathBuf, BTreeSet<PathBuf>>) -> BTreeSet<Vec<&PathBuf>> {
+    let reach: BTreeMap<_, _> = imported.keys().map(|file| (file, leads_to(file, imported))).collect();
+    let circle = |file: &PathBuf| {
+        let together = |other: &&PathBuf| reach[file].contains(*other) && reach[*other].contains(file);
+        imported.keys().filter(together).collect::<Vec<_>>()
+    };
+    imported.keys().filter(|file| reach[file].contains(*file)).map(circle).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let imported = imported_files();
+    assert!(imported.values().map(BTreeSet::len).sum::<usize>() > 300, "the imports were not found");
+    let name = |file: &&PathBuf| file.strip_prefix(source_dir()).unwrap().to_str().unwrap().to_owned();
+    let is_known = |circle: &Vec<String>| {
+        KNOWN_CIRCLES.iter().any(|known| circle.iter().all(|file| known.contains(&file.as_str())))
+    };
+    let mut found: Vec<Vec<String>> =
+        circles(&imported).into_iter().map(|circle| circle.iter().map(name).collect()).collect();
+    found.retain(|circle| !is_known(circle));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_path_is_spelt_out_whatever_its_form() {
+    let found = |code: &str| -> Vec<String> {
+        paths_after(code, "crate::").iter().map(|path| path.join("::")).collect()
+    };
+    assert_eq!(
+        found("use crate::{a::{self, b::C}, d as e, f};\nuse crate::g::*;"),
+        ["a::self", "a::b::C", "d", "f", "g::"]
+    );
+    assert_eq!(found("fn x() -> crate::a::B<crate::c::D> { $crate::e::f!() }"), ["a::B", "c::D"]);
 }

@@ -16,7 +16,7 @@ use fedgate::{
     authz::AdminGroups,
     fanout,
     listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Routed, Settings, stack},
+    proxy::{Federation, Gateway, Readiness, Resources, Settings, stack},
     registry::{self, MemoryStore},
     types::{Backend, Cluster},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
@@ -68,16 +68,17 @@ impl Client {
         let (_, views) = registry::reflector(configured);
         let store = Arc::new(MemoryStore::new());
         let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(Vec::new())));
-        let routed = Routed::new(views.snapshot, []);
         let gateway = Gateway {
+            resources: Arc::new(Resources {
+                graphql: fedgate::graphql::Engine::new(settings.graphql()),
+                settings,
+                fan_outs,
+                bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
+                readiness: Readiness::new(phase_seen, views.registry),
+                federation: Federation::new(tokio::runtime::Handle::current(), api),
+            }),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,
-            fan_outs,
-            bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
-            graphql: fedgate::graphql::Engine::new(settings.graphql()),
-            settings: Arc::new(settings),
-            readiness: Readiness::new(phase_seen, views.registry),
-            federation: Federation::new(tokio::runtime::Handle::current(), api, routed),
             exchange: None,
             web: WebUi::new(Arc::default(), Manager::new(upstream::Config::default(), peers)),
         };

@@ -82,7 +82,7 @@ pub(super) fn etag(entry: &Entry) -> HeaderValue {
     etag_of(entry.version, &entry.value)
 }
 
-/// Version and content: a store that began anew counts its versions from one again.
+/// Version and content: a store that was recreated counts its versions from one again.
 pub(super) fn etag_of(version: u64, value: &[u8]) -> HeaderValue {
     let hash = digest(&SHA256, value);
     let mut short = [0; 8];

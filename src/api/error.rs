@@ -7,7 +7,7 @@ use crate::{
     types::Kind,
 };
 
-/// Why a `federation/v1` request was not done.
+/// Why a `federation/v1` request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No such path under `federation/v1`.
@@ -22,7 +22,7 @@ pub enum ApiError {
     /// The caller's rules do not grant the verb. Usual cause: not a cluster admin.
     #[error("the caller may not do that")]
     Forbidden,
-    /// The caller's rules cannot tell.
+    /// The caller's rules cannot be evaluated.
     #[error(transparent)]
     Authorization(#[from] AuthzError),
     /// Nothing of that name.
@@ -55,19 +55,19 @@ pub enum ApiError {
     /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
     Page(&'static str),
-    /// The secret that seals `continue` is not known. Usual cause: the store was down when the gateway started.
+    /// The secret that seals `continue` has not been read. Usual cause: the store was down when the gateway started.
     #[error("the secret for continue tokens is not known yet")]
     NoSecret,
     /// The store has not been read since the start. Usual cause: its etcd is down.
     #[error("the gateway's registry has not been read yet: try again later")]
     Unread,
-    /// Others write the resource so often that there was no turn for this write.
-    #[error("the resource is written by others all the time: try again")]
+    /// Every attempt lost the race against another writer of the same resource.
+    #[error("too many concurrent writes to the resource: try again")]
     Busy,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
-    /// `If-Match` or `If-None-Match` does not hold. Usual cause: somebody else wrote in between.
+    /// `If-Match` or `If-None-Match` does not hold. Usual cause: another writer came first.
     #[error("the precondition does not hold")]
     Precondition,
     /// The body is larger than [`MAX_BODY`](super::MAX_BODY).

@@ -6,10 +6,11 @@
 
 mod conditions;
 mod error;
-mod late;
 mod lists;
 mod page;
 mod status;
+mod store_stall;
+mod visibility;
 mod write;
 
 #[cfg(test)]
@@ -23,23 +24,24 @@ use tokio::{sync::watch, time};
 
 use conditions::etag;
 pub use error::ApiError;
-use late::Late;
 use lists::{Lists, join, listed};
 use page::Page;
 use status::Viewer;
+use store_stall::StoreStallMemo;
+use visibility::Visibility;
 
 use crate::{
     authz::{Authorizer, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus},
+    types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus, Snapshot},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
-/// Gives up what a deleted replicator could not take away yet. Returns whether there was such a one.
+/// Abandons what a deleted replicator has not yet removed from its destination. Returns whether there was anything.
 pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Answers requests for `federation/v1`. Cheap to clone.
@@ -52,8 +54,9 @@ pub struct Api {
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     give_up: GiveUp,
-    late: Late,
+    stall: StoreStallMemo,
     lists: Lists,
+    visibility: Visibility,
 }
 
 /// What a path asks for.
@@ -65,8 +68,15 @@ struct Target {
     encoded_name: String,
 }
 
-/// A request of somebody who may make it.
-enum Asked {
+/// A request whose caller may make it. Only [`Api::admit`] makes one, so who may do what is decided in one place.
+#[derive(Debug)]
+pub struct Admitted {
+    action: Action,
+    principal: Arc<Principal>,
+}
+
+#[derive(Debug)]
+enum Action {
     Status,
     NotAllowed { allowed: &'static str },
     List(Kind),
@@ -79,7 +89,7 @@ enum Asked {
 // === impl Api ===
 
 impl Api {
-    /// `registry` must follow `store`. Knows nothing yet of how clusters and replicators are.
+    /// `registry` must follow `store`. Health and replication have no state yet.
     pub fn new(
         store: Arc<dyn Store>,
         registry: watch::Receiver<Arc<Registry>>,
@@ -89,18 +99,19 @@ impl Api {
         let (health, replicators) = (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
         Self {
             store,
-            registry,
             authorizer,
             readable: |path| read_file(path).map(drop),
             health,
             replicators,
             give_up: Arc::new(|_| false),
-            late: Late::default(),
+            stall: StoreStallMemo::default(),
             lists: Lists::default(),
+            visibility: Visibility::new(registry.clone()),
+            registry,
         }
     }
 
-    /// Tells `status` how clusters and replicators are.
+    /// Adds the state of clusters and replicators to `status`.
     #[must_use]
     pub fn with_status(
         self,
@@ -110,78 +121,82 @@ impl Api {
         Self { health, replicators, ..self }
     }
 
+    /// Makes writes wait for the workers as well: `newest` is the registry's set of clusters, `applied` what each worker
+    /// routes by.
+    #[must_use]
+    pub fn with_workers(
+        self,
+        newest: watch::Receiver<Arc<Snapshot>>,
+        applied: impl IntoIterator<Item = watch::Receiver<Arc<Snapshot>>>,
+    ) -> Self {
+        Self { visibility: self.visibility.with_workers(newest, applied), ..self }
+    }
+
     /// Lets a second deletion of a replicator give up the keys that it owns in a destination that never comes back.
     #[must_use]
     pub fn with_give_up(self, give_up: GiveUp) -> Self {
         Self { give_up, ..self }
     }
 
-    /// Asks something else than the disk whether certificate files can be read.
+    /// Replaces the check that certificate files can be read, which looks at the disk.
     #[must_use]
     pub fn with_files(self, readable: ReadableFile) -> Self {
         Self { readable, ..self }
     }
 
-    /// Answers one request. `path` is what follows `/api/enterprise/federation/v1/`, still encoded.
-    ///
-    /// A write is answered once this gateway's data plane knows of it, or after a moment without. Dropping the future
-    /// does not undo a write that has begun.
-    pub async fn handle(
-        &self,
-        method: &Method,
-        path: &str,
-        query: Option<&str>,
-        headers: &HeaderMap,
-        body: &[u8],
-        caller: &Caller,
-    ) -> Result<Response<Body>, ApiError> {
-        let (asked, principal) = self.admit(method, path, caller)?;
-        match asked {
-            Asked::Status => Ok(self.status(principal)),
-            Asked::NotAllowed { allowed } => Ok(method_not_allowed(allowed)),
-            Asked::List(kind) => self.list(kind, query).await,
-            Asked::Get(kind, name) => self.get(kind, &name).await,
-            Asked::Create(kind) => self.create(kind, body, principal).await,
-            Asked::Put(kind, name) => self.put(kind, &name, headers, body, principal).await,
-            Asked::Delete(kind, name) => self.delete(kind, &name, headers, principal).await,
-        }
-    }
-
-    /// Whether a request is to be answered by [`handle`](Self::handle), whatever its body says. Waits for nothing.
-    pub fn may_ask(&self, method: &Method, path: &str, caller: &Caller) -> Result<(), ApiError> {
-        self.admit(method, path, caller).map(drop)
-    }
-
-    /// What a caller who may ask asks for.
-    fn admit<'a>(
-        &self,
-        method: &Method,
-        path: &str,
-        caller: &'a Caller,
-    ) -> Result<(Asked, &'a Principal), ApiError> {
+    /// Checks that a caller may ask for this, whatever the body says. `path` is what follows
+    /// `/api/enterprise/federation/v1/`, still encoded. Waits for nothing.
+    pub fn admit(&self, method: &Method, path: &str, caller: &Caller) -> Result<Admitted, ApiError> {
         let principal = match caller {
-            Caller::Token(principal) => Ok(principal),
+            Caller::Token(principal) => Ok(Arc::clone(principal)),
             Caller::ApiKey => Err(ApiError::ApiKey),
             Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
         if path.trim_matches('/') == STATUS {
             let is_read = matches!(*method, Method::GET | Method::HEAD);
-            let asked = if is_read { Asked::Status } else { Asked::NotAllowed { allowed: "GET, HEAD" } };
-            return Ok((asked, principal?));
+            let action = if is_read { Action::Status } else { Action::NotAllowed { allowed: "GET, HEAD" } };
+            return Ok(Admitted { action, principal: principal? });
         }
         let target = Target::parse(path)?;
         let principal = principal?;
         let kind = target.kind;
-        let (verb, asked) = match (method, target.name.clone()) {
-            (&Method::GET | &Method::HEAD, None) => return Ok((Asked::List(kind), principal)),
-            (&Method::GET | &Method::HEAD, Some(name)) => return Ok((Asked::Get(kind, name), principal)),
-            (&Method::POST, None) if kind == Kind::EtcdReplicator => (Verb::Create, Asked::Create(kind)),
-            (&Method::PUT, Some(name)) => (Verb::Update, Asked::Put(kind, name)),
-            (&Method::DELETE, Some(name)) => (Verb::Delete, Asked::Delete(kind, name)),
-            _ => return Ok((Asked::NotAllowed { allowed: target.allowed() }, principal)),
+        let (verb, action) = match (method, target.name.clone()) {
+            (&Method::GET | &Method::HEAD, None) => (None, Action::List(kind)),
+            (&Method::GET | &Method::HEAD, Some(name)) => (None, Action::Get(kind, name)),
+            (&Method::POST, None) if kind == Kind::EtcdReplicator => {
+                (Some(Verb::Create), Action::Create(kind))
+            }
+            (&Method::PUT, Some(name)) => (Some(Verb::Update), Action::Put(kind, name)),
+            (&Method::DELETE, Some(name)) => (Some(Verb::Delete), Action::Delete(kind, name)),
+            _ => (None, Action::NotAllowed { allowed: target.allowed() }),
         };
-        self.authorize(principal, verb, &target)?;
-        Ok((asked, principal))
+        if let Some(verb) = verb {
+            self.authorize(&principal, verb, &target)?;
+        }
+        Ok(Admitted { action, principal })
+    }
+
+    /// Answers one request.
+    ///
+    /// A write is answered once this gateway routes by it, or after a moment without. Dropping the future does not undo
+    /// a write that has begun.
+    pub async fn handle(
+        &self,
+        admitted: Admitted,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Response<Body>, ApiError> {
+        let Admitted { action, principal } = admitted;
+        match action {
+            Action::Status => Ok(self.status(&principal)),
+            Action::NotAllowed { allowed } => Ok(method_not_allowed(allowed)),
+            Action::List(kind) => self.list(kind, query).await,
+            Action::Get(kind, name) => self.get(kind, &name).await,
+            Action::Create(kind) => self.create(kind, body, &principal).await,
+            Action::Put(kind, name) => self.put(kind, &name, headers, body, &principal).await,
+            Action::Delete(kind, name) => self.delete(kind, &name, headers, &principal).await,
+        }
     }
 
     fn status(&self, who: &Principal) -> Response<Body> {
@@ -189,7 +204,7 @@ impl Api {
         wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
     }
 
-    /// Errors are for those who could do something about them.
+    /// Error texts are for those who can act on them.
     fn viewer(&self, who: &Principal) -> Viewer {
         let decided = self.authorizer.decide(who, Verb::Update, Kind::Cluster.collection(), "");
         Viewer { detailed: decided.unwrap_or(false), authorization: self.authorizer.mode().as_str() }
@@ -199,7 +214,7 @@ impl Api {
         let page = Page::parse(query)?;
         let view = self.view();
         let entries = self.entries(&view, kind).await?;
-        // Anybody may list: the whole list is made once for all who want it.
+        // Every caller sees the same list, so it is rendered once for each view.
         if page.is_everything() && entries.as_ref().is_none_or(|entries| view.shows(kind, entries)) {
             return Ok(wire::json(
                 StatusCode::OK,
@@ -238,12 +253,13 @@ impl Api {
         Ok(response)
     }
 
-    /// What seals continue tokens. A new store has it in a moment, one that is down at start when it is back.
+    /// The secret that seals continue tokens. A new store has it within moments; one that was down at start, once it is
+    /// back.
     async fn secret(&self) -> Result<Secret, ApiError> {
         let mut registry = self.registry.clone();
         let settled =
             registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
-        let secret = match time::timeout(VIEW_TIMEOUT, settled).await {
+        let secret = match time::timeout(SECRET_TIMEOUT, settled).await {
             Ok(Ok(view)) => view.secret().cloned(),
             Ok(Err(_)) | Err(_) => None,
         };
@@ -274,7 +290,7 @@ impl Api {
         view: &Registry,
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<Option<T>, ApiError> {
-        let is_down = matches!(view.health(), Health::Down { .. }) || self.late.is_recent();
+        let is_down = matches!(view.health(), Health::Down { .. }) || self.stall.is_recent();
         if is_down && view.was_read() {
             return Ok(None);
         }
@@ -282,7 +298,7 @@ impl Api {
             Ok(Ok(found)) => Ok(Some(found)),
             Ok(Err(_)) if view.was_read() => Ok(None),
             Err(_) if view.was_read() => {
-                self.late.note();
+                self.stall.note();
                 Ok(None)
             }
             Ok(Err(_)) | Err(_) => Err(ApiError::Unread),
@@ -298,25 +314,16 @@ impl Api {
         }
     }
 
-    /// Waits until the data plane has a write, so that the client's next request is routed by it.
-    async fn wait_for(&self, revision: u64) {
-        let mut registry = self.registry.clone();
-        let seen = registry.wait_for(|view| view.revision() >= revision);
-        if time::timeout(VIEW_TIMEOUT, seen).await.is_err() {
-            tracing::warn!(revision, "a change was stored but has not come back from the store's watch yet");
-        }
-    }
-
     /// The entry that a write is about. A store that hangs is a store that is down.
     async fn current(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let late = |_| StoreError::Unavailable("no answer in time".into());
-        time::timeout(WRITE_TIMEOUT, self.store.get(key)).await.map_err(late)?
+        let timed_out = |_| StoreError::Unavailable("no answer in time".into());
+        time::timeout(WRITE_TIMEOUT, self.store.get(key)).await.map_err(timed_out)?
     }
 
-    /// A write that hangs may be done later.
+    /// A write that times out may still take effect.
     async fn within<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let late = |_| StoreError::Unknown("no answer in time".into());
-        time::timeout(WRITE_TIMEOUT, write).await.map_err(late)?
+        let timed_out = |_| StoreError::Unknown("no answer in time".into());
+        time::timeout(WRITE_TIMEOUT, write).await.map_err(timed_out)?
     }
 }
 
@@ -362,8 +369,8 @@ const STATUS: &str = "status";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;
-/// After this the last view is as good as an answer.
+/// A read that takes longer is answered from the last view.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an acknowledged write may wait for the watch.
-const VIEW_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a page may wait for the secret that seals its token.
+const SECRET_TIMEOUT: Duration = Duration::from_secs(3);

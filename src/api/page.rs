@@ -19,7 +19,7 @@ pub(super) struct Page {
 // === impl Page ===
 
 impl Page {
-    /// Of several the first counts, as in Sensu; other than there, nonsense is refused.
+    /// Of several the first counts, as in Sensu; unlike there, malformed values are refused.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, ApiError> {
         let mut page = Self::default();
         let (mut limit_seen, mut continue_seen) = (false, false);
@@ -70,7 +70,7 @@ fn name_of(key: &str) -> &'static str {
     if key == "limit" { "limit" } else { "continue" }
 }
 
-/// What a token is good for.
+/// The list that a token is valid for.
 fn context(kind: Kind) -> String {
     format!("federation/v1/{}", kind.collection())
 }

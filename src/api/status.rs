@@ -35,8 +35,8 @@ struct Status<'a> {
     store: Option<Store<'a>>,
 }
 
-/// `up` is all backends, `degraded` some, `down` none; a backend that has not been checked yet is `down`, too: nobody
-/// has seen it answer.
+/// `up` is all backends, `degraded` some, `down` none; a backend that has not been checked yet is `down`, too: it has not
+/// been seen to answer.
 #[derive(Serialize)]
 struct ClusterStatus<'a> {
     name: &'a str,
@@ -115,11 +115,11 @@ pub(super) fn render(
         .expect("it has no map whose keys are not strings, and no number that is not one")
 }
 
-/// What is known of one cluster.
+/// What has been found out about one cluster.
 struct Facts<'a> {
     cluster: &'a Cluster,
     version: Option<&'a str>,
-    /// `None` when a change is so new that nobody looks yet.
+    /// `None` right after a change, before health checks have begun.
     backends: Vec<(&'a Backend, Option<&'a BackendHealth>)>,
 }
 
@@ -158,7 +158,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The state, and since when, as far as the backends' own times tell.
+    /// The state, and since when, as far as the backends' own times show.
     fn state(&self) -> (&'static str, Option<SystemTime>) {
         let since = |up: bool| {
             let matching = self.backends.iter().filter(move |(_, health)| is_up(*health) == up);

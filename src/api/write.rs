@@ -55,9 +55,13 @@ impl Api {
             conditions.check(current.as_ref())?;
             let expected = match current {
                 None => Precondition::Absent,
-                // Writing what is there already would only wake everybody up. Nor does it change who made it: two
-                // administrators' tools that want the same would take turns for ever.
-                Some(current) if is_same(&current, &checked, &value) => return Ok(created(&current)),
+                // Writing what is there already would only wake up every watcher. Nor does it change who made it: two
+                // administrators' tools that write the same would overwrite each other for ever.
+                Some(current) if is_same(&current, &checked, &value) => {
+                    // Another gateway may have written it a moment ago.
+                    self.visibility.wait(current.version).await;
+                    return Ok(created(&current));
+                }
                 Some(current) => {
                     let version = current.version;
                     // What cannot be read can be overwritten: there is no other way to repair it.
@@ -100,7 +104,7 @@ impl Api {
             };
             match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {
                 Ok(revision) => {
-                    self.wait_for(revision.unwrap_or_default()).await;
+                    self.visibility.wait(revision.unwrap_or_default()).await;
                     tracing::info!(user = %who.subject, kind = kind.noun(), name, "deleted");
                     return Ok(wire::json(StatusCode::NO_CONTENT, ""));
                 }
@@ -139,7 +143,7 @@ impl Api {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) if error.kind() == ErrorKind::NotFound => "no such file".to_owned(),
                 Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => "not a regular file".to_owned(),
-                // The system's own words may hold what is none of the caller's business.
+                // The system's own words may hold what the caller must not see.
                 Ok(Err(error)) if error.get_ref().is_none() => error.kind().to_string(),
                 Ok(Err(error)) => error.to_string(),
                 Err(timeout) => timeout.to_string(),
@@ -151,7 +155,7 @@ impl Api {
     }
 
     async fn written(&self, checked: &Checked, entry: Entry) -> Response<Body> {
-        self.wait_for(entry.version).await;
+        self.visibility.wait(entry.version).await;
         let resource = &checked.resource;
         let (kind, name) = (resource.kind.noun(), &resource.metadata.name);
         tracing::info!(user = %resource.metadata.created_by, kind, name, version = entry.version, "written");
@@ -168,7 +172,7 @@ impl Api {
     }
 }
 
-/// Whether an entry says what is to be written, whoever says it.
+/// Whether an entry says what is to be written, whoever wrote it.
 fn is_same(current: &Entry, wanted: &Checked, value: &Bytes) -> bool {
     let says_so = |old: Item| {
         let mut wanted = wanted.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::BuildError;
+use super::error::BuildError;
 use crate::{
     auth::{KeyError, Keys, SigningKey},
     authz::{Exchange, Feeder, Minter, Rbac},
@@ -29,14 +29,14 @@ pub(super) struct Authority {
 enum Source {
     Etcd(Arc<etcd::Client>),
     Api(Minter),
-    /// Nowhere: the administrators of the configuration decide for good.
+    /// Nowhere: the administrators of the configuration are all there is.
     None,
 }
 
 // === impl Authority ===
 
 impl Authority {
-    /// Loads the private key, if there is one. Etcd is preferred to the API: it tells changes by itself.
+    /// Loads the private key, if there is one. Etcd is preferred to the API: it pushes changes.
     pub(super) fn build(root: &Root, keys: &Keys) -> Result<Self, BuildError> {
         let minter = signing_key(root, keys)?.map(Minter::new);
         let (rbac, feeder) = Rbac::new(root.auth.admin_groups.clone());

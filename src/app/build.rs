@@ -1,6 +1,5 @@
 use std::{
     net::{SocketAddr, TcpListener as StdTcpListener},
-    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
@@ -17,26 +16,27 @@ use tokio::{
 use super::{
     admin::Admin,
     authority::Authority,
+    clusters::warn_insecure,
     control::Control,
+    error::BuildError,
     reload::{self, Reloader},
-    store, web,
-    worker::{self, Shared},
+    shared::{Answering, Authentication, Listening, Reach, Shared},
+    store, web, worker,
 };
 use crate::{
     api::Api,
-    auth::{Authenticator, KeyError, KeyFiles},
+    auth::{Authenticator, KeyFiles},
     config::Root,
     error::Chain,
-    etcd, fanout, graphql,
-    listener::{self, BindError, Listener, Phase},
+    fanout, graphql,
+    listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Routed, Settings},
-    registry::{self, StoreError, Views},
+    proxy::{Federation, Readiness, Resources, Settings},
+    registry::{self, Views},
     replication,
     telemetry::{LogHandle, Metrics},
-    types::{Cluster, ClusterHealth, Snapshot},
+    types::{ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
-    webui::LoadError,
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
 
@@ -51,59 +51,6 @@ pub struct Server {
     metrics: Arc<Metrics>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
-}
-
-/// Why a gateway could not be built. Each is a line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A public key could not be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The listener's certificate or key could not be used.
-    #[error("the listener's certificate cannot be used: {}", Chain(.0))]
-    ServerTls(TlsError),
-    /// A cluster's CA or client certificate could not be used.
-    #[error("cluster {cluster}: {}", Chain(&**error))]
-    ClusterTls {
-        /// The cluster.
-        cluster: String,
-        /// What is wrong with its files.
-        error: Arc<TlsError>,
-    },
-    /// The web UI's directory cannot be served.
-    #[error(transparent)]
-    WebUi(#[from] LoadError),
-    /// The registry's file cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An etcd's client cannot be made.
-    #[error(transparent)]
-    Etcd(#[from] etcd::Error),
-    /// The registry's directory cannot be made.
-    #[error("cannot make the directory of the registry {}: {error}: make it, or set store.embedded.path", path.display())]
-    StoreDirectory {
-        /// The file that was to lie in it.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// A port is taken or forbidden.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Every worker has ended, though nobody asked for it: the log says why.
-    #[error("all workers have ended; see the log")]
-    NoWorkers,
-    /// The system refused a thread or a runtime.
-    #[error("cannot start: {0}")]
-    System(std::io::Error),
-}
-
-// === impl BuildError ===
-
-impl From<std::io::Error> for BuildError {
-    fn from(error: std::io::Error) -> Self {
-        Self::System(error)
-    }
 }
 
 // === impl Server ===
@@ -121,14 +68,7 @@ impl Server {
         let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
         let tls = certificate(root).await?;
         let snapshot = Arc::new(root.snapshot());
-        let tls_configs = TlsConfigs::new();
-        for (cluster, error) in tls_configs.prepare(&snapshot).await {
-            // A mount that hangs may come back, and the other clusters do not need it.
-            if !matches!(*error, TlsError::Timeout { .. }) {
-                return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
-            }
-            tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");
-        }
+        let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
 
@@ -146,7 +86,6 @@ impl Server {
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
             sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
-        let routed = Routed::new(registered.clone(), applied_seen);
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let board = Arc::new(HealthBoard::new());
@@ -158,29 +97,34 @@ impl Server {
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
-        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _);
-        let api = told_of(api, health.clone(), handle.as_ref());
-        let settings = Arc::new(settings(root));
+        let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
+            .with_workers(registered.clone(), applied_seen);
+        let api = attach_status(api, health.clone(), handle.as_ref());
+        let readiness = Readiness::new(phase_seen.clone(), registry);
+        let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
-            graphql: graphql::Engine::new(settings.graphql()),
-            settings,
-            listener: root.limits.clone(),
-            tls: tls.clone(),
-            upstream: root.upstream,
-            connect,
-            board,
-            authenticator: Arc::clone(&authenticator),
-            fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
-            bodies: Budget::new(REQUEST_BODY_BYTES),
-            connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
-            allowed_origins: root.cors.allowed_origins.clone().into(),
-            readiness: Readiness::new(phase_seen.clone(), registry),
-            federation: Federation::new(Handle::current(), api, routed),
-            exchange: authority.exchange.clone(),
-            web: Arc::clone(&web),
-            clusters: published_seen,
-            tls_configs: tls_configs.clone(),
-            phase: phase_seen,
+            listening: Listening {
+                limits: root.limits.clone(),
+                tls: tls.clone(),
+                connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
+                phase: phase_seen,
+            },
+            authentication: Authentication {
+                authenticator: Arc::clone(&authenticator),
+                exchange: authority.exchange.clone(),
+            },
+            reach: Reach {
+                config: root.upstream,
+                connect,
+                board,
+                clusters: published_seen,
+                tls_configs: tls_configs.clone(),
+            },
+            answering: Answering {
+                resources: Arc::new(resources(root, readiness, federation)),
+                web: Arc::clone(&web),
+                allowed_origins: root.cors.allowed_origins.clone().into(),
+            },
         };
         let reloader = Reloader {
             current: root.clone(),
@@ -196,7 +140,7 @@ impl Server {
             seen: std::collections::BTreeMap::new(),
             fault: None,
         }
-        .looked();
+        .with_baseline();
         let control = Control {
             store,
             reflector,
@@ -223,7 +167,7 @@ impl Server {
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
         let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
-        let replicating = control.spawn(&shared, &mut tasks);
+        let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -248,7 +192,7 @@ impl Server {
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
         if let Some(replicating) = replicating {
-            // Another gateway takes over sooner when this one has said good-bye.
+            // Another gateway takes over sooner when this one has resigned.
             let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
         }
         // With it, all tasks of the control plane end.
@@ -257,7 +201,32 @@ impl Server {
     }
 }
 
-/// `/readyz` says no, later no new connections, at last nothing.
+/// Reads the certificate files of the configured clusters.
+async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError> {
+    let tls_configs = TlsConfigs::new();
+    for (cluster, error) in tls_configs.prepare(snapshot).await {
+        // A mount that hangs may come back, and the other clusters do not need it.
+        if !matches!(*error, TlsError::Timeout { .. }) {
+            return Err(BuildError::ClusterTls { cluster: cluster.to_string(), error });
+        }
+        tracing::error!(%cluster, error = %Chain(&*error), "a cluster cannot be reached over TLS yet");
+    }
+    Ok(tls_configs)
+}
+
+fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resources {
+    let settings = settings(root);
+    Resources {
+        graphql: graphql::Engine::new(settings.graphql()),
+        settings,
+        fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
+        bodies: Budget::new(REQUEST_BODY_BYTES),
+        readiness,
+        federation,
+    }
+}
+
+/// First `/readyz` fails, then no new connections are accepted, then open requests are cut.
 async fn drain(
     phase: &watch::Sender<Phase>,
     shutdown: &listener::Shutdown,
@@ -269,13 +238,15 @@ async fn drain(
     phase.send_replace(Phase::Draining);
     tracing::info!("stopping: finishing requests");
     if tokio::time::timeout(shutdown.drain, workers.recv()).await.is_err() {
-        let drain_ms = u64::try_from(shutdown.drain.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(drain_ms, "requests were still in flight and are cut off");
+        tracing::warn!(
+            after = units::show_duration(shutdown.drain),
+            "requests were still in flight and are cut"
+        );
     }
 }
 
-/// The API with what its status tells.
-fn told_of(
+/// The API with what its `status` shows.
+fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
@@ -309,9 +280,9 @@ fn metrics(
     replication: Option<&replication::Handle>,
 ) -> Arc<Metrics> {
     Arc::new(Metrics::new(|families| {
-        shared.authenticator.metrics().register(families);
-        registry::register_metrics(shared.clusters.clone(), families);
-        shared.fan_outs.register(families);
+        shared.authentication.authenticator.metrics().register(families);
+        registry::register_metrics(shared.reach.clusters.clone(), families);
+        shared.answering.resources.fan_outs.register(families);
         upstream::register_metrics(health, families);
         if let Some(replication) = replication {
             replication.metrics.register(families);
@@ -325,33 +296,18 @@ fn serve_admin(
     metrics: Arc<Metrics>,
 ) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let socket = TcpListener::from_std(socket)?;
-    let admin = Admin { readiness: shared.readiness.clone(), metrics };
+    let admin = Admin { readiness: shared.answering.resources.readiness.clone(), metrics };
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listener.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.limits.clone(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);
     })
 }
 
-/// Says which clusters can be listened to or impersonated.
-pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
-    for cluster in clusters {
-        if cluster.tls.insecure_skip_tls_verify {
-            tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
-        }
-        if cluster.backends.iter().any(|backend| !backend.tls) {
-            tracing::warn!(cluster = %cluster.name, "a backend is spoken to in plain HTTP");
-        }
-    }
-}
-
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);
 
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// How often files are looked at for changes.
-pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(5);

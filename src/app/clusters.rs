@@ -1,11 +1,15 @@
-//! From the registry's clusters to the workers: certificates are loaded before anybody routes by them.
+//! From the registry's clusters to the workers: certificates are loaded before any worker routes by them.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::build::warn_insecure;
-use crate::{error::Chain, net::TlsConfigs, types::Snapshot, upstream::Manager};
+use crate::{
+    error::Chain,
+    net::TlsConfigs,
+    types::{Cluster, Snapshot},
+    upstream::Manager,
+};
 
 /// Publishes each set of clusters once its certificate files have been read, or have had their time. Runs until the
 /// registry's view ends.
@@ -29,7 +33,7 @@ pub(super) async fn publish(
     }
 }
 
-/// Has connections follow the published clusters and their certificates. Ends with the control plane.
+/// Makes connections follow the published clusters and their certificates. Ends with the control plane.
 pub(super) async fn follow(
     manager: Manager,
     mut clusters: watch::Receiver<Arc<Snapshot>>,
@@ -53,6 +57,18 @@ pub(super) async fn follow(
                 seen = now;
             }
             else => return,
+        }
+    }
+}
+
+/// Logs which clusters an attacker on the way could eavesdrop on or impersonate.
+pub(super) fn warn_insecure<'a>(clusters: impl Iterator<Item = &'a Arc<Cluster>>) {
+    for cluster in clusters {
+        if cluster.tls.insecure_skip_tls_verify {
+            tracing::warn!(cluster = %cluster.name, "server certificates are not verified");
+        }
+        if cluster.backends.iter().any(|backend| !backend.tls) {
+            tracing::warn!(cluster = %cluster.name, "a backend is reached over plain HTTP");
         }
     }
 }

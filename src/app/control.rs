@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{authority::Authority, clusters, reload::Reloader, worker::Shared};
+use super::{authority::Authority, clusters, reload::Reloader, shared::Reach};
 use crate::{
     listener::Phase,
     net::TlsConfigs,
@@ -24,7 +24,7 @@ use crate::{
     upstream::Prober,
 };
 
-/// What will run, until it is spawned.
+/// What is going to run.
 pub(super) struct Control {
     pub(super) store: Arc<dyn Store>,
     pub(super) reflector: Reflector,
@@ -41,15 +41,19 @@ pub(super) struct Control {
 
 impl Control {
     /// Everything ends with `tasks` but replication, which ends by itself once the process drains.
-    pub(super) fn spawn(self, shared: &Shared, tasks: &mut JoinSet<()>) -> Option<JoinHandle<()>> {
+    pub(super) fn spawn(
+        self,
+        reach: &Reach,
+        mut phase: watch::Receiver<Phase>,
+        tasks: &mut JoinSet<()>,
+    ) -> Option<JoinHandle<()>> {
         tasks.spawn(self.reflector.run(self.store));
         tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
         tasks.spawn(self.prober.run());
         tasks.spawn(self.reloader.run());
-        let (manager, updates) = shared.connections();
-        tasks.spawn(clusters::follow(manager.clone(), updates, shared.tls_configs.clone(), drop));
+        let (manager, updates) = reach.connections();
+        tasks.spawn(clusters::follow(manager.clone(), updates, reach.tls_configs.clone(), drop));
         self.authority.spawn(manager, tasks);
-        let mut phase = shared.phase.clone();
         self.replication.map(|supervisor| {
             tokio::spawn(supervisor.run(async move {
                 let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;

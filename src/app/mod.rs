@@ -6,10 +6,13 @@ mod authority;
 mod build;
 mod clusters;
 mod control;
+mod error;
 mod reload;
+mod shared;
 mod store;
 mod web;
 mod worker;
 
-pub use build::{BuildError, Server};
+pub use build::Server;
+pub use error::BuildError;
 pub use reload::Source;

@@ -3,7 +3,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{authority::signing_key, build::WATCH_INTERVAL, web};
+use super::{authority::signing_key, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -36,7 +36,7 @@ pub struct Source {
 /// Applies changed files while the gateway runs: on SIGHUP, and when a file changes.
 ///
 /// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
-/// said. A bad file changes nothing and says why.
+/// logged. A bad file changes nothing, and the log says why.
 pub(super) struct Reloader {
     pub(super) current: Root,
     pub(super) source: Option<Source>,
@@ -78,8 +78,8 @@ struct Loaded {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Takes what is there now as read.
-    pub(super) fn looked(mut self) -> Self {
+    /// Takes the files as they are now as read: only later changes are applied.
+    pub(super) fn with_baseline(mut self) -> Self {
         self.seen = stamps(self.files());
         self
     }
@@ -94,13 +94,13 @@ impl Reloader {
                 _ = ticks.tick() => false,
             };
             let now = self.stamps().await;
-            // A file that nobody needed before is read by whoever needs it now.
+            // A file that was not needed before is read when it is first used.
             let changed = now.iter().any(|(path, stamp)| self.seen.get(path).is_some_and(|old| old != stamp));
             // Stamped before reading: a change in between is seen at the next tick.
             self.seen = now;
             if asked || changed || self.fault.is_some() {
-                let told = self.fault.take().filter(|_| !asked && !changed);
-                self.reload(told).await;
+                let logged = self.fault.take().filter(|_| !asked && !changed);
+                self.reload(logged).await;
             }
             // Clusters come and go, and their files are few and small: read, not stamped.
             for error in self.tls_configs.reload(asked).await {
@@ -110,8 +110,9 @@ impl Reloader {
         }
     }
 
-    /// What fails is tried again, as another of the files may be what is missing; it is told unless it was `told`.
-    async fn reload(&mut self, told: Option<String>) {
+    /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
+    /// `logged` last.
+    async fn reload(&mut self, logged: Option<String>) {
         match self.try_reload().await {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
@@ -122,7 +123,7 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                if told.as_ref() != Some(&error) {
+                if logged.as_ref() != Some(&error) {
                     tracing::error!(
                         error,
                         "the changed configuration or its files are wrong; nothing was changed"
@@ -137,7 +138,7 @@ impl Reloader {
         let root = match self.source.clone() {
             None => self.current.clone(),
             Some(source) => {
-                let loaded = beside(move || config::load(&source.path, &source.env)).await;
+                let loaded = run_blocking(move || config::load(&source.path, &source.env)).await;
                 loaded.map_err(|error| error.to_string())?
             }
         };
@@ -152,7 +153,7 @@ impl Reloader {
             return Err(format!("cluster {cluster}: {}", Chain(&*error)));
         }
         let (wanted, tls) = (root.clone(), self.tls.clone());
-        let Loaded { keys, private, web } = beside(move || load(&wanted, tls.as_ref())).await?;
+        let Loaded { keys, private, web } = run_blocking(move || load(&wanted, tls.as_ref())).await?;
         self.authenticator.reload(keys);
         // Replaced even when it is the same: a dashboard's connections may need the new certificates.
         self.web.store(Arc::new(web));
@@ -176,7 +177,7 @@ impl Reloader {
 
     async fn stamps(&self) -> Stamps {
         let files = self.files();
-        beside(move || stamps(files)).await
+        run_blocking(move || stamps(files)).await
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -204,13 +205,13 @@ fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
     Ok(Loaded { keys, private, web })
 }
 
-/// Work on files, which may take long, for as long as it takes.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs work on files on a thread of its own, for as long as it takes.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let mut task = tokio::task::spawn_blocking(work);
     let done = if let Ok(done) = tokio::time::timeout(PATIENCE, &mut task).await {
         done
     } else {
-        tracing::error!("files of the configuration do not answer: nothing is reloaded until they do");
+        tracing::error!("reading the configuration's files hangs: nothing is reloaded until it ends");
         task.await
     };
     match done.map_err(tokio::task::JoinError::try_into_panic) {
@@ -248,5 +249,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.modified().ok()?, found.len(), found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
-/// How long files may take before somebody should know.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long files may take before it is logged.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often files are looked at for changes.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);

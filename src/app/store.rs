@@ -2,7 +2,7 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::BuildError;
+use super::error::BuildError;
 use crate::{
     config::Root,
     etcd,
@@ -14,7 +14,7 @@ use crate::{
 pub(super) type Opened = (Arc<dyn Store>, Arc<dyn Leadership>);
 
 /// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
-/// the disk; an etcd is not asked yet.
+/// the disk; an etcd is not contacted yet.
 pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;

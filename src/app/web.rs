@@ -3,7 +3,7 @@ use crate::{
     webui::{Content, LoadError},
 };
 
-/// What the configuration names, read anew.
+/// What the configuration names, read again.
 pub(super) fn content(root: &Root) -> Result<Content, LoadError> {
     let web_ui = &root.web_ui;
     match (&web_ui.directory, &web_ui.upstream) {

@@ -8,7 +8,7 @@ use moka::{Expiry, sync::Cache};
 
 use crate::types::Principal;
 
-/// Verified tokens, by the SHA-256 of the token: a digest that nobody can make collide, and no token is held.
+/// Verified tokens, by the SHA-256 of the token: collision-resistant, and no token is kept in memory.
 pub(super) struct TokenCache {
     entries: Cache<TokenId, Entry>,
 }

@@ -75,7 +75,7 @@ pub enum KeyError {
     #[error(
         "{path} holds no PEM block: it should hold -----BEGIN {expected}----- (a DER file: openssl pkey -inform DER{flag} -in {path} -out key.pem)",
         path = path.display(),
-        flag = if *expected == super::keys::PUBLIC_LABEL { " -pubin" } else { "" }
+        flag = if *expected == PUBLIC_LABEL { " -pubin" } else { "" }
     )]
     NotPem {
         /// The file.
@@ -183,3 +183,6 @@ impl Classify for AuthError {
         }
     }
 }
+
+/// The PEM label of a public key.
+pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";

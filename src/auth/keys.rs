@@ -12,7 +12,7 @@ use aws_lc_rs::{
 use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
-use super::{KeyError, MAX_KEYS};
+use super::{KeyError, MAX_KEYS, error::PUBLIC_LABEL};
 use crate::net::read_file_up_to;
 
 /// The two curves whose tokens are accepted.
@@ -174,7 +174,7 @@ pub(super) fn parse_public(path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, K
     })
 }
 
-/// The PEM blocks of known kinds.
+/// The PEM blocks of the kinds that the reader supports.
 pub(super) fn blocks(
     path: &Path,
     text: &[u8],
@@ -231,7 +231,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     })
 }
 
-pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
 pub(super) const CURVES: [Curve; 2] = [Curve::P256, Curve::P384];
 
 /// A key is some hundred bytes; a chain of certificates pasted around it some thousand.

@@ -4,30 +4,28 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Uri};
+use http::Request;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{AuthError, Authenticator, Scope};
-use crate::error::BoxError;
+use super::{AuthError, Authenticator};
+use crate::{error::BoxError, types::AuthScope};
 
 /// Authenticates requests: leaves a [`Caller`](crate::types::Caller) in the extensions of those it lets
 /// through, and fails with an [`AuthError`] for the others.
 ///
-/// `scope_of` names the rules of a path; `None` is a path that needs no authentication, whose requests pass
-/// without a `Caller`.
+/// The rules are those of the [`AuthScope`] in the request's extensions, or the strictest if there is none. Requests for
+/// [`AuthScope::Open`] pass without a `Caller`.
 #[derive(Clone, Debug)]
-pub struct AuthLayer<F> {
+pub struct AuthLayer {
     authenticator: Arc<Authenticator>,
-    scope_of: F,
 }
 
 /// The service of [`AuthLayer`].
 #[derive(Clone, Debug)]
-pub struct AuthService<S, F> {
+pub struct AuthService<S> {
     inner: S,
     authenticator: Arc<Authenticator>,
-    scope_of: F,
 }
 
 pin_project! {
@@ -48,28 +46,27 @@ pin_project! {
 
 // === impl AuthLayer ===
 
-impl<F: Fn(&Uri) -> Option<Scope>> AuthLayer<F> {
-    /// A layer with these rules.
-    pub fn new(authenticator: Arc<Authenticator>, scope_of: F) -> Self {
-        Self { authenticator, scope_of }
+impl AuthLayer {
+    /// A layer that asks this authenticator.
+    pub fn new(authenticator: Arc<Authenticator>) -> Self {
+        Self { authenticator }
     }
 }
 
-impl<S, F: Clone> Layer<S> for AuthLayer<F> {
-    type Service = AuthService<S, F>;
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthService { inner, authenticator: Arc::clone(&self.authenticator), scope_of: self.scope_of.clone() }
+        AuthService { inner, authenticator: Arc::clone(&self.authenticator) }
     }
 }
 
 // === impl AuthService ===
 
-impl<S, F, B> Service<Request<B>> for AuthService<S, F>
+impl<S, B> Service<Request<B>> for AuthService<S>
 where
     S: Service<Request<B>>,
     S::Error: Into<BoxError>,
-    F: Fn(&Uri) -> Option<Scope>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -81,7 +78,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // In place: a fraction of a millisecond, once for each token, like the signature of a TLS handshake.
-        if let Some(scope) = (self.scope_of)(request.uri()) {
+        let scope = request.extensions().get().copied().unwrap_or_default();
+        if scope != AuthScope::Open {
             match self.authenticator.authenticate(request.headers(), scope) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);

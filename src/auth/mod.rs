@@ -12,7 +12,7 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 
-use crate::types::{Caller, Principal};
+use crate::types::{AuthScope, Caller, Principal};
 
 mod bearer;
 mod cache;
@@ -45,15 +45,6 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Most public keys: a forged token costs one signature check for each key of its curve.
 pub const MAX_KEYS: usize = 16;
-
-/// Which of Sensu's rules apply to a request without a token or API key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The REST API: it is refused.
-    Api,
-    /// GraphQL: it goes on as [`Caller::Anonymous`].
-    GraphQl,
-}
 
 /// Decides who is asking. Shared by all workers.
 pub struct Authenticator {
@@ -94,22 +85,20 @@ impl Authenticator {
     /// # Errors
     ///
     /// What is wrong with the credential, or [`AuthError::Missing`] where there has to be one.
-    pub fn authenticate(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, AuthError> {
+    pub fn authenticate(&self, headers: &HeaderMap, scope: AuthScope) -> Result<Caller, AuthError> {
         let caller = self.judge(headers, scope);
         if caller.is_ok() { &self.metrics.ok } else { &self.metrics.rejected }.inc();
         caller
     }
 
-    fn judge(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, AuthError> {
+    fn judge(&self, headers: &HeaderMap, scope: AuthScope) -> Result<Caller, AuthError> {
         match (credentials(headers)?, scope) {
             (Credentials::Bearer(token), _) => self.verify(token).map(Caller::Token),
             (Credentials::ApiKey, _) => Ok(Caller::ApiKey),
-            (Credentials::None | Credentials::Basic | Credentials::Other, Scope::Api) => {
-                Err(AuthError::Missing)
-            }
-            (Credentials::None | Credentials::Basic | Credentials::Other, Scope::GraphQl) => {
-                Ok(Caller::Anonymous)
-            }
+            (Credentials::None | Credentials::Basic | Credentials::Other, scope) => match scope {
+                AuthScope::Api => Err(AuthError::Missing),
+                AuthScope::GraphQl | AuthScope::Open => Ok(Caller::Anonymous),
+            },
         }
     }
 

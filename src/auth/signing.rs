@@ -15,7 +15,7 @@ use base64::{
 use rustls::pki_types::pem::SectionKind;
 use serde::Serialize;
 
-use super::{Curve, KeyError, Keys, PublicKey, keys};
+use super::{Curve, KeyError, Keys, PublicKey, error::PUBLIC_LABEL, keys};
 
 /// The private half of a key pair, for tokens that the gateway makes itself.
 pub struct SigningKey {
@@ -94,7 +94,7 @@ impl SigningKey {
     /// The other half as a PEM file, for a `jwt-public-key-file`.
     pub fn public_pem(&self) -> Result<String, KeyError> {
         let der = self.pair.public_key().as_der().map_err(|_| KeyError::Sign)?;
-        Ok(pem(keys::PUBLIC_LABEL, der.as_ref()))
+        Ok(pem(PUBLIC_LABEL, der.as_ref()))
     }
 
     /// This half as a PEM file (PKCS #8). Secret.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     fanout, listener,
     telemetry::{Format, Level},
-    types::{Scope, Source},
+    types::{ListScope, Source},
     webui,
 };
 
@@ -67,7 +67,7 @@ clusters:
 - {name: alpha, api-urls: ['http://[::1]:80'], cert-file: /c, key-file: /k, insecure-skip-tls-verify: true}
 ",
     ));
-    assert_eq!(root.fan_out.default_scope, Scope::Local);
+    assert_eq!(root.fan_out.default_scope, ListScope::Local);
     assert_eq!(root.fan_out.member_timeout, Duration::from_millis(250));
     assert_eq!(root.fan_out.timeout, Duration::from_secs(120));
     assert_eq!(root.fan_out.buffer_bytes, 2 << 20);

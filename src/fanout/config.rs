@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Scope, units};
+use crate::types::{ListScope, units};
 
 /// `fan-out`: how lists are gathered from several clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Config {
     /// Which clusters a list asks when the request names none.
-    pub default_scope: Scope,
+    pub default_scope: ListScope,
     /// How long one member may take; shorter than `timeout`, so that the others' answers are still in time.
     #[serde(with = "units::duration")]
     pub member_timeout: Duration,
@@ -35,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            default_scope: Scope::All,
+            default_scope: ListScope::All,
             member_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(12),
             buffer_bytes: 1 << 20,

@@ -25,7 +25,11 @@ use futures::{StreamExt, future::AbortHandle, stream::FuturesUnordered};
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use crate::{member::Candidate, rewrite::Shape, types::FailureClass, wire::Body};
+use crate::{
+    member::Candidate,
+    types::{FailureClass, Shape},
+    wire::Body,
+};
 
 pub use config::Config;
 pub use shared::{Overloaded, Shared};

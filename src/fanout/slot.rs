@@ -12,8 +12,8 @@ use http_body_util::BodyExt;
 use super::Abort;
 use crate::{
     member::{Member, body_failure},
-    rewrite::{Brackets, Rewriter, Shape, validate_list},
-    types::{ClusterName, FailureClass},
+    rewrite::{Brackets, Rewriter, validate_list},
+    types::{ClusterName, FailureClass, Shape},
     wire::{Body, read_limited},
 };
 

@@ -11,8 +11,8 @@ use super::{
     schema::{Carrier, Schema},
 };
 use crate::{
-    rewrite::{self, Shape},
-    types::ClusterName,
+    rewrite,
+    types::{ClusterName, Shape},
 };
 
 /// A change to the document's text.

@@ -1,4 +1,4 @@
-//! What a request's body may say, and how it is read: whole, bounded, and not for ever.
+//! What a request's body may say, and how it is read: as a whole, within bounds of size, rate and memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    rewrite::{Shape, Unqualified, UnqualifyError, unqualify},
-    routing::{BodyRule, Kind, NameRule, RouteError, has_dot_or_empty},
-    types::{ClusterName, Snapshot},
+    rewrite::{Unqualified, UnqualifyError, unqualify},
+    routing::{BodyRule, NameRule, is_path_traversal},
+    types::{ClusterName, Shape},
     wire::{Body, Budget, Held},
 };
 
@@ -26,12 +26,12 @@ pub(super) enum BodyError {
         limit: usize,
     },
     /// All request bodies together hold as much memory as they may.
-    #[error("too many request bodies are on their way; try again")]
+    #[error("too many request bodies are in flight; try again")]
     Overload,
     /// Arrives slower than the minimum rate.
     #[error("the request body arrives too slowly")]
     Slow,
-    /// The client broke off.
+    /// The client aborted the body.
     #[error("the request body broke off")]
     Broken,
     /// A namespace in the body such as `@x` or `a@b@c`.
@@ -40,9 +40,6 @@ pub(super) enum BodyError {
     /// The body names another cluster than the path, or several.
     #[error("the body and the path must name the same cluster")]
     Cluster,
-    /// The body's namespace names a cluster that is not known.
-    #[error(transparent)]
-    Route(#[from] RouteError),
     /// An entity or event whose body names another namespace than the path: Sensu would believe the body.
     #[error("the namespace of the resource ({found}) does not match the namespace of the URI ({expected})")]
     NamespaceMismatch {
@@ -80,7 +77,7 @@ pub(super) async fn read(
     let begun = Instant::now();
     let mut whole = BytesMut::new();
     loop {
-        // What came fast earns no right to stall.
+        // Bytes that came fast earn no time to stall later.
         let earned = begun + GRACE + Duration::from_secs(whole.len() as u64 / MIN_RATE);
         let deadline = earned.min(Instant::now() + GRACE);
         match tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| BodyError::Slow)? {
@@ -109,7 +106,6 @@ pub(super) fn apply(
     rule: &BodyRule,
     body: Bytes,
     cluster: ClusterName,
-    clusters: &Snapshot,
 ) -> Result<(Bytes, ClusterName), BodyError> {
     if body.is_empty() {
         return Ok((body, cluster));
@@ -124,8 +120,8 @@ pub(super) fn apply(
             check(&found, must_equal.as_deref(), name)?;
             Ok((body, cluster))
         }
-        BodyRule::Namespaced { kind, must_equal, name } => {
-            let found = unqualify(&body, shape(*kind)).map_err(BodyError::from)?;
+        BodyRule::Namespaced { shape, must_equal, name } => {
+            let found = unqualify(&body, *shape).map_err(BodyError::from)?;
             let target = found.cluster.clone().unwrap_or_else(ClusterName::local);
             // An empty namespace names no cluster: Sensu fills it in from the path, or refuses it.
             let names_one = found.namespaces.iter().any(|namespace| !namespace.is_empty());
@@ -140,11 +136,7 @@ pub(super) fn apply(
             if found.mixed {
                 return Err(BodyError::Cluster);
             }
-            let cluster = found.cluster.unwrap_or(cluster);
-            if clusters.get(cluster.as_str()).is_none() {
-                return Err(RouteError::unknown(clusters, cluster.as_str()).into());
-            }
-            Ok((found.body, cluster))
+            Ok((found.body, found.cluster.unwrap_or(cluster)))
         }
     }
 }
@@ -166,17 +158,9 @@ fn check(found: &Unqualified, must_equal: Option<&str>, name: &NameRule) -> Resu
             Some(other) => Err(BodyError::NameMismatch { found: other.clone(), expected: expected.clone() }),
         },
         NameRule::Components => {
-            let escapes = names.any(|name| !name.is_empty() && has_dot_or_empty(name));
+            let escapes = names.any(|name| !name.is_empty() && is_path_traversal(name));
             if escapes { Err(BodyError::Name) } else { Ok(()) }
         }
-    }
-}
-
-/// The scanner's name for where a route's namespaces stand.
-pub(super) fn shape(kind: Kind) -> Shape {
-    match kind {
-        Kind::Resource => Shape::Resource,
-        Kind::Namespace => Shape::Namespace,
     }
 }
 
@@ -195,14 +179,12 @@ impl Classify for BodyError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Overload => ErrorKind::Overload,
-            Self::Route(error) => error.kind(),
             _ => ErrorKind::Client,
         }
     }
 
     fn reply(&self) -> Reply {
         let (status, code, close) = match self {
-            Self::Route(error) => return error.reply(),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 1, true),
             Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, 0, true),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, 1, true),

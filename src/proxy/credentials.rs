@@ -1,7 +1,7 @@
 //! What a caller shows to which cluster.
 //!
 //! Every cluster trusts the same tokens, so a token goes everywhere as it is. An API key belongs to one cluster: the
-//! local one, unless a raw path says otherwise, and nobody else sees it. Where the gateway can exchange it, the others
+//! local one, unless a raw path says otherwise, and no other cluster sees it. Where the gateway can exchange it, the others
 //! get a token of the key's user.
 
 use std::sync::Arc;
@@ -95,8 +95,8 @@ impl Gateway {
         self.exchange.as_ref().map(|exchange| exchange.token_for(user)).transpose()
     }
 
-    /// The same for the remote members of a list. As long as the local cluster is one too, it says what it thinks of the
-    /// key, and the others are left out.
+    /// The same for the remote members of a list. As long as the local cluster is one too, it judges the key, and the
+    /// others are left out.
     pub(super) async fn token_for_list(
         &self,
         members: &[ClusterName],

@@ -1,93 +1,71 @@
-//! What a cluster gets, and what the client gets back.
+//! One cluster answers: what it gets, and what the client gets back.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
-use super::{body::shape, stall};
+use super::{
+    Gateway, body,
+    credentials::CredentialError,
+    slow_client::SlowClientBody,
+    upstream_head::{self, Target},
+};
 use crate::{
     error::BoxError,
-    listener::ConnInfo,
+    graphql,
     rewrite::{Brackets, Rewriter},
-    routing::{Forward, RouteError},
-    types::{Cidr, ClusterName},
-    wire::{Body, TransformBody, header as names},
+    routing::{BodyRule, Forward},
+    telemetry::AccessInfo,
+    types::{Caller, ClusterName, Snapshot},
+    wire::{Body, TransformBody},
 };
 
-/// Where a request goes, and whether its answer is going to be edited.
-pub(super) struct Target<'a> {
-    pub(super) path_and_query: &'a str,
-    pub(super) edited: bool,
-}
+// === impl Gateway ===
 
-/// The head that a cluster gets: the client's, less what was between client and gateway.
-///
-/// `Host` stays the gateway's own, so that the `iss` of tokens, which clients refresh at, points back at it.
-pub(super) fn request(
-    parts: &Parts,
-    target: &Target<'_>,
-    trusted: &[Cidr],
-) -> Result<Request<()>, RouteError> {
-    let mut headers = parts.headers.clone();
-    names::strip_hop_by_hop(&mut headers);
-    for name in [header::CONTENT_LENGTH, header::EXPECT, header::FORWARDED, names::FEDGATE_PARTIAL] {
-        headers.remove(name);
+impl Gateway {
+    /// A request for one cluster.
+    pub(super) async fn forward(
+        &self,
+        request: Request<Body>,
+        clusters: &Snapshot,
+        route: Forward,
+        caller: &Caller,
+        info: &mut AccessInfo,
+    ) -> Result<Response<Body>, BoxError> {
+        info.cluster = Some(route.cluster.clone());
+        let (parts, incoming) = request.into_parts();
+        let is_graphql = route.body == BodyRule::GraphQl;
+        let most = if is_graphql { graphql::BODY_BYTES } else { usize::MAX };
+        let limit = self.settings().limits.request_body_bytes.min(most);
+        let (bytes, _held) = body::read(incoming, limit, &self.resources.bodies).await?;
+        if is_graphql {
+            graphql::inspect(&bytes)?;
+        }
+        let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone())?;
+        let client = self.client(clusters, &cluster)?;
+        info.cluster = Some(cluster.clone());
+        let own_rules = route.prefix.is_none() && !cluster.is_local();
+        let target = Target { path_and_query: &route.target, edited: route.qualify.is_some() };
+        let outgoing = upstream_head::build(&parts, &target, &self.settings().trusted_proxies)?;
+        let (mut outgoing, ()) = outgoing.into_parts();
+        if own_rules && matches!(caller, Caller::ApiKey) {
+            let token = self.token_for_key(&parts.headers).await?;
+            let token = token.ok_or(CredentialError::ApiKeyElsewhere)?;
+            outgoing.headers.insert(header::AUTHORIZATION, token);
+        }
+        let response = client.send(Request::from_parts(outgoing, bytes)).await?;
+        if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
+        {
+            return Err(CredentialError::TokenRefused { cluster }.into());
+        }
+        answer(response, &route, &cluster).await
     }
-    if target.edited {
-        // A compressed answer could not be edited.
-        headers.remove(header::ACCEPT_ENCODING);
-    }
-    if !headers.contains_key(header::HOST)
-        && let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok())
-    {
-        headers.insert(header::HOST, host);
-    }
-    forwarded(&mut headers, parts.extensions.get().copied(), trusted);
-    names::add_via(&mut headers);
-
-    let mut request = Request::new(());
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = target.path_and_query.parse::<Uri>().map_err(|_| RouteError::Path)?;
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host`. A client's own are dropped unless it is a trusted proxy.
-fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[Cidr]) {
-    let (peer, tls) =
-        connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
-    let trusted = trusted.iter().any(|range| range.contains(peer));
-    let earlier = headers.get_all(names::X_FORWARDED_FOR).iter().filter(|_| trusted);
-    // Every line counts: some proxies add one of their own below a forged one.
-    let mut chain: Vec<&str> = earlier.filter_map(|value| value.to_str().ok()).collect();
-    let own = peer.to_string();
-    chain.push(&own);
-    let chain = chain.join(", ");
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(names::X_FORWARDED_FOR, chain);
-    }
-    if !trusted || !headers.contains_key(names::X_FORWARDED_PROTO) {
-        let scheme = if tls { "https" } else { "http" };
-        headers.insert(names::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    }
-    if (!trusted || !headers.contains_key(names::X_FORWARDED_HOST))
-        && let Some(host) = headers.get(header::HOST).cloned()
-    {
-        headers.insert(names::X_FORWARDED_HOST, host);
-    }
-}
-
-/// `::ffff:192.0.2.1`, as a dual-stack socket names an IPv4 peer, is that peer.
-fn plain_ip(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 /// A cluster's answer as the client gets it.
 ///
 /// A short one is read to its end first, so that a slow client holds no connection to a cluster; a long one streams,
-/// and is given up when the client takes nothing of it for too long.
-pub(super) async fn response(
+/// and is dropped when the client reads nothing of it for too long.
+async fn answer(
     mut response: Response<Body>,
     route: &Forward,
     cluster: &ClusterName,
@@ -95,15 +73,15 @@ pub(super) async fn response(
     if let Some(prefix) = &route.prefix {
         restore_prefix(response.headers_mut(), prefix);
     }
-    if let (Some(kind), false) = (route.qualify, cluster.is_local())
+    if let (Some(shape), false) = (route.qualify, cluster.is_local())
         && is_editable(&response)
     {
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        let rewriter = Rewriter::new(shape(kind), None, Some(cluster), Brackets::Keep);
+        let rewriter = Rewriter::new(shape, None, Some(cluster), Brackets::Keep);
         response = response.map(|body| Body::boxed(TransformBody::new(body, rewriter)));
     }
     let (parts, body) = response.into_parts();
-    Ok(Response::from_parts(parts, stall::guard(body).await?))
+    Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))
 }
 
 fn is_editable(response: &Response<Body>) -> bool {
@@ -131,64 +109,6 @@ fn restore_prefix(headers: &mut HeaderMap, prefix: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parts(pairs: &[(&'static str, &'static str)], peer: &str) -> Parts {
-        let mut request = Request::new(());
-        for (name, value) in pairs {
-            request.headers_mut().append(*name, HeaderValue::from_static(value));
-        }
-        request.extensions_mut().insert(ConnInfo { peer: peer.parse().unwrap(), tls: true });
-        request.into_parts().0
-    }
-
-    const TARGET: Target<'static> = Target { path_and_query: "/api", edited: false };
-
-    #[test]
-    fn a_clients_own_forwarding_headers_are_dropped() {
-        let parts = parts(
-            &[
-                ("host", "gw"),
-                ("x-forwarded-for", "10.9.9.9"),
-                ("x-forwarded-proto", "ftp"),
-                ("forwarded", "for=1"),
-            ],
-            "[::ffff:192.0.2.7]:999",
-        );
-        let sent = request(&parts, &TARGET, &[]).unwrap();
-        assert_eq!(sent.headers()["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(sent.headers()["x-forwarded-proto"], "https");
-        assert_eq!(sent.headers()["x-forwarded-host"], "gw");
-        assert!(!sent.headers().contains_key("forwarded"));
-    }
-
-    #[test]
-    fn a_trusted_proxys_forwarding_headers_are_extended() {
-        let parts = parts(
-            &[("host", "gw"), ("x-forwarded-for", "10.9.9.9"), ("x-forwarded-proto", "http")],
-            "192.0.2.7:999",
-        );
-        let sent = request(&parts, &TARGET, &["192.0.2.0/24".parse().unwrap()]).unwrap();
-        assert_eq!(sent.headers()["x-forwarded-for"], "10.9.9.9, 192.0.2.7");
-        assert_eq!(sent.headers()["x-forwarded-proto"], "http");
-    }
-
-    #[test]
-    fn hop_by_hop_headers_and_those_that_connection_names_stay_here() {
-        let parts = parts(
-            &[
-                ("host", "gw"),
-                ("connection", "upgrade, x-private"),
-                ("upgrade", "websocket"),
-                ("x-private", "1"),
-                ("te", "trailers"),
-            ],
-            "192.0.2.7:999",
-        );
-        let sent = request(&parts, &TARGET, &[]).unwrap();
-        for name in ["connection", "upgrade", "x-private", "te"] {
-            assert!(!sent.headers().contains_key(name), "{name}");
-        }
-    }
 
     #[test]
     fn locations_get_the_prefix_back() {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{
     Gateway, body,
     credentials::Exchanged,
-    forward::{self, Target},
-    stall,
+    slow_client::SlowClientBody,
+    upstream_head::{self, Target},
 };
 use crate::{
     error::{BoxError, Classify, ErrorKind},
@@ -54,12 +54,12 @@ impl Gateway {
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
         let (parts, incoming) = request.into_parts();
-        let (body, _held) = body::read(incoming, BODY_BYTES, &self.bodies).await?;
+        let (body, _held) = body::read(incoming, BODY_BYTES, &self.resources.bodies).await?;
         let path_and_query = parts.uri.path_and_query().map_or("/graphql", |target| target.as_str());
-        let head = forward::request(
+        let head = upstream_head::build(
             &parts,
             &Target { path_and_query, edited: true },
-            &self.settings.trusted_proxies,
+            &self.settings().trusted_proxies,
         )?;
         let exchanged = self.exchanged(caller, &parts.headers).await;
         let (caller, upstream): (&Caller, &dyn Members) = match &exchanged {
@@ -67,17 +67,17 @@ impl Gateway {
             None => (caller, &self.upstream),
         };
         let call = Call { head: &head, body, caller, clusters: upstream, snapshot: clusters };
-        let Answered { mut response, cluster } = self.graphql.handle(call).await?;
+        let Answered { mut response, cluster } = self.resources.graphql.handle(call).await?;
         info.cluster = cluster;
         if !clusters.is_loaded() {
             member::mark_incomplete(response.headers_mut());
         }
         let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, stall::guard(body).await?))
+        Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))
     }
 
-    /// The user of an API key and what remote clusters are shown in its place. Without either, the local cluster says what
-    /// it thinks of the key, and the others are left out.
+    /// The user of an API key and what remote clusters are shown in its place. Without either, the local cluster
+    /// judges the key, and the others are left out.
     async fn exchanged(&self, caller: &Caller, headers: &HeaderMap) -> Option<(Caller, WithToken<'_>)> {
         if !matches!(caller, Caller::ApiKey) {
             return None;
@@ -88,7 +88,7 @@ impl Gateway {
     }
 }
 
-/// Whether an ill cluster is why there is no answer.
+/// Whether an unhealthy cluster is why there is no answer.
 fn is_failure(answer: &Result<Response<Body>, BoxError>) -> bool {
     match answer {
         Ok(response) => response.status().is_server_error(),
@@ -113,8 +113,8 @@ impl Members for WithToken<'_> {
 /// How long after its request a failure of a cluster is answered, at the earliest.
 ///
 /// Sensu's web UI sends the query for a page's route and the one for the page side by side. A failed page query puts up
-/// the UI's offline banner, with the button that tries again; any good answer takes it down, and the UI asks no more by
-/// itself. The route is answered at once from what is known, even when its cluster is ill. If a page that fails at once,
-/// because its cluster is known to be down, overtakes its route, the user is left with an empty page and no button. So a
+/// the UI's offline banner, with the button that tries again; any good answer takes it down, and the UI does not retry by
+/// itself. The route is answered at once from the cache, even when its cluster is unhealthy. If a page that fails at
+/// once, because its cluster is marked as down, overtakes its route, the user is left with an empty page and no button. So a
 /// failure waits until what was sent beside it has been answered, a new TCP and TLS connection over a slow line included.
 const FAILURE_AFTER: Duration = Duration::from_millis(300);

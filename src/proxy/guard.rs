@@ -25,25 +25,25 @@ pub struct Guard<S> {
     max_headers: usize,
 }
 
-/// Why a request's head was refused. All are the client's to mend.
+/// Why a request's head was refused. All are the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuardError {
     /// No `Host`, more than one, or one that is no host and port.
     #[error("the Host header must name one host and, if any, a port")]
     Host,
-    /// More than one `Authorization`: which one counts would be anybody's guess.
+    /// More than one `Authorization`: servers disagree about which one counts.
     #[error("more than one Authorization header")]
     Authorization,
     /// A name such as `X_Forwarded_For`, which some servers take for the one with hyphens.
     #[error("a header name with underscores could be taken for another one; write it with hyphens")]
     Alias,
-    /// A transfer coding other than `chunked`, which somebody behind might read differently (RFC 9112 §6.1).
+    /// A transfer coding other than `chunked`, which the next server might read differently (RFC 9112 §6.1).
     #[error("the only transfer coding that is supported is chunked")]
     TransferCoding,
     /// More header fields than `limits.headers`.
     #[error("too many header fields")]
     TooMany,
-    /// A gateway sent it: a cluster is registered with a gateway's address. Each list would ask for itself again.
+    /// A gateway sent it: a cluster is registered with a gateway's address. Each list would trigger itself again.
     #[error(
         "a fedgate has sent this request to a fedgate: set a cluster's api_urls to its own backends, not to a gateway"
     )]

@@ -7,33 +7,43 @@
 //!     └ cors      answers preflights (off without allowed origins)
 //!        └ rescue the only place where errors become HTTP
 //!           └ guard   Host, header count, aliasing names         refused before anything is read
-//!              └ auth    token → Caller, or Sensu's 401
-//!                 └ dispatch   route, then
-//!                      ├ Gateway   answered here; federation/v1 by the control plane
-//!                      ├ Web       the web UI, from memory or from the dashboard
-//!                      ├ Forward   body rules → one cluster → re-qualified answer
-//!                      ├ List      fan-out → merged answer
-//!                      └ GraphQL   plan → clusters → one answer
+//!              └ route   path → how to authenticate, and where to go    the path is read here and nowhere else
+//!                 └ auth    token → Caller, or Sensu's 401
+//!                    └ dispatch   the route, or why there is none
+//!                         ├ Probe       readiness    answered here
+//!                         ├ Federation  federation   admitted → body read → answered by the control plane
+//!                         ├ Web         web          the web UI, from memory or from the dashboard
+//!                         ├ Forward     forward      body rules → one cluster → re-qualified answer
+//!                         ├ List        list         fan-out → merged answer
+//!                         └ GraphQl     graphql      plan → clusters → one answer
 //! ```
 //!
-//! It knows neither the configuration nor how it is composed: `app` builds a [`Gateway`] for each worker.
+//! What a cluster gets is made in `body`, `credentials` and `upstream_head`; `slow_client` keeps a client that reads
+//! nothing from holding a cluster. The configuration and the composition are `app`'s, which builds a [`Gateway`] for each
+//! worker.
 
 mod body;
 mod config;
+mod control_plane;
 mod credentials;
 mod dispatch;
 mod federation;
 mod forward;
+mod gateway;
 mod graphql;
 mod guard;
+mod list;
 mod readiness;
 mod rescue;
+mod route;
+mod slow_client;
 mod stack;
-mod stall;
+mod upstream_head;
+mod web;
 
 pub use config::{Cors, Settings};
-pub use dispatch::Gateway;
-pub use federation::{Federation, Routed};
+pub use control_plane::Federation;
+pub use gateway::{Gateway, Resources};
 pub use guard::{Guard, GuardError, GuardLayer};
 pub use readiness::Readiness;
 pub use rescue::{Rescue, RescueLayer};

@@ -1,10 +1,16 @@
 use std::sync::Arc;
 
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::{listener::Phase, registry::Registry};
+use crate::{
+    listener::Phase,
+    registry::Registry,
+    routing::Probe,
+    wire::{self, Body},
+};
 
-/// Whether a load balancer should send requests here. Cheap to clone; asking never waits.
+/// Whether a load balancer should send requests here. Cheap to clone; checking never waits.
 #[derive(Clone)]
 pub struct Readiness {
     phase: watch::Receiver<Phase>,
@@ -17,6 +23,19 @@ impl Readiness {
     /// Of a process in this phase with this view of the registry.
     pub fn new(phase: watch::Receiver<Phase>, registry: watch::Receiver<Arc<Registry>>) -> Self {
         Self { phase, registry }
+    }
+
+    /// `/livez` and `/readyz` on the main listener.
+    pub(super) fn answer(&self, probe: Probe, method: &Method) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match self.check() {
+            Err(reason) if probe == Probe::Ready => wire::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            _ => wire::text(StatusCode::OK, "ok\n"),
+        }
     }
 
     /// The error is a line for the answer's body.

@@ -1,13 +1,12 @@
 use std::{convert::Infallible, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch};
+use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch, route::locate};
 use crate::{
-    auth::{AuthLayer, Authenticator, Scope},
-    routing::{AuthScope, auth_scope},
+    auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
     wire::{Body, header as names},
 };
@@ -17,7 +16,9 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
-    let max_headers = gateway.settings.limits.headers;
+    let max_headers = gateway.settings().limits.headers;
+    let gateway = Arc::new(gateway);
+    let dispatch = Dispatch::new(Arc::clone(&gateway));
     let service = ServiceBuilder::new()
         // Outermost, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
@@ -27,9 +28,12 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .layer(RescueLayer)
         // Cheap refusals first: nothing has been read or verified yet.
         .layer(GuardLayer::new(max_headers))
-        // Before routing: without credentials even an unknown path is 401.
-        .layer(AuthLayer::new(authenticator, scope_of as fn(&Uri) -> Option<Scope>))
-        .service(Dispatch::new(gateway));
+        // The one reading of the path: how to authenticate the request and where it goes both follow from it.
+        .map_request(move |request| locate(&gateway, request))
+        // Before the route is looked at: without credentials even an unknown path is 401.
+        .layer(AuthLayer::new(authenticator))
+        // The route, and what answers it.
+        .service(dispatch);
     check_service(service).boxed_clone()
 }
 
@@ -39,13 +43,6 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     service
-}
-
-fn scope_of(uri: &Uri) -> Option<Scope> {
-    auth_scope(uri.path()).map(|scope| match scope {
-        AuthScope::Api => Scope::Api,
-        AuthScope::GraphQl => Scope::GraphQl,
-    })
 }
 
 fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {

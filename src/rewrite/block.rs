@@ -28,7 +28,7 @@ pub(super) struct Strings {
     escape: u64,
 }
 
-/// The marks of one block with strings told apart.
+/// The marks of one block, those inside strings separated from those outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     /// Quotes that open or close a string.

@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Brackets, Rewriter, ScanError, Shape, unqualify, validate_list};
-use crate::types::ClusterName;
+use super::{Brackets, Rewriter, ScanError, unqualify, validate_list};
+use crate::types::{ClusterName, Shape};
 
 /// Checks that a rewriter accepts and writes the same however the body is cut; the first byte chooses settings and cuts.
 ///

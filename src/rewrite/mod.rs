@@ -18,11 +18,11 @@ use http::StatusCode;
 use crate::error::{Classify, ErrorKind, Reply};
 
 mod block;
+mod bracket_stack;
 pub mod fuzzing;
-mod nest;
-mod place;
+mod json_path;
+mod key_lookback;
 mod stream;
-mod tail;
 mod unqualify;
 mod validate;
 
@@ -34,16 +34,6 @@ pub use self::{
     unqualify::{Unqualified, UnqualifyError, unqualify},
     validate::validate_list,
 };
-
-/// What kind of object a body holds, that is, where its namespace strings stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A namespaced resource: `metadata.namespace`, `entity.metadata.namespace`, `check.metadata.namespace`,
-    /// and the same three below `spec` (wrapped resources). No other path.
-    Resource,
-    /// A namespace object: `name`, and for wrapped ones `spec.name` and `metadata.name`.
-    Namespace,
-}
 
 /// What happens to the brackets of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,17 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    Brackets, ScanError, Shape,
+    Brackets, ScanError,
     block::{BLOCK, Block, Marks, Strings},
+    bracket_stack::{BracketStack, OPENS},
     is_space,
-    nest::{Nest, OPENS},
-    place::Place,
-    tail::{Tail, key_before, spaced},
+    json_path::JsonPath,
+    key_lookback::{KeyLookback, key_before, spaced},
 };
-use crate::{types::ClusterName, wire::Transform};
+use crate::{
+    types::{ClusterName, Shape},
+    wire::Transform,
+};
 
 /// Rewrites one response body as it streams through.
 ///
@@ -33,17 +36,17 @@ pub struct Rewriter {
     /// `@<name>`
     suffix: Option<Vec<u8>>,
     strings: Strings,
-    nest: Nest,
+    stack: BracketStack,
     state: State,
     /// Depth between the items of a list: 1; 0 for other values.
     floor: u32,
-    place: Place,
-    /// Depth inside the object at `place`; 0 while no namespace is looked for.
+    path: JsonPath,
+    /// Depth inside the object at `path`; 0 while no namespace is looked for.
     watch: u32,
-    /// Key of the namespace string in the object at `place`.
+    /// Key of the namespace string in the object at `path`.
     key: Option<&'static [u8]>,
     in_namespace: bool,
-    tail: Tail,
+    lookback: KeyLookback,
     held: Vec<u8>,
     items: u64,
     failed: Option<ScanError>,
@@ -110,14 +113,14 @@ impl Rewriter {
             label: label.map(|name| format!(",{{\"cluster\":\"{name}\",").into_bytes()),
             suffix: qualify.map(|name| format!("@{name}").into_bytes()),
             strings: Strings::default(),
-            nest: Nest::default(),
+            stack: BracketStack::default(),
             state: State::Start,
             floor: 0,
-            place: Place::default(),
+            path: JsonPath::default(),
             watch: 0,
             key: None,
             in_namespace: false,
-            tail: Tail::default(),
+            lookback: KeyLookback::default(),
             held: Vec::new(),
             items: 0,
             failed: None,
@@ -142,7 +145,7 @@ impl Rewriter {
         if !self.strip || self.state == State::Inside {
             copy.flush(chunk.len());
         }
-        self.tail = self.tail.then(chunk, self.strings.open());
+        self.lookback = self.lookback.then(chunk, self.strings.open());
         Ok(())
     }
 
@@ -152,7 +155,7 @@ impl Rewriter {
     ///
     /// [`ScanError::Incomplete`] when the value is not complete, or the error of an earlier `push`.
     pub fn finish(&mut self, _out: &mut BytesMut) -> Result<(), ScanError> {
-        let complete = self.state == State::End || (self.state == State::Scalar && self.nest.depth() == 0);
+        let complete = self.state == State::End || (self.state == State::Scalar && self.stack.depth() == 0);
         match self.failed {
             Some(error) => Err(error),
             None if complete => Ok(()),
@@ -171,7 +174,7 @@ impl Rewriter {
         for block in blocks {
             let seen = self.strings.next(Marks::of(block), BLOCK);
             // Much of an item lies deeper than anything of interest.
-            let deep = self.state == State::Inside && self.nest.depth() > self.watch;
+            let deep = self.state == State::Inside && self.stack.depth() > self.watch;
             if !deep || seen.brackets | seen.stray != 0 {
                 self.block(copy, base, block, &seen, u64::MAX)?;
             }
@@ -206,7 +209,7 @@ impl Rewriter {
                 if self.between(copy, base + at, closes_string)? {
                     left &= left - 1;
                 }
-            } else if self.nest.depth() == self.watch {
+            } else if self.stack.depth() == self.watch {
                 left = self.look(copy, base, block, seen, left)?;
             } else {
                 left = self.skip(copy, base, block, seen, left)?;
@@ -228,8 +231,8 @@ impl Rewriter {
     ) -> Result<u64, ScanError> {
         let events = seen.brackets & left;
         let stop = self.watch.max(self.floor);
-        let after = self.nest.skip(block, events, stop)?;
-        if self.nest.depth() > stop {
+        let after = self.stack.skip(block, events, stop)?;
+        if self.stack.depth() > stop {
             return Ok(0);
         }
         // The last event that was read is the highest one that is not among those after it.
@@ -240,7 +243,7 @@ impl Rewriter {
         Ok(left & u64::MAX << at << 1)
     }
 
-    /// Reads what stands directly in the object at `place` up to the next bracket that leads out of it;
+    /// Reads what stands directly in the object at `path` up to the next bracket that leads out of it;
     /// returns the bytes after that.
     #[inline]
     fn look(
@@ -268,11 +271,11 @@ impl Rewriter {
                 if byte == b'{' {
                     self.enter(copy.chunk, base + at);
                 }
-                self.nest.open(byte)?;
+                self.stack.open(byte)?;
             } else {
                 self.leave();
-                self.nest.close(byte)?;
-                if self.nest.depth() == self.floor {
+                self.stack.close(byte)?;
+                if self.stack.depth() == self.floor {
                     self.end_value(copy, base + at);
                 }
             }
@@ -291,23 +294,23 @@ impl Rewriter {
         }
     }
 
-    /// A `{` directly in the object at `place`.
+    /// A `{` directly in the object at `path`.
     fn enter(&mut self, chunk: &[u8], at: usize) {
-        let child = self.with_key(chunk, at, |key| self.place.child(self.shape, key?));
+        let child = self.with_key(chunk, at, |key| self.path.child(self.shape, key?));
         if let Some(child) = child {
             self.look_in(child, self.watch + 1);
         }
     }
 
-    /// The `}` of the object at `place`.
+    /// The `}` of the object at `path`.
     fn leave(&mut self) {
-        self.look_in(self.place.parent(), self.watch - 1);
+        self.look_in(self.path.parent(), self.watch - 1);
     }
 
-    fn look_in(&mut self, place: Place, depth: u32) {
-        self.place = place;
+    fn look_in(&mut self, path: JsonPath, depth: u32) {
+        self.path = path;
         self.watch = depth;
-        self.key = place.key(self.shape);
+        self.key = path.key(self.shape);
     }
 
     /// Reads the key before a value that starts at `at`.
@@ -317,7 +320,7 @@ impl Rewriter {
         if before.len() >= BLOCK && !spaced(before) {
             read(key_before(before))
         } else {
-            read(self.tail.then(before, false).key())
+            read(self.lookback.then(before, false).key())
         }
     }
 
@@ -340,7 +343,7 @@ impl Rewriter {
             State::Start => self.start(byte)?,
             State::End => return Err(ScanError::Trailing),
             State::FirstItem | State::Comma if byte == b']' => {
-                self.nest.close(byte)?;
+                self.stack.close(byte)?;
                 self.state = State::End;
             }
             State::Comma if byte == b',' => self.state = State::NextItem,
@@ -355,7 +358,7 @@ impl Rewriter {
     fn start(&mut self, byte: u8) -> Result<(), ScanError> {
         match byte {
             b'[' => {
-                self.nest.open(byte)?;
+                self.stack.open(byte)?;
                 self.floor = 1;
                 self.state = State::FirstItem;
                 Ok(())
@@ -404,9 +407,9 @@ impl Rewriter {
             return Err(refusal);
         }
         if self.state == State::Inside {
-            self.nest.open(byte)?;
+            self.stack.open(byte)?;
             if byte == b'{' && self.suffix.is_some() {
-                self.look_in(Place::default(), self.nest.depth());
+                self.look_in(JsonPath::default(), self.stack.depth());
             }
         }
         Ok(())

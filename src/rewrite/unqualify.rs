@@ -3,10 +3,10 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::{Shape, is_space, place::Place};
+use super::{is_space, json_path::JsonPath};
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    types::{ClusterName, NamespaceRef},
+    types::{ClusterName, NamespaceRef, Shape},
 };
 
 /// A request body as its cluster is to see it.
@@ -87,7 +87,7 @@ enum Stop {
 struct Level {
     object: bool,
     /// Where it stands, if that matters.
-    place: Option<Place>,
+    path: Option<JsonPath>,
     /// What the value of the current member is.
     role: Role,
 }
@@ -96,7 +96,7 @@ struct Level {
 #[derive(Clone, Copy)]
 enum Role {
     Other,
-    Object(Place),
+    Object(JsonPath),
     Name,
     Namespace,
 }
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
         if self.token()? != b'{' {
             return Err(Stop::NotJson);
         }
-        let mut next = self.open(b'{', Some(Place::default()));
+        let mut next = self.open(b'{', Some(JsonPath::default()));
         while !self.levels.is_empty() {
             let byte = self.token()?;
             let top = self.levels.len() == 1;
@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
         }
         let shape = self.shape;
         if let Some(level) = self.levels.last_mut() {
-            level.role = level.place.map_or(Role::Other, |place| role(shape, place, raw));
+            level.role = level.path.map_or(Role::Other, |path| role(shape, path, raw));
         }
         if self.token()? != b':' {
             return Err(Stop::NotJson);
@@ -193,8 +193,8 @@ impl<'a> Walk<'a> {
         match byte {
             b'{' | b'[' if self.levels.len() >= MAX_LEVELS => return Err(Stop::NotJson),
             b'{' => {
-                let place = if let Role::Object(place) = role { Some(place) } else { None };
-                return Ok(self.open(byte, place));
+                let path = if let Role::Object(path) = role { Some(path) } else { None };
+                return Ok(self.open(byte, path));
             }
             b'[' => return Ok(self.open(byte, None)),
             b'"' => {
@@ -238,9 +238,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn open(&mut self, byte: u8, place: Option<Place>) -> Next {
+    fn open(&mut self, byte: u8, path: Option<JsonPath>) -> Next {
         let object = byte == b'{';
-        self.levels.push(Level { object, place, role: Role::Other });
+        self.levels.push(Level { object, path, role: Role::Other });
         if object { Next::Key { or_end: true } } else { Next::Value { or_end: true } }
     }
 
@@ -322,15 +322,15 @@ impl Classify for UnqualifyError {
     }
 }
 
-fn role(shape: Shape, place: Place, raw_key: &[u8]) -> Role {
+fn role(shape: Shape, path: JsonPath, raw_key: &[u8]) -> Role {
     let Some(key) = fold(raw_key) else { return Role::Other };
-    if place.key(shape) == Some(key.as_bytes()) {
+    if path.key(shape) == Some(key.as_bytes()) {
         return Role::Namespace;
     }
-    if shape == Shape::Resource && place.is_metadata() && key == "name" {
+    if shape == Shape::Resource && path.is_metadata() && key == "name" {
         return Role::Name;
     }
-    place.child(shape, key.as_bytes()).map_or(Role::Other, Role::Object)
+    path.child(shape, key.as_bytes()).map_or(Role::Other, Role::Object)
 }
 
 fn is_cluster(raw_key: &[u8]) -> bool {

@@ -1,8 +1,8 @@
 use super::{
     ScanError,
     block::{BLOCK, string_stops},
+    bracket_stack::BracketStack,
     is_space,
-    nest::Nest,
 };
 
 /// Checks that a complete body is a list as [`Brackets::Strip`](super::Brackets::Strip) needs it: an array of
@@ -41,7 +41,7 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     /// A list after its `[`.
     fn list(&mut self) -> Result<(), ScanError> {
-        let mut open = Nest::default();
+        let mut open = BracketStack::default();
         open.open(b'[')?;
         let mut byte = self.token()?;
         if byte == b']' {
@@ -63,7 +63,7 @@ impl Cursor<'_> {
     }
 
     /// A container after its opening bracket, to its end.
-    fn container(&mut self, open: &mut Nest, opener: u8) -> Result<(), ScanError> {
+    fn container(&mut self, open: &mut BracketStack, opener: u8) -> Result<(), ScanError> {
         let floor = open.depth();
         open.open(opener)?;
         let mut byte = self.token()?;

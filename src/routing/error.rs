@@ -5,7 +5,7 @@ use crate::{
     types::Snapshot,
 };
 
-/// Why a request has no route. All but one are the client's to mend.
+/// Why a request has no route. All but one are the client's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// `CONNECT` or `TRACE`.
@@ -25,8 +25,8 @@ pub enum RouteError {
         /// The name asked for.
         cluster: String,
     },
-    /// The registry has not been read since the start, so that nobody knows whether there is such a cluster, or whether
-    /// these are all. Usual cause: its etcd is down.
+    /// The registry has not been read since the start, so whether there is such a cluster, and whether these are
+    /// all, is not known. Usual cause: its etcd is down.
     #[error("the gateway has not read its registry yet and does not know all clusters: try again later")]
     RegistryUnread,
     /// `clusters=` with an empty or malformed name.
@@ -41,7 +41,7 @@ pub enum RouteError {
     /// A query with a `;` or a bad percent-encoding, which Sensu refuses as a whole.
     #[error("the query is not valid: separate its parameters with & and percent-encode their text")]
     Query,
-    /// A path that nobody answers.
+    /// A path without an answer.
     #[error("not found")]
     NotFound,
 }

@@ -2,8 +2,8 @@
 
 use http::Method;
 
-use super::{Route, Scope, route};
-use crate::types::{Cluster, Snapshot, Source, TlsFiles};
+use super::{Route, route};
+use crate::types::{Cluster, ListScope, Snapshot, Source, TlsFiles};
 
 /// Routes arbitrary bytes as a request target; the un-qualified target must route to itself again.
 ///
@@ -20,10 +20,12 @@ pub fn route_is_total_and_stable(data: &[u8]) {
         })
     }));
     for method in [Method::GET, Method::PUT, Method::POST] {
-        let Ok(Route::Forward(forward)) = route(&method, text, &clusters, Scope::All) else { continue };
+        let Ok(Route::Forward(forward)) = route(&method, text, &clusters, ListScope::All).route else {
+            continue;
+        };
         assert!(forward.target.starts_with('/'), "{text:?}");
         if forward.prefix.is_none() {
-            match route(&method, &forward.target, &clusters, Scope::All) {
+            match route(&method, &forward.target, &clusters, ListScope::All).route {
                 Ok(Route::Forward(again)) => assert_eq!(again.target, forward.target),
                 other => panic!("{text:?} gave {forward:?}, which gave {other:?}"),
             }

@@ -3,11 +3,14 @@
 //! ```text
 //! path ── refuse (dots, //, NUL, %2F) ── /c/{cluster}/…      → Forward, raw
 //!                                      ├ /auth /health …     → Forward to the local cluster, raw
-//!                                      ├ /livez /readyz      → Gateway
+//!                                      ├ /livez /readyz      → Probe
+//!                                      ├ …/federation/v1/…   → Federation
 //!                                      ├ list forms (GET)    → List
 //!                                      ├ …/namespaces/{ns}…  → Forward, namespaces rewritten
 //!                                      └ other /api/         → Forward to the local cluster, raw
 //! ```
+//!
+//! How strictly the path asks for credentials follows from the same reading, so that the two cannot disagree.
 //!
 //! Nothing here awaits, allocates per cluster, or looks at a body; what a body may say is left to the caller as a
 //! [`BodyRule`].
@@ -20,19 +23,27 @@ mod table;
 
 use http::Method;
 
-use crate::types::{ClusterName, NamespaceRef, Snapshot};
-
-pub use crate::types::Scope;
+use crate::types::{AuthScope, ClusterName, ListScope, NamespaceRef, Shape, Snapshot};
 
 pub use error::RouteError;
-pub use path::{decode, has_dot_or_empty};
-pub use table::{AuthScope, auth_scope};
+pub use path::{decode, is_path_traversal};
+
+/// What a request's target means: everything that is read from its path, in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// How strictly credentials are asked for. Refused paths have it too: without credentials even those are 401.
+    pub auth: AuthScope,
+    /// Where the request goes.
+    pub route: Result<Route, RouteError>,
+}
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The gateway answers by itself.
-    Gateway(Endpoint),
+    /// `/livez` and `/readyz`: the gateway answers by itself.
+    Probe(Probe),
+    /// `/api/enterprise/federation/v1/…`: the gateway's own resources. What follows that prefix, still encoded.
+    Federation(String),
     /// One cluster answers.
     Forward(Forward),
     /// A list, merged from one or more clusters.
@@ -43,15 +54,13 @@ pub enum Route {
     Web,
 }
 
-/// The gateway's own paths on the main listener.
+/// What a load balancer asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum Probe {
     /// `/livez`: the process runs.
     Live,
     /// `/readyz` and `/ready`: it accepts work.
     Ready,
-    /// `/api/enterprise/federation/v1/…`.
-    Federation,
 }
 
 /// A request for one cluster.
@@ -66,7 +75,7 @@ pub struct Forward {
     /// What has to be done to the request body.
     pub body: BodyRule,
     /// Where namespaces stand in the answer, when they have to be qualified again.
-    pub qualify: Option<Kind>,
+    pub qualify: Option<Shape>,
 }
 
 /// What a request body may say about namespaces.
@@ -79,7 +88,7 @@ pub enum BodyRule {
     /// Namespaces are un-qualified and have to name the route's cluster.
     Namespaced {
         /// Where namespaces stand in the body.
-        kind: Kind,
+        shape: Shape,
         /// The un-qualified namespace of the path, where a difference would be dangerous (entities, events).
         must_equal: Option<String>,
         /// What the body's name may be, where Sensu would believe the body instead of the path.
@@ -107,15 +116,6 @@ pub enum NameRule {
     Components,
 }
 
-/// Where namespaces stand in an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `metadata.namespace`, and the same in `entity`, `check` and `spec`.
-    Resource,
-    /// The object is a namespace: its `name`.
-    Namespace,
-}
-
 /// A list to merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List {
@@ -126,7 +126,7 @@ pub struct List {
     /// Path and query that every member gets.
     pub target: String,
     /// Where namespaces stand in the items.
-    pub kind: Kind,
+    pub shape: Shape,
     /// `partial=false`: any failed member fails the request.
     pub strict: bool,
 }
@@ -134,35 +134,55 @@ pub struct List {
 /// Decides where a request goes.
 ///
 /// `path_and_query` is the request target in origin form, percent-encoded as the client sent it.
-pub fn route(
-    method: &Method,
-    path_and_query: &str,
-    clusters: &Snapshot,
-    default_scope: Scope,
-) -> Result<Route, RouteError> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
-        return Err(RouteError::Method);
-    }
+pub fn route(method: &Method, path_and_query: &str, clusters: &Snapshot, default_scope: ListScope) -> Routed {
     let (path, query) = match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (path_and_query, None),
     };
-    path::check(path)?;
-    query::refuse_negative_limit(query)?;
-    let request = Request { method, path, query, clusters, default_scope };
-    table::route(&request)
+    let segments: Vec<&str> =
+        path.strip_prefix('/').map(|rest| rest.split('/').collect()).unwrap_or_default();
+    let request = Request { method, path, segments: &segments, query, clusters, default_scope };
+    Routed { auth: table::auth_scope(&segments), route: request.route() }
+}
+
+// === impl Route ===
+
+impl Route {
+    /// Its name in the access log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Probe(_) => "gateway",
+            Self::Federation(_) => "federation",
+            Self::Forward(Forward { prefix: Some(_), .. }) => "raw",
+            Self::Forward(Forward { body: BodyRule::GraphQl, .. }) | Self::GraphQl => "graphql",
+            Self::Forward(_) => "forward",
+            Self::List(_) => "list",
+            Self::Web => "web",
+        }
+    }
 }
 
 /// The parts of a request that routing looks at.
 struct Request<'a> {
     method: &'a Method,
     path: &'a str,
+    /// What stands between the slashes of `path`; nothing when it does not begin with one.
+    segments: &'a [&'a str],
     query: Option<&'a str>,
     clusters: &'a Snapshot,
-    default_scope: Scope,
+    default_scope: ListScope,
 }
 
 impl Request<'_> {
+    fn route(&self) -> Result<Route, RouteError> {
+        if matches!(*self.method, Method::CONNECT | Method::TRACE) {
+            return Err(RouteError::Method);
+        }
+        path::check(self.path, self.segments)?;
+        query::refuse_negative_limit(self.query)?;
+        table::route(self)
+    }
+
     /// The name of a registered cluster, or the 404 that says it is not.
     fn registered(&self, name: &str) -> Result<ClusterName, RouteError> {
         self.clusters

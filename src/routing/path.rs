@@ -16,27 +16,27 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, RouteError> {
 }
 
 /// Refuses what Sensu's store would take for another key than the one authorized: its keys are joined and cleaned
-/// after decoding, so `..%2F` in a name reaches other namespaces.
-pub(super) fn check(path: &str) -> Result<(), RouteError> {
-    // A byte that Go takes for wrongly encoded makes Sensu's router encode the path anew, from its decoded form: what
+/// after decoding, so `..%2F` in a name reaches other namespaces. `segments` are those of `path`.
+pub(super) fn check(path: &str, segments: &[&str]) -> Result<(), RouteError> {
+    // A byte that Go takes for wrongly encoded makes Sensu's router encode the path again, from its decoded form: what
     // was `%65ntities` here would be `entities` there.
-    if !path.bytes().all(is_path_byte) {
+    if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
         return Err(RouteError::Path);
     }
-    let mut segments = path.strip_prefix('/').ok_or(RouteError::Path)?.split('/').peekable();
+    let mut segments = segments.iter().copied().peekable();
     // The name of an asset is the one place where Sensu's own grammar has a slash.
     let mut before: [&str; 2] = ["", ""];
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         if segment.is_empty() {
-            // A trailing slash is just another path, which nobody answers.
+            // A trailing slash makes another path, one without an answer.
             return if last { Ok(()) } else { Err(RouteError::Path) };
         }
         let decoded = decode(segment)?;
         if decoded.contains('\0') || matches!(&*decoded, "." | "..") {
             return Err(RouteError::Path);
         }
-        if decoded.contains('/') && (before[1] != "assets" || has_dot_or_empty(&decoded)) {
+        if decoded.contains('/') && (before[1] != "assets" || is_path_traversal(&decoded)) {
             return Err(RouteError::Path);
         }
         before = [before[1], segment];
@@ -45,7 +45,7 @@ pub(super) fn check(path: &str) -> Result<(), RouteError> {
 }
 
 /// Whether a name with slashes has a component that is empty, `.` or `..`.
-pub fn has_dot_or_empty(name: &str) -> bool {
+pub fn is_path_traversal(name: &str) -> bool {
     name.split('/').any(|component| matches!(component, "" | "." | ".."))
 }
 

@@ -1,20 +1,11 @@
 use http::Method;
 
 use super::{
-    BodyRule, Endpoint, Forward, Kind, List, NameRule, Request, Route, RouteError, Scope, decode,
+    BodyRule, Forward, List, NameRule, Probe, Request, Route, RouteError, decode,
     path::unqualified,
     query::{self, ListQuery, Select, pairs},
 };
-use crate::types::ClusterName;
-
-/// How strictly a path asks for credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthScope {
-    /// `/api`, `/c/*/api`: none is refused.
-    Api,
-    /// `/graphql`: none is passed on as it is.
-    GraphQl,
-}
+use crate::types::{AuthScope, ClusterName, ListScope, Shape};
 
 /// Namespaced kinds of `core/v2`, those with an all-namespaces list.
 const NAMESPACED: [&str; 12] = [
@@ -36,33 +27,28 @@ const NAMESPACED: [&str; 12] = [
 const CLUSTER_WIDE: [&str; 4] = ["apikeys", "clusterrolebindings", "clusterroles", "users"];
 
 /// Where credentials are looked at before anything else. Judged on the raw path, before it is checked.
-pub fn auth_scope(path: &str) -> Option<AuthScope> {
-    let path = match path.strip_prefix("/c/").and_then(|rest| rest.split_once('/')) {
-        Some((_, rest)) if rest == "api" || rest.starts_with("api/") => return Some(AuthScope::Api),
-        Some((_, "graphql")) => return Some(AuthScope::GraphQl),
-        _ => path,
-    };
-    if path.starts_with("/api/enterprise/authentication/") {
-        return None;
+pub(super) fn auth_scope(segments: &[&str]) -> AuthScope {
+    match segments {
+        ["api", "enterprise", "authentication", _, ..] => AuthScope::Open,
+        ["api", ..] | ["c", _, "api", ..] => AuthScope::Api,
+        ["graphql"] | ["c", _, "graphql"] => AuthScope::GraphQl,
+        _ => AuthScope::Open,
     }
-    if path == "/api" || path.starts_with("/api/") {
-        return Some(AuthScope::Api);
-    }
-    (path == "/graphql").then_some(AuthScope::GraphQl)
 }
 
 pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
-    let segments: Vec<&str> = request.path[1..].split('/').collect();
-    match segments.as_slice() {
-        ["c", cluster, head, ..] if is_raw_head(head) => raw(request, cluster),
-        ["livez"] => Ok(Route::Gateway(Endpoint::Live)),
-        ["readyz" | "ready"] => Ok(Route::Gateway(Endpoint::Ready)),
+    match request.segments {
+        ["c", cluster, rest @ ..] if is_raw(rest) => raw(request, cluster, rest),
+        ["livez"] => Ok(Route::Probe(Probe::Live)),
+        ["readyz" | "ready"] => Ok(Route::Probe(Probe::Ready)),
         ["metrics"] | ["api", "core", "v2", "tessen", "metrics"] => Err(RouteError::NotFound),
-        ["graphql"] => Ok(Route::GraphQl),
+        ["graphql"] if *request.method == Method::POST => Ok(Route::GraphQl),
+        // Sensu answers other methods, too, with a page or an error of its own.
+        ["graphql"] => Ok(local(request, BodyRule::GraphQl)),
         ["auth" | "health" | "version"]
         | ["auth", "test" | "token" | "logout"]
         | ["api", "enterprise", "authentication", ..] => Ok(local_raw(request)),
-        ["api", "enterprise", "federation", "v1", ..] => Ok(Route::Gateway(Endpoint::Federation)),
+        ["api", "enterprise", "federation", "v1", rest @ ..] => Ok(Route::Federation(rest.join("/"))),
         ["api", "core", "v2", rest @ ..] => core(request, rest),
         ["api", _, _, "namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
         ["api", ..] => Ok(local_raw(request)),
@@ -70,12 +56,12 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
     }
 }
 
-fn is_raw_head(segment: &str) -> bool {
-    matches!(segment, "api" | "auth" | "graphql" | "health" | "version" | "ready")
+fn is_raw(rest: &[&str]) -> bool {
+    matches!(rest, ["api" | "auth" | "graphql" | "health" | "version" | "ready", ..])
 }
 
-/// `/c/{cluster}/…`: the prefix goes, everything else stays.
-fn raw(request: &Request<'_>, cluster: &str) -> Result<Route, RouteError> {
+/// `/c/{cluster}/{rest}`: the prefix goes, everything else stays.
+fn raw(request: &Request<'_>, cluster: &str, rest: &[&str]) -> Result<Route, RouteError> {
     let decoded = decode(cluster)?;
     let name: ClusterName = match &*decoded {
         "~" => ClusterName::local(),
@@ -84,25 +70,25 @@ fn raw(request: &Request<'_>, cluster: &str) -> Result<Route, RouteError> {
     let name = request.registered(name.as_str())?;
     let prefix = format!("/c/{cluster}");
     let path = &request.path[prefix.len()..];
-    if path == "/api/core/v2/tessen/metrics" {
+    if rest == ["api", "core", "v2", "tessen", "metrics"] {
         return Err(RouteError::NotFound);
     }
     Ok(Route::Forward(Forward {
         cluster: name,
         target: join(path, request.query.unwrap_or_default()),
-        body: raw_body_rule(request.method, path)?,
+        body: raw_body_rule(request.method, rest)?,
         prefix: Some(prefix),
         qualify: None,
     }))
 }
 
 /// Raw paths are not rewritten, but what Sensu believes of a body against its path is checked there too.
-fn raw_body_rule(method: &Method, path: &str) -> Result<BodyRule, RouteError> {
-    let segments: Vec<&str> = path[1..].split('/').collect();
-    if segments[0] == "graphql" {
-        return Ok(BodyRule::GraphQl);
-    }
-    let ["api", _, _, "namespaces", ns, rest @ ..] = segments.as_slice() else { return Ok(BodyRule::Raw) };
+fn raw_body_rule(method: &Method, segments: &[&str]) -> Result<BodyRule, RouteError> {
+    let (ns, rest) = match segments {
+        ["graphql", ..] => return Ok(BodyRule::GraphQl),
+        ["api", _, _, "namespaces", ns, rest @ ..] => (ns, rest),
+        _ => return Ok(BodyRule::Raw),
+    };
     match (must_equal(method, rest, &decode(ns)?), name_rule(method, rest)?) {
         (None, NameRule::Any) => Ok(BodyRule::Raw),
         (must_equal, name) => Ok(BodyRule::Checked { must_equal, name }),
@@ -124,11 +110,15 @@ fn name_rule(method: &Method, rest: &[&str]) -> Result<NameRule, RouteError> {
 }
 
 fn local_raw(request: &Request<'_>) -> Route {
+    local(request, BodyRule::Raw)
+}
+
+fn local(request: &Request<'_>, body: BodyRule) -> Route {
     Route::Forward(Forward {
         cluster: ClusterName::local(),
         target: join(request.path, request.query.unwrap_or_default()),
         prefix: None,
-        body: BodyRule::Raw,
+        body,
         qualify: None,
     })
 }
@@ -137,21 +127,21 @@ fn local_raw(request: &Request<'_>) -> Route {
 fn core(request: &Request<'_>, rest: &[&str]) -> Result<Route, RouteError> {
     let get = *request.method == Method::GET;
     match rest {
-        ["namespaces"] if get => list(request, request.path, Kind::Namespace, None),
+        ["namespaces"] if get => list(request, request.path, Shape::Namespace, None),
         ["namespaces"] => Ok(Route::Forward(Forward {
             cluster: ClusterName::local(),
             target: join(request.path, request.query.unwrap_or_default()),
             prefix: None,
             body: BodyRule::ChoosesCluster,
-            qualify: Some(Kind::Namespace),
+            qualify: Some(Shape::Namespace),
         })),
         ["namespaces", name] => one_namespace(request, name),
         ["namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
-        ["silenced", "checks", _] if get => list(request, request.path, Kind::Resource, None),
-        [kind] if get && NAMESPACED.contains(kind) => list(request, request.path, Kind::Resource, None),
+        ["silenced", "checks", _] if get => list(request, request.path, Shape::Resource, None),
+        [kind] if get && NAMESPACED.contains(kind) => list(request, request.path, Shape::Resource, None),
         [kind] if get && CLUSTER_WIDE.contains(kind) => {
             let asked = ListQuery::parse_selection(request.query)?;
-            if asked { list(request, request.path, Kind::Resource, None) } else { Ok(local_raw(request)) }
+            if asked { list(request, request.path, Shape::Resource, None) } else { Ok(local_raw(request)) }
         }
         _ => Ok(local_raw(request)),
     }
@@ -164,8 +154,8 @@ fn one_namespace(request: &Request<'_>, segment: &str) -> Result<Route, RouteErr
     Ok(Route::Forward(Forward {
         target: join(&path, request.query.unwrap_or_default()),
         prefix: None,
-        body: BodyRule::Namespaced { kind: Kind::Namespace, must_equal: None, name: NameRule::Any },
-        qualify: namespace.cluster.is_some().then_some(Kind::Namespace),
+        body: BodyRule::Namespaced { shape: Shape::Namespace, must_equal: None, name: NameRule::Any },
+        qualify: namespace.cluster.is_some().then_some(Shape::Namespace),
         cluster: namespace.cluster.unwrap_or_else(ClusterName::local),
     }))
 }
@@ -175,15 +165,15 @@ fn namespaced(request: &Request<'_>, segment: &str, rest: &[&str]) -> Result<Rou
     let namespace = request.namespace(segment)?;
     let path = replace_segment(request.path, segment);
     if *request.method == Method::GET && is_list(rest) {
-        return list(request, &path, Kind::Resource, namespace.cluster);
+        return list(request, &path, Shape::Resource, namespace.cluster);
     }
     let must_equal = must_equal(request.method, rest, &namespace.namespace);
     let name = name_rule(request.method, rest)?;
     Ok(Route::Forward(Forward {
         target: join(&path, request.query.unwrap_or_default()),
         prefix: None,
-        body: BodyRule::Namespaced { kind: Kind::Resource, must_equal, name },
-        qualify: namespace.cluster.is_some().then_some(Kind::Resource),
+        body: BodyRule::Namespaced { shape: Shape::Resource, must_equal, name },
+        qualify: namespace.cluster.is_some().then_some(Shape::Resource),
         cluster: namespace.cluster.unwrap_or_else(ClusterName::local),
     }))
 }
@@ -198,7 +188,7 @@ fn is_list(rest: &[&str]) -> bool {
 fn list(
     request: &Request<'_>,
     path: &str,
-    kind: Kind,
+    shape: Shape,
     only: Option<ClusterName>,
 ) -> Result<Route, RouteError> {
     let query = ListQuery::parse(request.query)?;
@@ -206,7 +196,7 @@ fn list(
         && match query.select {
             Some(Select::All) => true,
             Some(Select::Named(_)) => false,
-            None => request.default_scope == Scope::All,
+            None => request.default_scope == ListScope::All,
         };
     let members = match (only, query.select) {
         (Some(cluster), _) => vec![cluster],
@@ -221,7 +211,13 @@ fn list(
         (None, _) if everywhere => request.clusters.iter().map(|c| c.name.clone()).collect(),
         (None, _) => vec![ClusterName::local()],
     };
-    Ok(Route::List(List { members, everywhere, target: join(path, &query.rest), kind, strict: query.strict }))
+    Ok(Route::List(List {
+        members,
+        everywhere,
+        target: join(path, &query.rest),
+        shape,
+        strict: query.strict,
+    }))
 }
 
 impl ListQuery {

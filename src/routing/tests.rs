@@ -13,7 +13,7 @@ fn clusters() -> Snapshot {
 }
 
 fn go(method: &str, target: &str) -> Result<Route, RouteError> {
-    route(&method.parse().unwrap(), target, &clusters(), Scope::All)
+    route(&method.parse().unwrap(), target, &clusters(), ListScope::All).route
 }
 
 fn forward(method: &str, target: &str) -> Forward {
@@ -69,7 +69,7 @@ fn qualified_namespaces_go_to_their_cluster_without_the_suffix() {
         let forward = forward("GET", target);
         assert_eq!(forward.cluster.as_str(), "alpha");
         assert_eq!(forward.target, "/api/core/v2/namespaces/default/checks/cpu?x=1");
-        assert_eq!(forward.qualify, Some(Kind::Resource));
+        assert_eq!(forward.qualify, Some(Shape::Resource));
     }
     let same = forward("PUT", "/api/core/v2/namespaces/default@local-cluster/checks/cpu");
     assert_eq!((same.cluster.is_local(), same.qualify), (true, None));
@@ -84,7 +84,7 @@ fn qualified_namespaces_go_to_their_cluster_without_the_suffix() {
 fn namespace_objects_route_by_their_own_name() {
     let one = forward("PUT", "/api/core/v2/namespaces/ops@beta");
     assert_eq!((one.cluster.as_str(), &*one.target), ("beta", "/api/core/v2/namespaces/ops"));
-    assert_eq!(one.qualify, Some(Kind::Namespace));
+    assert_eq!(one.qualify, Some(Shape::Namespace));
     assert_eq!(forward("POST", "/api/core/v2/namespaces").body, BodyRule::ChoosesCluster);
 }
 
@@ -140,7 +140,7 @@ fn list_forms_fan_out_to_every_cluster_with_the_local_one_first() {
         assert_eq!(members(&list), ["local-cluster", "alpha", "beta"], "{target}");
         assert_eq!(list.target, target);
     }
-    assert_eq!(list("/api/core/v2/namespaces").kind, Kind::Namespace);
+    assert_eq!(list("/api/core/v2/namespaces").shape, Shape::Namespace);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_qualified_list_has_one_member() {
 
 #[test]
 fn the_default_scope_can_be_local() {
-    let route = route(&Method::GET, "/api/core/v2/events", &clusters(), Scope::Local);
+    let route = route(&Method::GET, "/api/core/v2/events", &clusters(), ListScope::Local).route;
     assert!(matches!(route, Ok(Route::List(list)) if members(&list) == ["local-cluster"]));
 }
 
@@ -203,7 +203,7 @@ fn entity_writes_pin_the_namespace_and_name_of_the_path() {
     assert_eq!(
         put.body,
         BodyRule::Namespaced {
-            kind: Kind::Resource,
+            shape: Shape::Resource,
             must_equal: Some("default".into()),
             name: NameRule::Equals("web-1".into())
         }
@@ -217,18 +217,19 @@ fn entity_writes_pin_the_namespace_and_name_of_the_path() {
 #[test]
 fn credentials_are_asked_for_where_sensu_asks() {
     for (path, scope) in [
-        ("/api/core/v2/events", Some(AuthScope::Api)),
-        ("/api", Some(AuthScope::Api)),
-        ("/api/x/../..", Some(AuthScope::Api)),
-        ("/c/alpha/api/core/v2/events", Some(AuthScope::Api)),
-        ("/c/alpha/auth", None),
-        ("/c/~/graphql", Some(AuthScope::GraphQl)),
-        ("/graphql", Some(AuthScope::GraphQl)),
-        ("/auth/token", None),
-        ("/api/enterprise/authentication/v2/oidc/token", None),
-        ("/apix", None),
+        ("/api/core/v2/events", AuthScope::Api),
+        ("/api", AuthScope::Api),
+        ("/api/x/../..", AuthScope::Api),
+        ("/c/alpha/api/core/v2/events", AuthScope::Api),
+        ("/c/alpha/auth", AuthScope::Open),
+        ("/c/~/graphql", AuthScope::GraphQl),
+        ("/graphql", AuthScope::GraphQl),
+        ("/auth/token", AuthScope::Open),
+        ("/api/enterprise/authentication/v2/oidc/token", AuthScope::Open),
+        ("/apix", AuthScope::Open),
     ] {
-        assert_eq!(auth_scope(path), scope, "{path}");
+        let routed = route(&Method::GET, path, &clusters(), ListScope::All);
+        assert_eq!(routed.auth, scope, "{path}");
     }
 }
 

@@ -8,6 +8,7 @@ mod principal;
 mod resource;
 pub mod rfc3339;
 mod scope;
+mod shape;
 mod status;
 pub mod units;
 
@@ -18,5 +19,6 @@ pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
-pub use scope::Scope;
+pub use scope::{AuthScope, ListScope};
+pub use shape::Shape;
 pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};

@@ -204,10 +204,11 @@ impl Shared {
         if let Some(path) = head.uri.path().strip_prefix("/api/enterprise/federation/v1/") {
             let caller = caller(&head.headers);
             let (method, query) = (&head.method, head.uri.query());
-            let response = match self.api.handle(method, path, query, &head.headers, &body, &caller).await {
-                Ok(response) => response,
-                Err(error) => wire::reply(&error.reply()),
+            let answer = match self.api.admit(method, path, &caller) {
+                Ok(admitted) => self.api.handle(admitted, query, &head.headers, &body).await,
+                Err(error) => Err(error),
             };
+            let response = answer.unwrap_or_else(|error| wire::reply(&error.reply()));
             let (head, body) = response.into_parts();
             return Response::from_parts(head, Full::from(wire::read_limited(body, 1 << 20).await.unwrap()));
         }

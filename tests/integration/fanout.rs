@@ -306,7 +306,7 @@ async fn empty_lists_merge_to_an_empty_list() {
 #[tokio::test]
 async fn without_a_default_scope_of_all_lists_are_local() {
     let mut setup = Setup::default();
-    setup.settings.fan_out.default_scope = fedgate::types::Scope::Local;
+    setup.settings.fan_out.default_scope = fedgate::types::ListScope::Local;
     let world = World::with(setup);
     seed(&world).await;
     let answer = world.get(CHECKS).await;

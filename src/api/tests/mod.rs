@@ -61,7 +61,11 @@ impl Rig {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        match self.api.handle(&method, path, query, &headers, body, caller).await {
+        let answer = match self.api.admit(&method, path, caller) {
+            Ok(admitted) => self.api.handle(admitted, query, &headers, body).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(response) => response.into(),
             Err(error) => wire::reply(&Reply { close: false, ..error.reply() }).into(),
         }

@@ -32,17 +32,17 @@ fn header_forms_get_the_bytes_that_sensu_sends() {
         ("Bearer ", INVALID),
         ("Key ", INVALID),
     ] {
-        let error = authenticator.authenticate(&authorization(value), Scope::Api).unwrap_err();
+        let error = authenticator.authenticate(&authorization(value), AuthScope::Api).unwrap_err();
         assert_eq!(status(error), (StatusCode::UNAUTHORIZED, expected.to_owned()), "{value:?}");
-        let graphql = authenticator.authenticate(&authorization(value), Scope::GraphQl);
+        let graphql = authenticator.authenticate(&authorization(value), AuthScope::GraphQl);
         match expected {
             BAD => assert!(matches!(graphql, Ok(Caller::Anonymous)), "{value:?}"),
             _ => assert_eq!(graphql.unwrap_err(), error, "{value:?}"),
         }
     }
-    let none = authenticator.authenticate(&HeaderMap::new(), Scope::Api).unwrap_err();
+    let none = authenticator.authenticate(&HeaderMap::new(), AuthScope::Api).unwrap_err();
     assert_eq!(status(none), (StatusCode::UNAUTHORIZED, BAD.to_owned()));
-    let none = authenticator.authenticate(&HeaderMap::new(), Scope::GraphQl);
+    let none = authenticator.authenticate(&HeaderMap::new(), AuthScope::GraphQl);
     assert!(matches!(none, Ok(Caller::Anonymous)));
 }
 
@@ -51,7 +51,7 @@ fn two_headers_are_a_bad_request_in_every_scope() {
     let (authenticator, _) = authenticator(Keys::default());
     let mut headers = authorization("Key a");
     headers.append(header::AUTHORIZATION, HeaderValue::from_static("Key a"));
-    for scope in [Scope::Api, Scope::GraphQl] {
+    for scope in [AuthScope::Api, AuthScope::GraphQl] {
         let error = authenticator.authenticate(&headers, scope).unwrap_err();
         let (code, body) = status(error);
         assert_eq!(code, StatusCode::BAD_REQUEST);
@@ -64,7 +64,7 @@ fn two_headers_are_a_bad_request_in_every_scope() {
 fn api_keys_and_tokens_are_let_through() {
     let signing = pair(Curve::P384);
     let (authenticator, _) = authenticator(keys_of(&[&signing]));
-    for scope in [Scope::Api, Scope::GraphQl] {
+    for scope in [AuthScope::Api, AuthScope::GraphQl] {
         let key = authenticator.authenticate(&authorization("Key 0000-1"), scope);
         assert!(matches!(key, Ok(Caller::ApiKey)));
         let token = bearer(&mint(&signing, NOW + 1));
@@ -92,7 +92,7 @@ fn a_refused_token_leaves_nothing_in_the_cache() {
     let forged = mint(&pair(Curve::P256), NOW + 300);
     for _ in 0..3 {
         assert_eq!(
-            authenticator.authenticate(&bearer(&forged), Scope::Api).unwrap_err(),
+            authenticator.authenticate(&bearer(&forged), AuthScope::Api).unwrap_err(),
             AuthError::Signature
         );
     }
@@ -192,11 +192,12 @@ fn neither_errors_nor_debug_output_hold_a_token() {
 async fn the_layer_leaves_the_caller_with_the_request() {
     let signing = pair(Curve::P256);
     let (authenticator, _) = authenticator(keys_of(&[&signing]));
-    let layer = AuthLayer::new(Arc::new(authenticator), |uri: &http::Uri| match uri.path() {
-        "/graphql" => Some(Scope::GraphQl),
-        path if path.starts_with("/api/") => Some(Scope::Api),
-        _ => None,
-    });
+    let scope_of = |path: &str| match path {
+        "/graphql" => AuthScope::GraphQl,
+        path if path.starts_with("/api/") => AuthScope::Api,
+        _ => AuthScope::Open,
+    };
+    let layer = AuthLayer::new(Arc::new(authenticator));
     let echo = tower::service_fn(|request: Request<()>| async move {
         Ok::<_, Infallible>(request.extensions().get::<Caller>().map(|caller| format!("{caller:?}")))
     });
@@ -204,6 +205,7 @@ async fn the_layer_leaves_the_caller_with_the_request() {
     let mut ask = async |path: &str, headers: HeaderMap| {
         let mut request = Request::builder().uri(path).body(()).unwrap();
         *request.headers_mut() = headers;
+        request.extensions_mut().insert(scope_of(path));
         service.ready().await.unwrap().call(request).await
     };
 

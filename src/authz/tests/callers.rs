@@ -31,7 +31,10 @@ async fn send(api: &Api, method: Method, path: &str, caller: &Caller) -> (Status
         }),
     };
     let body = body.to_string();
-    let answer = api.handle(&method, path, None, &HeaderMap::new(), body.as_bytes(), caller).await;
+    let answer = match api.admit(&method, path, caller) {
+        Ok(admitted) => api.handle(admitted, None, &HeaderMap::new(), body.as_bytes()).await,
+        Err(error) => Err(error),
+    };
     let answer = answer.unwrap_or_else(|error| wire::reply(&error.reply()));
     let text = String::from_utf8(answer.body().as_full().unwrap().to_vec()).unwrap();
     (answer.status(), text)

@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 
-use super::{Brackets, Rewriter, ScanError, Shape};
-use crate::types::ClusterName;
+use super::{Brackets, Rewriter, ScanError};
+use crate::types::{ClusterName, Shape};
 
 mod examples;
 mod model;

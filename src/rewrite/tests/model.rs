@@ -1,6 +1,7 @@
 //! A slow reference: it reads a value recursively, byte by byte, and knows the path at each string.
 
-use super::{Brackets, Shape, Task};
+use super::{Brackets, Task};
+use crate::types::Shape;
 
 /// What a rewriter must make of a valid body.
 pub(super) fn expected(task: Task, body: &str) -> String {

@@ -1,6 +1,9 @@
 use bytes::Bytes;
 
-use crate::rewrite::{Shape, Unqualified, UnqualifyError, unqualify};
+use crate::{
+    rewrite::{Unqualified, UnqualifyError, unqualify},
+    types::Shape,
+};
 
 fn resource(body: &str) -> Result<Unqualified, UnqualifyError> {
     unqualify(&Bytes::copy_from_slice(body.as_bytes()), Shape::Resource)

@@ -17,7 +17,7 @@ use fedgate::{
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Routed, Settings, Stack, stack},
+    proxy::{Federation, Gateway, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -100,14 +100,16 @@ impl World {
         let (phase, seen) = watch::channel(Phase::Running);
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
         let gateway = Gateway {
-            settings: Arc::new(setup.settings.clone()),
+            resources: Arc::new(Resources {
+                graphql: graphql::Engine::new(setup.settings.graphql()),
+                settings: setup.settings,
+                fan_outs: Arc::clone(&fan_outs),
+                bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
+                readiness,
+                federation,
+            }),
             clusters: Arc::new(ArcSwap::new(snapshot)),
             upstream,
-            fan_outs: Arc::clone(&fan_outs),
-            bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
-            graphql: graphql::Engine::new(setup.settings.graphql()),
-            readiness,
-            federation,
             exchange: None,
             web: WebUi::new(
                 Arc::new(ArcSwap::from_pointee(setup.web)),
@@ -316,6 +318,6 @@ fn registered(
     let (reflector, views) = registry::reflector(configured);
     tokio::spawn(reflector.run(Arc::clone(&store)));
     let api = Api::new(store, views.registry.clone(), Arc::new(AdminGroups(vec!["cluster-admins".into()])));
-    let federation = Federation::new(tokio::runtime::Handle::current(), api, Routed::new(views.snapshot, []));
+    let federation = Federation::new(tokio::runtime::Handle::current(), api);
     (federation, Readiness::new(phase, views.registry.clone()), views.registry)
 }

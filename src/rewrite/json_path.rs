@@ -1,18 +1,18 @@
-use super::Shape;
+use crate::types::Shape;
 
-/// A place in an item at or below which namespace strings may stand: `spec`? then `entity` or `check`? then
-/// `metadata`?, from the item itself.
+/// The path from an item to an object in which, or below which, namespace strings may stand: `spec`? then `entity` or
+/// `check`? then `metadata`?.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct JsonPath {
     spec: bool,
     part: bool,
     metadata: bool,
 }
 
-// === impl Place ===
+// === impl JsonPath ===
 
-impl Place {
-    /// Where the object under `key` stands, if namespace strings may stand in it.
+impl JsonPath {
+    /// The path of the object under `key`, if namespace strings may stand in it.
     pub(super) fn child(self, shape: Shape, key: &[u8]) -> Option<Self> {
         if self.metadata || self.part && key != b"metadata" {
             return None;
@@ -26,7 +26,7 @@ impl Place {
         }
     }
 
-    /// The place one key up; the item itself for the item.
+    /// One key up; the item itself for the item.
     pub(super) fn parent(self) -> Self {
         match self {
             Self { metadata: true, .. } => Self { metadata: false, ..self },
@@ -40,7 +40,7 @@ impl Place {
         self.metadata && !self.part
     }
 
-    /// The key of the namespace string that stands directly here.
+    /// The key of the namespace string of the object itself.
     #[inline]
     pub(super) fn key(self, shape: Shape) -> Option<&'static [u8]> {
         match shape {

@@ -5,15 +5,15 @@ pub(super) const MAX_DEPTH: u32 = 512;
 
 /// The open brackets, one bit each (1 = `{`): the innermost 64 in a register, the others spilled.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Nest {
+pub(super) struct BracketStack {
     depth: u32,
     top: u64,
     spilled: [u64; (MAX_DEPTH / 64) as usize],
 }
 
-// === impl Nest ===
+// === impl BracketStack ===
 
-impl Nest {
+impl BracketStack {
     /// How many brackets are open.
     #[inline]
     pub(super) const fn depth(&self) -> u32 {

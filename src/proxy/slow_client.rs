@@ -1,7 +1,7 @@
-//! Clients that take nothing must not hold what belongs to all.
+//! Clients that do not read must not hold what all clients share.
 //!
 //! hyper asks for a body's next frame only when the client has room for it, so a body cannot notice by itself that
-//! nobody asks any more; a task beside it can.
+//! it is no longer polled; a task beside it can.
 
 use std::{
     pin::Pin,
@@ -18,32 +18,8 @@ use tokio::task::AbortHandle;
 
 use crate::{error::BoxError, wire::Body};
 
-/// Reads a short body to its end, and watches over a longer one.
-///
-/// # Errors
-/// Those of the body, while nothing has been sent yet.
-pub(super) async fn guard(mut body: Body) -> Result<Body, BoxError> {
-    if body.is_end_stream() || body.as_full().is_some() {
-        return Ok(body);
-    }
-    let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > SHORT as u64) {
-        return Ok(Body::boxed(Guarded::new(BytesMut::new(), body)));
-    }
-    let mut start = BytesMut::new();
-    while start.len() <= SHORT {
-        let Some(frame) = body.frame().await else { return Ok(Body::full(start.freeze())) };
-        let Ok(data) = frame?.into_data() else { continue };
-        if start.is_empty() && body.is_end_stream() {
-            return Ok(Body::full(data));
-        }
-        start.extend_from_slice(&data);
-    }
-    Ok(Body::boxed(Guarded::new(start, body)))
-}
-
-/// A body that is dropped when nobody asks for its next frame.
-struct Guarded {
+/// A body that is dropped when its next frame is not polled for too long.
+pub(super) struct SlowClientBody {
     shared: Arc<Mutex<Shared>>,
     size: SizeHint,
     watchdog: AbortHandle,
@@ -51,35 +27,59 @@ struct Guarded {
 
 struct Shared {
     start: Option<Bytes>,
-    /// Gone when the client has been given up.
+    /// `None` once the client has been given up.
     body: Option<Body>,
-    /// How often the client's side has asked.
-    asked: u64,
-    /// It waits for the cluster, not the cluster for it.
+    /// How often the client's side has polled.
+    polls: u64,
+    /// The client waits for the cluster, not the cluster for the client.
     waiting: bool,
 }
 
-/// The client took nothing of its answer for too long.
+/// The client has read nothing of its answer for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the client took nothing for {} s", STALLED.as_secs())]
+#[error("the client read nothing for {} s", STALLED.as_secs())]
 struct Stalled;
 
-// === impl Guarded ===
+// === impl SlowClientBody ===
 
-impl Guarded {
+impl SlowClientBody {
+    /// Reads a short body to its end, so that its client can never hold the cluster up, and puts a watchdog on a longer one.
+    ///
+    /// # Errors
+    /// Those of the body, while nothing has been sent yet.
+    pub(super) async fn wrap(mut body: Body) -> Result<Body, BoxError> {
+        if body.is_end_stream() || body.as_full().is_some() {
+            return Ok(body);
+        }
+        let declared = body.size_hint().exact();
+        if declared.is_some_and(|length| length > SHORT as u64) {
+            return Ok(Body::boxed(Self::new(BytesMut::new(), body)));
+        }
+        let mut start = BytesMut::new();
+        while start.len() <= SHORT {
+            let Some(frame) = body.frame().await else { return Ok(Body::full(start.freeze())) };
+            let Ok(data) = frame?.into_data() else { continue };
+            if start.is_empty() && body.is_end_stream() {
+                return Ok(Body::full(data));
+            }
+            start.extend_from_slice(&data);
+        }
+        Ok(Body::boxed(Self::new(start, body)))
+    }
+
     fn new(start: BytesMut, body: Body) -> Self {
         let mut size = body.size_hint();
         if let Some(exact) = size.exact() {
             size = SizeHint::with_exact(exact + start.len() as u64);
         }
         let start = (!start.is_empty()).then(|| start.freeze());
-        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), asked: 0, waiting: false }));
+        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), polls: 0, waiting: false }));
         let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
         Self { shared, size, watchdog }
     }
 }
 
-impl HttpBody for Guarded {
+impl HttpBody for SlowClientBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -88,7 +88,7 @@ impl HttpBody for Guarded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut shared = lock(&self.shared);
-        shared.asked += 1;
+        shared.polls += 1;
         if let Some(start) = shared.start.take() {
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
@@ -104,24 +104,24 @@ impl HttpBody for Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for SlowClientBody {
     fn drop(&mut self) {
         self.watchdog.abort();
     }
 }
 
-/// Gives the body up after a whole interval in which nobody asked for a frame that was there.
+/// Drops the body after a full interval in which a frame was ready and not polled.
 async fn watch(shared: Arc<Mutex<Shared>>) {
     let mut seen = 0;
     loop {
         tokio::time::sleep(STALLED).await;
         let mut shared = lock(&shared);
-        if shared.asked == seen && !shared.waiting {
+        if shared.polls == seen && !shared.waiting {
             shared.body = None;
             shared.start = None;
             return;
         }
-        seen = shared.asked;
+        seen = shared.polls;
     }
 }
 
@@ -133,7 +133,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// A body up to this size is read at once. Sensu's single objects are far below.
 const SHORT: usize = 64 * 1024;
 
-/// How long a client may take nothing.
+/// How long a client may read nothing.
 const STALLED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
         sender.send(Bytes::from_static(b"a")).await.unwrap();
         sender.send(Bytes::from_static(b"b")).await.unwrap();
         drop(sender);
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         assert_eq!(body.as_full(), Some(&b"ab"[..]));
     }
 
@@ -177,7 +177,7 @@ mod tests {
             sender.send(piece()).await.unwrap();
         }
         drop(sender);
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 5 * piece().len());
     }
 
@@ -187,7 +187,7 @@ mod tests {
         for _ in 0..5 {
             sender.send(piece()).await.unwrap();
         }
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         tokio::time::sleep(2 * STALLED + Duration::from_secs(1)).await;
         assert!(sender.is_closed());
         assert!(body.collect().await.is_err());
@@ -199,7 +199,7 @@ mod tests {
         for _ in 0..2 {
             sender.send(piece()).await.unwrap();
         }
-        let body = guard(Body::boxed(Live(receiver))).await.unwrap();
+        let body = SlowClientBody::wrap(Body::boxed(Live(receiver))).await.unwrap();
         let reading = tokio::spawn(body.collect());
         tokio::time::sleep(10 * STALLED).await;
         sender.send(piece()).await.unwrap();

@@ -5,18 +5,18 @@ use super::is_space;
 /// Outside strings, white space at the end and before a final `:` is left out. So a key is recognized
 /// wherever chunks were cut and however much white space stands around the colon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tail {
-    bytes: [u8; TAIL],
+pub(super) struct KeyLookback {
+    bytes: [u8; LOOKBACK],
     len: usize,
 }
 
 /// Enough for `\"namespace":`, the longest key that matters with the byte before it.
-const TAIL: usize = 16;
+const LOOKBACK: usize = 16;
 
-// === impl Tail ===
+// === impl KeyLookback ===
 
-impl Tail {
-    /// The tail after `more`; `in_string` tells whether `more` ends inside a string.
+impl KeyLookback {
+    /// As it is after `more`; `in_string` tells whether `more` ends inside a string.
     pub(super) fn then(&self, more: &[u8], in_string: bool) -> Self {
         let mut next = *self;
         if in_string {
@@ -39,8 +39,8 @@ impl Tail {
     }
 
     fn append(&mut self, more: &[u8]) {
-        let more = &more[more.len().saturating_sub(TAIL)..];
-        let kept = self.len.min(TAIL - more.len());
+        let more = &more[more.len().saturating_sub(LOOKBACK)..];
+        let kept = self.len.min(LOOKBACK - more.len());
         self.bytes.copy_within(self.len - kept..self.len, 0);
         self.bytes[kept..kept + more.len()].copy_from_slice(more);
         self.len = kept + more.len();
@@ -52,7 +52,7 @@ impl Tail {
 #[inline]
 pub(super) fn key_before(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_suffix(b"\":")?;
-    let start = text.len().saturating_sub(TAIL - 4);
+    let start = text.len().saturating_sub(LOOKBACK - 4);
     let quote = start + text[start..].iter().rposition(|b| *b == b'"')?;
     // In a string value that ends like a key the quote is escaped.
     let escaped = quote > 0 && text[quote - 1] == b'\\';

@@ -3,17 +3,17 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Remembers that the store has let somebody wait in vain, so that not everybody does. Cheap to clone.
+/// Remembers that a read of the store has timed out, so that the next requests use the last view at once. Cheap to clone.
 ///
 /// A store that hangs, unlike one that is gone, is noticed by its watch only after a while.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Late {
+pub(super) struct StoreStallMemo {
     last: Arc<Mutex<Option<Instant>>>,
 }
 
-// === impl Late ===
+// === impl StoreStallMemo ===
 
-impl Late {
+impl StoreStallMemo {
     pub(super) fn note(&self) {
         *self.last.lock() = Some(Instant::now());
     }

@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use http::Request;
+
+use super::Gateway;
+use crate::{
+    routing::{Route, RouteError, Routed, route},
+    types::Snapshot,
+    wire::Body,
+};
+
+/// Where a request goes, in its extensions from routing to dispatch.
+#[derive(Clone)]
+pub(super) struct Destination {
+    /// An error waits here until authentication has let the request through.
+    pub(super) route: Result<Route, RouteError>,
+    /// What it was decided by, and what the rest of the request is answered by.
+    pub(super) clusters: Arc<Snapshot>,
+}
+
+/// Routes a request: the one time that its path is read. How it has to be authenticated follows from the same reading.
+pub(super) fn locate(gateway: &Gateway, mut request: Request<Body>) -> Request<Body> {
+    let clusters = gateway.clusters.load_full();
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let Routed { auth, route } =
+        route(request.method(), target, &clusters, gateway.settings().fan_out.default_scope);
+    request.extensions_mut().insert(auth);
+    request.extensions_mut().insert(Destination { route, clusters });
+    request
+}
