@@ -98,7 +98,7 @@ impl Running {
         let (_, config) = watch::channel(Arc::new(Snapshot::new([])));
         let (reflector, views) = reflector(config);
         let store: Arc<dyn fedgate::registry::Store> = Arc::new(store.clone());
-        let settings = Settings { source: source.config() };
+        let settings = Settings::new(source.config());
         let reflecting = tokio::spawn(reflector.run(Arc::clone(&store)));
         let (supervisor, handle) = supervisor(settings, views.registry, store, Alone::new("bench")).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

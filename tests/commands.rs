@@ -193,7 +193,7 @@ fn check_config_says_for_each_thing_whether_it_works() {
         Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
     let table = String::from_utf8(stdout).unwrap();
     let row = table.lines().find(|line| line.contains("registry ")).unwrap();
-    assert!(row.starts_with("FAILS  registry ") && row.contains("it is no registry"), "{row}");
+    assert!(row.starts_with("FAILS  registry ") && row.contains("it is not a registry"), "{row}");
 }
 
 #[test]

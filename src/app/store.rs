@@ -39,7 +39,7 @@ pub(super) fn replication(
     let Some(source) = root.replication.source.etcd().filter(|_| root.replication.enabled) else {
         return Ok(None);
     };
-    let settings = replication::Settings { source };
+    let settings = replication::Settings::new(source);
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 

@@ -1,4 +1,4 @@
-//! JSON object keys in any case, as Go's decoder takes them.
+//! JSON object keys in any case, as Go's decoder accepts them.
 //!
 //! Sensu's backends read `Resource_Names` as `resource_names`. A reader that skipped the former would find a rule
 //! without names, which is a rule for all names.
@@ -11,12 +11,12 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// Wraps a deserializer, a visitor's input, or a seed: everything below is read with folded keys.
+/// Wraps a deserializer, a visitor's input, or a seed: everything inside is read with folded keys.
 pub(super) struct Fold<T>(pub(super) T);
 
 struct FoldVisitor<V> {
     visitor: V,
-    /// The keys of the struct that is asked for; empty for a map.
+    /// The keys of the requested struct; empty for a map.
     fields: &'static [&'static str],
 }
 
@@ -143,7 +143,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for FoldMap<A> {
     }
 }
 
-/// What Unicode's simple case folding makes of a character, for those that fold to an ASCII letter.
+/// Unicode's simple case folding, for characters that fold to an ASCII letter.
 fn fold(c: char) -> char {
     match c {
         '\u{17f}' => 's',

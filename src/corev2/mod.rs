@@ -1,8 +1,8 @@
-//! Sensu's `core/v2` resources as its backends keep them in etcd.
+//! Sensu's `core/v2` resources as its backends store them in etcd.
 //!
-//! A value is a bare protobuf message; one whose first byte is `{` is the same object as JSON. The name and namespace
-//! that count are those inside the value, not those of its key. An empty value is an empty object. JSON keys count in
-//! any case, as in Sensu; of a key that comes twice Sensu takes the last, and here the value is refused.
+//! A value is a bare protobuf message; if its first byte is `{`, it is the same object as JSON. The name and namespace
+//! inside the value count, not those of its key. An empty value is an empty object. JSON keys match in any case, as in
+//! Sensu; of a repeated key Sensu uses the last, whereas here the value is refused.
 
 mod fold;
 mod keys;
@@ -17,18 +17,18 @@ pub use rbac::{
     ClusterRole, ClusterRoleBinding, Namespace, ObjectMeta, Role, RoleBinding, RoleRef, Rule, Subject, User,
 };
 
-/// Under which Sensu keeps everything.
+/// The prefix of all keys of Sensu.
 pub const ROOT: &str = "/sensu.io/";
 
-/// Why a stored value cannot be read. A backend that meets one answers 500 to everybody whom it concerns.
+/// Why a stored value cannot be read. A backend that meets one answers 500 to everybody affected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Neither the message nor its JSON form. Usual cause: written by hand, or under the wrong key.
-    #[error("the value is no {0}")]
+    #[error("the value cannot be decoded as a {0}")]
     Malformed(&'static str),
 }
 
-/// Reads a stored value the way a backend does.
+/// Decodes a stored value the way a backend does.
 pub fn decode<T: Message + Default + DeserializeOwned>(
     value: &[u8],
     what: &'static str,

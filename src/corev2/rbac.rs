@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use prost::Message;
 use serde::{Deserialize, Deserializer};
 
-/// Name and namespace of a resource, and what users noted on it.
+/// Name and namespace of a resource, with its labels and annotations.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct ObjectMeta {
@@ -11,7 +11,7 @@ pub struct ObjectMeta {
     #[prost(string, tag = "1")]
     #[serde(deserialize_with = "or_default")]
     pub name: String,
-    /// Its namespace; empty for what is cluster-wide.
+    /// Its namespace; empty for cluster-wide resources.
     #[prost(string, tag = "2")]
     #[serde(deserialize_with = "or_default")]
     pub namespace: String,
@@ -23,7 +23,7 @@ pub struct ObjectMeta {
     #[prost(map = "string, string", tag = "4")]
     #[serde(deserialize_with = "or_default")]
     pub annotations: HashMap<String, String>,
-    /// Who made it.
+    /// Who created it.
     #[prost(string, tag = "5")]
     #[serde(deserialize_with = "or_default")]
     pub created_by: String,
@@ -36,7 +36,7 @@ impl ObjectMeta {
     }
 }
 
-/// What a role allows. There are no rules that forbid.
+/// What a role allows. Rules never deny.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct Rule {
@@ -44,17 +44,17 @@ pub struct Rule {
     #[prost(string, repeated, tag = "1")]
     #[serde(deserialize_with = "or_default")]
     pub verbs: Vec<String>,
-    /// Resource names of paths, such as `checks`, or `*`.
+    /// Resources as in paths, such as `checks`, or `*`.
     #[prost(string, repeated, tag = "2")]
     #[serde(deserialize_with = "or_default")]
     pub resources: Vec<String>,
-    /// Names of single resources; empty is all of them. `*` has no meaning here.
+    /// Names of single resources; empty means all. `*` has no meaning here.
     #[prost(string, repeated, tag = "3")]
     #[serde(deserialize_with = "or_default")]
     pub resource_names: Vec<String>,
 }
 
-/// Rules for every namespace and for what is cluster-wide.
+/// Rules for every namespace and for cluster-wide resources.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct ClusterRole {
@@ -80,7 +80,7 @@ pub struct Role {
     pub metadata: Option<ObjectMeta>,
 }
 
-/// Who is meant by a binding.
+/// A subject of a binding.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct Subject {
@@ -88,13 +88,13 @@ pub struct Subject {
     #[prost(string, tag = "1")]
     #[serde(rename = "type", deserialize_with = "or_default")]
     pub kind: String,
-    /// The user's or group's name; case counts.
+    /// The user's or group's name, case-sensitive.
     #[prost(string, tag = "2")]
     #[serde(deserialize_with = "or_default")]
     pub name: String,
 }
 
-/// The role that a binding gives.
+/// The role that a binding grants.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct RoleRef {
@@ -108,7 +108,7 @@ pub struct RoleRef {
     pub name: String,
 }
 
-/// Gives subjects a role everywhere.
+/// Grants subjects a role everywhere.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct ClusterRoleBinding {
@@ -124,7 +124,7 @@ pub struct ClusterRoleBinding {
     pub metadata: Option<ObjectMeta>,
 }
 
-/// Gives subjects a role in one namespace.
+/// Grants subjects a role in one namespace.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct RoleBinding {
@@ -150,7 +150,7 @@ pub struct Namespace {
     pub name: String,
 }
 
-/// A user, as far as the gateway needs to know: never the password.
+/// A user, without the password, which the gateway never reads.
 #[derive(Clone, PartialEq, Eq, Message, Deserialize)]
 #[serde(default)]
 pub struct User {
@@ -162,7 +162,7 @@ pub struct User {
     #[prost(string, repeated, tag = "3")]
     #[serde(deserialize_with = "or_default")]
     pub groups: Vec<String>,
-    /// Whether the user may log in no more.
+    /// Whether the user may no longer log in.
     #[prost(bool, tag = "4")]
     #[serde(deserialize_with = "or_default")]
     pub disabled: bool,

@@ -1,4 +1,4 @@
-//! The outermost layer of a protobuf message, without knowing its type.
+//! The outermost layer of a protobuf message, without knowledge of its type.
 
 /// How a field is written (the wire types of protobuf).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +14,16 @@ pub(super) enum Wire {
 pub(super) struct Field<'v> {
     pub(super) number: u32,
     pub(super) wire: Wire,
-    /// What it holds, without its length.
+    /// Its content, without the length.
     pub(super) content: &'v [u8],
 }
 
-/// The fields of a message in their order. Ends after an error.
+/// The fields of a message, in order. Ends after an error.
 pub(super) struct Fields<'v> {
     rest: &'v [u8],
 }
 
-/// The bytes are no message.
+/// The bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -45,7 +45,7 @@ impl<'v> Fields<'v> {
                 (Wire::Bytes, self.take(usize::try_from(length).ok()?)?)
             }
             5 => (Wire::Fixed32, self.take(4)?),
-            // Groups: nothing in Sensu has them.
+            // Groups, which Sensu does not use.
             _ => return None,
         };
         Some(Field { number, wire, content })

@@ -22,9 +22,9 @@ use crate::error::BoxError;
 
 /// A store in one file: crash-safe, without set-up, for one gateway.
 ///
-/// All of it is in memory too, so that reading touches no disk. One thread of its own writes, one change after the
-/// other, each synced before it is acknowledged or visible. After a failed write the file is opened anew before the
-/// next one, since nobody knows how much of it was written.
+/// All of it is in memory too, so that reads need no disk access. A dedicated thread makes the writes one by one, each
+/// synced before it is acknowledged or visible. After a failed write the file is opened again before the next one, since
+/// it is unknown how much was written.
 pub struct EmbeddedStore {
     table: Arc<Table>,
     /// `None` only while dropping.
@@ -61,8 +61,8 @@ impl EmbeddedStore {
         Self::open_with(path, Box::new(move || file::open(&owned)))
     }
 
-    /// Whether [`Self::open`] would find a file, which it could use. Where it would make one, whether it could. Changes and
-    /// makes nothing: it opens a copy in memory. Blocks.
+    /// Checks that [`Self::open`] would succeed, and returns whether it would find a file rather than create one. Changes
+    /// and creates nothing: it opens a copy in memory. Blocks.
     pub fn check(path: &Path) -> Result<bool, StoreError> {
         let failed = |reason: BoxError| StoreError::Open { path: path.to_owned(), reason };
         let copy = file::copy(path).map_err(failed)?;
@@ -95,12 +95,12 @@ impl EmbeddedStore {
         change: Change,
         expected: Precondition,
     ) -> Result<Option<u64>, StoreError> {
-        let gone = || StoreError::unavailable("the thread that writes it has ended");
+        let gone = || StoreError::unavailable("its writer thread has ended");
         let (done, answer) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or_else(gone)?;
         let request = Request { key: key.to_owned(), change, expected, done };
         requests.send(request).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| StoreError::Unknown("the thread that writes it has ended".into()))?
+        answer.await.map_err(|_| StoreError::Unknown("its writer thread has ended".into()))?
     }
 }
 
@@ -154,7 +154,7 @@ impl Writer {
         loop {
             let next = match self.database {
                 Some(_) => Ok(queue.blocking_recv()),
-                // Nobody may write for a long time, and the disk have room again.
+                // The disk may have room again before the next write comes.
                 None => runtime.block_on(async { timeout(RETRY, queue.recv()).await }),
             };
             match next {
@@ -184,7 +184,7 @@ impl Writer {
         }
         let Some(database) = &self.database else { return Err(StoreError::unavailable("closed")) };
         if file::identity(&self.path) != self.identity {
-            // What is written there now is in nobody's way any more, nor in anybody's sight.
+            // What is written to that file now is not seen by anyone.
             tracing::error!(path = %self.path.display(), "the registry cannot be written: {MOVED}");
             return Err(StoreError::unavailable(MOVED));
         }
@@ -199,9 +199,9 @@ impl Writer {
         }
     }
 
-    /// What the failed write left is in the file: that counts, whether it was acknowledged or not.
+    /// Whatever the failed write left in the file counts, acknowledged or not.
     fn reopen(&mut self) -> Result<(), BoxError> {
-        // Another file in its place, an empty one not least, would take all clusters away.
+        // Another file in its place, such as an empty one, would remove all clusters.
         if file::identity(&self.path) != self.identity {
             return Err(MOVED.into());
         }
@@ -223,7 +223,7 @@ enum Loaded {
     Newer(u64),
 }
 
-/// Everything in a file that is one of this version's, and its revision.
+/// Everything in a file of this version, and its revision.
 fn content(database: &Database, path: &Path) -> Result<(Vec<Entry>, u64), StoreError> {
     match load(database).map_err(|reason| StoreError::Open { path: path.to_owned(), reason })? {
         Loaded::Content(entries, revision) => Ok((entries, revision)),
@@ -294,7 +294,7 @@ const SCHEMA_KEY: &str = "schema";
 const REVISION_KEY: &str = "revision";
 const SCHEMA: u64 = 1;
 const MOVED: &str = "its file was moved, deleted or replaced: put it back, or restart the gateway";
-/// How often a file that failed is tried again when nobody writes.
+/// How often a file that failed is tried again while there are no writes.
 const RETRY: Duration = if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(5) };
-/// Writes waiting for the disk; more wait outside.
+/// Most writes that wait for the disk; further callers wait to be queued.
 const QUEUE: usize = 64;

@@ -4,20 +4,20 @@ use http::StatusCode;
 
 use crate::error::{BoxError, Chain, Classify, ErrorKind, Reply};
 
-/// Why a store did not do what it was asked. The texts say what lies below, which therefore is no source.
+/// Why a store did not do what it was asked. The messages include the cause, which is therefore not a `source`.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The entry is not what the write expected. Usual cause: somebody else changed it in between.
-    #[error("the entry has changed in between")]
+    /// The entry is not what the write expected. Usual cause: a concurrent change.
+    #[error("the entry was changed by someone else meanwhile")]
     Conflict,
     /// The store cannot be reached or written. Usual cause: a full disk; a store that is being restarted.
     #[error("the store is not available: {}", Chain(&**.0))]
     Unavailable(BoxError),
-    /// A write was sent and its answer lost: it may or may not have happened. Usual cause: a store that was stopped,
-    /// or a network that broke, in just that moment.
+    /// A write was sent and its answer was lost: it may or may not have happened. Usual cause: the store was stopped, or
+    /// the network failed, at that moment.
     #[error("the store's answer was lost, the write may or may not have happened: {}", Chain(&**.0))]
     Unknown(BoxError),
-    /// The store takes no entry of that size. Usual cause: a lowered limit of etcd's (`--max-request-bytes`).
+    /// The store does not accept entries of that size. Usual cause: a lowered limit of etcd (`--max-request-bytes`).
     #[error("the entry is too large for the store: {}", Chain(&**.0))]
     TooLarge(BoxError),
     /// The file cannot be opened. Usual cause: a wrong path or owner, or another gateway that has it open.
@@ -61,18 +61,18 @@ impl Classify for StoreError {
             Self::Conflict => Reply::router(
                 StatusCode::PRECONDITION_FAILED,
                 7,
-                "the resource has been changed in between: read it again and repeat the change",
+                "the resource was changed by someone else meanwhile: read it again and repeat the change",
             ),
             Self::TooLarge(_) => Reply::router(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 1,
-                "the resource is too large for the gateway's registry",
+                "the resource is too large for the gateway's registry: make it smaller, or raise etcd's --max-request-bytes",
             ),
             Self::Unknown(_) => later(
                 "the gateway's registry did not confirm the change, which may or may not have happened: read the resource before you repeat it",
             ),
             Self::Unavailable(_) | Self::Open { .. } | Self::Schema { .. } => later(
-                "the gateway's registry cannot be written at present; reading and proxying go on: try again later",
+                "the gateway's registry cannot be written at present; reading and proxying continue: try again later",
             ),
         }
     }

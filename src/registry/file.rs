@@ -1,4 +1,4 @@
-//! The embedded store's file: how it is made, opened and tried.
+//! The embedded store's file: creating, opening and checking it.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
@@ -15,16 +15,16 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::error::BoxError;
 
-/// Opens the file, or makes it for its owner only.
+/// Opens the file, or creates it, readable by its owner only.
 pub(super) fn open(path: &Path) -> Result<Database, BoxError> {
     if !exists(path)? {
         create(path)?;
     }
     let mut file = options().open(path)?;
     if is_empty(&file)? {
-        // As good as none, but for its mode.
+        // As good as a new file, except for its mode.
         file.set_permissions(Permissions::from_mode(OWNER_ONLY))
-            .map_err(|error| format!("it is empty, and cannot be made its owner's only: {error}"))?;
+            .map_err(|error| format!("it is empty, and its mode cannot be set to 0600: {error}"))?;
     } else {
         refuse_foreign(&mut file)?;
     }
@@ -34,13 +34,13 @@ pub(super) fn open(path: &Path) -> Result<Database, BoxError> {
 /// Device and inode of a file; `None` when there is none.
 pub(super) type Identity = Option<(u64, u64)>;
 
-/// Which file lies at a path now.
+/// Which file is at a path now.
 pub(super) fn identity(path: &Path) -> Identity {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// What [`open`] would find, in memory; `None` when it would make a new file. Changes and makes nothing, but holds a
-/// lock on the file while it reads: a gateway that starts in just that moment would be refused.
+/// What [`open`] would find, in memory; `None` when it would create a new file. Changes and creates nothing, but locks the
+/// file while it reads: a gateway that starts at that moment would be refused.
 pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {
     if !exists(path)? {
         may_create(path)?;
@@ -56,7 +56,7 @@ pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {
     if metadata.len() == 0 {
         let user = rustix::process::geteuid();
         if metadata.uid() != user.as_raw() && !user.is_root() {
-            return Err("it is empty, and another user's: it cannot be made its owner's only".into());
+            return Err("it is empty and belongs to another user, so its mode cannot be set to 0600: make the gateway's user its owner".into());
         }
         return Ok(None);
     }
@@ -70,7 +70,7 @@ pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {
     database_in(memory).map(Some)
 }
 
-/// Whether there is something, which must be a file then.
+/// Whether the path exists. It must be a regular file then.
 fn exists(path: &Path) -> Result<bool, BoxError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -81,28 +81,29 @@ fn exists(path: &Path) -> Result<bool, BoxError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && found.is_symlink() => {
             let target = fs::read_link(path)?;
             return Err(format!(
-                "it is a symbolic link to {}, which does not exist: make that an empty file, or remove the link",
+                "it is a symbolic link to {}, which does not exist: create an empty file there, or remove the link",
                 target.display()
             )
             .into());
         }
         target => target?,
     };
-    if target.is_file() { Ok(true) } else { Err("it is no regular file".into()) }
+    if target.is_file() { Ok(true) } else { Err("it is not a regular file".into()) }
 }
 
-/// Makes the file beside its place and moves it there when it is complete: a gateway killed meanwhile leaves nothing
-/// that cannot be opened.
+/// Creates the file under another name and renames it when it is complete: a gateway that is killed meanwhile leaves
+/// nothing that cannot be opened.
 fn create(path: &Path) -> Result<(), BoxError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let draft = path.with_file_name(name);
     let file = options().create(true).open(&draft)?;
-    // Of two gateways that start at once, one makes it.
-    file.try_lock().map_err(|_| "another gateway is creating it at this moment")?;
+    // Of two gateways that start at once, one creates it.
+    file.try_lock()
+        .map_err(|_| "another gateway is creating it at this moment: start one gateway per file")?;
     let is_ours = draft.metadata().is_ok_and(|found| found.ino() == file.metadata().map_or(0, |f| f.ino()));
     if !is_ours {
-        // The other one has moved it already.
+        // The other one has renamed it already.
         return Ok(());
     }
     if path.exists() {
@@ -114,14 +115,14 @@ fn create(path: &Path) -> Result<(), BoxError> {
     Ok(sync_directory(path)?)
 }
 
-/// Whether the file could be made. Directories that are missing would be made first.
+/// Whether the file could be created. Missing directories would be created first.
 fn may_create(path: &Path) -> Result<(), BoxError> {
     let existing = path.ancestors().skip(1).find(|directory| directory.exists()).unwrap_or(Path::new("."));
     if !existing.is_dir() {
-        return Err(format!("cannot be made: {} is no directory", existing.display()).into());
+        return Err(format!("cannot be created: {} is not a directory", existing.display()).into());
     }
     accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
-        format!("cannot be made in {}: {}", existing.display(), io::Error::from(error)).into()
+        format!("cannot be created in {}: {}", existing.display(), io::Error::from(error)).into()
     })
 }
 
@@ -141,13 +142,13 @@ fn refuse_foreign(file: &mut File) -> Result<(), BoxError> {
     match file.read_exact(&mut start) {
         Ok(()) if start == MAGIC => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
-        _ => Err("it is no registry: name another file with store.embedded.path".into()),
+        _ => Err("it is not a registry of fedgate: name another file with store.embedded.path".into()),
     }
 }
 
 fn database_in(backend: impl StorageBackend) -> Result<Database, BoxError> {
     let mut builder = Builder::new();
-    // What something else has damaged is an error then, and no panic.
+    // Damage by something else is an error then, rather than a panic.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder.create_with_backend(backend).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => IN_USE.into(),
@@ -162,8 +163,9 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 const OWNER_ONLY: u32 = 0o600;
-/// What redb's files begin with.
+/// The first bytes of redb's files.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
-const IN_USE: &str = "another fedgate has this file open; one gateway per file, or use store.etcd";
-/// Everything is in our own memory already.
+const IN_USE: &str =
+    "another fedgate has this file open; use one file per gateway, or store.etcd for several";
+/// Small, because everything is in memory already.
 const CACHE_BYTES: usize = 1 << 20;

@@ -8,7 +8,7 @@ use super::{
     table::{Change, Table},
 };
 
-/// A store that forgets everything with the process: for tests and the demo.
+/// A store in memory only, for tests and the demo.
 #[derive(Clone)]
 pub struct MemoryStore {
     table: Arc<Table>,
@@ -22,12 +22,12 @@ impl MemoryStore {
         Self { table: Table::new(Vec::new(), 0) }
     }
 
-    /// From now on every call fails, as with a store that is down.
+    /// Makes every call fail from now on, as if the store were down.
     pub fn break_down(&self, reason: &str) {
         self.table.down(reason);
     }
 
-    /// Ends [`break_down`](Self::break_down); nothing is lost.
+    /// Undoes [`break_down`](Self::break_down); nothing is lost.
     pub fn recover(&self) {
         self.table.up();
     }

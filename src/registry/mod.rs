@@ -1,4 +1,4 @@
-//! What is registered: clusters and replicators, where they are kept, and what everybody else sees of them.
+//! The registered clusters and replicators: where they are stored, and the views of them that the gateway uses.
 //!
 //! ```text
 //!  api ──put, delete──► Store (embedded file | etcd | memory)
@@ -11,9 +11,9 @@
 //!    Arc<Snapshot>: data plane      Arc<Registry>: API, replication, status
 //! ```
 //!
-//! A store gives every write a version that only grows. A write is acknowledged when it is durable, and names what it
-//! expects to find, so that of two editors one learns of the other. While a store is down the last view stays, and
-//! says so.
+//! A store gives every write a version, and versions only increase. A write is acknowledged once it is durable, and states
+//! what it expects to find, so that concurrent editors do not overwrite each other. While a store is down, the last view
+//! stays in use and says so.
 
 mod config;
 mod embedded;

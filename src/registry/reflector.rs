@@ -9,25 +9,25 @@ use super::{
 };
 use crate::types::{Kind, Snapshot};
 
-/// What the reflector publishes. Cheap to clone; reading it never waits.
+/// What the reflector publishes. Cheap to clone; reading never blocks.
 #[derive(Clone, Debug)]
 pub struct Views {
     /// The clusters for the data plane. Changes only when a cluster does.
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
-    /// Everything registered, with versions, and how current it is.
+    /// Everything registered, with versions and how current it is.
     pub registry: watch::Receiver<Arc<Registry>>,
 }
 
-/// Follows a store and the configuration, and publishes what both amount to.
+/// Follows a store and the configuration, and publishes the views that result from both.
 pub struct Reflector {
     config: watch::Receiver<Arc<Snapshot>>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     registry: watch::Sender<Arc<Registry>>,
 }
 
-/// A reflector and its views, which show the configuration until the store has been read.
+/// A reflector and its views, which show only the configuration until the store has been read.
 ///
-/// `config` holds the local cluster and those of the configuration file; a reload sends it anew.
+/// `config` holds the local cluster and those of the configuration file; a reload sends new ones.
 pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
     let configured = Arc::clone(&config.borrow());
     let unread = Registry::new(configured);
@@ -40,12 +40,12 @@ pub fn reflector(config: watch::Receiver<Arc<Snapshot>>) -> (Reflector, Views) {
 // === impl Reflector ===
 
 impl Reflector {
-    /// Runs until the store is gone, which somebody else must hold, and gives it its [`Secret`] when it has none.
+    /// Runs until all other holders of the store have dropped it, and creates the store's [`Secret`] if it has none.
     /// Cancel-safe: the views stay as they are.
     pub async fn run(mut self, store: Arc<dyn Store>) {
         let mut events = store.watch();
         let mut maker = Maker::new(&store);
-        // The watch must not keep alive what it waits for the end of.
+        // The watch ends when the store is dropped: this must not keep it alive.
         drop(store);
         let mut reloads = true;
         loop {
@@ -78,7 +78,7 @@ impl Reflector {
             }
             changed
         });
-        // After the snapshot: who sees a revision here can rely on its clusters being routed to.
+        // After the snapshot: whoever sees a revision here can rely on its clusters being routed to.
         self.registry.send_replace(Arc::new(registry));
     }
 }
@@ -86,7 +86,7 @@ impl Reflector {
 // === impl Registry ===
 
 impl Registry {
-    /// Whether the store is there, and has none.
+    /// Whether the store is available and has no secret.
     fn lacks_secret(&self) -> bool {
         self.secret.is_none() && self.health == Health::Following
     }
@@ -102,13 +102,13 @@ impl Registry {
                 }
                 self.revision = revision;
                 if matches!(self.health, Health::Down { .. }) {
-                    tracing::info!(revision, "the registry's store is back");
+                    tracing::info!(revision, "the registry's store is available again");
                 }
                 self.health = Health::Following;
                 self.was_read = true;
             }
             Event::Put(entry) => {
-                // A watch that resumes may tell old news.
+                // A watch that resumes may repeat old events.
                 self.revision = self.revision.max(entry.version);
                 self.put(entry);
             }
@@ -126,7 +126,7 @@ impl Registry {
                     Health::Down { since, .. } => *since,
                     Health::Starting | Health::Following => SystemTime::now(),
                 };
-                tracing::error!(%reason, "the registry's store is down: the last clusters seen stay in use");
+                tracing::error!(%reason, "the registry's store is down: the clusters seen last stay in use");
                 self.health = Health::Down { since, reason };
             }
         }
@@ -150,7 +150,7 @@ impl Registry {
                 self.items.insert(key, Arc::new(item));
             }
             Err(reason) => {
-                // What it said before no longer holds either.
+                // Its previous content no longer holds either.
                 tracing::warn!(%key, %reason, "a registered resource cannot be read and is left out");
                 self.items.remove(&key);
                 self.unreadable.insert(key, reason);
@@ -161,7 +161,7 @@ impl Registry {
     fn warn_if_hidden(&self, item: &Item) {
         let resource = &item.checked.resource;
         if resource.kind == Kind::Cluster && self.from_config(&resource.metadata.name).is_some() {
-            tracing::warn!(cluster = %resource.metadata.name, "registered, but the configuration's cluster is used");
+            tracing::warn!(cluster = %resource.metadata.name, "the cluster is registered, but the one of the same name in the configuration file is used");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads and judges resources. Pure: whether a certificate file can be read is asked elsewhere.
+//! Parses and validates resources. Pure: whether certificate files can be read is checked elsewhere.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,10 +13,10 @@ use crate::types::{
     Resource, Source, Spec, TlsFiles,
 };
 
-/// A resource that passed every check that needs no I/O.
+/// A resource that passed all checks that need no I/O.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// As stored and answered.
+    /// As stored and returned.
     pub resource: Resource,
     /// What its spec means.
     pub spec: Spec,
@@ -26,18 +26,18 @@ pub struct Checked {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {what}")]
 pub struct FieldError {
-    /// Path of the field, such as `spec.api_urls[1]`; `body` when there is none.
+    /// Path of the field, such as `spec.api_urls[1]`; `body` for the whole.
     pub field: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what is expected.
     pub what: String,
 }
 
 // === impl Checked ===
 
 impl Checked {
-    /// Reads a resource in Sensu's wrapped form. `name` is what the path says; `None` leaves it to the body.
+    /// Parses a resource in Sensu's wrapped form. `name` is the one in the path, if there is one.
     ///
-    /// Stricter than Sensu, which ignores what it does not know and stores what cannot work.
+    /// Stricter than Sensu, which ignores unknown keys and stores what cannot work.
     pub fn parse(kind: Kind, name: Option<&str>, body: &[u8]) -> Result<Self, FieldError> {
         let value: Value = serde_json::from_slice(body).map_err(|e| refuse("body", not_json(&e)))?;
         let Value::Object(object) = value else { return Err(refuse("body", "must be a JSON object")) };
@@ -66,7 +66,7 @@ impl Checked {
         Ok(Self { resource, spec })
     }
 
-    /// Whether this may replace `old`: what a replicator copies cannot change.
+    /// Whether this may replace `old`: what a replicator copies cannot be changed.
     pub fn may_replace(&self, old: &Self) -> Result<(), FieldError> {
         let (Spec::EtcdReplicator(new), Spec::EtcdReplicator(old)) = (&self.spec, &old.spec) else {
             return Ok(());
@@ -89,7 +89,7 @@ impl Checked {
     pub fn cluster(&self) -> Option<Cluster> {
         let Spec::Cluster(spec) = &self.spec else { return None };
         let name = self.resource.metadata.name.parse().ok()?;
-        // A backend that is named twice would get twice its share.
+        // A backend listed twice would get twice its share.
         let mut seen = HashSet::new();
         let backends = spec.backends.iter().filter(|backend| seen.insert(*backend)).cloned().collect();
         Some(Cluster { name, backends, tls: spec.tls.clone(), source: Source::Api })
@@ -106,7 +106,7 @@ pub(crate) fn to_json(resource: &Resource) -> Vec<u8> {
     serde_json::to_vec(resource).expect("maps with text keys and plain values always serialize")
 }
 
-/// A cluster of the configuration file in the form of a registered one, with a label that says where it is from.
+/// A cluster of the configuration file in the form of a registered one, with a label that states its source.
 pub fn of_config(cluster: &Cluster) -> Resource {
     let mut spec = Map::new();
     let urls: Vec<Value> = cluster.backends.iter().map(|backend| backend.to_string().into()).collect();
@@ -128,7 +128,7 @@ pub fn of_config(cluster: &Cluster) -> Resource {
 
 /// One JSON object and where it is.
 struct Fields<'a> {
-    /// Put before a key to name it: empty, `metadata.` or `spec.`.
+    /// Prefix of the keys in messages: empty, `metadata.` or `spec.`.
     at: &'static str,
     map: &'a Map<String, Value>,
 }
@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `null` counts as not sent: Puppet sends it for what is unset.
+    /// `null` counts as absent: Puppet sends it for unset values.
     fn get(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
@@ -160,12 +160,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An empty text counts as not sent: in Sensu's own form the two cannot be told apart.
+    /// An empty string counts as absent: Sensu's own form does not distinguish the two.
     fn text(&self, key: &str) -> Result<Option<&'a str>, FieldError> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok((!text.is_empty()).then_some(text)),
-            Some(_) => Err(self.wrong(key, "must be a text")),
+            Some(_) => Err(self.wrong(key, "must be a string")),
         }
     }
 
@@ -190,11 +190,11 @@ impl<'a> Fields<'a> {
         let map = match self.get(key) {
             None => return Ok(BTreeMap::new()),
             Some(Value::Object(map)) => map,
-            Some(_) => return Err(self.wrong(key, "must be an object of texts")),
+            Some(_) => return Err(self.wrong(key, "must be an object of strings")),
         };
         let pair = |(name, value): (&String, &Value)| match value {
             Value::String(text) => Ok((name.clone(), text.clone())),
-            _ => Err(self.wrong(&format!("{key}.{}", shortened(name)), "must be a text")),
+            _ => Err(self.wrong(&format!("{key}.{}", shortened(name)), "must be a string")),
         };
         map.iter().map(pair).collect()
     }
@@ -223,7 +223,7 @@ fn not_json(error: &serde_json::Error) -> String {
     format!("is not JSON (line {}, column {})", error.line(), error.column())
 }
 
-/// A client's own text in an error, bounded.
+/// A client's own text, cut for an error message.
 fn shortened(text: &str) -> String {
     text.chars().take(MAX_ECHO).collect()
 }
@@ -259,11 +259,11 @@ fn metadata(kind: Kind, path: Option<&str>, fields: &Fields<'_>) -> Result<Metad
 fn check_name(kind: Kind, name: &str) -> Result<(), String> {
     match kind {
         Kind::Cluster if name != LOCAL_CLUSTER && name.eq_ignore_ascii_case(LOCAL_CLUSTER) => {
-            Err(format!("would be taken for {LOCAL_CLUSTER}"))
+            Err(format!("must not differ from {LOCAL_CLUSTER} only by case"))
         }
         Kind::Cluster => name.parse::<ClusterName>().map(drop).map_err(|e| e.to_string()),
         Kind::EtcdReplicator => {
-            // Sensu's rule for most names: a colon is legal.
+            // Sensu's rule for most names, which allows colons.
             let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':');
             if name.len() <= MAX_NAME && !matches!(name, "." | "..") && name.bytes().all(legal) {
                 Ok(())
@@ -284,7 +284,7 @@ fn cluster(fields: &Fields<'_>) -> Result<ClusterSpec, FieldError> {
     check_count(urls.len()).map_err(|what| fields.wrong("api_urls", what))?;
     let backend = |(index, url): (usize, &Value)| {
         let key = format!("api_urls[{index}]");
-        let text = url.as_str().ok_or_else(|| fields.wrong(&key, "must be a text"))?;
+        let text = url.as_str().ok_or_else(|| fields.wrong(&key, "must be a string"))?;
         text.parse::<Backend>().map_err(|e| fields.wrong(&key, e.to_string()))
     };
     let backends = urls.iter().enumerate().map(backend).collect::<Result<_, _>>()?;
@@ -352,18 +352,18 @@ fn check_count(count: usize) -> Result<(), String> {
     if (1..=MAX_URLS).contains(&count) { Ok(()) } else { Err(format!("must hold 1 to {MAX_URLS} URLs")) }
 }
 
-/// The label that says where a cluster that the API cannot change comes from.
+/// The label that states the source of a cluster that the API cannot change.
 pub const SOURCE_LABEL: &str = "fedgate/source";
 
 const RESERVED_LABELS: &str = "fedgate/";
 const CORE_V2: &str = "core/v2";
 const MAX_URLS: usize = 64;
 const MAX_NAME: usize = 253;
-/// Most characters of a client's text in an error.
+/// Most characters of a client's text in an error message.
 const MAX_ECHO: usize = 64;
 /// Sensu's default.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
-/// A year; more is a mistake in the unit.
+/// A year; anything more is a mistaken unit.
 const MAX_INTERVAL: u64 = 31_536_000;
 
 /// The core/v2 types that Sensu keeps as configuration in etcd.

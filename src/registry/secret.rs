@@ -10,14 +10,14 @@ use tokio::time::sleep;
 
 use super::{Entry, Precondition, Store, StoreError};
 
-/// 32 random bytes that all gateways of one store share: they sign what a client hands back.
+/// 32 random bytes that all gateways of one store share, to sign continue tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
-/// Makes the secret of a store that has none, beside whoever asks for it.
+/// Creates the secret of a store that has none, in the background.
 pub(super) struct Maker {
     store: Weak<dyn Store>,
-    /// An attempt, and the pause after it; its failure in words.
+    /// The attempt in progress, with the pause after it. Its result is the error message.
     attempt: Option<BoxFuture<'static, Option<String>>>,
     /// The failure that was logged last.
     logged: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Maker {
 // === impl Secret ===
 
 impl Secret {
-    /// The store's secret; the first gateway to ask makes it, and again when it was damaged.
+    /// The store's secret. The first gateway to ask creates it, also in place of one that was damaged.
     pub async fn get_or_create(store: &dyn Store) -> Result<Self, StoreError> {
         for _ in 0..ATTEMPTS {
             let expected = match store.get(KEY).await? {
@@ -38,10 +38,10 @@ impl Secret {
             };
             let mut bytes = [0; 32];
             aws_lc_rs::rand::fill(&mut bytes)
-                .map_err(|_| StoreError::unavailable("the system gave no random bytes"))?;
+                .map_err(|_| StoreError::unavailable("the system returned no random bytes"))?;
             match store.put(KEY, Bytes::copy_from_slice(&bytes), expected).await {
                 Ok(_) => return Ok(Self(bytes)),
-                // Another gateway was faster: its secret counts.
+                // Another gateway was faster: its secret is used.
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
@@ -49,7 +49,7 @@ impl Secret {
         Err(StoreError::Conflict)
     }
 
-    /// What an entry holds, if it is the secret's.
+    /// Reads the secret's entry; `None` for any other.
     pub(super) fn parse(entry: &Entry) -> Option<Self> {
         if &*entry.key != KEY {
             return None;
@@ -76,7 +76,7 @@ impl Maker {
         Self { store: Arc::downgrade(store), attempt: None, logged: None }
     }
 
-    /// Begins an attempt, unless one is under way or was a moment ago.
+    /// Starts an attempt, unless one is in progress or was made a moment ago.
     pub(super) fn begin(&mut self) {
         let store = self.store.clone();
         self.attempt.get_or_insert_with(|| {
@@ -85,7 +85,7 @@ impl Maker {
                     Some(store) => Secret::get_or_create(&*store).await.err(),
                     None => None,
                 };
-                // The store is not held meanwhile: it is closed when its owners are done.
+                // The store is not held during the pause, so that its owners can close it.
                 sleep(PAUSE).await;
                 failure.map(|error| error.to_string())
             }
@@ -93,24 +93,24 @@ impl Maker {
         });
     }
 
-    /// Carries on with an attempt until another one may begin; without one, for ever. May be cancelled without loss.
+    /// Drives the attempt until another one may start; pending forever without one. Cancel-safe.
     pub(super) async fn run(&mut self) {
         let failure = match &mut self.attempt {
             Some(attempt) => attempt.await,
             None => std::future::pending().await,
         };
         self.attempt = None;
-        // A gateway that may not write would fill the log.
+        // A gateway without the right to write would fill the log.
         if let Some(error) = failure.as_ref().filter(|_| failure != self.logged) {
-            tracing::warn!(%error, "the secret for continue tokens cannot be made yet: paging has to wait");
+            tracing::warn!(%error, "cannot create the secret for continue tokens yet: lists are not paged until it exists");
         }
         self.logged = failure;
     }
 }
 
-/// Where a store keeps it.
+/// Its key in the store.
 pub(super) const KEY: &str = "secrets/continue";
-/// Against other gateways that make it at the same time.
+/// Attempts, in case other gateways create it at the same time.
 const ATTEMPTS: usize = 3;
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -13,25 +13,25 @@ pub struct Entry {
     pub key: Arc<str>,
     /// Wrapped JSON for resources.
     pub value: Bytes,
-    /// The store's revision when it was last written.
+    /// The store's revision at its last write.
     pub version: u64,
 }
 
 /// What a write expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Anything or nothing.
+    /// Any entry, or none.
     Any,
-    /// Nothing.
+    /// No entry.
     Absent,
     /// This version of the entry.
     Version(u64),
 }
 
-/// What a watch tells.
+/// An event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Everything, as of a revision: the first event, and again whenever changes may have been missed.
+    /// Everything, as of a revision: the first event, repeated whenever changes may have been missed.
     Reset {
         /// Every entry, in the order of keys.
         entries: Vec<Entry>,
@@ -51,7 +51,7 @@ pub enum Event {
     Down(Arc<str>),
 }
 
-/// The events of a watch; ends only with the store.
+/// The events of a watch; they end only with the store.
 pub type Events = BoxStream<'static, Event>;
 
 /// A small, durable map with versions that can be watched.
@@ -62,7 +62,7 @@ pub trait Store: Send + Sync + 'static {
     /// The entry of a key.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
 
-    /// All entries whose key begins so, in the order of keys.
+    /// All entries whose key has this prefix, in the order of keys.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>>;
 
     /// Writes a value and returns its version.
@@ -73,8 +73,8 @@ pub trait Store: Send + Sync + 'static {
         expected: Precondition,
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
 
-    /// Deletes an entry and returns the revision; `None` when there was nothing, which [`Precondition::Version`]
-    /// calls a conflict.
+    /// Deletes an entry and returns the revision; `None` when there was none, which is a conflict with
+    /// [`Precondition::Version`].
     fn delete<'a>(
         &'a self,
         key: &'a str,

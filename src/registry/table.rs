@@ -7,8 +7,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Entry, Event, Events, Precondition, StoreError};
 
-/// The entries of a store in memory, with their watchers. Locked for moments only, never across an await or a disk
-/// access.
+/// The entries of a store in memory, with their watchers. Locked only briefly, never across an await or disk access.
 pub(super) struct Table {
     inner: Mutex<Inner>,
 }
@@ -27,7 +26,7 @@ pub(super) enum Change {
     Delete,
 }
 
-/// A write that was found possible, with the revision that it makes.
+/// A write that passed its precondition, with the revision it will have.
 #[derive(Debug)]
 pub(super) enum Planned {
     Put(Entry),
@@ -63,7 +62,7 @@ impl Table {
         from.map(|(_, entry)| entry).take_while(|entry| entry.key.starts_with(prefix)).cloned().collect()
     }
 
-    /// Judges a write. Between this and [`apply`](Self::apply) nobody else may write.
+    /// Checks a write. There must be no other write between this and [`apply`](Self::apply).
     pub(super) fn plan(
         &self,
         key: &str,
@@ -93,12 +92,12 @@ impl Table {
         Ok(inner.apply(planned))
     }
 
-    /// Tells the watchers that nothing can be written.
+    /// Reports to the watchers that the store cannot be written.
     pub(super) fn down(&self, reason: &str) {
         let mut inner = self.lock();
         let reason: Arc<str> = reason.into();
         inner.down = Some(Arc::clone(&reason));
-        inner.tell(Event::Down(reason));
+        inner.publish(Event::Down(reason));
     }
 
     /// Whether [`down`](Self::down) was called last.
@@ -114,14 +113,14 @@ impl Table {
         inner.up();
     }
 
-    /// Ends [`down`](Self::down) with everything as it was.
+    /// Ends [`down`](Self::down), with unchanged entries.
     pub(super) fn up(&self) {
         self.lock().up();
     }
 
     pub(super) fn watch(self: &Arc<Self>) -> Events {
         let (first, receiver) = self.subscribe();
-        // The stream holds the receiver alone: it ends with the store.
+        // The stream holds only the receiver: it ends with the store.
         let table = Arc::downgrade(self);
         let rest = stream::unfold((table, receiver), |(table, mut receiver)| async move {
             match receiver.recv().await {
@@ -136,7 +135,7 @@ impl Table {
         stream::iter(first).chain(rest.flat_map(stream::iter)).boxed()
     }
 
-    /// Everything as of now, and what comes after it.
+    /// Everything as of now, and a receiver of later events.
     fn subscribe(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let inner = self.lock();
         let mut events = vec![inner.all()];
@@ -180,25 +179,25 @@ impl Inner {
                 Event::Deleted { key, revision }
             }
         };
-        self.tell(event);
+        self.publish(event);
         Some(self.revision)
     }
 
     fn up(&mut self) {
         self.down = None;
         let everything = self.all();
-        self.tell(everything);
+        self.publish(everything);
     }
 
     fn all(&self) -> Event {
         Event::Reset { entries: self.entries.values().cloned().collect(), revision: self.revision }
     }
 
-    fn tell(&self, event: Event) {
-        // Nobody watching is no error.
+    fn publish(&self, event: Event) {
+        // No watchers is not an error.
         let _ = self.events.send(event);
     }
 }
 
-/// Changes that a slow watcher may be behind before it is given everything anew.
+/// Changes that a slow watcher may be behind before it gets everything again.
 const BACKLOG: usize = 256;

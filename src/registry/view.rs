@@ -34,11 +34,11 @@ pub enum Health {
     Starting,
     /// Changes arrive as they are made.
     Following,
-    /// The store is not available: this is the last that was seen.
+    /// The store is not available: this is its last known content.
     Down {
         /// When it was noticed.
         since: SystemTime,
-        /// What the store said; for the log and for administrators.
+        /// The store's error, for the log and for administrators.
         reason: Arc<str>,
     },
 }
@@ -46,10 +46,10 @@ pub enum Health {
 // === impl Item ===
 
 impl Item {
-    /// Reads what is stored. The error says what cannot be read.
+    /// Reads a stored resource. The error says what is wrong with it.
     pub fn parse(entry: Entry) -> Result<Self, String> {
         let (collection, name) = entry.key.split_once('/').unwrap_or_default();
-        let kind = Kind::of_collection(collection).ok_or("no collection of this version")?;
+        let kind = Kind::of_collection(collection).ok_or("this version has no such collection")?;
         let checked = Checked::parse(kind, Some(name), &entry.value).map_err(|e| e.to_string())?;
         Ok(Self { checked, entry })
     }
@@ -70,7 +70,7 @@ impl Registry {
         }
     }
 
-    /// The registered resource of that name. A cluster of the configuration file is none.
+    /// The registered resource of that name, which does not include the clusters of the configuration file.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Item>> {
         self.items.get(super::key_of(kind, name).as_str())
     }
@@ -80,12 +80,12 @@ impl Registry {
         self.items.values().filter(move |item| item.checked.resource.kind == kind)
     }
 
-    /// What an entry of the store says, when this has seen just that version of it.
+    /// The item for an entry of the store, if this view shows exactly that version of it.
     pub fn item_of(&self, entry: &Entry) -> Option<&Arc<Item>> {
         self.items.get(&entry.key).filter(|item| item.entry.version == entry.version)
     }
 
-    /// Whether these, which are all entries of a kind, are what this shows.
+    /// Whether this view shows exactly these entries, which are all of a kind.
     pub fn shows(&self, kind: Kind, entries: &[Entry]) -> bool {
         let unreadable = entries.iter().filter(|entry| self.unreadable.contains_key(&entry.key)).count();
         let known = entries.iter().filter(|entry| self.item_of(entry).is_some()).count();
@@ -113,7 +113,7 @@ impl Registry {
         &self.unreadable
     }
 
-    /// What signs continue tokens. `None` until the store was read, and for the moment in which it is made.
+    /// The secret that signs continue tokens. `None` until the store has been read and the secret created.
     pub fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
     }
@@ -123,7 +123,7 @@ impl Registry {
         self.revision
     }
 
-    /// Whether the store has been read since the start. Before that this is the configuration only.
+    /// Whether the store has been read since the start. Before that, this shows only the configuration.
     pub fn was_read(&self) -> bool {
         self.was_read
     }
@@ -133,7 +133,8 @@ impl Registry {
         &self.health
     }
 
-    /// The clusters for the data plane; those of the configuration win. Not whole before the store has been read.
+    /// The clusters for the data plane; those of the configuration take precedence. Incomplete until the store has been
+    /// read.
     pub fn snapshot(&self) -> Snapshot {
         let registered = self.list(Kind::Cluster).filter_map(|item| item.checked.cluster());
         let snapshot =

@@ -1,4 +1,4 @@
-//! The task of one destination: does what its machine commands.
+//! The task of one destination: carries out the commands of its machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    image::{Followers, Image, Written},
+    cache::{OwnWrite, ReplicaCache, Watchers},
     leadership::Term,
     machine::{Batch, Command, Input, Machine},
     record::{FENCE, Fence},
@@ -22,39 +22,39 @@ use crate::etcd::{
     proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
 };
 
-/// What a destination's task needs.
+/// A destination's task, before it runs.
 pub(super) struct Destination {
     pub(super) config: Config,
     pub(super) client: Arc<Client>,
-    pub(super) source: Arc<Image>,
+    pub(super) source: Arc<ReplicaCache>,
     pub(super) source_client: Arc<Client>,
-    /// Its end ends the task.
+    /// Closing it ends the task.
     pub(super) assignments: watch::Receiver<Arc<Assignment>>,
     pub(super) terms: watch::Receiver<Option<Term>>,
     pub(super) reports: watch::Sender<Report>,
-    /// Told after each report.
-    pub(super) news: watch::Sender<()>,
+    /// Notified after each report.
+    pub(super) reported: watch::Sender<()>,
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// The task at work.
+/// The running task.
 struct Running {
     it: Destination,
     machine: Machine,
-    image: Arc<Image>,
-    followers: Followers,
+    cache: Arc<ReplicaCache>,
+    followers: Watchers,
     term: Option<Term>,
-    reported: Option<Instant>,
+    last_report: Option<Instant>,
 }
 
 // === impl Destination ===
 
 impl Destination {
-    /// Runs until nobody assigns anything any more. Never stops in the middle of a write.
+    /// Runs until the assignments end. Never stops in the middle of a write.
     pub(super) async fn run(self, store: &str) {
         let machine = Machine::new(store, Instant::now(), fastrand::Rng::new());
-        let (image, followers) = (Image::new(), Followers::default());
-        Running { it: self, machine, image, followers, term: None, reported: None }.run().await;
+        let (cache, followers) = (ReplicaCache::new(), Watchers::default());
+        Running { it: self, machine, cache, followers, term: None, last_report: None }.run().await;
     }
 }
 
@@ -64,7 +64,7 @@ impl Running {
     async fn run(mut self) {
         let mut input = Input::Woke;
         let mut source_changes = self.it.source.changes();
-        let mut dest_changes = self.image.changes();
+        let mut dest_changes = self.cache.changes();
         loop {
             self.term.clone_from(&self.it.terms.borrow_and_update());
             self.machine.lead(self.term.as_ref().map(|term| (term.number, Arc::clone(&term.holder))));
@@ -98,37 +98,37 @@ impl Running {
 
     fn step(&mut self, input: Input) -> Command {
         let command = {
-            let (source, dest) = (self.it.source.read(), self.image.read());
+            let (source, dest) = (self.it.source.read(), self.cache.read());
             self.machine.step(input, Sides { source: &source, dest: &dest }, Instant::now())
         };
-        if let Some(areas) = self.machine.follows() {
-            self.followers.follow(&self.image, &self.it.client, &areas);
+        if let Some(keyspaces) = self.machine.follows() {
+            self.followers.follow(&self.cache, &self.it.client, &keyspaces);
         }
         self.it.metrics.count(&mut self.machine);
         command
     }
 
-    /// Reports, unless that was done a moment ago. Returns when it is to be done again.
+    /// Reports, unless the last report is too recent. Returns when to report again.
     fn report(&mut self, command: &Command) -> Option<Instant> {
         let now = Instant::now();
-        if let Some(next) = self.reported.map(|at| at + REPORT_PAUSE).filter(|next| now < *next) {
+        if let Some(next) = self.last_report.map(|at| at + REPORT_PAUSE).filter(|next| now < *next) {
             return Some(next);
         }
         self.report_now();
-        // A lag grows, and a write shows, without anything that wakes.
-        let stirs = !matches!(command, Command::Wait { .. }) || !self.machine.work.is_done();
-        stirs.then(|| now + REPORT_PAUSE * 4)
+        // The lag grows, and writes proceed, without waking this task.
+        let is_busy = !matches!(command, Command::Wait { .. }) || !self.machine.work.is_done();
+        is_busy.then(|| now + REPORT_PAUSE * 4)
     }
 
     fn report_now(&mut self) {
         let now = Instant::now();
         let new = {
-            let (source, dest) = (self.it.source.read(), self.image.read());
+            let (source, dest) = (self.it.source.read(), self.cache.read());
             report(&self.machine, Sides { source: &source, dest: &dest }, &self.it.reports.borrow(), now)
         };
-        self.reported = Some(now);
+        self.last_report = Some(now);
         self.it.reports.send_replace(new);
-        self.it.news.send_replace(());
+        self.it.reported.send_replace(());
     }
 
     async fn perform(&mut self, command: Command) -> Result<Input, Error> {
@@ -136,7 +136,7 @@ impl Running {
         match command {
             Command::ReadFence => self.read_fence().await,
             Command::Prove => self.prove().await,
-            // What may have run out is not acted on: the news is on its way.
+            // The term may have expired: nothing is written until it is known to have been renewed.
             Command::TakeFence { .. } | Command::Write(_) if !leads => {
                 let _ = timeout(TERM_PAUSE, self.it.terms.changed()).await;
                 Ok(Input::Woke)
@@ -148,7 +148,7 @@ impl Running {
     }
 
     async fn read_fence(&self) -> Result<Input, Error> {
-        let epoch = self.image.read().epoch();
+        let epoch = self.cache.read().epoch();
         let answer = self.it.client.range(RangeRequest::key(FENCE)).await?;
         let found = answer.kvs.into_iter().next().map(|kv| (kv.mod_revision, kv.value));
         if let Some((revision, value)) = &found {
@@ -173,7 +173,7 @@ impl Running {
     }
 
     async fn take_fence(&self, expected: i64, fence: Fence) -> Result<Input, Error> {
-        let epoch = self.image.read().epoch();
+        let epoch = self.cache.read().epoch();
         let value = fence.to_bytes();
         let request = TxnRequest {
             compare: vec![Compare::unchanged(FENCE, expected)],
@@ -189,10 +189,10 @@ impl Running {
         Ok(Input::Taken(Some(revision)))
     }
 
-    /// What was just read or written is not to be learned of from the watch.
+    /// Shows the fence that was just read or written, without waiting for the watch.
     fn show_fence(&self, epoch: u64, revision: i64, value: &[u8]) {
-        let put = Written::Put(Bytes::from_static(FENCE.as_bytes()), Bytes::copy_from_slice(value));
-        self.image.wrote(epoch, revision, [put]);
+        let put = OwnWrite::Put(Bytes::from_static(FENCE.as_bytes()), Bytes::copy_from_slice(value));
+        self.cache.wrote(epoch, revision, [put]);
     }
 
     async fn write(&mut self, batch: Batch) -> Result<Input, Error> {
@@ -200,25 +200,26 @@ impl Running {
         if !answer.succeeded {
             return Ok(Input::Fenced);
         }
-        self.image.wrote(batch.epoch, revision_of(&answer)?, batch.effects());
+        self.cache.wrote(batch.epoch, revision_of(&answer)?, batch.effects());
         self.machine.count(&batch);
         Ok(Input::Written)
     }
 }
 
-/// The revision of a transaction's writes. One that deletes what was not there writes nothing, and says the revision
-/// before.
+/// The revision of a transaction's writes. One that only deletes keys that do not exist writes nothing, and returns the
+/// revision before.
 fn revision_of(answer: &TxnResponse) -> Result<i64, Error> {
     let header =
-        answer.header.ok_or_else(|| Error::Protocol { reason: "an answer without header".to_owned() })?;
+        answer.header.ok_or_else(|| Error::Protocol { reason: "an answer without a header".to_owned() })?;
     debug_assert!(answer.responses.iter().all(|it| !matches!(it.response, Some(OpResult::Range(_)))));
     Ok(header.revision)
 }
 
-/// How soon to look whether a term that has run out was renewed.
+/// How soon to check whether an expired term was renewed.
 const TERM_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long one of several endpoints may take to show that it is of the same store; who does not answer is left out.
+/// How long one of several endpoints may take to show that it belongs to the same store; those that do not answer are
+/// left out.
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time between two reports.

@@ -1,10 +1,10 @@
-//! What went wrong, in words that an operator can act on.
+//! Errors in words that an operator can act on.
 
 use std::error::Error as _;
 
 use crate::etcd;
 
-/// An error of etcd's, with what lies below it and what to look at.
+/// An error of etcd, with its cause and what to check.
 pub(super) fn of_etcd(error: &etcd::Error) -> String {
     let mut text = error.to_string();
     if let Some(source) = error.source() {
@@ -19,10 +19,10 @@ pub(super) fn of_etcd(error: &etcd::Error) -> String {
     text
 }
 
-/// What replication needs.
-const RIGHTS: &str = " (to read /sensu.io/ in the source; to read and write /sensu.io/ and /fedgate/replication/ in a \
+/// The rights that replication needs.
+const RIGHTS: &str = " (needed: read /sensu.io/ in the source; read and write /sensu.io/ and /fedgate/replication/ in a \
      destination)";
 
-/// What a connection that ends at once usually means.
-const CHECK_THE_PORT: &str = ": if this stays, check that the URL is that of etcd's client port (2379, not the peer \
+/// What a connection that closes at once usually means.
+const CHECK_THE_PORT: &str = ": if this persists, check that the URL is that of etcd's client port (2379, not the peer \
      port 2380, not the Sensu API) and that http or https is right";

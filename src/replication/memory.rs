@@ -1,12 +1,12 @@
-//! What replication keeps in the registry's store: this store's identity, and where it has written.
+//! What replication keeps in the registry's store: the store's identity, and where something was written.
 //!
 //! | key | value |
 //! |---|---|
-//! | `replication/id` | names the store in every destination |
+//! | `replication/id` | identifies the store in every destination |
 //! | `replication/destinations/<id>` | how to reach a destination, and the replicators that may own something there |
 //!
-//! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean, or is given
-//! up: a destination may never come back. To delete its key does the same.
+//! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean or is given
+//! up, because a destination may never come back. Deleting the key gives it up too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,28 +21,28 @@ use crate::{
     types::{Backend, ReplicatorSpec, TlsFiles},
 };
 
-/// How a destination is reached. Replicators that say the same share a task.
+/// How to reach a destination. Replicators with equal addresses share a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) endpoints: Vec<Backend>,
     pub(super) tls: TlsFiles,
 }
 
-/// What is known of a destination.
+/// A destination that something may have been written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownDestination {
     pub(super) address: Address,
     /// Replicators that may own something there.
     pub(super) names: BTreeSet<Arc<str>>,
-    /// The destination's own name, once seen.
+    /// The destination's own identity, once seen.
     pub(super) place: Option<String>,
 }
 
-/// What is kept, in memory as in the store.
+/// What is kept, as it is in the store.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) store_id: String,
-    pub(super) destinations: BTreeMap<String, Known>,
+    pub(super) destinations: BTreeMap<String, KnownDestination>,
 }
 
 /// As stored.
@@ -72,7 +72,7 @@ impl Address {
         Self { endpoints, tls: spec.tls.clone() }
     }
 
-    /// The same for the same address, whoever asks.
+    /// Equal for equal addresses, in every process.
     pub(super) fn id(&self) -> String {
         let mut text = self.describe();
         for file in [&self.tls.trusted_ca_file, &self.tls.cert_file, &self.tls.key_file] {
@@ -96,7 +96,7 @@ impl Address {
 
 // === impl Known ===
 
-impl Known {
+impl KnownDestination {
     fn parse(value: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(value).ok()?;
         let endpoints = stored.endpoints.iter().map(|text| text.parse().ok()).collect::<Option<Vec<_>>>()?;
@@ -142,7 +142,7 @@ impl Memory {
             }
             let new = Uuid::new_v4().simple().to_string();
             match store.put(ID, new.into(), Precondition::Absent).await {
-                // Whoever was faster has named it; what was written is read back.
+                // Another gateway may have been faster: what was written is read back.
                 Ok(_) | Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
@@ -150,30 +150,30 @@ impl Memory {
         let mut destinations = BTreeMap::new();
         for entry in store.list(DESTINATIONS).await? {
             let id = entry.key[DESTINATIONS.len()..].to_owned();
-            match Known::parse(&entry.value) {
+            match KnownDestination::parse(&entry.value) {
                 Some(known) => {
                     destinations.insert(id, known);
                 }
                 None => {
-                    tracing::error!(key = %entry.key, "a record of a replication destination cannot be read");
+                    tracing::error!(key = %entry.key, "the record of a replication destination cannot be read");
                 }
             }
         }
         Ok(Self { store_id, destinations })
     }
 
-    /// Whether a store is the one that this was read from, with its contents.
+    /// Whether a store is the one that this was read from, and still has its contents.
     pub(super) async fn is_of(&self, store: &dyn Store) -> Result<bool, StoreError> {
         let found = store.get(ID).await?;
         Ok(found.is_some_and(|entry| entry.value == self.store_id.as_bytes()))
     }
 
-    /// Keeps what is known of a destination; nothing known is deleted.
+    /// Stores what is known of a destination; `None` deletes it.
     pub(super) async fn keep(
         &mut self,
         store: &dyn Store,
         id: &str,
-        known: Option<Known>,
+        known: Option<KnownDestination>,
     ) -> Result<(), StoreError> {
         if self.destinations.get(id) == known.as_ref() {
             return Ok(());
@@ -193,7 +193,7 @@ impl Memory {
 const ID: &str = "replication/id";
 const DESTINATIONS: &str = "replication/destinations/";
 
-/// For identities that are made from addresses.
+/// The namespace of identities derived from addresses.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1b_5d0e_9a57_4c1c_8b0a_5f7f_0c1d_2e3a);
 
 #[cfg(test)]
@@ -201,10 +201,10 @@ mod tests {
     use super::*;
     use crate::registry::MemoryStore;
 
-    fn known() -> Known {
+    fn known() -> KnownDestination {
         let tls = TlsFiles { trusted_ca_file: Some("/ca.pem".into()), ..TlsFiles::default() };
         let endpoints = vec!["https://b:2379".parse().unwrap(), "https://a:2379".parse().unwrap()];
-        Known {
+        KnownDestination {
             address: Address { endpoints, tls },
             names: BTreeSet::from(["x".into()]),
             place: Some("p".into()),

@@ -1,59 +1,60 @@
-//! Copies roles, bindings and other objects from the local cluster's etcd to the followers', and takes away what it has
-//! brought when the source has it no more.
+//! Copies roles, bindings and other objects from the local cluster's etcd to the followers', and removes what it has
+//! copied once the source no longer has it.
 //!
 //! ```text
 //!   registry (replicators) ─┐                 ┌─ leadership: one gateway of several
 //!                           ▼                 ▼
-//!                        supervisor ── memory: store's identity, known destinations (in the registry's store)
-//!                           │ plan: which destination does what
+//!                        supervisor ── memory: the store's identity and past destinations (in the registry's store)
+//!                           │ plan: what each destination has to do
 //!        assignment ┌───────┴───────┐ assignment                         one task per destination
 //!                   ▼               ▼
-//!  source image ─► destination     destination ◄─► its etcd
+//!  source cache ─► destination     destination ◄─► its etcd
 //!  (one mirror     │  machine: fence → read both sides → write what differs → follow
-//!   per area,      │    work: what is to be looked at
-//!   shared)        │      decide: what is to be done with one key (pure)
+//!   per keyspace,  │    work: which keys have to be examined
+//!   shared)        │      decide: what has to be done with one key (pure)
 //!                  │    queue: in which order, how much at once
-//!                  └─ image: the follower's side and the records, from its own watch
+//!                  └─ cache: the follower's side and the records, from its own watch
 //! ```
 //!
 //! | Part | Owns |
 //! |---|---|
 //! | [`supervisor()`] | which tasks run; the statuses; the memory of where something was written |
-//! | `image` | a copy of one etcd's areas in memory; the source's is shared by all destinations |
+//! | `cache` | a copy in memory of one etcd's keyspaces; the source's is shared by all destinations |
 //! | `machine` | what one destination's task does next: a state machine without I/O |
-//! | `work`, `decide`, `queue` | what differs, what is to be done, in which order |
-//! | `record` | what stands in the destination: fence and ownership |
+//! | `work`, `decide`, `queue` | what differs, what has to be done, in which order |
+//! | `record` | what is kept in the destination: fence and ownership |
 //! | `protect` | what is never touched |
 //! | [`Leadership`] | whether this gateway replicates |
-//! | `shared` | what the one that does tells the others |
+//! | `leader_status` | the status that the leading gateway publishes for the others |
 //!
-//! # How it stays right
+//! # Invariants
 //!
-//! *It compares states, not events.* Both sides are held in memory, each kept up to date by a watch that opens before its
-//! load and survives compaction. Whatever may have changed a key, on either side or in the records, only leads to a look
-//! at that key: the source's value, the follower's, the record. So a missed event, a repeated one, a restart or a write
-//! of unknown outcome all end in the same place, and nothing equal is ever written.
+//! *States are compared, not events.* Both sides are held in memory, each kept up to date by a watch that opens before its
+//! load and survives compaction. Whatever may have changed a key, on either side or in the records, only causes that key
+//! to be examined: the source's value, the follower's, the record. A missed event, a repeated one, a restart and a write
+//! of unknown outcome all converge to the same state, and nothing equal is ever written.
 //!
-//! *It deletes only what it owns*: what it wrote, or found equal. Each owned key has a record beside it in the same etcd,
-//! written in the same transaction.
+//! *Only what is owned is deleted*: what was written, or found equal. Each owned key has a record in the same etcd, which
+//! is written in the same transaction.
 //!
-//! *One writer.* Each transaction compares the revision of the destination's fence, which every take-over changes. A
-//! gateway that was paused finds its writes refused.
+//! *There is one writer.* Each transaction compares the revision of the destination's fence, which every take-over
+//! changes. A gateway that was paused has its writes refused.
 //!
-//! *Order.* Revocations first; then deletions of what nothing refers to; then new and changed objects, roles before
-//! bindings; last, roles that replaced bindings had named. Replicators of one destination share this order, as they share
-//! its task.
+//! *Writes are ordered.* Revocations first; then deletions of what nothing refers to; then new and changed objects, roles
+//! before bindings; last, roles that replaced bindings used to name. The replicators of one destination share this order,
+//! because they share its task.
 //!
 //! *Nobody is locked out*: see `protect` and `decide`.
 //!
-//! *Nothing waits in queues.* A destination that is slow or away is behind the source's history, looks at everything when
-//! it is back, and costs the others nothing.
+//! *There are no queues of events.* A destination that is slow or unreachable falls behind the source's history, examines
+//! everything when it is back, and does not affect the others.
 
+mod cache;
 mod config;
 mod decide;
 mod destination;
 mod explain;
-mod image;
+mod leader_status;
 mod leadership;
 mod machine;
 mod memory;
@@ -61,33 +62,44 @@ mod plan;
 mod protect;
 mod queue;
 mod record;
-mod shared;
 mod status;
 mod supervisor;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
 pub use config::{Config, SourceConfig};
-pub use leadership::{Alone, Election, Leadership, Term, Told};
+pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
 use crate::{corev2::Type, etcd, types::ReplicatorStatus};
 
-/// What replication needs to know of the configuration.
+/// The settings of replication.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The local cluster's etcd.
     pub source: etcd::Config,
+    /// How long a replicator that moved waits for its old destination to be cleaned up, and the old destination for
+    /// evidence that the new one is another address of the same etcd.
+    pub cleanup_grace: Duration,
 }
 
-/// What replication tells. Cheap to clone.
+// === impl Settings ===
+
+impl Settings {
+    /// Replicates from this source, with defaults for everything else.
+    pub fn new(source: etcd::Config) -> Self {
+        Self { source, cleanup_grace: CLEANUP_GRACE }
+    }
+}
+
+/// What the rest of the gateway sees of replication. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    /// One for each replicator, by name; also those that are deleted but whose keys are not gone yet.
+    /// One per replicator, by name, including deleted ones whose keys have not been removed yet.
     pub statuses: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     /// For the metrics page.
     pub metrics: Arc<Metrics>,
@@ -97,20 +109,25 @@ pub struct Handle {
 // === impl Handle ===
 
 impl Handle {
-    /// Gives up the keys that a replicator still owns in destinations from which it was deleted or moved, for good: for
-    /// destinations that never come back. What it owns where it is registered stays. Returns whether there was any.
+    /// Gives up, permanently, the keys that a replicator still owns in destinations it was deleted from or moved away
+    /// from: for destinations that never come back. What it owns where it is registered stays. Returns whether the
+    /// replicator has a status.
     ///
-    /// Meant for the deletion of a replicator that is not registered any more but still has a status.
+    /// Called when a replicator is deleted that is no longer registered but still has a status.
     pub fn give_up(&self, name: &str) -> bool {
         let is_known = self.statuses.borrow().iter().any(|status| &*status.name == name);
         is_known && self.give_up.try_send(name.into()).is_ok()
     }
 }
 
-/// What is watched at once. Roles and bindings share an area: their changes come in the order in which they were made.
-fn area_of(kind: Type) -> &'static str {
+/// The keys that one watch covers. Roles and bindings share a keyspace, so that their changes arrive in the order in
+/// which they were made.
+fn keyspace_of(kind: Type) -> &'static str {
     if kind.is_role() || kind.is_binding() { RBAC } else { kind.prefix() }
 }
 
-/// Where Sensu keeps roles and bindings.
+/// Enough for an etcd to restart.
+const CLEANUP_GRACE: Duration = Duration::from_secs(30);
+
+/// Where Sensu stores roles and bindings.
 const RBAC: &str = "/sensu.io/rbac/";

@@ -1,4 +1,4 @@
-//! What replication leaves alone, so that no follower can be locked out.
+//! Objects that replication must not touch, so that nobody is locked out of a follower.
 
 use crate::corev2::{ObjectKey, Type};
 
@@ -7,17 +7,17 @@ use crate::corev2::{ObjectKey, Type};
 pub(super) enum Protection {
     /// Anything.
     None,
-    /// It may be updated, never deleted: every backend seeds it and others build on it.
+    /// It may be updated, never deleted: every backend seeds it and other objects build on it.
     Kept,
-    /// It is the follower's own: never written, never deleted.
+    /// It is the follower's own: neither written nor deleted.
     Untouched,
 }
 
 /// How an object is protected.
 ///
 /// `system:*` binds every token to the rights on its own user, agents to events and pipelines to their namespace;
-/// `cluster-admin` is how an administrator gets in to repair anything. They are equal in every cluster but for bytes.
-/// The namespaces `default` and `sensu-system` are made by every backend itself.
+/// `cluster-admin` is how an administrator gets in to repair anything. They mean the same in every cluster, though their
+/// bytes differ. The namespaces `default` and `sensu-system` are created by every backend itself.
 pub(super) fn protection(key: &ObjectKey<'_>) -> Protection {
     match (key.kind, key.name) {
         (kind, name)
@@ -33,8 +33,8 @@ pub(super) fn protection(key: &ObjectKey<'_>) -> Protection {
     }
 }
 
-/// Whether a subject is one without whom a cluster cannot be administered or used. If its rights cannot be evaluated,
-/// because a binding names a role that does not exist, nobody can repair that through the API.
+/// Whether a cluster cannot be administered or used without this subject. If its rights cannot be evaluated, because a
+/// binding names a role that does not exist, nobody can repair that through the API.
 pub(super) fn is_vital(kind: &str, name: &str) -> bool {
     match kind {
         "Group" => name == "cluster-admins" || name.starts_with(SYSTEM),

@@ -1,4 +1,4 @@
-//! What is to be written, in the order in which it must be, and how much of it at once.
+//! Writes that are due, in the order in which they must be made, and how many fit into one transaction.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::decide::{Op, Rank};
 
-/// Decisions that wait to be carried out; of each key the last one.
+/// Decisions that have not been carried out; for each key the last one.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     ops: BTreeMap<(Rank, Bytes), Op>,
@@ -16,7 +16,7 @@ pub(super) struct Queue {
 // === impl Queue ===
 
 impl Queue {
-    /// What was decided about a key takes the place of what was decided before.
+    /// Replaces what was decided about a key before.
     pub(super) fn set(&mut self, key: &Bytes, op: Option<(Rank, Op)>) {
         if let Some(rank) = self.ranks.remove(key) {
             self.ops.remove(&(rank, key.clone()));
@@ -35,18 +35,18 @@ impl Queue {
         *self = Self::default();
     }
 
-    /// Whether a key is about to be deleted.
+    /// Whether a key will be deleted.
     pub(super) fn deletes(&self, key: &Bytes) -> bool {
         self.ranks.get(key).is_some_and(|rank| !matches!(rank, Rank::Put(_)))
     }
 
-    /// Whether what comes first makes the store smaller. etcd does that even when its space is used up.
+    /// Whether the first batch makes the store smaller. etcd accepts that even when its space is used up.
     pub(super) fn begins_with_deletion(&self) -> bool {
         self.ops.first_key_value().is_some_and(|((rank, _), _)| !matches!(rank, Rank::Put(_)))
     }
 
-    /// What comes first: at most so many keys, and not much more than [`MAX_BYTES`]. Deletions and writes are never
-    /// mixed, so that a full store still revokes.
+    /// The first batch: at most so many keys, and not much more than [`MAX_BYTES`]. Deletions and writes are never mixed,
+    /// so that a full store still accepts revocations.
     pub(super) fn batch(&self, most: usize) -> Vec<(Bytes, Op)> {
         let mut bytes = 0;
         let mut batch = Vec::new();
@@ -64,10 +64,10 @@ impl Queue {
     }
 }
 
-/// Most keys of one transaction. Each is up to two operations, and etcd takes 128 unless told otherwise.
+/// Most keys in one transaction. Each takes up to two operations, and etcd accepts 128 by default.
 pub(super) const MAX_KEYS: usize = 64;
 
-/// etcd takes 1.5 MiB at once unless told otherwise.
+/// etcd accepts 1.5 MiB per request by default.
 const MAX_BYTES: usize = 512 << 10;
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
         let mut queue = Queue::default();
         let entries = [
             ("new binding", Rank::Put(Type::RoleBinding), put(1)),
-            ("role in use", Rank::Late(Reverse(Type::ClusterRole)), Op::Delete),
+            ("role in use", Rank::Last(Reverse(Type::ClusterRole)), Op::Delete),
             ("new role", Rank::Put(Type::Role), put(1)),
             ("free role", Rank::Delete(Reverse(Type::Role)), Op::Delete),
             ("new namespace", Rank::Put(Type::Namespace), put(1)),

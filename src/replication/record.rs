@@ -1,4 +1,4 @@
-//! What replication keeps in each destination, under [`RECORDS`]: who may write there, and what is ours.
+//! What replication keeps in each destination, under [`RECORDS`]: who may write there, and what it owns.
 //!
 //! ```text
 //! /fedgate/replication/fence                      who writes: store, term, gateway; and the place's own identity
@@ -6,9 +6,9 @@
 //!                                                 `/sensu.io/`; the value is the replicator's name
 //! ```
 //!
-//! One key per object, because it can be written in the same transaction as the object and then costs what it says:
-//! no list grows, no two writes meet in one key, a resync writes nothing, and what a crash leaves is always true.
-//! Ten thousand of them take about 2 MB in etcd.
+//! There is one key per object, because it can be written in the same transaction as the object: no list grows, no two
+//! writes conflict on one key, a resync writes nothing, and after a crash the records are always true. Ten thousand of
+//! them take about 2 MB in etcd.
 
 use std::str;
 
@@ -17,21 +17,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::corev2::ROOT;
 
-/// Who writes to a destination. Every write compares the revision of its last change, and a take-over changes it: who
-/// was taken over from cannot write, whatever it believes.
+/// Who writes to a destination. Every write compares the revision of its last change, and every take-over changes it: a
+/// gateway that was replaced cannot write, whatever it believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fence {
-    /// Names the destination itself, whatever its addresses are. Made by the first who writes there, then kept.
+    /// Identifies the destination itself, independent of its addresses. Set by the first writer, then kept.
     pub(super) place: String,
-    /// Names the store of the gateways that write.
+    /// Identifies the store of the gateways that write.
     pub(super) store: String,
-    /// Which leadership of that store; only grows.
+    /// The leadership of that store; never decreases.
     pub(super) term: u64,
-    /// Which gateway. Tells two with the same term apart, and operators where to look.
+    /// The gateway. Distinguishes two with the same term, and shows operators where to look.
     pub(super) gateway: String,
 }
 
-/// Who this gateway is at present.
+/// Who this gateway currently is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) store: String,
@@ -39,16 +39,16 @@ pub(super) struct Identity {
     pub(super) gateway: String,
 }
 
-/// How a fence that was found stands to this gateway.
+/// Whose a fence is that was found in a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is this gateway's own.
+pub(super) enum FenceOwner {
+    /// This gateway's own.
     Ours,
-    /// Left by a gateway of this store that leads no more: to be taken over.
+    /// Left by a gateway of this store that no longer leads: to be taken over.
     Before,
-    /// A gateway of this store leads since.
+    /// A gateway of this store that became the leader later.
     After,
-    /// A gateway of another store writes here.
+    /// A gateway of another store.
     Foreign,
 }
 
@@ -63,15 +63,15 @@ impl Fence {
         serde_json::to_vec(self).expect("texts and numbers always serialize")
     }
 
-    pub(super) fn standing(&self, identity: &Identity) -> Standing {
+    pub(super) fn owner(&self, identity: &Identity) -> FenceOwner {
         if self.store != identity.store {
-            Standing::Foreign
+            FenceOwner::Foreign
         } else if self.term > identity.term {
-            Standing::After
+            FenceOwner::After
         } else if self.term == identity.term && self.gateway == identity.gateway {
-            Standing::Ours
+            FenceOwner::Ours
         } else {
-            Standing::Before
+            FenceOwner::Before
         }
     }
 }
@@ -79,13 +79,13 @@ impl Fence {
 // === impl Identity ===
 
 impl Identity {
-    /// The fence that this gateway sets.
+    /// The fence that this gateway writes.
     pub(super) fn fence(&self, place: String) -> Fence {
         Fence { place, store: self.store.clone(), term: self.term, gateway: self.gateway.clone() }
     }
 }
 
-/// What all ownership records of a store begin with.
+/// The prefix of a store's ownership records.
 pub(super) fn owned_prefix(store: &str) -> String {
     format!("{RECORDS}owned/{store}/")
 }
@@ -107,7 +107,7 @@ pub(super) fn owner_of(value: &[u8]) -> &str {
     str::from_utf8(value).unwrap_or_default()
 }
 
-/// Where everything of replication is kept in a destination.
+/// The prefix of everything that replication keeps in a destination.
 pub(super) const RECORDS: &str = "/fedgate/replication/";
 
 /// The key of the fence.

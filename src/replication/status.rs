@@ -1,4 +1,4 @@
-//! What is told of replication: to the status, to the metrics, and from a destination's task to the supervisor.
+//! What replication reports: a destination's task to the supervisor, and both to the status and the metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,9 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{
+    cache::SyncState,
     decide::Scope,
-    image::Standing,
-    machine::{Machine, State, source_areas},
+    machine::{Machine, State, source_keyspaces},
     work::{Sides, is_source},
 };
 use crate::{
@@ -21,27 +21,27 @@ use crate::{
     types::{ReplicatorState, ReplicatorStatus},
 };
 
-/// What a destination's task tells the supervisor.
+/// What a destination's task reports to the supervisor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     /// The assignment that it is about.
     pub(super) generation: u64,
     pub(super) statuses: Vec<ReplicatorStatus>,
-    /// The destination's own name.
+    /// The destination's own identity.
     pub(super) place: Option<String>,
     /// The revision at which the fence that is ours was written.
     pub(super) fence: Option<i64>,
     /// Keys owned for replicators that are not assigned, by name.
-    pub(super) strangers: BTreeMap<String, u64>,
-    /// Whether `strangers` can be relied on.
+    pub(super) unassigned_owners: BTreeMap<String, u64>,
+    /// Whether `unassigned_owners` can be relied on.
     pub(super) is_current: bool,
     /// What is wrong with the destination.
     pub(super) trouble: Option<Arc<str>>,
-    /// A write may be under way that nobody waits for.
+    /// A write of unknown outcome may still arrive.
     pub(super) unresolved: bool,
 }
 
-/// Counters of replication, and what the status says, for Prometheus.
+/// Counters of replication, and its status, for Prometheus.
 #[derive(Debug, Default)]
 pub struct Metrics {
     inner: Mutex<Inner>,
@@ -136,23 +136,23 @@ fn samples<'a, N>(
     statuses.iter().filter_map(move |it| Some(([("replicator", Arc::clone(&it.name))], value(it)?)))
 }
 
-/// What a machine tells at this moment. `before` is what it told last.
+/// The report of a machine. `before` is its last one.
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
     let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
-    let standing = machine.follows().filter(|_| is_held).map(|areas| sides.dest.standing(&areas));
-    let dest_trouble = machine.trouble.clone().or(match &standing {
-        Some(Standing::Old(why)) => Some(format!("the destination is not being watched: {why}").into()),
-        Some(Standing::Incomplete(why)) => why.clone(),
+    let state = machine.follows().filter(|_| is_held).map(|keyspaces| sides.dest.sync_state(&keyspaces));
+    let dest_trouble = machine.trouble.clone().or(match &state {
+        Some(SyncState::Stale(why)) => Some(format!("the destination is not being watched: {why}").into()),
+        Some(SyncState::Incomplete(why)) => why.clone(),
         _ => None,
     });
     let context = Context { machine, sides, now, owned: &owned, trouble: dest_trouble.clone() };
     let statuses = machine.assignment.scopes.iter().map(|scope| context.status(scope, before)).collect();
     let is_ours = |name: &str| {
-        machine.assignment.hands_off.contains(name)
+        machine.assignment.foreign_owners.contains(name)
             || machine.assignment.scopes.iter().any(|it| &*it.name == name)
     };
-    let strangers =
+    let unassigned_owners =
         owned.iter().filter(|(name, _)| !is_ours(name)).map(|(name, count)| (name.clone(), *count));
     Report {
         generation: machine.assignment.generation,
@@ -163,8 +163,8 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
             State::Waiting { fence, .. } => fence,
             _ => None,
         },
-        strangers: strangers.collect(),
-        is_current: standing == Some(Standing::Current) && machine.work.is_done(),
+        unassigned_owners: unassigned_owners.collect(),
+        is_current: state == Some(SyncState::Current) && machine.work.is_done(),
         trouble: dest_trouble,
         unresolved: machine.unresolved,
     }
@@ -206,13 +206,13 @@ impl Context<'_> {
         }
     }
 
-    /// What is wrong, and whether it keeps the replicator from working.
+    /// What is wrong, and whether it stops the replicator.
     fn trouble_of(&self, scope: &Scope) -> (Option<Arc<str>>, bool) {
         if let Some(text) = &self.trouble {
             return (Some(Arc::clone(text)), true);
         }
         if scope.held {
-            return (Some("it waits until its old destination has been cleaned".into()), true);
+            return (Some("waiting for its old destination to be cleaned up".into()), true);
         }
         if let Some(text) = self.source_trouble() {
             return (Some(text), true);
@@ -229,14 +229,17 @@ impl Context<'_> {
     }
 
     fn source_trouble(&self) -> Option<Arc<str>> {
-        match self.sides.source.standing(&source_areas(&self.machine.assignment)) {
-            Standing::Incomplete(None) => None,
-            Standing::Incomplete(Some(why)) => Some(format!("the local cluster's etcd: {why}").into()),
-            Standing::Old(why) => {
-                Some(format!("the local cluster's etcd, whose last known state is kept up: {why}").into())
-            }
-            Standing::Current if is_source(self.sides.source) => None,
-            Standing::Current => Some(NO_SOURCE.into()),
+        match self.sides.source.sync_state(&source_keyspaces(&self.machine.assignment)) {
+            SyncState::Incomplete(None) => None,
+            SyncState::Incomplete(Some(why)) => Some(format!("the local cluster's etcd: {why}").into()),
+            SyncState::Stale(why) => Some(
+                format!(
+                    "the local cluster's etcd cannot be followed, so its last known state is kept: {why}"
+                )
+                .into(),
+            ),
+            SyncState::Current if is_source(self.sides.source) => None,
+            SyncState::Current => Some(NO_SOURCE.into()),
         }
     }
 }

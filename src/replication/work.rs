@@ -1,4 +1,4 @@
-//! What is known to differ, or not known to be equal, and what is to be done about it.
+//! Keys that differ or may differ, and what has to be done about them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,23 +11,23 @@ use tokio::time::Instant;
 
 use super::{
     RBAC,
+    cache::{Changes, Content, SyncState},
     decide::{Op, Problem, References, Scope, Verdict, World},
-    image::{Changes, Content, Standing},
     queue::Queue,
     record::{RECORDS, object_of, owner_of, record_of},
 };
 use crate::corev2::{ObjectKey, Type};
 
-/// What a destination's task is to do.
+/// What a destination's task has to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Assignment {
-    /// Grows with each change.
+    /// Increases with each change.
     pub(super) generation: u64,
     /// By name.
     pub(super) scopes: Vec<Scope>,
-    /// See [`World::hands_off`].
-    pub(super) hands_off: BTreeSet<Arc<str>>,
-    /// How often everything is compared, and how soon something is put back that was put back before.
+    /// See [`World::foreign_owners`].
+    pub(super) foreign_owners: BTreeSet<Arc<str>>,
+    /// How often everything is compared, and how soon a key is restored that was restored before.
     pub(super) interval: Duration,
 }
 
@@ -45,30 +45,31 @@ pub(super) struct Work {
     pub(super) queue: Queue,
     dirty: BTreeMap<Bytes, Cause>,
     compare: Compare,
-    /// Numbers of the last changes that were looked at, of source and destination.
+    /// The last changes of source and destination that were examined, by number.
     seen: (u64, u64),
-    /// Areas of the source that were complete at the last look.
+    /// Keyspaces of the source that were complete when last examined.
     complete: BTreeSet<&'static str>,
-    /// When changes of the source came that have not been copied.
+    /// When changes of the source arrived that have not been copied.
     arrived: HashMap<Bytes, Instant>,
-    /// What has been put back since the last comparison: not at once a second time, in case somebody else insists.
+    /// Keys restored since the last comparison: not restored again before the next, in case something else keeps
+    /// changing them.
     repaired: BTreeSet<Bytes>,
-    /// Those of them that are different again.
+    /// Those of them that differ again.
     deferred: BTreeSet<Bytes>,
     refused: BTreeMap<Bytes, String>,
     problems: BTreeMap<Bytes, Problem>,
-    /// Roles that bindings name and that are not there.
+    /// Roles that bindings name and that do not exist.
     missing: BTreeSet<Bytes>,
     /// Roles that are kept without rules.
     emptied: BTreeSet<Bytes>,
-    /// All bindings are to be looked at again.
+    /// All bindings have to be examined again.
     bindings_due: bool,
 }
 
-/// Why a key is looked at. A later one outranks an earlier one.
+/// Why a key is examined. Later variants outrank earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
-    /// To be sure.
+    /// A routine comparison.
     Check,
     /// It changed in the destination.
     Dest,
@@ -76,11 +77,11 @@ enum Cause {
     Source,
 }
 
-/// Whether everything is to be looked at.
+/// Whether everything has to be examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Compare {
     No,
-    /// What is equal in bytes, owned and without problem counts as settled.
+    /// Keys that are equal in bytes, owned and without problems are skipped.
     Glance,
     Fully,
 }
@@ -107,7 +108,7 @@ impl Work {
         }
     }
 
-    /// Begins from nothing: what was known is not relied on.
+    /// Starts over: nothing found so far is relied on.
     pub(super) fn start_over(&mut self) {
         *self = Self {
             seen: self.seen,
@@ -120,7 +121,7 @@ impl Work {
     pub(super) fn compare(&mut self) {
         self.compare = self.compare.max(Compare::Glance);
         self.repaired.clear();
-        // Whatever names them has a problem and is looked at.
+        // The bindings that name them have a problem each, and are therefore examined.
         self.missing.clear();
         self.dirty.extend(std::mem::take(&mut self.deferred).into_iter().map(|key| (key, Cause::Source)));
         for key in std::mem::take(&mut self.refused).into_keys() {
@@ -130,8 +131,8 @@ impl Work {
 
     /// Notes what has changed on both sides.
     pub(super) fn look(&mut self, assignment: &Assignment, sides: Sides<'_>, now: Instant) {
-        let complete: BTreeSet<_> = areas(&assignment.scopes)
-            .filter(|area| is_source(sides.source) && is_complete(sides.source, area))
+        let complete: BTreeSet<_> = keyspaces(&assignment.scopes)
+            .filter(|keyspace| is_source(sides.source) && is_complete(sides.source, keyspace))
             .collect();
         if self.complete != complete {
             self.complete = complete;
@@ -155,7 +156,7 @@ impl Work {
                 }
             }
         }
-        // A destination may be away for days while names come and go.
+        // A destination may be unreachable for days while names come and go.
         if self.dirty.len() > MOST_NOTED {
             self.dirty.clear();
             self.compare = Compare::Fully;
@@ -187,7 +188,7 @@ impl Work {
         *cause = (*cause).max(Cause::Dest);
     }
 
-    /// A role that went, or came when it was missing, concerns the bindings that name it.
+    /// A role that disappeared, or appeared after it was missing, affects the bindings that name it.
     fn role_changed(&mut self, assignment: &Assignment, sides: Sides<'_>, side: &Content, key: &Bytes) {
         let is_role = matches!(ObjectKey::parse(key), Some(Ok(object)) if object.kind.is_role());
         if is_role && (side.get(key).is_none() || self.missing.contains(key)) {
@@ -203,7 +204,7 @@ impl Work {
         }
     }
 
-    /// Decides on everything that was noted. Returns whether there is nothing to do.
+    /// Decides about every key that was noted. Returns whether there is nothing to write.
     pub(super) fn decide(&mut self, assignment: &Assignment, sides: Sides<'_>) -> bool {
         let scopes = self.known_scopes(assignment);
         if std::mem::take(&mut self.bindings_due) {
@@ -221,7 +222,7 @@ impl Work {
             self.arrived.retain(|key, _| dirty.contains_key(key));
         }
         let (bindings, others): (Vec<_>, Vec<_>) = dirty.into_iter().partition(|(key, _)| is_binding(key));
-        // Whether a role may go depends on which bindings go.
+        // Whether a role may be deleted depends on which bindings are.
         for keys in [bindings, others] {
             if keys.is_empty() {
                 continue;
@@ -231,7 +232,7 @@ impl Work {
                 source: sides.source,
                 dest: sides.dest,
                 scopes: &scopes,
-                hands_off: &assignment.hands_off,
+                foreign_owners: &assignment.foreign_owners,
                 refused: &refused,
                 records: &self.records,
             };
@@ -258,13 +259,13 @@ impl Work {
         self.queue.is_empty()
     }
 
-    /// The replicators; those whose source is not known are held.
+    /// The replicators; those whose source has not been read are held.
     fn known_scopes(&self, assignment: &Assignment) -> Vec<Scope> {
         let held = |scope: &Scope| scope.held || !self.knows(scope.kind);
         assignment.scopes.iter().map(|scope| Scope { held: held(scope), ..scope.clone() }).collect()
     }
 
-    /// The keys to look at.
+    /// The keys to examine.
     fn collect(&mut self, compare: Compare, scopes: &[Scope], sides: Sides<'_>) -> BTreeMap<Bytes, Cause> {
         let mut dirty = std::mem::take(&mut self.dirty);
         let cause = match compare {
@@ -291,7 +292,7 @@ impl Work {
 
     fn note(&mut self, verdict: Verdict, key: Bytes, cause: Cause) {
         if cause == Cause::Dest && verdict.op.is_some() && !self.repaired.insert(key.clone()) {
-            // Put back once already: again with the next comparison.
+            // Restored once already: again with the next comparison.
             self.deferred.insert(key);
             return;
         }
@@ -321,39 +322,39 @@ impl Work {
         }
     }
 
-    /// Roles that wait for the end of bindings are looked at when a binding changes.
+    /// Roles that are kept until bindings are gone are examined when a binding changes.
     fn emptied_again(&mut self) {
-        // Which bindings may stay depends on whether these do.
+        // Whether bindings may stay depends on whether these roles do.
         self.bindings_due |= !self.emptied.is_empty();
         self.dirty.extend(self.emptied.iter().map(|role| (role.clone(), Cause::Source)));
     }
 
-    /// The destination does not take a key. It is left out until the next comparison.
+    /// The destination refuses a key. It is left out until the next comparison.
     pub(super) fn refuse(&mut self, assignment: &Assignment, sides: Sides<'_>, key: &Bytes, reason: String) {
         self.queue.set(key, None);
         self.refused.insert(key.clone(), reason);
         self.dirty.insert(key.clone(), Cause::Source);
-        // A binding whose role does not arrive must be thought over.
+        // A binding whose role does not arrive must be decided again.
         self.bindings_again(&assignment.scopes, sides);
     }
 
-    /// Whether everything that is known has been carried out.
+    /// Whether everything noted has been decided and written.
     pub(super) fn is_done(&self) -> bool {
         self.queue.is_empty() && self.dirty.is_empty() && !self.bindings_due && self.compare == Compare::No
     }
 
-    /// Whether, besides, nothing is known to differ.
+    /// Whether, in addition, no difference remains.
     pub(super) fn is_equal(&self) -> bool {
         self.is_done() && self.deferred.is_empty() && !self.problems.values().any(|problem| problem.is_error)
     }
 
-    /// Areas of the source that can be relied on.
+    /// Whether the source of a type can be relied on.
     pub(super) fn knows(&self, kind: Type) -> bool {
-        self.complete.contains(super::area_of(kind))
+        self.complete.contains(super::keyspace_of(kind))
     }
 
-    /// What is reported about a replicator: the number of errors, the number of warnings, and the first of the worse
-    /// kind.
+    /// The problems of a replicator: the number of errors, the number of warnings, and the first error, or else the first
+    /// warning.
     pub(super) fn problems_of(&self, replicator: &str) -> (usize, usize, Option<&str>) {
         let of = |is_error: bool| {
             self.problems.values().filter(move |it| it.is_error == is_error && &*it.replicator == replicator)
@@ -362,13 +363,13 @@ impl Work {
         (of(true).count(), of(false).count(), first)
     }
 
-    /// When the oldest change came that has not been copied for a replicator.
+    /// When the oldest change arrived that has not been copied for a replicator.
     pub(super) fn oldest(&self, scope: &Scope) -> Option<Instant> {
         let prefix = scope.prefix();
         self.arrived.iter().filter(|(key, _)| key.starts_with(prefix.as_bytes())).map(|(_, at)| *at).min()
     }
 
-    /// Whose a write is: the replicator's that wants the key, else the one's that owns it.
+    /// The replicator that a write counts for: the one that copies the key, or else the one that owns it.
     pub(super) fn writer_of(
         &self,
         assignment: &Assignment,
@@ -398,7 +399,7 @@ impl Work {
         counts
     }
 
-    /// How much is kept of changes that wait.
+    /// How many changes are noted.
     #[cfg(test)]
     pub(super) fn noted(&self) -> usize {
         self.dirty.len().max(self.arrived.len())
@@ -410,7 +411,7 @@ impl Work {
     }
 }
 
-/// Most changes that are noted one by one while nothing can be done about them. After more, everything is looked at.
+/// Most changes that are noted one by one while nothing can be written. After more, everything is examined.
 const MOST_NOTED: usize = 16_384;
 
 /// Whether a key is a binding's, of whatever form.
@@ -418,17 +419,17 @@ fn is_binding(key: &Bytes) -> bool {
     Type::ALL.iter().any(|kind| kind.is_binding() && key.starts_with(kind.prefix().as_bytes()))
 }
 
-/// The areas that replicators read.
-pub(super) fn areas(scopes: &[Scope]) -> impl Iterator<Item = &'static str> {
-    scopes.iter().map(|scope| super::area_of(scope.kind))
+/// The keyspaces that replicators read.
+pub(super) fn keyspaces(scopes: &[Scope]) -> impl Iterator<Item = &'static str> {
+    scopes.iter().map(|scope| super::keyspace_of(scope.kind))
 }
 
-/// Whether this is the store of a Sensu cluster. Each has roles and bindings from its first start on: a store without
-/// any is a wrong one, or one that has just been lost, and nothing is concluded from what it lacks.
+/// Whether this is the store of a Sensu cluster. Every cluster has roles and bindings from its first start on: a store
+/// without any is the wrong one, or has just lost its data, and nothing is concluded from what it lacks.
 pub(super) fn is_source(content: &Content) -> bool {
     is_complete(content, &RBAC) && content.range(RBAC.as_bytes()).next().is_some()
 }
 
-fn is_complete(content: &Content, area: &&'static str) -> bool {
-    !matches!(content.standing([area]), Standing::Incomplete(_))
+fn is_complete(content: &Content, keyspace: &&'static str) -> bool {
+    !matches!(content.sync_state([keyspace]), SyncState::Incomplete(_))
 }

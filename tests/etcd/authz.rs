@@ -94,7 +94,7 @@ fn follow(mut feeder: Feeder, client: Arc<Client>) -> AbortHandle {
 #[tokio::test]
 async fn a_grant_and_its_end_take_effect_within_seconds() {
     let rig = Rig::start().await;
-    assert_eq!(rig.may("x", &["fallback"]), Ok(false), "the groups of the configuration count no more");
+    assert_eq!(rig.may("x", &["fallback"]), Ok(false), "the groups of the configuration no longer count");
     rig.grant("carols", ("User", "carol"), &[("update", "clusters", "alpha")]).await;
     let granted = rig.until("carol may", || rig.may("carol", &[]) == Ok(true)).await;
     assert_eq!(rig.may("viewer", &["viewers"]), Ok(false));
@@ -115,7 +115,7 @@ async fn one_value_that_cannot_be_read_stops_everybody_until_it_is_gone() {
     })
     .await;
     assert!(rig.may("viewer", &[]).is_err());
-    // What only begins like the directory is nobody's binding, whatever it holds.
+    // What only begins like the directory is not a binding, whatever it holds.
     rig.put("/sensu.io/rbac/clusterrolebindingszz".into(), b"\xff".to_vec()).await;
     rig.delete(&format!("{BINDINGS}zz")).await;
     rig.until("admins may again", || rig.may("admin", &["cluster-admins"]) == Ok(true)).await;
@@ -152,7 +152,7 @@ async fn a_revocation_that_was_compacted_away_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_feeder_that_was_stopped_goes_on_where_it_is_begun_anew() {
+async fn a_feeder_that_was_stopped_continues_when_started_again() {
     let rig = Rig::start().await;
     let (rbac, mut feeder) = Rbac::new(vec!["fallback".to_owned()]);
     let admin = Principal { subject: "a".into(), groups: vec!["cluster-admins".into()], expires_at: 0 };

@@ -18,7 +18,7 @@ fn local(port: u16) -> Backend {
     format!("http://127.0.0.1:{port}").parse().unwrap()
 }
 
-/// A port of the loopback where nobody listens.
+/// A loopback port without a listener.
 fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

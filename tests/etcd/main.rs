@@ -13,6 +13,8 @@ mod tls;
 
 #[path = "../support/etcd_server.rs"]
 mod etcd_server;
+#[path = "../support/secure_etcd.rs"]
+mod secure_etcd;
 #[path = "../support/store_suite.rs"]
 mod store_suite;
 #[path = "../support/wait.rs"]

@@ -14,7 +14,7 @@ use fedgate::{
 use crate::{etcd_server::Etcd, wait::PATIENCE};
 
 async fn next(mirror: &mut Mirror) -> Event {
-    tokio::time::timeout(PATIENCE, mirror.next()).await.expect("nothing was told")
+    tokio::time::timeout(PATIENCE, mirror.next()).await.expect("no event")
 }
 
 /// A mirror of `/m/`, and its content once it is loaded.

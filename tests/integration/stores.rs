@@ -6,30 +6,11 @@ use fedgate::registry::{EmbeddedStore, MemoryStore, Store};
 
 use crate::store_suite;
 
-/// Both stores, each empty.
-fn both() -> (tempfile::TempDir, [Arc<dyn Store>; 2]) {
+/// Runs a function of the suite on both stores, each empty.
+async fn on_both(test: impl AsyncFn(Arc<dyn Store>)) {
     let directory = tempfile::tempdir().unwrap();
-    let embedded = EmbeddedStore::open(&directory.path().join("registry.redb")).unwrap();
-    (directory, [Arc::new(MemoryStore::new()), Arc::new(embedded)])
+    test(Arc::new(MemoryStore::new())).await;
+    test(Arc::new(EmbeddedStore::open(&directory.path().join("registry.redb")).unwrap())).await;
 }
 
-/// Runs functions of the suite on each store.
-macro_rules! suite {
-    ($($name:ident,)*) => {
-        $(#[tokio::test]
-        async fn $name() {
-            let (_directory, stores) = both();
-            for store in stores {
-                store_suite::$name(store).await;
-            }
-        })*
-    };
-}
-
-suite! {
-    writes_name_what_they_expect_and_versions_only_grow,
-    lists_hold_one_prefix_in_order,
-    a_watch_begins_with_everything_and_misses_nothing,
-    concurrent_creations_have_one_winner,
-    concurrent_first_calls_agree_on_the_secret,
-}
+store_suite::suite!(on_both);

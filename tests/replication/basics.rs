@@ -1,34 +1,21 @@
 //! What is copied, what is not, and what stays.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use fedgate::{
     corev2::Type,
-    etcd::Client,
     registry::{MemoryStore, Store as _},
     telemetry::Metrics,
 };
 
-use crate::{
-    etcd_server::Etcd,
-    support::{
-        becomes, delete, dump, eventually,
-        gateway::{Gateway, definition, register, replicate, replicate_in, unregister},
-        get,
-        objects::{cluster_role, cluster_role_binding, object, role, role_binding, seed},
-        put, revision,
-    },
+use crate::support::{
+    CALLS, WATCHES, becomes, delete, dump, eventually,
+    federation::{BINDINGS, Federation, cluster},
+    gateway::{Gateway, definition, register, replicate, replicate_in, unregister},
+    get, metric,
+    objects::{cluster_role, cluster_role_binding, object, role, role_binding},
+    put, revision,
 };
-
-pub(crate) const BINDINGS: &str = "/sensu.io/rbac/clusterrolebindings/";
-
-/// An etcd with what every Sensu cluster has.
-pub(crate) async fn cluster(name: &str) -> (Etcd, Arc<Client>) {
-    let etcd = Etcd::start().await;
-    let client = etcd.client();
-    seed(&client, name).await;
-    (etcd, client)
-}
 
 #[tokio::test]
 async fn a_binding_is_in_both_followers_within_a_second_and_gone_within_a_second() {
@@ -57,119 +44,118 @@ async fn a_binding_is_in_both_followers_within_a_second_and_gone_within_a_second
 
 #[tokio::test]
 async fn every_type_is_copied_and_a_namespace_catches_no_neighbour() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
+    let mut federation = Federation::builder();
     for kind in Type::ALL {
-        if kind.is_namespaced() {
-            replicate_in(&store, kind.name(), kind, "dev", &alpha).await;
+        federation = if kind.is_namespaced() {
+            federation.replicate_in(kind.name(), kind, "dev")
         } else {
-            replicate(&store, kind.name(), kind, &alpha).await;
-        }
+            federation.replicate(kind.name(), kind)
+        };
         for namespace in ["dev", "dev2"] {
             let namespace = kind.is_namespaced().then_some(namespace);
             let value = object(kind, namespace.unwrap_or_default(), "x");
-            put(&local, &kind.key(namespace, "x"), &value).await;
+            federation = federation.at_source(&kind.key(namespace, "x"), &value);
         }
     }
-    let gateway = Gateway::alone(&source, &store);
+    let f = federation.start().await;
     for kind in Type::ALL {
         let namespace = kind.is_namespaced().then_some("dev");
         let value = object(kind, namespace.unwrap_or_default(), "x");
-        becomes(&a, &kind.key(namespace, "x"), Some(&value)).await;
-        gateway.follows(kind.name()).await;
+        becomes(&f.a, &kind.key(namespace, "x"), Some(&value)).await;
+        f.gateway.follows(kind.name()).await;
         if kind.is_namespaced() {
-            assert_eq!(get(&a, &kind.key(Some("dev2"), "x")).await, None);
+            assert_eq!(get(&f.a, &kind.key(Some("dev2"), "x")).await, None);
         }
     }
     for kind in Type::ALL {
-        unregister(&store, kind.name()).await;
+        unregister(&f.store, kind.name()).await;
     }
     for kind in Type::ALL {
-        becomes(&a, &kind.key(kind.is_namespaced().then_some("dev"), "x"), None).await;
+        becomes(&f.a, &kind.key(kind.is_namespaced().then_some("dev"), "x"), None).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_the_followers_own_stays_and_what_is_ours_is_put_back() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (ours, equal, own) =
         (format!("{BINDINGS}ours"), format!("{BINDINGS}equal"), format!("{BINDINGS}own"));
     let value = |name| cluster_role_binding(name, "view", "ops");
-    put(&local, &ours, &value("ours")).await;
-    put(&local, &equal, &value("equal")).await;
-    put(&a, &ours, &cluster_role_binding("ours", "edit", "others")).await;
-    put(&a, &equal, &value("equal")).await;
-    put(&a, &own, &value("own")).await;
-    let before = dump(&a, "/sensu.io/").await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    gateway.until("r", "owns both", |status| status.keys == 2).await;
-    becomes(&a, &ours, Some(&value("ours"))).await;
+    let federation = Federation::builder()
+        .at_source(&ours, &value("ours"))
+        .at_source(&equal, &value("equal"))
+        .at_follower(&ours, &cluster_role_binding("ours", "edit", "others"))
+        .at_follower(&equal, &value("equal"))
+        .at_follower(&own, &value("own"));
+    let f = federation.start().await;
+    let before = dump(&f.a, "/sensu.io/").await;
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    f.gateway.until("r", "owns both", |status| status.keys == 2).await;
+    becomes(&f.a, &ours, Some(&value("ours"))).await;
     // Seeded bindings differ in bytes from cluster to cluster; they and the others have not been touched.
-    let after = dump(&a, "/sensu.io/").await;
+    let after = dump(&f.a, "/sensu.io/").await;
     for (key, value) in before.iter().filter(|(key, _)| **key != ours) {
         assert_eq!(after.get(key), Some(value), "{key}");
     }
     // An edit and a deletion on the follower.
-    put(&a, &ours, &cluster_role_binding("ours", "admin", "intruders")).await;
-    becomes(&a, &ours, Some(&value("ours"))).await;
-    delete(&a, &equal).await;
-    becomes(&a, &equal, Some(&value("equal"))).await;
+    put(&f.a, &ours, &cluster_role_binding("ours", "admin", "intruders")).await;
+    becomes(&f.a, &ours, Some(&value("ours"))).await;
+    delete(&f.a, &equal).await;
+    becomes(&f.a, &equal, Some(&value("equal"))).await;
     // What was found equal is revoked too; the follower's own stays to the end.
-    delete(&local, &equal).await;
-    becomes(&a, &equal, None).await;
-    unregister(&store, "r").await;
-    becomes(&a, &ours, None).await;
-    assert_eq!(get(&a, &own).await, Some(value("own")));
-    let end = dump(&a, "/sensu.io/").await;
+    delete(&f.local, &equal).await;
+    becomes(&f.a, &equal, None).await;
+    unregister(&f.store, "r").await;
+    becomes(&f.a, &ours, None).await;
+    assert_eq!(get(&f.a, &own).await, Some(value("own")));
+    let end = dump(&f.a, "/sensu.io/").await;
     for (key, value) in before.iter().filter(|(key, _)| **key != ours && **key != equal) {
         assert_eq!(end.get(key), Some(value), "{key}");
     }
     eventually("the destination is forgotten", async || {
-        store.list("replication/destinations/").await.unwrap().is_empty()
+        f.store.list("replication/destinations/").await.unwrap().is_empty()
     })
     .await;
-    assert_eq!(dump(&a, "/fedgate/replication/owned/").await.len(), 0);
+    assert_eq!(dump(&f.a, "/fedgate/replication/owned/").await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_restart_a_resync_and_idle_time_write_nothing() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
+    let kinds = [Type::ClusterRoleBinding, Type::Role, Type::RoleBinding, Type::ClusterRole, Type::User];
+    let mut federation = Federation::builder()
+        .at_source(&Type::Role.key(Some("dev"), "r"), &role("dev", "r", &["get"]))
+        .at_source(&Type::RoleBinding.key(Some("dev"), "r"), &role_binding("dev", "r", "r", "g"));
     for n in 0..200 {
         let name = format!("b{n:03}");
-        put(&local, &format!("{BINDINGS}{name}"), &cluster_role_binding(&name, "view", "ops")).await;
+        let value = cluster_role_binding(&name, "view", "ops");
+        federation = federation.at_source(&format!("{BINDINGS}{name}"), &value);
     }
-    put(&local, &Type::Role.key(Some("dev"), "r"), &role("dev", "r", &["get"])).await;
-    put(&local, &Type::RoleBinding.key(Some("dev"), "r"), &role_binding("dev", "r", "r", "g")).await;
-    for kind in [Type::ClusterRoleBinding, Type::Role, Type::RoleBinding, Type::ClusterRole, Type::User] {
-        replicate(&store, kind.name(), kind, &alpha).await;
+    for kind in kinds {
+        federation = federation.replicate(kind.name(), kind);
     }
-    let gateway = Gateway::alone(&source, &store);
-    gateway.until("ClusterRoleBinding", "owns all", |status| status.keys == 200).await;
-    for kind in [Type::ClusterRoleBinding, Type::Role, Type::RoleBinding, Type::ClusterRole, Type::User] {
-        gateway.follows(kind.name()).await;
+    let mut f = federation.start().await;
+    f.gateway.until("ClusterRoleBinding", "owns all", |status| status.keys == 200).await;
+    for kind in kinds {
+        f.gateway.follows(kind.name()).await;
     }
-    let first = revision(&a).await;
-    assert_eq!(dump(&a, BINDINGS).await.len(), 203);
+    let first = revision(&f.a).await;
+    assert_eq!(dump(&f.a, BINDINGS).await.len(), 203);
     // A kill, a good end, and an etcd that comes back.
-    drop(gateway);
-    let gateway = Gateway::alone(&source, &store);
-    gateway.until("ClusterRoleBinding", "owns all", |status| status.keys == 200).await;
-    gateway.follows("RoleBinding").await;
-    gateway.stop().await;
-    let gateway = Gateway::alone(&source, &store);
-    gateway.follows("ClusterRoleBinding").await;
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    assert_eq!(revision(&a).await, first, "the follower's revision moved");
+    drop(f.gateway);
+    f.gateway = Gateway::alone(&f.source, &f.store);
+    f.gateway.until("ClusterRoleBinding", "owns all", |status| status.keys == 200).await;
+    f.gateway.follows("RoleBinding").await;
+    f.gateway.stop().await;
+    f.gateway = Gateway::alone(&f.source, &f.store);
+    f.gateway.follows("ClusterRoleBinding").await;
+    f.gateway.compares_twice("ClusterRoleBinding").await;
+    assert_eq!(revision(&f.a).await, first, "the follower's revision moved");
     // The same content under new revisions is no change either.
     let key = format!("{BINDINGS}b000");
-    put(&local, &key, &cluster_role_binding("b000", "view", "ops")).await;
-    put(&local, &format!("{BINDINGS}last"), &cluster_role_binding("last", "view", "ops")).await;
-    becomes(&a, &format!("{BINDINGS}last"), Some(&cluster_role_binding("last", "view", "ops"))).await;
-    assert_eq!(revision(&a).await, first + 1);
-    gateway.stop().await;
+    put(&f.local, &key, &cluster_role_binding("b000", "view", "ops")).await;
+    put(&f.local, &format!("{BINDINGS}last"), &cluster_role_binding("last", "view", "ops")).await;
+    becomes(&f.a, &format!("{BINDINGS}last"), Some(&cluster_role_binding("last", "view", "ops"))).await;
+    assert_eq!(revision(&f.a).await, first + 1);
+    f.gateway.stop().await;
 }
 
 #[tokio::test]
@@ -231,12 +217,9 @@ async fn no_follower_can_be_locked_out() {
 
 #[tokio::test]
 async fn a_value_that_would_break_a_backend_is_reported_and_never_copied() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
     let good = format!("{BINDINGS}good");
     let value = cluster_role_binding("good", "view", "ops");
-    put(&local, &good, &value).await;
+    let mut bindings = Federation::of_bindings().at_source(&good, &value);
     let bad = [
         (format!("{BINDINGS}garbage"), b"\xff\xff".to_vec()),
         (format!("{BINDINGS}empty"), vec![]),
@@ -244,43 +227,25 @@ async fn a_value_that_would_break_a_backend_is_reported_and_never_copied() {
         (format!("{BINDINGS}nested/good"), value.clone()),
     ];
     for (key, value) in &bad {
-        put(&local, key, value).await;
+        bindings = bindings.at_source(key, value);
     }
-    let gateway = Gateway::alone(&source, &store);
-    gateway.says("r", "4 objects are not copied").await;
-    becomes(&a, &good, Some(&value)).await;
+    let f = bindings.start().await;
+    f.gateway.says("r", "4 objects are not copied").await;
+    becomes(&f.a, &good, Some(&value)).await;
     for (key, _) in &bad {
-        assert_eq!(get(&a, key).await, None, "{key}");
+        assert_eq!(get(&f.a, key).await, None, "{key}");
     }
-    // The last good version stays until somebody says what shall be.
-    put(&local, &good, b"\xff").await;
-    gateway.says("r", "5 objects are not copied").await;
-    assert_eq!(get(&a, &good).await, Some(value));
-    delete(&local, &good).await;
-    becomes(&a, &good, None).await;
+    // The last good version stays until the source has a good one again, or none.
+    put(&f.local, &good, b"\xff").await;
+    f.gateway.says("r", "5 objects are not copied").await;
+    assert_eq!(get(&f.a, &good).await, Some(value));
+    delete(&f.local, &good).await;
+    becomes(&f.a, &good, None).await;
     for (key, _) in &bad {
-        delete(&local, key).await;
+        delete(&f.local, key).await;
     }
-    gateway.until("r", "has no error", |status| status.error.is_none()).await;
+    f.gateway.until("r", "has no error", |status| status.error.is_none()).await;
 }
-
-/// A number of etcd's own metrics, all labels summed.
-async fn metric(etcd: &Etcd, name: &str) -> u64 {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let endpoint = etcd.endpoint();
-    let mut stream = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: a\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    let lines = text.lines().filter(|line| line.starts_with(name));
-    let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
-    let sum = values.sum::<f64>() as u64;
-    sum
-}
-
-const WATCHES: &str = "etcd_debugging_mvcc_watcher_total";
-const CALLS: &str = "grpc_server_started_total";
 
 #[tokio::test]
 async fn fifty_replicators_share_a_watch_of_the_source_and_ask_nothing_when_idle() {
@@ -308,23 +273,21 @@ async fn fifty_replicators_share_a_watch_of_the_source_and_ask_nothing_when_idle
     let calls =
         async || [metric(&source, CALLS).await, metric(&alpha, CALLS).await, metric(&beta, CALLS).await];
     let before = calls().await;
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    gateway.compares_twice("r0").await;
+    gateway.compares_twice("r1").await;
     assert_eq!(calls().await, before, "an idle replicator asks something");
 }
 
 #[tokio::test]
 async fn any_endpoint_of_the_list_will_do() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
-    let url = format!("http://127.0.0.1:1, {}", alpha.endpoint());
-    let definition = definition("r", Type::ClusterRoleBinding, &url, &alpha.config().tls);
-    register(&store, &definition).await;
-    let gateway = Gateway::alone(&source, &store);
+    let f = Federation::builder().start().await;
+    let url = format!("http://127.0.0.1:1, {}", f.alpha.endpoint());
+    register(&f.store, &definition("r", Type::ClusterRoleBinding, &url, &f.alpha.config().tls)).await;
     let value = cluster_role_binding("b", "view", "g");
-    put(&local, &format!("{BINDINGS}b"), &value).await;
-    becomes(&a, &format!("{BINDINGS}b"), Some(&value)).await;
-    gateway.follows("r").await;
-    let metrics = Metrics::new(|registry| gateway.handle.metrics.register(registry)).render();
+    put(&f.local, &format!("{BINDINGS}b"), &value).await;
+    becomes(&f.a, &format!("{BINDINGS}b"), Some(&value)).await;
+    f.gateway.follows("r").await;
+    let metrics = Metrics::new(|registry| f.gateway.handle.metrics.register(registry)).render();
     for line in [
         "fedgate_replication_keys{replicator=\"r\"} 1",
         "fedgate_replication_lag_seconds{replicator=\"r\"} 0",

@@ -1,59 +1,26 @@
 //! What breaks, and what is said about it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fedgate::{
     corev2::Type,
     registry::MemoryStore,
     types::{ReplicatorState, TlsFiles},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::{
-    basics::{BINDINGS, cluster},
     etcd_server::Etcd,
+    secure_etcd::{ca, issue, secure_etcd},
     support::{
         becomes, delete, eventually,
+        federation::{BINDINGS, Federation, cluster},
         gateway::{Gateway, definition, register, replicate},
         objects::{cluster_role_binding, seed},
-        proxy::{Link, Proxy},
+        proxy::Link,
         put, revision,
     },
 };
-
-pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
-
-pub(crate) fn ca() -> Ca {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// Writes a certificate of the CA and its key as `{name}.pem` and `{name}-key.pem`.
-pub(crate) fn issue(ca: &Ca, dir: &Path, name: &str) {
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, ca).unwrap();
-    fs::write(dir.join(format!("{name}.pem")), cert.pem()).unwrap();
-    fs::write(dir.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
-}
-
-/// An etcd that wants client certificates of the CA.
-pub(crate) async fn secure_etcd(ca: &Ca, dir: &Path) -> Etcd {
-    fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
-    issue(ca, dir, "server");
-    issue(ca, dir, "client");
-    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-    let tls = TlsFiles {
-        trusted_ca_file: Some(path("ca.pem").into()),
-        cert_file: Some(path("client.pem").into()),
-        key_file: Some(path("client-key.pem").into()),
-        insecure_skip_tls_verify: false,
-    };
-    let (cert, key, ca) = (path("server.pem"), path("server-key.pem"), path("ca.pem"));
-    let flags = ["--cert-file", &cert, "--key-file", &key, "--trusted-ca-file", &ca, "--client-cert-auth"];
-    Etcd::with(&flags, tls).await
-}
 
 fn numbered(n: usize) -> (String, Vec<u8>) {
     let name = format!("b{n}");
@@ -78,13 +45,9 @@ async fn certificates_are_used_when_replaced_and_refused_ones_are_shown() {
     // A rotation to a certificate that is not taken; it shows with the next connection.
     issue(&theirs, dirs[1].path(), "client");
     alpha.kill();
-    let restarted = tokio::spawn(async move {
-        // Its own probe uses the client's certificate too.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        alpha.start_again();
-        alpha
-    });
-    let alpha = restarted.await.unwrap();
+    gateway.says("r", "not being watched").await;
+    // Not waited for: the test's own client uses that certificate too.
+    alpha.start_again();
     assert!(gateway.says("r", "TLS").await < Duration::from_secs(20));
     let (second, value) = numbered(2);
     put(&local, &second, &value).await;
@@ -138,76 +101,71 @@ async fn a_wrong_definition_is_shown_within_ten_seconds() {
 
 #[tokio::test]
 async fn a_source_that_is_away_or_empty_deletes_nothing() {
-    let ((mut source, local), (alpha, a)) = {
-        let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
-        (s, a)
-    };
-    let store = MemoryStore::new();
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
     let (key, value) = numbered(1);
-    put(&local, &key, &value).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    source.kill();
-    gateway.says("r", "local cluster's etcd").await;
-    // What is known is kept up.
-    delete(&a, &key).await;
-    becomes(&a, &key, Some(&value)).await;
-    source.wipe();
-    source.restart().await;
-    gateway.says("r", "no roles or bindings at all").await;
+    let mut f = Federation::of_bindings().at_source(&key, &value).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.source.kill();
+    f.gateway.says("r", "local cluster's etcd").await;
+    // The last known state is kept.
+    delete(&f.a, &key).await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.source.wipe();
+    f.source.restart().await;
+    f.gateway.says("r", "no roles or bindings at all").await;
+    // Nor with the next comparison.
+    let before = revision(&f.a).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    becomes(&a, &key, Some(&value)).await;
+    assert_eq!(revision(&f.a).await, before);
+    becomes(&f.a, &key, Some(&value)).await;
     // Once it is a Sensu cluster again, it counts.
-    seed(&local, "local").await;
-    becomes(&a, &key, None).await;
-    gateway.follows("r").await;
+    seed(&f.local, "local").await;
+    becomes(&f.a, &key, None).await;
+    f.gateway.follows("r").await;
 }
 
 #[tokio::test]
 async fn deletions_reach_the_follower_whatever_was_down_or_forgotten() {
-    let ((source, local), (mut alpha, a)) = {
-        let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
-        (s, a)
-    };
-    let store = MemoryStore::new();
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let mut bindings = Federation::of_bindings();
     for n in 0..6 {
         let (key, value) = numbered(n);
-        put(&local, &key, &value).await;
+        bindings = bindings.at_source(&key, &value);
     }
-    let gateway = Gateway::alone(&source, &store);
-    gateway.until("r", "owns all", |status| status.keys == 6).await;
+    let mut f = bindings.start().await;
+    f.gateway.until("r", "owns all", |status| status.keys == 6).await;
     // While the gateway is down, and history is forgotten.
-    drop(gateway);
-    delete(&local, &numbered(0).0).await;
-    let now = revision(&local).await;
-    local.compact(now).await.unwrap();
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &numbered(0).0, None).await;
+    drop(f.gateway);
+    delete(&f.local, &numbered(0).0).await;
+    let now = revision(&f.local).await;
+    f.local.compact(now).await.unwrap();
+    f.gateway = Gateway::alone(&f.source, &f.store);
+    becomes(&f.a, &numbered(0).0, None).await;
     // While the follower is down.
-    alpha.kill();
-    delete(&local, &numbered(1).0).await;
-    gateway.until("r", "is behind", |status| status.lag.is_some_and(|lag| !lag.is_zero())).await;
-    alpha.restart().await;
-    becomes(&a, &numbered(1).0, None).await;
+    f.alpha.kill();
+    delete(&f.local, &numbered(1).0).await;
+    f.gateway.until("r", "is behind", |status| status.lag.is_some_and(|lag| !lag.is_zero())).await;
+    f.alpha.restart().await;
+    becomes(&f.a, &numbered(1).0, None).await;
     // While the follower stands still, and history is forgotten on both sides.
-    alpha.signal("STOP");
-    delete(&local, &numbered(2).0).await;
-    let now = revision(&local).await;
-    local.compact(now).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    alpha.signal("CONT");
-    let now = revision(&a).await;
-    a.compact(now).await.unwrap();
-    becomes(&a, &numbered(2).0, None).await;
+    f.alpha.signal("STOP");
+    delete(&f.local, &numbered(2).0).await;
+    let now = revision(&f.local).await;
+    f.local.compact(now).await.unwrap();
+    f.gateway.until("r", "is behind", |status| status.lag.is_some_and(|lag| !lag.is_zero())).await;
+    f.alpha.signal("CONT");
+    let now = revision(&f.a).await;
+    f.a.compact(now).await.unwrap();
+    becomes(&f.a, &numbered(2).0, None).await;
     // While the source is down.
-    source.signal("STOP");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    source.signal("CONT");
-    delete(&local, &numbered(3).0).await;
-    becomes(&a, &numbered(3).0, None).await;
-    gateway.until("r", "owns the rest", |status| status.keys == 2).await;
+    f.source.signal("STOP");
+    let deleting = tokio::spawn({
+        let local = Arc::clone(&f.local);
+        async move { delete(&local, &numbered(3).0).await }
+    });
+    tokio::task::yield_now().await;
+    f.source.signal("CONT");
+    deleting.await.unwrap();
+    becomes(&f.a, &numbered(3).0, None).await;
+    f.gateway.until("r", "owns the rest", |status| status.keys == 2).await;
 }
 
 #[tokio::test]
@@ -242,18 +200,16 @@ async fn a_full_follower_is_shown_and_still_revokes() {
 
 #[tokio::test]
 async fn a_user_without_rights_is_shown() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
-    alpha.ctl(&["user", "add", "root:x"]);
-    alpha.ctl(&["user", "grant-role", "root", "root"]);
-    alpha.ctl(&["auth", "enable"]);
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    assert!(gateway.says("r", "refuses access").await < Duration::from_secs(10));
-    alpha.ctl(&["--user", "root:x", "auth", "disable"]);
+    let f = Federation::builder().start().await;
+    f.alpha.ctl(&["user", "add", "root:x"]);
+    f.alpha.ctl(&["user", "grant-role", "root", "root"]);
+    f.alpha.ctl(&["auth", "enable"]);
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    assert!(f.gateway.says("r", "refuses access").await < Duration::from_secs(10));
+    f.alpha.ctl(&["--user", "root:x", "auth", "disable"]);
     let (key, value) = numbered(1);
-    put(&local, &key, &value).await;
-    becomes(&a, &key, Some(&value)).await;
+    put(&f.local, &key, &value).await;
+    becomes(&f.a, &key, Some(&value)).await;
 }
 
 #[tokio::test]
@@ -273,23 +229,18 @@ async fn the_local_clusters_own_etcd_is_refused_as_a_destination() {
     assert!(crate::support::dump(&local, "/fedgate/replication/owned/").await.is_empty());
 }
 
-/// What a watch that opens at the revision up to which history was forgotten does not tell.
+/// A watch that opens at the compacted revision does not report it.
 #[tokio::test]
 async fn a_deletion_during_a_partition_is_noticed_though_history_ends_with_it() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
-    let proxy = Proxy::to(alpha.endpoint()).await;
-    register(&store, &definition("r", Type::ClusterRoleBinding, &proxy.url, &TlsFiles::default())).await;
-    let gateway = Gateway::alone(&source, &store);
     let (key, value) = numbered(1);
-    put(&local, &key, &value).await;
-    becomes(&a, &key, Some(&value)).await;
-    gateway.follows("r").await;
-    proxy.set(Link::Cut);
-    gateway.says("r", "not being watched").await;
-    delete(&a, &key).await;
-    let now = revision(&a).await;
-    a.compact(now).await.unwrap();
-    proxy.set(Link::Up);
-    becomes(&a, &key, Some(&value)).await;
+    let f = Federation::of_bindings().at_source(&key, &value).proxied().start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.gateway.follows("r").await;
+    f.proxy().set(Link::Cut);
+    f.gateway.says("r", "not being watched").await;
+    delete(&f.a, &key).await;
+    let now = revision(&f.a).await;
+    f.a.compact(now).await.unwrap();
+    f.proxy().set(Link::Up);
+    becomes(&f.a, &key, Some(&value)).await;
 }

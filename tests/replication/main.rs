@@ -13,5 +13,7 @@ mod support;
 
 #[path = "../support/etcd_server.rs"]
 mod etcd_server;
+#[path = "../support/secure_etcd.rs"]
+mod secure_etcd;
 #[path = "../support/wait.rs"]
 mod wait;

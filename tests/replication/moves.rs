@@ -8,15 +8,13 @@ use fedgate::{
     types::ReplicatorState,
 };
 
-use crate::{
-    basics::{BINDINGS, cluster},
-    support::{
-        becomes, delete, dump, eventually,
-        gateway::{Gateway, definition, register, replicate, unregister},
-        get,
-        objects::cluster_role_binding,
-        put, revision,
-    },
+use crate::support::{
+    becomes, delete, dump, eventually,
+    federation::{BINDINGS, Federation, cluster},
+    gateway::{CLEANUP_GRACE, Gateway, definition, register, replicate, unregister},
+    get,
+    objects::cluster_role_binding,
+    put, revision,
 };
 
 fn binding() -> (String, Vec<u8>) {
@@ -25,204 +23,172 @@ fn binding() -> (String, Vec<u8>) {
 
 #[tokio::test]
 async fn another_url_cleans_the_old_destination_first() {
-    let ((source, local), (alpha, a), (beta, b)) =
-        tokio::join!(cluster("local"), cluster("alpha"), cluster("beta"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &beta).await;
+    let starting = Federation::of_bindings().at_source(&key, &value).start();
+    let (f, (beta, b)) = tokio::join!(starting, cluster("beta"));
+    becomes(&f.a, &key, Some(&value)).await;
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &beta).await;
     eventually("the old place is clean first", async || {
         let new = get(&b, &key).await;
-        let old = get(&a, &key).await;
+        let old = get(&f.a, &key).await;
         assert!(new.is_none() || old.is_none(), "both have it");
         new.is_some()
     })
     .await;
-    gateway.follows("r").await;
-    assert_eq!(dump(&a, "/fedgate/replication/owned/").await.len(), 0);
+    f.gateway.follows("r").await;
+    assert_eq!(dump(&f.a, "/fedgate/replication/owned/").await.len(), 0);
 }
 
 #[tokio::test]
 async fn another_address_of_the_same_etcd_changes_nothing_there() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    gateway.follows("r").await;
-    let before = revision(&a).await;
-    let url = alpha.endpoint().to_string().replace("127.0.0.1", "localhost");
-    register(&store, &definition("r", Type::ClusterRoleBinding, &url, &alpha.config().tls)).await;
+    let f = Federation::of_bindings().at_source(&key, &value).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.gateway.follows("r").await;
+    let before = revision(&f.a).await;
+    let url = f.alpha.endpoint().to_string().replace("127.0.0.1", "localhost");
+    register(&f.store, &definition("r", Type::ClusterRoleBinding, &url, &f.alpha.config().tls)).await;
     eventually("only the new address is known", async || {
-        let known = store.list("replication/destinations/").await.unwrap();
+        let known = f.store.list("replication/destinations/").await.unwrap();
         known.len() == 1 && String::from_utf8_lossy(&known[0].value).contains("localhost")
     })
     .await;
-    gateway.follows("r").await;
-    assert_eq!(revision(&a).await, before);
-    assert_eq!(gateway.status("r").unwrap().keys, 1);
+    f.gateway.follows("r").await;
+    assert_eq!(revision(&f.a).await, before);
+    assert_eq!(f.gateway.status("r").unwrap().keys, 1);
     // It works on: with two addresses in use, with other certificates, and to the end.
-    replicate(&store, "s", Type::ClusterRole, &alpha).await;
-    gateway.follows("s").await;
-    delete(&local, &key).await;
-    becomes(&a, &key, None).await;
-    put(&local, &key, &value).await;
-    becomes(&a, &key, Some(&value)).await;
-    unregister(&store, "r").await;
-    becomes(&a, &key, None).await;
+    replicate(&f.store, "s", Type::ClusterRole, &f.alpha).await;
+    f.gateway.follows("s").await;
+    delete(&f.local, &key).await;
+    becomes(&f.a, &key, None).await;
+    put(&f.local, &key, &value).await;
+    becomes(&f.a, &key, Some(&value)).await;
+    unregister(&f.store, "r").await;
+    becomes(&f.a, &key, None).await;
 }
 
 #[tokio::test]
 async fn what_was_deleted_while_no_gateway_ran_is_cleaned_by_the_next() {
-    let ((source, local), (mut alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    put(&a, &format!("{BINDINGS}own"), &cluster_role_binding("own", "view", "g")).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    gateway.until("r", "owns it", |status| status.keys == 1).await;
-    drop(gateway);
-    unregister(&store, "r").await;
-    alpha.kill();
-    let gateway = Gateway::alone(&source, &store);
-    gateway.says("r", "cannot be removed").await;
-    alpha.restart().await;
-    becomes(&a, &key, None).await;
-    eventually("it is forgotten", async || gateway.status("r").is_none()).await;
-    assert!(get(&a, &format!("{BINDINGS}own")).await.is_some());
-    assert_eq!(store.list("replication/destinations/").await.unwrap().len(), 0);
+    let (own, own_value) = (format!("{BINDINGS}own"), cluster_role_binding("own", "view", "g"));
+    let bindings = Federation::of_bindings().at_source(&key, &value);
+    let mut f = bindings.at_follower(&own, &own_value).start().await;
+    f.gateway.until("r", "owns it", |status| status.keys == 1).await;
+    drop(f.gateway);
+    unregister(&f.store, "r").await;
+    f.alpha.kill();
+    f.gateway = Gateway::alone(&f.source, &f.store);
+    f.gateway.says("r", "cannot be removed").await;
+    f.alpha.restart().await;
+    becomes(&f.a, &key, None).await;
+    eventually("it is forgotten", async || f.gateway.status("r").is_none()).await;
+    assert!(get(&f.a, &format!("{BINDINGS}own")).await.is_some());
+    assert_eq!(f.store.list("replication/destinations/").await.unwrap().len(), 0);
 }
 
 #[tokio::test]
 async fn a_destination_that_never_comes_back_can_be_given_up() {
-    let ((source, local), (mut alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    alpha.kill();
-    unregister(&store, "r").await;
-    gateway.says("r", "to give them up").await;
-    assert!(gateway.handle.give_up("r"));
-    eventually("it is forgotten", async || gateway.status("r").is_none()).await;
-    assert_eq!(store.list("replication/destinations/").await.unwrap().len(), 0);
-    assert!(!gateway.handle.give_up("r"));
+    let mut f = Federation::of_bindings().at_source(&key, &value).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.alpha.kill();
+    unregister(&f.store, "r").await;
+    f.gateway.says("r", "to give them up").await;
+    assert!(f.gateway.handle.give_up("r"));
+    eventually("it is forgotten", async || f.gateway.status("r").is_none()).await;
+    assert_eq!(f.store.list("replication/destinations/").await.unwrap().len(), 0);
+    assert!(!f.gateway.handle.give_up("r"));
 }
 
 #[tokio::test]
 async fn what_a_moved_replicator_leaves_where_it_cannot_be_cleaned_is_shown() {
-    let ((source, local), (mut alpha, a), (beta, b)) = {
-        let (s, a, b) = tokio::join!(cluster("local"), cluster("alpha"), cluster("beta"));
-        (s, a, b)
-    };
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    alpha.kill();
-    replicate(&store, "r", Type::ClusterRoleBinding, &beta).await;
-    // It waits for half a minute, then goes on.
+    let starting = Federation::of_bindings().at_source(&key, &value).start();
+    let (mut f, (beta, b)) = tokio::join!(starting, cluster("beta"));
+    becomes(&f.a, &key, Some(&value)).await;
+    f.alpha.kill();
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &beta).await;
+    // It waits for the old place to be cleaned, but not forever.
     becomes(&b, &key, Some(&value)).await;
-    gateway.says("r", "moved, but its keys at").await;
-    assert_eq!(gateway.status("r").unwrap().state, ReplicatorState::Following);
-    alpha.restart().await;
-    becomes(&alpha.client(), &key, None).await;
-    eventually("nothing is left to say", async || gateway.status("r").unwrap().error.is_none()).await;
+    f.gateway.says("r", "moved, but its keys at").await;
+    assert_eq!(f.gateway.status("r").unwrap().state, ReplicatorState::Following);
+    f.alpha.restart().await;
+    becomes(&f.alpha.client(), &key, None).await;
+    eventually("nothing is left to say", async || f.gateway.status("r").unwrap().error.is_none()).await;
 }
 
 #[tokio::test]
 async fn other_certificates_that_do_not_work_take_nothing_away() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    gateway.follows("r").await;
+    let f = Federation::of_bindings().at_source(&key, &value).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.gateway.follows("r").await;
     // The right address, the wrong scheme.
-    let url = alpha.endpoint().to_string().replace("http:", "https:");
-    register(&store, &definition("r", Type::ClusterRoleBinding, &url, &alpha.config().tls)).await;
-    gateway.until("r", "is in trouble", |status| status.state == ReplicatorState::Retrying).await;
-    tokio::time::sleep(Duration::from_secs(33)).await;
-    assert_eq!(get(&a, &key).await, Some(value));
-    delete(&local, &key).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    becomes(&a, &key, None).await;
+    let url = f.alpha.endpoint().to_string().replace("http:", "https:");
+    register(&f.store, &definition("r", Type::ClusterRoleBinding, &url, &f.alpha.config().tls)).await;
+    f.gateway.until("r", "is in trouble", |status| status.state == ReplicatorState::Retrying).await;
+    // The old place is not cleaned, however long that lasts.
+    tokio::time::sleep(CLEANUP_GRACE + Duration::from_secs(1)).await;
+    assert_eq!(get(&f.a, &key).await, Some(value));
+    delete(&f.local, &key).await;
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    becomes(&f.a, &key, None).await;
 }
 
 #[tokio::test]
 async fn a_store_that_loses_everything_takes_nothing_from_the_followers() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
-    gateway.follows("r").await;
-    for entry in store.list("replication/").await.unwrap() {
-        store.delete(&entry.key, Precondition::Any).await.unwrap();
+    let f = Federation::of_bindings().at_source(&key, &value).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.gateway.follows("r").await;
+    for entry in f.store.list("replication/").await.unwrap() {
+        f.store.delete(&entry.key, Precondition::Any).await.unwrap();
     }
-    unregister(&store, "r").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(get(&a, &key).await, Some(value));
-    assert!(gateway.status("r").is_none());
+    unregister(&f.store, "r").await;
+    eventually("it is not registered any more", async || f.gateway.status("r").is_none()).await;
+    // Who writes there next does not take it away either.
+    replicate(&f.store, "s", Type::ClusterRole, &f.alpha).await;
+    f.gateway.says("s", "another federation").await;
+    assert_eq!(get(&f.a, &key).await, Some(value));
+    assert!(f.gateway.status("r").is_none());
 }
 
 #[tokio::test]
 async fn a_definition_that_cannot_be_read_is_shown_and_its_keys_stay() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
     let (key, value) = binding();
-    put(&local, &key, &value).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    replicate(&store, "s", Type::ClusterRole, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
+    let bindings = Federation::of_bindings().at_source(&key, &value);
+    let f = bindings.replicate("s", Type::ClusterRole).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
     let mut unknown =
-        definition("r", Type::ClusterRoleBinding, &alpha.endpoint().to_string(), &alpha.config().tls);
+        definition("r", Type::ClusterRoleBinding, &f.alpha.endpoint().to_string(), &f.alpha.config().tls);
     unknown["spec"]["resource"] = "Anything".into();
-    register(&store, &unknown).await;
-    gateway.until("r", "is rejected", |status| status.state == ReplicatorState::Rejected).await;
-    gateway.says("r", "resource").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(get(&a, &key).await, Some(value));
-    unregister(&store, "r").await;
-    becomes(&a, &key, None).await;
+    register(&f.store, &unknown).await;
+    f.gateway.until("r", "is rejected", |status| status.state == ReplicatorState::Rejected).await;
+    f.gateway.says("r", "resource").await;
+    f.gateway.compares_twice("s").await;
+    assert_eq!(get(&f.a, &key).await, Some(value));
+    unregister(&f.store, "r").await;
+    becomes(&f.a, &key, None).await;
 }
 
 #[tokio::test]
 async fn another_federation_at_the_same_follower_is_shown_and_not_fought() {
-    let ((source, local), (other_source, other), (alpha, a)) =
-        tokio::join!(cluster("local"), cluster("other"), cluster("alpha"));
-    let (store, other_store) = (MemoryStore::new(), MemoryStore::new());
     let (key, value) = binding();
-    put(&local, &key, &value).await;
+    let starting = Federation::of_bindings().at_source(&key, &value).start();
+    let (f, (other_source, other)) = tokio::join!(starting, cluster("other"));
+    let other_store = MemoryStore::new();
     put(&other, &key, &cluster_role_binding("b", "edit", "others")).await;
-    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    replicate(&other_store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let gateway = Gateway::alone(&source, &store);
-    becomes(&a, &key, Some(&value)).await;
+    replicate(&other_store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    becomes(&f.a, &key, Some(&value)).await;
     let second = Gateway::alone(&other_source, &other_store);
     second.says("r", "another federation").await;
-    gateway.follows("r").await;
-    assert_eq!(get(&a, &key).await, Some(value));
+    f.gateway.follows("r").await;
+    assert_eq!(get(&f.a, &key).await, Some(value));
     drop(second);
     // The first one is gone for good: its record is deleted by hand.
-    gateway.stop().await;
-    delete(&a, "/fedgate/replication/fence").await;
+    f.gateway.stop().await;
+    delete(&f.a, "/fedgate/replication/fence").await;
     let second = Gateway::alone(&other_source, &other_store);
-    becomes(&a, &key, Some(&cluster_role_binding("b", "edit", "others"))).await;
+    becomes(&f.a, &key, Some(&cluster_role_binding("b", "edit", "others"))).await;
     second.follows("r").await;
 }

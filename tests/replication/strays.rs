@@ -14,46 +14,43 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use tokio::time::sleep;
 
 use crate::{
-    basics::{BINDINGS, cluster},
     etcd_server::Etcd,
     support::{
         becomes, delete, dump, eventually,
+        federation::{BINDINGS, Federation, cluster},
         gateway::{Gateway, definition, register, replicate},
         get,
         objects::{cluster_role_binding, seed},
         proxy::{Link, Proxy},
-        put, revision,
+        put, revision, served,
     },
 };
 
 #[tokio::test]
 async fn a_write_that_comes_late_brings_nothing_back_that_was_revoked_since() {
-    let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
-    let store = MemoryStore::new();
-    let proxy = Proxy::to(alpha.endpoint()).await;
-    register(&store, &definition("r", Type::ClusterRoleBinding, &proxy.url, &TlsFiles::default())).await;
-    let gateway = Gateway::alone(&source, &store);
+    let f = Federation::of_bindings().proxied().start().await;
     let key = format!("{BINDINGS}b");
-    put(&local, &key, &cluster_role_binding("b", "view", "g")).await;
-    becomes(&a, &key, Some(&cluster_role_binding("b", "view", "g"))).await;
-    gateway.follows("r").await;
-    proxy.set(Link::Late);
-    put(&local, &key, &cluster_role_binding("b", "edit", "g")).await;
-    gateway.says("r", "did not answer in time").await;
-    proxy.set(Link::Up);
-    becomes(&a, &key, Some(&cluster_role_binding("b", "edit", "g"))).await;
-    delete(&local, &key).await;
-    becomes(&a, &key, None).await;
-    gateway.follows("r").await;
-    let before = revision(&a).await;
-    proxy.release();
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!((get(&a, &key).await, revision(&a).await), (None, before));
+    put(&f.local, &key, &cluster_role_binding("b", "view", "g")).await;
+    becomes(&f.a, &key, Some(&cluster_role_binding("b", "view", "g"))).await;
+    f.gateway.follows("r").await;
+    f.proxy().set(Link::Late);
+    put(&f.local, &key, &cluster_role_binding("b", "edit", "g")).await;
+    f.gateway.says("r", "did not answer in time").await;
+    f.proxy().set(Link::Up);
+    becomes(&f.a, &key, Some(&cluster_role_binding("b", "edit", "g"))).await;
+    delete(&f.local, &key).await;
+    becomes(&f.a, &key, None).await;
+    f.gateway.follows("r").await;
+    let before = revision(&f.a).await;
+    let written = served(&f.alpha, "Txn").await;
+    f.proxy().release();
+    eventually("it has arrived", async || served(&f.alpha, "Txn").await > written).await;
+    assert_eq!((get(&f.a, &key).await, revision(&f.a).await), (None, before));
 }
 
-/// A member that is set up anew has the IDs of the old one, and its revision may have passed the old one's.
+/// A member that is set up again has the IDs of the old one, and its revision may be higher.
 #[tokio::test]
-async fn stores_that_were_set_up_anew_during_a_partition_are_read_anew() {
+async fn stores_that_were_set_up_again_during_a_partition_are_read_again() {
     let ((mut source, local), (mut alpha, a)) = {
         let (s, a) = tokio::join!(cluster("local"), cluster("alpha"));
         (s, a)
@@ -177,7 +174,7 @@ impl Store for Gone {
     }
 }
 
-/// The store is there again for those who ask it, while the watch has not told anything yet, or not everything.
+/// The store answers again, while its watch has not delivered anything yet, or not everything.
 #[tokio::test]
 async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_followers() {
     let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
@@ -195,7 +192,8 @@ async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_follow
     for view in views {
         let shared = Arc::new(store.clone());
         let behind = Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test"));
-        sleep(Duration::from_secs(3)).await;
+        // It reviews everything once a second.
+        sleep(Duration::from_secs(2)).await;
         assert_eq!((get(&a, &key).await.as_deref(), revision(&a).await), (Some(&value[..]), before));
         drop(behind);
     }

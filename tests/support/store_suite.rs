@@ -5,6 +5,26 @@ use std::{sync::Arc, time::Duration};
 use fedgate::registry::{Event, Events, Precondition, Secret, Store, StoreError};
 use futures::StreamExt;
 
+/// Declares a test for each function of the suite, which `$run` is given to be run on its stores.
+macro_rules! suite {
+    ($run:ident) => {
+        crate::store_suite::suite! { $run:
+            writes_name_what_they_expect_and_versions_only_grow,
+            lists_hold_one_prefix_in_order,
+            a_watch_begins_with_everything_and_misses_nothing,
+            concurrent_creations_have_one_winner,
+            concurrent_first_calls_agree_on_the_secret,
+        }
+    };
+    ($run:ident: $($name:ident,)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            $run(crate::store_suite::$name).await;
+        })*
+    };
+}
+pub(crate) use suite;
+
 fn is_conflict<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Conflict))
 }

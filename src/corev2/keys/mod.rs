@@ -1,4 +1,4 @@
-//! Where Sensu keeps which type, and whether a value may stand under a key.
+//! Where Sensu stores each type, and whether a value is valid under a key.
 
 use std::{collections::BTreeMap, str};
 
@@ -10,10 +10,10 @@ use super::{
     wire::{Field, Fields, Wire},
 };
 
-/// The core/v2 types that are kept as one key per object, in the order in which they build on one another.
+/// The core/v2 types that are stored as one key per object, in the order in which they build on one another.
 ///
-/// Entities are not among them: Sensu keeps them as core/v3 objects in a wrapper, in two keys of which one is written
-/// by agents. Events, sessions and whatever hangs on leases belong to their own cluster.
+/// Entities are not among them: Sensu stores them as core/v3 objects in a wrapper, under two keys of which agents write
+/// one. Events, sessions and everything attached to leases belong to their own cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "they are Sensu's types, by Sensu's names")]
 pub enum Type {
@@ -34,12 +34,12 @@ pub enum Type {
     Silenced,
 }
 
-/// What a key says about its object.
+/// The parts of an object's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectKey<'a> {
     /// What it is.
     pub kind: Type,
-    /// `None` for what belongs to no namespace.
+    /// `None` for cluster-wide types.
     pub namespace: Option<&'a str>,
     /// Its name.
     pub name: &'a str,
@@ -48,15 +48,15 @@ pub struct ObjectKey<'a> {
 /// Why an object must not be copied. A backend that meets one may refuse every request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// The key has more or fewer parts than the type's keys have, or is no text. Sensu would list its object all the
-    /// same, under the names in the value.
-    #[error("the key is none of a {0}: it has too many or too few parts")]
+    /// The key has more or fewer parts than keys of its type, or is not UTF-8. Sensu would list its object all the same,
+    /// under the names in the value.
+    #[error("the key is not that of a {0}: it has too many or too few parts")]
     Key(&'static str),
     /// The value cannot be read. Usual cause: written by hand.
     #[error(transparent)]
     Value(#[from] DecodeError),
-    /// The value is readable but says another name or namespace than its key, or none at all.
-    #[error("the names inside the {0} are not those of its key")]
+    /// The value is readable, but its name or namespace is missing or differs from that in its key.
+    #[error("the name or namespace inside the {0} differs from its key")]
     Names(&'static str),
 }
 
@@ -108,7 +108,7 @@ impl Type {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What all its keys begin with. Ends in `/`, so that no neighbour begins so too.
+    /// The prefix of all its keys. Ends in `/`, so that no other type's keys match.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Namespace => "/sensu.io/namespaces/",
@@ -137,17 +137,17 @@ impl Type {
         )
     }
 
-    /// Whether it gives a role to somebody.
+    /// Whether it grants a role to subjects.
     pub const fn is_binding(self) -> bool {
         matches!(self, Self::ClusterRoleBinding | Self::RoleBinding)
     }
 
-    /// Whether it is what bindings give.
+    /// Whether it is granted by bindings.
     pub const fn is_role(self) -> bool {
         matches!(self, Self::ClusterRole | Self::Role)
     }
 
-    /// What the keys of a namespace begin with; of all of them with `None`. Ends in `/`.
+    /// The prefix of the keys of a namespace, or of all with `None`. Ends in `/`.
     pub fn prefix_in(self, namespace: Option<&str>) -> String {
         let prefix = self.prefix();
         namespace.map_or_else(|| prefix.to_owned(), |namespace| format!("{prefix}{namespace}/"))
@@ -185,8 +185,8 @@ impl Type {
         }
     }
 
-    /// Whether two values say the same. Sensu writes labels and annotations in random order, so that equal objects
-    /// may differ in bytes; whatever else differs counts.
+    /// Whether two values are equal. Sensu writes labels and annotations in random order, so that equal objects may differ
+    /// in bytes there; any other difference counts.
     pub fn same(self, a: &[u8], b: &[u8]) -> bool {
         if a == b {
             return true;
@@ -223,13 +223,13 @@ impl Type {
     }
 }
 
-/// The fields of a message but its metadata.
+/// The fields of a message except its metadata.
 type Parts<'v> = BTreeMap<u32, Vec<Field<'v>>>;
 
 // === impl ObjectKey ===
 
 impl<'a> ObjectKey<'a> {
-    /// Reads a key. `None`: it is of no type known here.
+    /// Parses a key. `None` if it is not of any type known here.
     pub fn parse(key: &'a [u8]) -> Option<Result<Self, Unfit>> {
         let kind = Type::ALL.into_iter().find(|kind| key.starts_with(kind.prefix().as_bytes()))?;
         let parse = || {
@@ -247,8 +247,8 @@ impl<'a> ObjectKey<'a> {
 
     /// Whether a value can be read, and has the names of this key.
     ///
-    /// RBAC objects, namespaces and users are read entirely. Of the others the outer message is: a fault inside a
-    /// nested one would be found only by a backend, and cost its namespace that one list.
+    /// RBAC objects, namespaces and users are read completely. Of other types only the outer message is: a fault in a
+    /// nested one would be found only by a backend, and break that one list of its namespace.
     pub fn check(&self, value: &[u8]) -> Result<(), Unfit> {
         let kind = self.kind;
         let found = names(kind, value)?;
@@ -260,12 +260,12 @@ impl<'a> ObjectKey<'a> {
     }
 }
 
-/// Namespace and name that a value says.
+/// The namespace and name inside a value.
 fn names(kind: Type, value: &[u8]) -> Result<(String, String), DecodeError> {
     let what = kind.name();
     let metadata = if is_json(value) {
         let json: Value = serde_json::from_slice(value).map_err(|_| DecodeError::Malformed(what))?;
-        // Go reads keys whatever their case, and of two the last one: what it would make of this is not known here.
+        // Go matches keys in any case and uses the last of several: which one it would use here is unknown.
         let is_text = |key| json.get(key).is_none_or(|value| value.is_string() || value.is_null());
         if !plain_keys(&json) || (kind == Type::User && !SECRETS.into_iter().all(is_text)) {
             return Err(DecodeError::Malformed(what));
@@ -291,7 +291,7 @@ fn is_json(value: &[u8]) -> bool {
     value.first() == Some(&b'{')
 }
 
-/// Whether all keys but those of labels and annotations are as Sensu writes them.
+/// Whether all keys, except those of labels and annotations, are as Sensu writes them.
 fn plain_keys(json: &Value) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match json {
@@ -304,7 +304,7 @@ fn plain_keys(json: &Value) -> bool {
     }
 }
 
-/// Fields of a user that are not read here but must be texts.
+/// Fields of a user that are not read here but must be strings.
 const SECRETS: [&str; 2] = ["password", "password_hash"];
 
 /// A check's fields.

@@ -159,8 +159,10 @@ impl Follow {
         self.contents = Contents::default();
         self.interrupted = None;
         let mib = MAX_BYTES >> 20;
-        let reason =
-            format!("{} holds more than {mib} MiB: check that the prefix is the gateways' own", self.layout);
+        let reason = format!(
+            "{} holds more than {mib} MiB: check that the prefix is used by gateways only",
+            self.layout
+        );
         self.down(reason.into(), events);
         Err(TooMuch)
     }

@@ -23,26 +23,26 @@ use crate::{
     registry::{Entry, Events, Precondition, Store, StoreError},
 };
 
-/// A store in etcd, shared by several gateways. Nothing is kept here: each call asks etcd, each watch follows it.
+/// A store in etcd, shared by several gateways. It keeps nothing itself: each call asks etcd, each watch follows it.
 ///
-/// `<prefix>registry/<key>` holds the entries, `<prefix>schema` the schema's version, which every write compares. A
-/// registry of a newer schema is neither read nor written. Versions are etcd's revisions.
+/// `<prefix>registry/<key>` holds the entries, `<prefix>schema` the version of the schema, which every write compares. A
+/// registry with a newer schema is neither read nor written. Versions are etcd's revisions.
 pub struct EtcdStore {
     client: Arc<Client>,
     layout: Arc<Layout>,
-    /// Its end ends the watches.
+    /// Dropping it ends the watches.
     alive: watch::Sender<()>,
 }
 
 // === impl EtcdStore ===
 
 impl EtcdStore {
-    /// A store below a prefix, `/fedgate/` for instance, which gets a `/` at its end if it has none. Asks nothing yet.
+    /// A store under a prefix such as `/fedgate/`; a missing `/` at its end is added. Sends no request yet.
     pub fn new(client: Arc<Client>, prefix: &str) -> Self {
         Self { client, layout: Arc::new(Layout::new(prefix)), alive: watch::Sender::new(()) }
     }
 
-    /// Refuses a registry of another schema. A new one is as good as one of this version.
+    /// Fails for a registry with another schema. A new registry is fine.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
         let answer =
             self.client.range(RangeRequest::key(self.layout.schema_key())).await.map_err(not_read)?;
@@ -55,7 +55,7 @@ impl EtcdStore {
         Ok(answer.kvs.into_iter().find_map(|kv| self.layout.entry(kv)))
     }
 
-    /// Page by page, all at the revision of the first one.
+    /// Reads page by page, all at the revision of the first one.
     async fn read_all(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         self.check_schema().await?;
         let (key, range_end) = prefix_range(self.layout.key(prefix).as_bytes());
@@ -75,12 +75,17 @@ impl EtcdStore {
             bytes += answer.kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum::<usize>();
             entries.extend(answer.kvs.into_iter().filter_map(|kv| self.layout.entry(kv)));
             if bytes > MAX_BYTES {
-                return Err(StoreError::unavailable(format!("{} holds too much", self.layout)));
+                return Err(StoreError::unavailable(format!(
+                    "{} holds too much: check that the prefix is used by gateways only",
+                    self.layout
+                )));
             }
             match (answer.more, last) {
                 (false, _) => return Ok(entries),
                 (true, Some(last)) if last > page.key => page.key = last,
-                (true, _) => return Err(StoreError::unavailable("a page that does not lead on")),
+                (true, _) => {
+                    return Err(StoreError::unavailable("etcd returned a page that does not advance"));
+                }
             }
             page.revision = match (page.revision, answer.header) {
                 (0, Some(header)) => header.revision,
@@ -89,7 +94,7 @@ impl EtcdStore {
         }
     }
 
-    /// Does one thing if the schema is ours and the key is as expected. A new registry gets its schema first.
+    /// Makes one change if the schema is ours and the key is as expected. A new registry gets its schema first.
     async fn write(&self, key: &str, op: Op, expected: Precondition) -> Result<TxnResponse, StoreError> {
         let ours = CompareWith::Value(SCHEMA.as_bytes().to_vec());
         let mut compare = vec![Compare::new(self.layout.schema_key(), CompareResult::Equal, ours)];
@@ -98,7 +103,7 @@ impl EtcdStore {
             Precondition::Absent => compare.push(Compare::absent(self.layout.key(key))),
             Precondition::Version(version) => match i64::try_from(version) {
                 Ok(revision @ 1..) => compare.push(Compare::unchanged(self.layout.key(key), revision)),
-                // etcd gives no such version; 0 would mean that there is no such key.
+                // Not a revision of etcd, where 0 would mean that the key does not exist.
                 _ => return Err(StoreError::Conflict),
             },
         }
@@ -118,10 +123,10 @@ impl EtcdStore {
             }
             self.create_schema().await?;
         }
-        Err(StoreError::unavailable(format!("somebody keeps deleting {}", self.layout.schema_key())))
+        Err(StoreError::unavailable(format!("something keeps deleting the key {}", self.layout.schema_key())))
     }
 
-    /// Marks a new registry as one of this version, unless another gateway was faster.
+    /// Writes the schema of a new registry, unless another gateway was faster.
     async fn create_schema(&self) -> Result<(), StoreError> {
         let schema = self.layout.schema_key();
         let request = TxnRequest {
@@ -178,7 +183,7 @@ impl Store for EtcdStore {
     }
 }
 
-/// What a transaction that did not hold has read.
+/// What a transaction read whose comparison failed.
 fn ranged(answer: TxnResponse) -> Result<Vec<KeyValue>, StoreError> {
     match answer.responses.into_iter().next().and_then(|first| first.response) {
         Some(OpResult::Range(found)) => Ok(found.kvs),

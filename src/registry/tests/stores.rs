@@ -141,11 +141,11 @@ fn what_is_no_registry_is_not_opened_and_not_touched() {
     symlink(at("target"), at("dangling")).unwrap();
     symlink(at("loop"), at("loop")).unwrap();
     for (name, reason) in [
-        ("", "it is no regular file"),
+        ("", "it is not a regular file"),
         ("no/such", "No such file or directory"),
         ("text/registry.redb", "Not a directory"),
-        ("text", "it is no registry"),
-        ("short", "it is no registry"),
+        ("text", "it is not a registry"),
+        ("short", "it is not a registry"),
         ("other", "it is another program's database"),
         ("damaged", "DB corrupted"),
         ("dangling", "/target, which does not exist"),
@@ -201,7 +201,8 @@ async fn a_check_tries_what_is_there_and_changes_nothing() {
     store.put("clusters/a", json("a", "https://a"), Precondition::Any).await.unwrap();
     for refused in [EmbeddedStore::check(&path).err(), EmbeddedStore::open(&path).err()] {
         let line = refused.unwrap().to_string();
-        let expected = "another fedgate has this file open; one gateway per file, or use store.etcd";
+        let expected =
+            "another fedgate has this file open; use one file per gateway, or store.etcd for several";
         assert_eq!(line, format!("cannot open the registry {}: {expected}", path.display()));
     }
     // As a gateway that was killed leaves it.

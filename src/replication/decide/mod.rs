@@ -1,4 +1,4 @@
-//! What is to be done with one key: pure, from what both sides hold.
+//! Decides what has to be done with one key: pure, from what both sides hold.
 //!
 //! | the source has | the destination | then |
 //! |---|---|---|
@@ -8,20 +8,18 @@
 //! | nothing | something not owned | it is the follower's: left alone |
 //! | a bad value (see [`Unfit`]) | anything | reported and left alone: the last good version stays |
 //!
-//! A bad value is no revocation. Whoever wants to take a right away deletes or replaces the object, and that arrives;
-//! nobody does it by damaging the object, which would stop their own cluster. To delete the follower's copy would let
-//! a damaged role break, on every follower, all who are bound to it.
+//! A bad value is not a revocation. To revoke a right, an object is deleted or replaced, and that is copied; nobody does it
+//! by damaging the object, which would stop their own cluster. If the follower's copy were deleted, a damaged role would
+//! break all its subjects on every follower.
 //!
-//! Two more rules keep followers usable. A binding of a role that does not exist makes a backend answer 500 to its
-//! subjects: such a binding is not brought to a follower if its subjects are those who could repair it (it would give
-//! no right there anyway). And a role that is to be deleted while a binding of the follower's own names it is emptied
-//! instead: its rights are gone, and its subjects' other rights stay.
+//! Two more rules keep followers usable. A binding to a role that does not exist makes a backend answer 500 to the
+//! binding's subjects: such a binding is not copied to a follower if its subjects are those who could repair it (it would
+//! grant nothing there anyway). And a role that has to be deleted while a binding of the follower's own names it is emptied
+//! instead: its rights are gone, and its subjects keep their other rights.
 
 use std::{
-    cell::OnceCell,
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -29,136 +27,88 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    image::{Content, Entry},
-    protect::{Protection, is_vital, protection},
+    cache::{Content, Entry},
+    protect::{Protection, protection},
     record::{owner_of, record_of},
 };
-use crate::corev2::{
-    ClusterRole, ClusterRoleBinding, ObjectKey, ObjectMeta, Role, RoleBinding, RoleRef, Subject, Type, Unfit,
-    decode,
-};
+use crate::corev2::{ClusterRole, ObjectKey, ObjectMeta, Role, Type, Unfit};
 
-/// What one replicator copies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
-    /// The replicator.
-    pub(super) name: Arc<str>,
-    pub(super) kind: Type,
-    pub(super) namespace: Option<String>,
-    /// Nothing is done for it yet: its old destination is being cleaned.
-    pub(super) held: bool,
-}
+mod binding;
+mod references;
+mod scope;
 
-/// Both sides at one moment, and what is wanted.
+use binding::Binding;
+pub(super) use references::References;
+pub(super) use scope::{Problem, Scope};
+
+/// Both sides at one moment, and what has to be copied.
 #[derive(Clone, Copy)]
 pub(super) struct World<'a> {
     pub(super) source: &'a Content,
     pub(super) dest: &'a Content,
     /// By name.
     pub(super) scopes: &'a [Scope],
-    /// Replicators whose records are somebody else's to judge: another task of this gateway serves them at this place,
-    /// or their definition cannot be read.
-    pub(super) hands_off: &'a BTreeSet<Arc<str>>,
-    /// Keys that the destination does not take, and why.
+    /// Replicators whose records must be left alone here: another task of this gateway serves them at this place, or
+    /// their definition cannot be read.
+    pub(super) foreign_owners: &'a BTreeSet<Arc<str>>,
+    /// Keys that the destination refuses, and why.
     pub(super) refused: &'a BTreeMap<Bytes, String>,
-    /// What this store's ownership records begin with.
+    /// The prefix of this store's ownership records.
     pub(super) records: &'a str,
 }
 
 /// What to do with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
-    /// Write it, and the record of ownership if it is not there.
+    /// Write it, and its ownership record if there is none.
     Put { value: Bytes, own: Option<Arc<str>> },
-    /// It is as it should be: own it.
+    /// It is equal already: only own it.
     Own(Arc<str>),
     /// Delete it and its record.
     Delete,
-    /// Let it be; delete the record.
+    /// Leave it alone; delete its record.
     Disown,
 }
 
-/// The order of things: what is done first sorts first.
+/// The order of writes: what is done first sorts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// Bindings go first: what is revoked is revoked at once.
+    /// First, deletions of bindings: revocations take effect at once.
     Revoke(Reverse<Type>),
-    /// Then what nobody refers to.
+    /// Then deletions of what nothing refers to.
     Delete(Reverse<Type>),
-    /// Then what is new, roles before bindings.
+    /// Then new and changed objects, roles before bindings.
     Put(Type),
-    /// Last, roles that the bindings just replaced have named.
-    Late(Reverse<Type>),
+    /// Last, deletions of roles that bindings named until they were replaced.
+    Last(Reverse<Type>),
 }
 
-/// Something to report about a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    /// Whose.
-    pub(super) replicator: Arc<str>,
-    /// Whether something is not as the source has it; else it is only a warning.
-    pub(super) is_error: bool,
-    pub(super) text: String,
-}
-
-/// What a look at a key comes to.
+/// What was decided about a key.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) op: Option<(Rank, Op)>,
     pub(super) problem: Option<Problem>,
-    /// The role that a binding names and that is not there.
+    /// The role that the binding names and that does not exist.
     pub(super) missing: Option<Bytes>,
-    /// It is a role that waits, empty, for the end of a binding.
+    /// The key is a role that is kept without rules until a binding is gone.
     pub(super) emptied: bool,
-}
-
-/// Who names which role in the destination. Built when first asked.
-pub(super) struct References<'a> {
-    world: World<'a>,
-    /// Bindings that are about to be deleted.
-    leaving: &'a dyn Fn(&Bytes) -> bool,
-    built: OnceCell<HashMap<Bytes, Named>>,
-}
-
-/// Which bindings name a role.
-#[derive(Clone, Copy, Debug, Default)]
-struct Named {
-    /// One of the follower's own.
-    by_local: bool,
-    /// One of ours that stays.
-    by_owned: bool,
-    /// One of those is for somebody without whom the follower cannot be repaired.
-    by_vital: bool,
 }
 
 /// Who owns a key in the destination.
 enum Owner<'a> {
     Nobody,
-    /// A replicator of ours that still wants it.
+    /// A replicator of ours that still copies it.
     Valid,
-    /// A replicator that is gone, or wants it no more.
+    /// A replicator that is gone, or no longer copies it.
     Stale,
-    /// Not ours to judge.
+    /// A replicator whose records are left alone here.
     Other(#[expect(dead_code, reason = "for reading in a debugger")] &'a str),
-}
-
-// === impl Scope ===
-
-impl Scope {
-    pub(super) fn covers(&self, key: &ObjectKey<'_>) -> bool {
-        self.kind == key.kind && self.namespace.as_deref().is_none_or(|name| key.namespace == Some(name))
-    }
-
-    /// What its keys begin with.
-    pub(super) fn prefix(&self) -> String {
-        self.kind.prefix_in(self.namespace.as_deref())
-    }
 }
 
 // === impl World ===
 
 impl<'a> World<'a> {
-    /// What to do with a key of Sensu's.
+    /// Decides about a key of Sensu.
     pub(super) fn decide(&self, key: &Bytes, references: &References<'_>) -> Verdict {
         let object = match ObjectKey::parse(key) {
             Some(Ok(object)) => object,
@@ -179,7 +129,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether a key is as it should be and owned, at a glance. Says nothing about roles that are missing.
+    /// Whether a key is equal and owned, by a quick check that ignores missing roles.
     pub(super) fn is_settled(&self, key: &Bytes) -> bool {
         let values = (self.source.get(key), self.dest.get(key));
         let (Some(source), Some(dest)) = values else { return false };
@@ -192,7 +142,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The first replicator that copies this; one that is held only if no other does.
+    /// The first replicator that copies this; one that is held only if there is no other.
     pub(super) fn wanted(&self, object: &ObjectKey<'_>) -> Option<&'a Scope> {
         let covering = || self.scopes.iter().filter(|scope| scope.covers(object));
         covering().find(|scope| !scope.held).or_else(|| covering().next())
@@ -201,7 +151,7 @@ impl<'a> World<'a> {
     fn owner(&self, key: &Bytes, object: &ObjectKey<'_>) -> Owner<'a> {
         let Some(record) = self.dest.get(&record_of(self.records, key)) else { return Owner::Nobody };
         let name = owner_of(&record.value);
-        if self.hands_off.contains(name) {
+        if self.foreign_owners.contains(name) {
             return Owner::Other(name);
         }
         match self.scopes.iter().find(|scope| &*scope.name == name) {
@@ -210,7 +160,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether a key that is nobody's yet is about to be owned.
+    /// Whether a key without an owner will be owned.
     fn will_own(&self, key: &Bytes, object: &ObjectKey<'_>) -> bool {
         let wanted = self.wanted(object).is_some_and(|scope| !scope.held);
         wanted
@@ -251,7 +201,7 @@ impl<'a> World<'a> {
             }
             if binding.role.is_none() || verdict.missing.is_some() {
                 if binding.is_vital() {
-                    // What is equal is ours, recorded or not.
+                    // An equal value counts as ours, recorded or not.
                     let is_ours = self.dest.get(key).is_some_and(|dest| object.kind.same(&dest.value, value));
                     let delete = (Rank::Revoke(Reverse(object.kind)), Op::Delete);
                     let gone = self.unwanted_key(key, object, protection, references).op;
@@ -271,7 +221,7 @@ impl<'a> World<'a> {
         Verdict { op: op.map(|op| (Rank::Put(object.kind), op)), ..verdict }
     }
 
-    /// The last good version of a binding stays only as long as it does no harm.
+    /// The last good version of a binding is kept only while it does no harm.
     fn if_it_locks_out(
         &self,
         key: &Bytes,
@@ -289,7 +239,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A key that shall not be there. What is not owned stays.
+    /// A key that must not be there. What is not owned stays.
     fn unwanted_key(
         &self,
         key: &Bytes,
@@ -306,7 +256,7 @@ impl<'a> World<'a> {
         if protection == Protection::Kept {
             return only(Rank::Delete(reverse), Op::Disown);
         }
-        // Also what is not there by the last that was seen: to delete only the record would leave behind what came since.
+        // Also if the key was not there when last seen: deleting only the record would leave behind what was written since.
         if object.kind.is_binding() {
             return only(Rank::Revoke(reverse), Op::Delete);
         }
@@ -320,7 +270,7 @@ impl<'a> World<'a> {
             let op = (!done).then_some((Rank::Put(object.kind), Op::Put { value: empty, own: None }));
             return Verdict { op, emptied: true, problem: self.emptied(key), ..Verdict::default() };
         }
-        only(if named.by_owned { Rank::Late(reverse) } else { Rank::Delete(reverse) }, Op::Delete)
+        only(if named.by_owned { Rank::Last(reverse) } else { Rank::Delete(reverse) }, Op::Delete)
     }
 
     fn emptied(&self, key: &Bytes) -> Option<Problem> {
@@ -348,31 +298,7 @@ impl<'a> World<'a> {
     }
 }
 
-impl Scope {
-    fn error(&self, key: &Bytes, what: &dyn fmt::Display) -> Problem {
-        self.problem(key, true, &what.to_string())
-    }
-
-    fn warning(&self, key: &Bytes, what: &str) -> Problem {
-        self.problem(key, false, what)
-    }
-
-    fn problem(&self, key: &Bytes, is_error: bool, what: &str) -> Problem {
-        let text = format!("{}: {what}", printable_key(self.kind, key));
-        Problem { replicator: Arc::clone(&self.name), is_error, text }
-    }
-}
-
-/// A key for an operator. An API key's name is the API key itself.
-fn printable_key(kind: Type, key: &Bytes) -> String {
-    if kind == Type::ApiKey {
-        return format!("{}…", kind.prefix());
-    }
-    let text = key.escape_ascii().to_string();
-    text.chars().take(MAX_KEY_CHARS).collect()
-}
-
-/// An object of this role's names without rules.
+/// A role of this name without rules.
 fn empty_role(object: &ObjectKey<'_>) -> Bytes {
     let metadata = Some(ObjectMeta {
         name: object.name.to_owned(),
@@ -386,101 +312,11 @@ fn empty_role(object: &ObjectKey<'_>) -> Bytes {
     value.into()
 }
 
-/// What a binding says.
-struct Binding {
-    subjects: Vec<Subject>,
-    role_ref: RoleRef,
-    /// The key of the role; `None` if there can be none.
-    role: Option<Bytes>,
-}
-
-// === impl Binding ===
-
-impl Binding {
-    fn read(object: &ObjectKey<'_>, value: &[u8]) -> Self {
-        let (subjects, role_ref) = if object.kind == Type::RoleBinding {
-            let read = decode::<RoleBinding>(value, "RoleBinding").unwrap_or_default();
-            (read.subjects, read.role_ref)
-        } else {
-            let read = decode::<ClusterRoleBinding>(value, "ClusterRoleBinding").unwrap_or_default();
-            (read.subjects, read.role_ref)
-        };
-        let role_ref = role_ref.unwrap_or_default();
-        let role = match (&*role_ref.kind, object.namespace) {
-            ("ClusterRole", _) => Some(Type::ClusterRole.key(None, &role_ref.name)),
-            ("Role", Some(namespace)) => Some(Type::Role.key(Some(namespace), &role_ref.name)),
-            _ => None,
-        };
-        Self { subjects, role_ref, role: role.map(Bytes::from) }
-    }
-
-    fn is_vital(&self) -> bool {
-        self.subjects.iter().any(|subject| is_vital(&subject.kind, &subject.name))
-    }
-
-    fn dangles(&self) -> String {
-        let name: String = self.role_ref.name.escape_debug().take(MAX_KEY_CHARS).collect();
-        format!(
-            "it names the {} {name}, which the follower does not have: its subjects get error 500 there",
-            self.role_ref.kind
-        )
-    }
-}
-
-// === impl References ===
-
-impl<'a> References<'a> {
-    pub(super) fn new(world: World<'a>, leaving: &'a dyn Fn(&Bytes) -> bool) -> Self {
-        Self { world, leaving, built: OnceCell::new() }
-    }
-
-    fn of(&self, role: &Bytes) -> Named {
-        self.built.get_or_init(|| self.build()).get(role).copied().unwrap_or_default()
-    }
-
-    fn build(&self) -> HashMap<Bytes, Named> {
-        let mut names: HashMap<Bytes, Named> = HashMap::new();
-        for kind in [Type::ClusterRoleBinding, Type::RoleBinding] {
-            for (key, entry) in self.world.dest.range(kind.prefix().as_bytes()) {
-                let parsed = ObjectKey::parse(key).and_then(Result::ok);
-                // Sensu lists what lies under longer keys too.
-                let object = parsed.unwrap_or_else(|| nested(kind, key));
-                let binding = Binding::read(&object, &entry.value);
-                let is_vital = binding.is_vital();
-                let Some(role) = binding.role else { continue };
-                match self.world.owner(key, &object) {
-                    Owner::Nobody if !self.world.will_own(key, &object) => {
-                        names.entry(role).or_default().by_local = true;
-                    }
-                    _ if (self.leaving)(key) => {}
-                    _ => {
-                        let entry = names.entry(role).or_default();
-                        entry.by_owned = true;
-                        entry.by_vital |= is_vital;
-                    }
-                }
-            }
-        }
-        names
-    }
-}
-
-/// The namespace of a binding whose key has too many parts.
-fn nested(kind: Type, key: &Bytes) -> ObjectKey<'_> {
-    let rest =
-        key.strip_prefix(kind.prefix().as_bytes()).and_then(|rest| rest.split(|byte| *byte == b'/').next());
-    let namespace = rest.and_then(|part| std::str::from_utf8(part).ok()).filter(|_| kind.is_namespaced());
-    ObjectKey { kind, namespace, name: "" }
-}
-
 const WOULD_LOCK_OUT: &str = "it gives administrators, agents or all users a role that the follower does not have, \
      which would make it refuse them everything: it is not copied until the role is there (replicate the role too)";
 
 const STILL_NAMED: &str = "the role is deleted, but a binding that stays on the follower names it: it is kept there \
      without rules until that binding is gone";
-
-/// More of a name is not repeated.
-const MAX_KEY_CHARS: usize = 200;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Runs decisions to their end, one write at a time, and looks after each whether all is well.
+//! Runs decisions to their end, one write at a time, and checks the result after each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    corev2::{ClusterRoleBinding, RoleBinding, RoleRef, Subject},
     etcd,
     replication::{
         RBAC,
-        image::{Image, Written, tests::image_of},
+        cache::{OwnWrite, ReplicaCache, tests::cache_of},
         record::{RECORDS, owned_prefix},
         work::{Assignment, Sides, Work},
     },
@@ -58,8 +59,8 @@ fn entry(kind: usize, namespace: usize, name: usize, variant: usize) -> (Bytes, 
     (key.into(), value(&object, variant))
 }
 
-fn image(state: &State) -> Arc<Image> {
-    image_of(&[RBAC, RECORDS], state.iter().map(|(key, value)| (&key[..], &value[..], 1)))
+fn cache(state: &State) -> Arc<ReplicaCache> {
+    cache_of(&[RBAC, RECORDS], state.iter().map(|(key, value)| (&key[..], &value[..], 1)))
 }
 
 fn parse(key: &Bytes) -> ObjectKey<'_> {
@@ -92,17 +93,17 @@ fn owns(dest: &State, key: &Bytes) -> bool {
 
 /// Carries out everything, and looks at each step. Returns the destination's end and how many writes that took.
 fn run(case: &Case) -> (State, usize) {
-    let source = image(&case.source);
+    let source = cache(&case.source);
     let mut dest = case.dest.clone();
     let before = traps(&dest);
     let assignment = Assignment { scopes: case.scopes.clone(), ..Assignment::default() };
     let mut work = Work::new(owned_prefix(STORE));
     let mut writes = 0;
     loop {
-        let dest_image = image(&dest);
-        let (source, content) = (source.read(), dest_image.read());
+        let dest_cache = cache(&dest);
+        let (source, content) = (source.read(), dest_cache.read());
         let sides = Sides { source: &source, dest: &content };
-        // Each image is a new one: only the first look is at everything.
+        // Each cache is a new one: only the first look is at everything.
         if writes == 0 {
             work.look(&assignment, sides, tokio::time::Instant::now());
         }
@@ -243,14 +244,14 @@ fn with(state: &State, key: &Bytes, value: &Bytes) -> State {
 }
 
 fn decide_one(source: &State, dest: &State, scope: &Scope, key: &Bytes) -> Verdict {
-    let (source, dest) = (image(source), image(dest));
+    let (source, dest) = (cache(source), cache(dest));
     let (source, dest) = (source.read(), dest.read());
     let records = owned_prefix(STORE);
     let world = World {
         source: &source,
         dest: &dest,
         scopes: std::slice::from_ref(scope),
-        hands_off: &BTreeSet::from(["other".into()]),
+        foreign_owners: &BTreeSet::from(["other".into()]),
         refused: &BTreeMap::new(),
         records: &records,
     };
@@ -321,7 +322,7 @@ fn a_key_with_too_many_parts_is_reported_by_the_replicator_that_meets_it() {
 }
 
 #[test]
-fn an_api_key_is_not_told() {
+fn an_api_key_is_not_shown() {
     let scope = Scope { name: "r".into(), kind: Type::ApiKey, namespace: None, held: false };
     let text = scope.error(&Bytes::from_static(b"/sensu.io/apikeys/secret"), &"x").text;
     assert!(!text.contains("secret"), "{text}");
@@ -329,8 +330,8 @@ fn an_api_key_is_not_told() {
 
 /// Two images that live on, and work between them.
 struct Live {
-    source: (Arc<Image>, crate::replication::image::OpenArea),
-    dest: (Arc<Image>, crate::replication::image::OpenArea),
+    source: (Arc<ReplicaCache>, crate::replication::cache::OpenKeyspace),
+    dest: (Arc<ReplicaCache>, crate::replication::cache::OpenKeyspace),
     work: Work,
     assignment: Assignment,
     revision: i64,
@@ -339,16 +340,16 @@ struct Live {
 impl Live {
     fn new(case: &Case) -> Self {
         let open = |state: &State| {
-            let image = image(state);
+            let cache = cache(state);
             // The mirror's own area, opened anew with the same content.
-            let area = image.open(RBAC);
+            let keyspace = cache.open(RBAC);
             let events = state.iter().filter(|(key, _)| key.starts_with(RBAC.as_bytes()));
             let items: Vec<_> = events.map(|(key, value)| etcd::Event::Item(kv(key, value, 1))).collect();
-            image.apply(
-                area,
+            cache.apply(
+                keyspace,
                 [etcd::Event::Reset].into_iter().chain(items).chain([etcd::Event::ResetDone { revision: 1 }]),
             );
-            (image, area)
+            (cache, keyspace)
         };
         let assignment = Assignment { scopes: case.scopes.clone(), ..Assignment::default() };
         let work = Work::new(owned_prefix(STORE));
@@ -363,8 +364,8 @@ impl Live {
             Some(value) => etcd::Event::Put(kv(key, value, revision)),
             None => etcd::Event::Delete { key: key.to_vec(), revision },
         };
-        let (image, area) = if in_source { &self.source } else { &self.dest };
-        image.apply(*area, [event]);
+        let (cache, keyspace) = if in_source { &self.source } else { &self.dest };
+        cache.apply(*keyspace, [event]);
     }
 
     /// Carries out at most so much.
@@ -386,12 +387,12 @@ impl Live {
                 let name = |name: &Arc<str>| Bytes::copy_from_slice(name.as_bytes());
                 let written = match op {
                     Op::Put { value, own } => vec![
-                        Some(Written::Put(key.clone(), value)),
-                        own.map(|owner| Written::Put(record, name(&owner))),
+                        Some(OwnWrite::Put(key.clone(), value)),
+                        own.map(|owner| OwnWrite::Put(record, name(&owner))),
                     ],
-                    Op::Own(owner) => vec![Some(Written::Put(record, name(&owner)))],
-                    Op::Delete => vec![Some(Written::Deleted(key.clone())), Some(Written::Deleted(record))],
-                    Op::Disown => vec![Some(Written::Deleted(record))],
+                    Op::Own(owner) => vec![Some(OwnWrite::Put(record, name(&owner)))],
+                    Op::Delete => vec![Some(OwnWrite::Deleted(key.clone())), Some(OwnWrite::Deleted(record))],
+                    Op::Disown => vec![Some(OwnWrite::Deleted(record))],
                 };
                 self.dest.0.wrote(epoch, self.revision, written.into_iter().flatten());
                 self.work.done(&key);

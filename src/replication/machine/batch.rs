@@ -6,14 +6,14 @@ use crate::{
     etcd::proto::{
         self, Compare, CompareResult, CompareWith, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
     },
-    replication::{decide::Op, image::Written, record::FENCE},
+    replication::{cache::OwnWrite, decide::Op, record::FENCE},
 };
 
-/// Some decisions in one transaction.
+/// Several decisions in one transaction.
 #[derive(Debug)]
 pub(in crate::replication) struct Batch {
     pub(in crate::replication) request: TxnRequest,
-    /// The destination's epoch when it was made.
+    /// The epoch of the destination's cache when the batch was built.
     pub(in crate::replication) epoch: u64,
     pub(super) ops: Vec<(Bytes, Op)>,
     pub(super) records: Vec<(Bytes, Arc<str>)>,
@@ -22,17 +22,18 @@ pub(in crate::replication) struct Batch {
 // === impl Batch ===
 
 impl Batch {
-    /// What the destination holds after it.
-    pub(in crate::replication) fn effects(&self) -> impl Iterator<Item = Written> {
+    /// What the destination holds once the batch is written.
+    pub(in crate::replication) fn effects(&self) -> impl Iterator<Item = OwnWrite> {
         self.ops.iter().zip(&self.records).flat_map(|((key, op), (record, _))| {
-            let own = |name: &Arc<str>| Written::Put(record.clone(), Bytes::copy_from_slice(name.as_bytes()));
+            let own =
+                |name: &Arc<str>| OwnWrite::Put(record.clone(), Bytes::copy_from_slice(name.as_bytes()));
             match op {
                 Op::Put { value, own: owner } => {
-                    [Some(Written::Put(key.clone(), value.clone())), owner.as_ref().map(own)]
+                    [Some(OwnWrite::Put(key.clone(), value.clone())), owner.as_ref().map(own)]
                 }
                 Op::Own(owner) => [Some(own(owner)), None],
-                Op::Delete => [Some(Written::Deleted(key.clone())), Some(Written::Deleted(record.clone()))],
-                Op::Disown => [Some(Written::Deleted(record.clone())), None],
+                Op::Delete => [Some(OwnWrite::Deleted(key.clone())), Some(OwnWrite::Deleted(record.clone()))],
+                Op::Disown => [Some(OwnWrite::Deleted(record.clone())), None],
             }
             .into_iter()
             .flatten()
@@ -40,9 +41,9 @@ impl Batch {
     }
 }
 
-/// A transaction that does it all, or only reads the fence if that is not ours any more.
+/// A transaction that carries out everything, or only reads the fence if that is no longer ours.
 ///
-/// Its value is compared too: etcds that were set up alike have equal revisions.
+/// The value of the fence is compared too: etcds that were set up alike have equal revisions.
 pub(super) fn request(
     fence: i64,
     held: &[u8],

@@ -1,11 +1,12 @@
-//! What the task of one destination does next: pure, told how its last command ended and what both sides hold.
+//! What the task of one destination does next: a pure state machine, whose input is how its last command ended and what
+//! both sides hold.
 //!
 //! ```text
 //!            leads            fence ours, or taken           not the source             both sides read
 //!   Idle ────────────► Asking ────────────► Proving ────────────► Holding ──────────► writes until nothing differs,
 //!    ▲                  ▲  ▲ │ not to be taken  │                   │ │               then waits for a change
 //!    │                  │  │ ▼                  │ it is             │ │ error
-//!    └─ leads no more   │  Waiting ◄────────────┴───────────────────┼─┘
+//!    └─ no longer leads │  Waiting ◄────────────┴───────────────────┼─┘
 //!                       └── fence changed ──────────────────────────┘
 //! ```
 
@@ -20,16 +21,17 @@ use tokio::time::Instant;
 
 use super::{
     RBAC,
+    cache::SyncState,
     decide::Op,
-    explain,
-    image::Standing,
     queue::MAX_KEYS,
-    record::{self, FENCE, Fence, Identity, RECORDS},
-    work::{Assignment, Sides, Work, areas, is_source},
+    record::{self, FENCE, Fence, RECORDS},
+    work::{Assignment, Sides, Work, is_source, keyspaces},
 };
-use crate::{etcd::Error, net::Backoff, types::Backend};
+use crate::{etcd::Error, types::Backend};
 
 mod batch;
+mod fence;
+mod retry;
 
 pub(super) use batch::Batch;
 
@@ -48,26 +50,26 @@ pub(super) enum Command {
     Wait { until: Option<Instant> },
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(super) enum Input {
     /// Something may have changed.
     Woke,
-    /// The fence as it is: revision and value.
+    /// The fence that was read: revision and value.
     Fence(Option<(i64, Vec<u8>)>),
-    /// The source's fence, and the destination's at those of its endpoints that answer.
+    /// The source's fence, and the destination's at each of its endpoints that answers.
     Proof { source: Option<Vec<u8>>, endpoints: Vec<(Backend, Option<Vec<u8>>)> },
-    /// The fence was taken at this revision; `None`: somebody else was faster.
+    /// The fence was taken at this revision; `None` if another writer was faster.
     Taken(Option<i64>),
     /// The batch was written.
     Written,
-    /// Nothing was written: the fence is not ours any more.
+    /// Nothing was written: the fence is no longer ours.
     Fenced,
-    /// The command failed; of a write it is not known whether it was done.
+    /// The command failed; a write may have been done or not.
     Failed(Error),
 }
 
-/// What happened, for the counters.
+/// Events for the counters.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Objects that were written or deleted, by replicator.
@@ -85,29 +87,29 @@ pub(super) struct Machine {
     pub(super) state: State,
     pub(super) work: Work,
     pub(super) trouble: Option<Arc<str>>,
-    /// The destination's own name, once known.
+    /// The destination's own identity, once known.
     pub(super) place: Option<String>,
     pub(super) tally: Tally,
     proof: Proof,
-    /// Everything was equal once since the last new beginning.
+    /// Everything has been equal once since the last restart of the work.
     pub(super) synced: bool,
     pub(super) last_sync: Option<SystemTime>,
-    /// Keys of the batch that is under way.
+    /// Keys of the batch in flight.
     in_flight: Vec<Bytes>,
-    /// A write may still arrive although nobody waits for it: until the fence is another one, nothing is written, lest
-    /// that write undo what came after it.
+    /// A write of unknown outcome may still arrive: nothing is written before the fence has changed, or that write could
+    /// undo later ones.
     pub(super) unresolved: bool,
-    /// The fence that is ours, as it stands in the destination.
+    /// The value of our fence in the destination.
     held: Vec<u8>,
-    /// Another store has appeared behind the address: nothing that was read of the old one counts.
+    /// Another store has appeared behind the address: what was read of the old one is void.
     is_replaced: bool,
-    /// Since when a later term than ours stands in the destination.
+    /// Since when the destination has shown a later term than ours.
     superseded: Option<Instant>,
     next_compare: Instant,
     /// Most keys of a batch.
     most: usize,
     failures: u32,
-    /// How often the fence was lost to an equal, and when it may be taken again.
+    /// How often the fence was lost to a gateway with the same store and term, and when it may be taken again.
     contests: u32,
     may_take: Instant,
     random: fastrand::Rng,
@@ -116,11 +118,11 @@ pub(super) struct Machine {
 /// Whether the destination is one store, and not the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
-    /// Not known.
+    /// Unknown.
     Open,
-    /// It is.
+    /// Yes.
     Good,
-    /// It is the source, or more than one store.
+    /// No: it is the source, or more than one store.
     Bad,
 }
 
@@ -128,15 +130,15 @@ enum Proof {
 pub(super) enum State {
     /// This gateway does not lead, or has nothing to do here.
     Idle,
-    /// The fence is to be read.
+    /// The fence has to be read.
     Asking,
-    /// The fence is to be taken.
+    /// The fence has to be taken.
     Taking { expected: i64, fence: Fence },
-    /// The fence is ours, written at this revision, and it is to be made sure that this is not the source.
+    /// The fence is ours, written at this revision; whether this is the source is being checked.
     Proving { fence: i64 },
     /// The fence is ours, written at this revision.
     Holding { fence: i64 },
-    /// For the next attempt. What makes room may be written before, if it was the space that lacked.
+    /// A pause before the next attempt. `may_delete`: the destination is full, and deletions may be written before.
     Waiting { until: Instant, fence: Option<i64>, may_delete: bool },
 }
 
@@ -170,7 +172,7 @@ impl Machine {
         }
     }
 
-    /// Another leadership, or none.
+    /// The leadership changed, or was lost.
     pub(super) fn lead(&mut self, term: Option<(u64, Arc<str>)>) {
         if self.term != term {
             self.term = term;
@@ -181,7 +183,7 @@ impl Machine {
         }
     }
 
-    /// Other replicators.
+    /// The replicators changed.
     pub(super) fn assign(&mut self, assignment: Arc<Assignment>, now: Instant) {
         if self.assignment != assignment {
             self.next_compare = now + assignment.interval;
@@ -194,26 +196,26 @@ impl Machine {
         }
     }
 
-    /// Whether the destination has turned out to be none: the source itself, or several.
+    /// Whether this cannot be a destination: it is the source itself, or several stores.
     pub(super) fn is_refused(&self) -> bool {
         self.proof == Proof::Bad
     }
 
-    /// The areas of the destination to be followed; `None` leaves it as it is.
+    /// The keyspaces of the destination to follow; `None` leaves them as they are.
     pub(super) fn follows(&self) -> Option<Vec<&'static str>> {
         match self.state {
             _ if self.is_replaced => Some(Vec::new()),
             State::Idle => Some(Vec::new()),
-            State::Holding { .. } | State::Waiting { fence: Some(_), .. } => Some(self.areas()),
-            // A fence that has to be taken again does not make what was read worthless.
+            State::Holding { .. } | State::Waiting { fence: Some(_), .. } => Some(self.keyspaces()),
+            // What was read stays valid when only the fence has to be taken again.
             State::Asking | State::Taking { .. } | State::Proving { .. } | State::Waiting { .. } => None,
         }
     }
 
-    /// What must be known of the destination before anything is written: bindings and roles always, as they keep
-    /// roles from going.
-    fn areas(&self) -> Vec<&'static str> {
-        let mut all: Vec<_> = [RECORDS, RBAC].into_iter().chain(areas(&self.assignment.scopes)).collect();
+    /// What must be read of the destination before anything is written: always bindings and roles, because bindings keep
+    /// roles from being deleted.
+    fn keyspaces(&self) -> Vec<&'static str> {
+        let mut all: Vec<_> = [RECORDS, RBAC].into_iter().chain(keyspaces(&self.assignment.scopes)).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -230,7 +232,7 @@ impl Machine {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
             // ## Asking => (Taking | Holding | Waiting)
-            (State::Asking, Input::Fence(found)) => self.found(found, now),
+            (State::Asking, Input::Fence(found)) => self.judge_fence(found, now),
             // ## Taking => (Holding | Asking)
             (State::Taking { fence, .. }, Input::Taken(Some(revision))) => {
                 self.unresolved = false;
@@ -247,7 +249,7 @@ impl Machine {
                 state
             }
             (State::Holding { .. } | State::Waiting { .. }, Input::Fenced) => {
-                self.lost(now);
+                self.lost_fence(now);
                 State::Asking
             }
             (State::Idle, Input::Failed(_)) => State::Idle,
@@ -257,7 +259,7 @@ impl Machine {
                 Some(fence) => State::Holding { fence },
                 None => State::Asking,
             },
-            // The answer of another command than the one that was given changes nothing.
+            // The answer to any other command than the last one changes nothing.
             (state, _) => state,
         };
     }
@@ -297,10 +299,10 @@ impl Machine {
         let wait = Command::Wait { until: Some(self.next_compare) };
         match self.sees(fence, sides) {
             Ordering::Equal => {}
-            // What is seen is older: it will come.
+            // The watch is behind: it will catch up.
             Ordering::Less => return wait,
             Ordering::Greater => {
-                self.lost(now);
+                self.lost_fence(now);
                 self.state = State::Asking;
                 return Command::ReadFence;
             }
@@ -310,8 +312,9 @@ impl Machine {
         }
         self.trouble = None;
         self.failures = 0;
-        let areas = source_areas(&self.assignment);
-        if sides.source.standing(&areas) == Standing::Current && (areas.is_empty() || is_source(sides.source))
+        let keyspaces = source_keyspaces(&self.assignment);
+        if sides.source.sync_state(&keyspaces) == SyncState::Current
+            && (keyspaces.is_empty() || is_source(sides.source))
         {
             self.synced = true;
             if self.work.is_equal() {
@@ -321,9 +324,9 @@ impl Machine {
         wait
     }
 
-    /// Whether what is known of the destination is as new as our fence, older, or shows that it is not ours any more.
+    /// Whether what was seen of the destination is as new as our fence, older, or shows that the fence is no longer ours.
     fn sees(&self, fence: i64, sides: Sides<'_>) -> Ordering {
-        if !matches!(sides.dest.standing(&self.areas()), Standing::Current) {
+        if !matches!(sides.dest.sync_state(&self.keyspaces()), SyncState::Current) {
             return Ordering::Less;
         }
         let shown = sides.dest.get(FENCE.as_bytes()).map(|entry| entry.revision);
@@ -336,173 +339,12 @@ impl Machine {
         self.most = MAX_KEYS;
     }
 
-    fn identity(&self) -> Identity {
-        let (term, gateway) = self.term.as_ref().map_or((0, ""), |(term, holder)| (*term, &**holder));
-        Identity { store: self.store.clone(), term, gateway: gateway.to_owned() }
-    }
-
-    fn found(&mut self, found: Option<(i64, Vec<u8>)>, now: Instant) -> State {
-        let identity = self.identity();
-        let Some((revision, value)) = found else {
-            self.is_at(None);
-            let place = format!("{:016x}{:016x}", self.random.u64(..), self.random.u64(..));
-            return State::Taking { expected: 0, fence: identity.fence(place) };
-        };
-        let Some(fence) = Fence::parse(&value) else {
-            return self.wait(
-                now,
-                FOREIGN_PAUSE,
-                None,
-                format!("the record {FENCE} in the destination cannot be read: {REMOVE}"),
-            );
-        };
-        self.is_at(Some(&fence.place));
-        let standing = fence.standing(&identity);
-        let since = *self.superseded.get_or_insert(now);
-        if standing != record::Standing::After {
-            self.superseded = None;
-        }
-        match standing {
-            record::Standing::Ours if self.unresolved => State::Taking { expected: revision, fence },
-            record::Standing::Ours => self.hold(revision, value, fence.place),
-            // An equal, that is.
-            record::Standing::Before if fence.term == identity.term && now < self.may_take => {
-                let text = format!(
-                    "the gateway {} writes here too, with a copy of this gateway's store: stop one of them",
-                    fence.gateway
-                );
-                self.wait(now, self.may_take.duration_since(now), None, text)
-            }
-            record::Standing::Before => {
-                State::Taking { expected: revision, fence: identity.fence(fence.place) }
-            }
-            // Who leads for so long is the only one: the count of terms has gone back, with the gateways' store.
-            record::Standing::After if now.duration_since(since) >= OUTLIVED => {
-                State::Taking { expected: revision, fence: identity.fence(fence.place) }
-            }
-            record::Standing::After => {
-                let text = format!("the gateway {} has taken over", fence.gateway);
-                self.wait(now, SUPERSEDED_PAUSE, None, text)
-            }
-            record::Standing::Foreign => {
-                let text = format!(
-                    "the gateway {} of another federation replicates to this destination: {REMOVE}",
-                    fence.gateway
-                );
-                self.wait(now, FOREIGN_PAUSE, None, text)
-            }
-        }
-    }
-
-    /// Notes which store is behind the address. Another one, or one that has lost our fence, may be of the same etcd
-    /// cluster by its looks (a member that is set up anew has the old IDs), and a watch may go on in it as if nothing
-    /// was missed.
-    fn is_at(&mut self, place: Option<&str>) {
-        if self.place.is_some() && self.place.as_deref() != place {
-            self.is_replaced = true;
-            self.proof = Proof::Open;
-        }
-        self.place = place.map(str::to_owned);
-    }
-
-    fn hold(&mut self, revision: i64, value: Vec<u8>, place: String) -> State {
-        self.place = Some(place);
-        self.held = value;
-        self.begin();
-        self.trouble = None;
-        // What is only cleaned gets nothing that could be taken for ours.
-        let is_proven = self.proof == Proof::Good || self.assignment.scopes.is_empty();
-        if is_proven { State::Holding { fence: revision } } else { State::Proving { fence: revision } }
-    }
-
-    /// Where the source holds the record that was just found or written here, it is the same store. To own its objects
-    /// would be to delete them one day. An endpoint that does not hold it is of another store: whoever lists several
-    /// followers there would have one of them served, and believe the others are.
-    fn prove(
-        &mut self,
-        fence: i64,
-        source: Option<&[u8]>,
-        endpoints: &[(Backend, Option<Vec<u8>>)],
-        now: Instant,
-    ) -> State {
-        let is_here = |value: Option<&[u8]>| {
-            let place = value.and_then(Fence::parse).map(|fence| fence.place);
-            place.is_some() && place == self.place
-        };
-        let refusal = if is_here(source) {
-            Some(IS_SOURCE.to_owned())
-        } else {
-            let stray = endpoints.iter().find(|(_, value)| !is_here(value.as_deref()));
-            stray.map(|(endpoint, _)| format!("spec.url: {endpoint} {IS_ANOTHER}"))
-        };
-        if let Some(text) = refusal {
-            self.proof = Proof::Bad;
-            return self.wait(now, FOREIGN_PAUSE, None, text);
-        }
-        self.proof = Proof::Good;
-        State::Holding { fence }
-    }
-
-    /// Somebody else has the fence. An equal of ours is not fought over it: the pauses grow.
-    fn lost(&mut self, now: Instant) {
-        self.contests = self.contests.saturating_add(1);
-        self.may_take = now + CONTEST.delay(self.contests, &mut self.random);
-    }
-
     fn written(&mut self) {
         for key in std::mem::take(&mut self.in_flight) {
             self.work.done(&key);
         }
         self.trouble = None;
         self.failures = 0;
-    }
-
-    fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
-        self.tally.errors += 1;
-        let batch = std::mem::take(&mut self.in_flight);
-        let mut text = explain::of_etcd(error);
-        if let State::Proving { .. } = state {
-            text = format!("{UNPROVEN}: {text}");
-        }
-        let fence = match state {
-            State::Holding { fence } => Some(*fence),
-            State::Waiting { fence, .. } => *fence,
-            _ => None,
-        };
-        if let (Some(fence), Error::TooLarge { .. } | Error::Rejected { .. }) = (fence, error) {
-            match &batch[..] {
-                [] => {}
-                [key] => {
-                    self.work.refuse(&self.assignment, sides, key, text);
-                    return State::Holding { fence };
-                }
-                keys => {
-                    // Fewer at once: some etcds take fewer operations, and one object may be to blame.
-                    self.most = keys.len() / 4 + 1;
-                    return State::Holding { fence };
-                }
-            }
-        }
-        self.unresolved |= !batch.is_empty() && error.leaves_write_unknown();
-        let fence = fence.filter(|_| !self.unresolved);
-        let may_delete = matches!(error, Error::NoSpace) && !self.work.queue.begins_with_deletion();
-        let pause = self.backoff();
-        let State::Waiting { until, fence, .. } = self.wait(now, pause, fence, text) else {
-            return State::Asking;
-        };
-        State::Waiting { until, fence, may_delete }
-    }
-
-    fn wait(&mut self, now: Instant, pause: Duration, fence: Option<i64>, text: String) -> State {
-        self.trouble = Some(text.into());
-        State::Waiting { until: now + pause, fence, may_delete: false }
-    }
-
-    /// How long to wait after one more failure.
-    fn backoff(&mut self) -> Duration {
-        let pause = RETRY.delay(self.failures, &mut self.random);
-        self.failures = self.failures.saturating_add(1);
-        pause
     }
 
     fn write(&mut self, fence: i64, sides: Sides<'_>) -> Command {
@@ -517,7 +359,7 @@ impl Machine {
         Command::Write(Batch { request, epoch: sides.dest.epoch(), ops, records })
     }
 
-    /// Counts what a batch wrote.
+    /// Counts the objects that a batch wrote.
     pub(super) fn count(&mut self, batch: &Batch) {
         let objects = batch
             .ops
@@ -528,49 +370,19 @@ impl Machine {
     }
 }
 
-/// What must be known of the source.
-pub(super) fn source_areas(assignment: &Assignment) -> Vec<&'static str> {
-    // Roles and bindings always: without any, it is no source (see `Work`).
+/// What must be read of the source.
+pub(super) fn source_keyspaces(assignment: &Assignment) -> Vec<&'static str> {
+    // Always roles and bindings: an etcd without any is not a source (see `Work`).
     if assignment.scopes.is_empty() {
         return Vec::new();
     }
-    let mut all: Vec<_> = [RBAC].into_iter().chain(areas(&assignment.scopes)).collect();
+    let mut all: Vec<_> = [RBAC].into_iter().chain(keyspaces(&assignment.scopes)).collect();
     all.sort_unstable();
     all.dedup();
     all
 }
 
-const REMOVE: &str =
-    "if that one is gone for good, delete the key /fedgate/replication/fence there (etcdctl del)";
-
-const IS_SOURCE: &str = "spec.url leads to the local cluster's own etcd, which needs no copy of itself";
-
-const IS_ANOTHER: &str = "is of another etcd cluster than the other endpoints: a replicator has one destination, and \
-     spec.url lists the members of that one; register a replicator for each follower";
-
-const UNPROVEN: &str =
-    "it cannot be made sure that this is not the local cluster's own etcd, which does not answer";
-
-/// After an error.
-const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };
-
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
-
-/// How often a destination of another federation is asked whether it still is.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(30);
-
-/// How long to wait for the news that another gateway leads.
-const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);
-
-/// After this, no other gateway can lead under a later term than ours: its lease has long run out.
-const OUTLIVED: Duration = Duration::from_secs(60);
-
-/// Before a fence is taken back from an equal.
-const CONTEST: Backoff = Backoff { first: Duration::from_secs(5), longest: LONGEST_CONTEST, jitter: 0.5 };
-
-const LONGEST_CONTEST: Duration = Duration::from_secs(300);
-
-/// Comparing costs no request, but some time.
+/// Comparing everything costs no request, but CPU time.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 
-use super::*;
+use super::{
+    fence::{LONGEST_CONTEST, OUTLIVED},
+    retry::LONGEST_RETRY,
+    *,
+};
 use crate::{
     corev2::Type,
     etcd::{
@@ -8,8 +12,8 @@ use crate::{
         proto::{Compare, CompareResult, CompareWith, KeyValue},
     },
     replication::{
+        cache::{ReplicaCache, tests::cache_of},
         decide::Scope,
-        image::{Image, tests::image_of},
     },
     types::Backend,
 };
@@ -20,7 +24,7 @@ const ROLES: &str = "/sensu.io/rbac/clusterroles/";
 struct Script {
     machine: Machine,
     source: Vec<(String, Vec<u8>)>,
-    dest: Arc<Image>,
+    dest: Arc<ReplicaCache>,
     now: Instant,
 }
 
@@ -49,10 +53,10 @@ impl Script {
         let scope = Scope { name: "r".into(), kind: Type::ClusterRole, namespace: None, held: false };
         let interval = Duration::from_secs(30);
         let assignment =
-            Assignment { generation: 1, scopes: vec![scope], hands_off: BTreeSet::new(), interval };
+            Assignment { generation: 1, scopes: vec![scope], foreign_owners: BTreeSet::new(), interval };
         machine.assign(Arc::new(assignment), now);
         let source = (0..roles).map(|n| role(&format!("r{n:03}"))).collect();
-        Self { machine, source, dest: Image::new(), now }
+        Self { machine, source, dest: ReplicaCache::new(), now }
     }
 
     fn lead(&mut self, term: u64) {
@@ -61,7 +65,7 @@ impl Script {
 
     fn step(&mut self, input: Input) -> Command {
         let source =
-            image_of(&[RBAC], self.source.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1)));
+            cache_of(&[RBAC], self.source.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1)));
         let (source, dest) = (source.read(), self.dest.read());
         self.machine.step(input, Sides { source: &source, dest: &dest }, self.now)
     }
@@ -70,7 +74,7 @@ impl Script {
     fn read(&mut self, fence_revision: i64, entries: &[(String, Vec<u8>)]) {
         let fence = (FENCE.as_bytes(), &b"{}"[..], fence_revision);
         let entries = entries.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1));
-        self.dest = image_of(&[RBAC, RECORDS], entries.chain([fence]).collect::<Vec<_>>());
+        self.dest = cache_of(&[RBAC, RECORDS], entries.chain([fence]).collect::<Vec<_>>());
     }
 
     /// Leads, has the fence, and has read a destination without anything.
@@ -161,12 +165,13 @@ async fn a_lost_fence_is_noticed_in_an_answer_and_by_sight_and_an_equal_is_not_f
     let mut pauses = Vec::new();
     for _ in 0..8 {
         // Another gateway with the same term.
-        let command = script.step(Input::Fence(Some((9, fence("ours", 3, "twin")))));
+        let command = script.step(Input::Fence(Some((9, fence("ours", 3, "double")))));
         let until = waits(&command);
         pauses.push(until - script.now);
         script.now = until;
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
-        let Command::TakeFence { .. } = script.step(Input::Fence(Some((9, fence("ours", 3, "twin"))))) else {
+        let Command::TakeFence { .. } = script.step(Input::Fence(Some((9, fence("ours", 3, "double")))))
+        else {
             panic!("the pause is over")
         };
         script.read(10, &[]);
@@ -227,7 +232,7 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() {
+async fn a_store_that_takes_the_place_of_another_is_read_and_proven_again() {
     for found in [None, Some(fence("ours", 3, "me"))] {
         let (mut script, _) = Script::holding(1);
         assert!(matches!(script.step(Input::Fenced), Command::ReadFence));
@@ -242,7 +247,7 @@ async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() 
             command = script.step(Input::Taken(Some(3)));
         }
         assert!(matches!(command, Command::Prove));
-        script.dest = Image::new();
+        script.dest = ReplicaCache::new();
         waits(&script.step(proof(None)));
         script.read(3, &[]);
         assert_eq!(keys(&script.step(Input::Woke)), 1);
@@ -253,8 +258,8 @@ async fn a_store_that_takes_the_place_of_another_is_read_anew_and_proven_anew() 
 #[tokio::test(start_paused = true)]
 async fn what_changes_while_the_destination_is_away_is_kept_within_bounds() {
     let (mut script, _) = Script::holding(0);
-    let source = Image::new();
-    let area = source.open(RBAC);
+    let source = ReplicaCache::new();
+    let keyspace = source.open(RBAC);
     let kv = |n: usize| {
         let (key, value) = role(&format!("r{n:05}"));
         KeyValue {
@@ -264,7 +269,7 @@ async fn what_changes_while_the_destination_is_away_is_kept_within_bounds() {
             ..KeyValue::default()
         }
     };
-    source.apply(area, [Event::Reset, Event::Item(kv(0)), Event::ResetDone { revision: 2 }]);
+    source.apply(keyspace, [Event::Reset, Event::Item(kv(0)), Event::ResetDone { revision: 2 }]);
     let step = |script: &mut Script, input| {
         let (source, dest) = (source.read(), script.dest.read());
         script.machine.step(input, Sides { source: &source, dest: &dest }, script.now)
@@ -272,7 +277,7 @@ async fn what_changes_while_the_destination_is_away_is_kept_within_bounds() {
     step(&mut script, Input::Woke);
     let until = waits(&step(&mut script, Input::Failed(Error::Denied { reason: "x".into() })));
     for round in 0..10 {
-        source.apply(area, (0..4000).map(|n| Event::Put(kv(round * 4000 + n + 1))));
+        source.apply(keyspace, (0..4000).map(|n| Event::Put(kv(round * 4000 + n + 1))));
         step(&mut script, Input::Woke);
         assert!(script.machine.work.noted() <= 16_384 + 4096, "{}", script.machine.work.noted());
     }

@@ -1,4 +1,4 @@
-//! Which destination is to do what: pure, from the registry and from what is known of earlier times.
+//! Decides what each destination has to do: pure, from the registry and the memory of past destinations.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     decide::Scope,
-    memory::{Address, Known},
+    memory::{Address, KnownDestination},
     status::Report,
     work::Assignment,
 };
@@ -19,10 +19,10 @@ use crate::{
     types::{Kind, ReplicatorSpec, Spec},
 };
 
-/// What the registry wants.
+/// What the registry asks for.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// By the address' identity.
+    /// By the identity of the address.
     pub(super) destinations: BTreeMap<String, Destination>,
     /// Replicators whose definition cannot be read: what they own stays as it is.
     pub(super) unreadable: BTreeSet<Arc<str>>,
@@ -34,20 +34,20 @@ pub(super) struct Destination {
     pub(super) address: Address,
     /// By name.
     pub(super) scopes: Vec<Scope>,
-    /// The shortest of its replicators'.
+    /// The shortest interval of its replicators.
     pub(super) interval: Duration,
 }
 
-/// Everything that decides.
+/// Everything that the decisions depend on.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) wanted: &'a Wanted,
-    pub(super) known: &'a BTreeMap<String, Known>,
-    /// The destinations' own names.
+    pub(super) known: &'a BTreeMap<String, KnownDestination>,
+    /// The destinations' own identities.
     pub(super) places: &'a BTreeMap<String, String>,
 }
 
-/// Whether a replicator has been expected to leave a destination for too long.
+/// Whether a destination has been waited for too long to be cleaned up of a replicator.
 pub(super) type Overdue<'a> = &'a dyn Fn(&str, &Arc<str>) -> bool;
 
 // === impl Wanted ===
@@ -78,9 +78,9 @@ impl Wanted {
     }
 }
 
-/// Replicators that are known at a destination and wanted nowhere.
+/// Replicators that are remembered at a destination and registered nowhere.
 pub(super) fn deleted<'a>(
-    known: &'a BTreeMap<String, Known>,
+    known: &'a BTreeMap<String, KnownDestination>,
     wanted: &'a Wanted,
 ) -> impl Iterator<Item = (String, Arc<str>)> {
     let all = known.iter().flat_map(|(id, known)| known.names.iter().map(move |name| (id, name)));
@@ -96,26 +96,29 @@ pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Arc<str>> {
     registry.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str().into())
 }
 
-/// What is unsafe about how a replicator's destination is reached.
+/// What is unsafe about the way to a replicator's destination.
 pub(super) fn warning(registry: &Registry, name: &str) -> Option<&'static str> {
     let item = registry.get(Kind::EtcdReplicator, name)?;
     let Spec::EtcdReplicator(spec) = &item.checked.spec else { return None };
     unsafe_about(spec)
 }
 
-/// Nothing is, on the gateway's own host; and certificates matter to https only.
+/// Nothing is on the gateway's own host, and certificates matter only for https.
 fn unsafe_about(spec: &ReplicatorSpec) -> Option<&'static str> {
     let is_local =
         |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let mut remote = spec.endpoints.iter().filter(|endpoint| !is_local(&endpoint.host));
     if remote.clone().any(|endpoint| !endpoint.tls) {
-        return Some("warning: spec.url is http: what is copied can be read and changed on its way");
+        return Some(
+            "warning: spec.url is http: what is copied can be read and changed in transit; use https",
+        );
     }
-    (spec.tls.insecure_skip_tls_verify && remote.next().is_some())
-        .then_some("warning: spec.insecure is set: any server is taken for the destination")
+    (spec.tls.insecure_skip_tls_verify && remote.next().is_some()).then_some(
+        "warning: spec.insecure is set: any server is accepted as the destination; set spec.ca_cert instead",
+    )
 }
 
-/// The replicator that a key of the registry is of.
+/// The name of the replicator that a key of the registry belongs to.
 pub(super) fn replicator_of(key: &str) -> Option<&str> {
     key.strip_prefix(&key_of(Kind::EtcdReplicator, ""))
 }
@@ -123,7 +126,7 @@ pub(super) fn replicator_of(key: &str) -> Option<&str> {
 // === impl View ===
 
 impl View<'_> {
-    /// What is to be known of a destination that is wanted: its replicators, and those that may own something there from
+    /// The replicators to remember at a registered destination: its own, and those that may own something there from
     /// before, under whatever address.
     pub(super) fn names(&self, id: &str) -> BTreeSet<Arc<str>> {
         let wanted = self.wanted.destinations.get(id).into_iter().flat_map(|it| &it.scopes);
@@ -135,17 +138,17 @@ impl View<'_> {
         names
     }
 
-    /// What a destination's task is to do.
+    /// What a destination's task has to do.
     pub(super) fn assignment(&self, id: &str, overdue: Overdue<'_>) -> Assignment {
         let wanted = self.wanted.destinations.get(id);
-        let mut hands_off = self.wanted.unreadable.clone();
+        let mut foreign_owners = self.wanted.unreadable.clone();
         for (other, destination) in self.wanted.destinations.iter().filter(|(other, _)| *other != id) {
             let names = destination.scopes.iter().map(|scope| &scope.name);
             match self.is_same(id, other) {
-                Some(true) => hands_off.extend(names.cloned()),
+                Some(true) => foreign_owners.extend(names.cloned()),
                 Some(false) => {}
-                // It may turn out to be the same place: not for ever.
-                None => hands_off.extend(names.filter(|name| !overdue(id, name)).cloned()),
+                // It may turn out to be the same place, but that is not waited for forever.
+                None => foreign_owners.extend(names.filter(|name| !overdue(id, name)).cloned()),
             }
         }
         let held = |name: &Arc<str>| {
@@ -155,12 +158,12 @@ impl View<'_> {
         Assignment {
             generation: 0,
             scopes: scopes.map(|scope| Scope { held: held(&scope.name), ..scope.clone() }).collect(),
-            hands_off,
+            foreign_owners,
             interval: wanted.map_or(IDLE_INTERVAL, |it| it.interval),
         }
     }
 
-    /// Whether a replicator has moved away from a destination to another one, and what it owns there is to go first.
+    /// Whether a replicator has moved from this destination to another one, so that what it owns here goes first.
     pub(super) fn leaves(&self, id: &str, name: &Arc<str>) -> bool {
         let was_here = self.known.get(id).is_some_and(|known| known.names.contains(name));
         was_here && self.home(name).is_some_and(|home| !self.may_be_same(id, home))
@@ -173,7 +176,7 @@ impl View<'_> {
             .collect()
     }
 
-    /// The replicators that may still own something at a destination, after a report of its task that can be relied on.
+    /// The replicators that may still own something at a destination, given a report of its task that can be relied on.
     pub(super) fn remaining(
         &self,
         id: &str,
@@ -186,7 +189,7 @@ impl View<'_> {
             if home == Some(id) || self.wanted.unreadable.contains(*name) {
                 return true;
             }
-            // Under its other address the same place is looked after by another task, which knows of it.
+            // The same place has another task, under its other address, and that one remembers the replicator.
             let successor = home
                 .into_iter()
                 .chain(self.wanted.destinations.keys().map(String::as_str))
@@ -198,19 +201,19 @@ impl View<'_> {
                     .is_some_and(|it| it.names.contains(*name) || home.is_some());
             }
             let undecided = home.is_some_and(|home| self.is_same(id, home).is_none()) && !overdue(id, name);
-            undecided || report.is_none_or(|report| report.strangers.contains_key(&***name))
+            undecided || report.is_none_or(|report| report.unassigned_owners.contains_key(&***name))
         };
         known.names.iter().filter(remains).cloned().collect()
     }
 
-    /// The destination at which a replicator is wanted.
+    /// The destination that a replicator is registered for.
     fn home(&self, name: &Arc<str>) -> Option<&str> {
         let has = |it: &Destination| it.scopes.iter().any(|scope| scope.name == *name);
         self.wanted.destinations.iter().find(|(_, it)| has(it)).map(|(id, _)| id.as_str())
     }
 
-    /// Whether two addresses lead to the same place, or have a member in common: with other certificates, or another
-    /// member in the list, nothing moves. As long as the new ones do not work, what is there has to stay.
+    /// Whether two addresses lead to the same place, or have a member in common: other certificates, or another member in
+    /// the list, do not move anything. While the new address does not work, what is there has to stay.
     fn may_be_same(&self, a: &str, b: &str) -> bool {
         self.is_same(a, b).unwrap_or_else(|| match (self.address(a), self.address(b)) {
             (Some(a), Some(b)) => a.shares_member(b),
@@ -223,7 +226,7 @@ impl View<'_> {
         wanted.or_else(|| Some(&self.known.get(id)?.address))
     }
 
-    /// Whether two addresses lead to the same place; `None` while that is not known.
+    /// Whether two addresses lead to the same place; `None` while that is unknown.
     fn is_same(&self, a: &str, b: &str) -> Option<bool> {
         if a == b {
             return Some(true);
@@ -232,7 +235,7 @@ impl View<'_> {
     }
 }
 
-/// The interval of a destination that is only cleaned.
+/// The interval of a destination that is only cleaned up.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ fn wanted(all: &[(&str, &[&str])]) -> Wanted {
     Wanted { destinations: all.iter().map(destination).collect(), unreadable: BTreeSet::new() }
 }
 
-fn known(all: &[(&str, &[&str])]) -> BTreeMap<String, Known> {
+fn known(all: &[(&str, &[&str])]) -> BTreeMap<String, KnownDestination> {
     let known = |(id, names): &(&str, &[&str])| {
         let names = names.iter().map(|name| (*name).into()).collect();
-        ((*id).to_owned(), Known { address: address(id), names, place: None })
+        ((*id).to_owned(), KnownDestination { address: address(id), names, place: None })
     };
     all.iter().map(known).collect()
 }
@@ -46,10 +46,10 @@ fn a_replicator_that_moves_waits_for_its_old_destination_but_not_for_ever() {
         let places = places(names);
         let view = View { wanted: &wanted, known: &known, places: &places };
         assert!(view.assignment("new", NEVER).scopes[0].held);
-        assert_eq!(view.assignment("old", NEVER).hands_off.contains("r"), old_hands_off);
+        assert_eq!(view.assignment("old", NEVER).foreign_owners.contains("r"), old_hands_off);
         assert!(!view.assignment("new", LONG_AGO).scopes[0].held);
-        assert!(!view.assignment("old", LONG_AGO).hands_off.contains("r"));
-        let dirty = Report { strangers: BTreeMap::from([("r".to_owned(), 1)]), ..clean() };
+        assert!(!view.assignment("old", LONG_AGO).foreign_owners.contains("r"));
+        let dirty = Report { unassigned_owners: BTreeMap::from([("r".to_owned(), 1)]), ..clean() };
         assert_eq!(view.remaining("old", Some(&dirty), LONG_AGO), set(&["r"]));
         assert_eq!(view.remaining("old", None, LONG_AGO), set(&["r"]));
         assert_eq!(view.remaining("old", Some(&clean()), LONG_AGO), set(&[]));
@@ -68,12 +68,12 @@ fn other_certificates_or_another_member_do_not_move_a_replicator_unless_that_tur
     let view = View { wanted: &wanted, known: &known, places: &unknown };
     assert_eq!(view.all_leaving(), []);
     assert!(!view.assignment("new", NEVER).scopes[0].held);
-    assert!(view.assignment("old", NEVER).hands_off.contains("r"));
+    assert!(view.assignment("old", NEVER).foreign_owners.contains("r"));
     assert_eq!(view.remaining("old", Some(&clean()), NEVER), set(&["r"]), "not forgotten");
     let elsewhere = places(&[("old", "1"), ("new", "2")]);
     let view = View { places: &elsewhere, ..view };
     assert!(view.assignment("new", NEVER).scopes[0].held);
-    assert!(!view.assignment("old", NEVER).hands_off.contains("r"));
+    assert!(!view.assignment("old", NEVER).foreign_owners.contains("r"));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn another_address_of_a_place_takes_over_what_is_owned_there() {
     let first = known(&[("new", &["r"]), ("old", &["r", "deleted"])]);
     let view = View { wanted: &wanted, known: &first, places: &places };
     assert!(!view.assignment("new", NEVER).scopes[0].held);
-    assert!(view.assignment("old", NEVER).hands_off.contains("r"));
+    assert!(view.assignment("old", NEVER).foreign_owners.contains("r"));
     // What was deleted meanwhile is the new address' to clean, once it is written down there.
     assert_eq!(view.remaining("old", None, NEVER), set(&["deleted"]));
     assert_eq!(view.names("new"), set(&["r", "deleted"]));
@@ -99,8 +99,8 @@ fn what_a_definition_owns_that_cannot_be_read_stays() {
     wanted.unreadable = set(&["r"]);
     let (known, places) = (known(&[("a", &["r", "s"])]), places(&[("a", "1")]));
     let view = View { wanted: &wanted, known: &known, places: &places };
-    assert!(view.assignment("a", LONG_AGO).hands_off.contains("r"));
-    assert!(!view.assignment("a", LONG_AGO).hands_off.contains("s"));
+    assert!(view.assignment("a", LONG_AGO).foreign_owners.contains("r"));
+    assert!(!view.assignment("a", LONG_AGO).foreign_owners.contains("s"));
     assert_eq!(view.remaining("a", Some(&clean()), LONG_AGO), set(&["r"]));
 }
 
@@ -108,13 +108,13 @@ fn what_a_definition_owns_that_cannot_be_read_stays() {
 fn two_addresses_of_one_place_leave_each_others_replicators_alone() {
     let all: &[(&str, &[&str])] = &[("a", &["r"]), ("b", &["s"])];
     let (wanted, known) = (wanted(all), known(all));
-    for (places, hands_off) in [
+    for (places, foreign_owners) in [
         (places(&[("a", "1"), ("b", "1")]), true),
         (places(&[("a", "1"), ("b", "2")]), false),
         (places(&[("a", "1")]), true),
     ] {
         let view = View { wanted: &wanted, known: &known, places: &places };
-        assert_eq!(view.assignment("a", NEVER).hands_off.contains("s"), hands_off);
+        assert_eq!(view.assignment("a", NEVER).foreign_owners.contains("s"), foreign_owners);
         assert!(!view.assignment("a", NEVER).scopes[0].held);
     }
 }

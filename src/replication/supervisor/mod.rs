@@ -1,4 +1,4 @@
-//! Starts, changes and ends the tasks of destinations as the registry and the leadership want it.
+//! Starts, changes and ends the tasks of destinations, following the registry and the leadership.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,30 +8,33 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     Handle, Settings,
-    decide::Scope,
-    destination::Destination,
-    image::{Followers, Image},
+    cache::{ReplicaCache, Watchers},
+    leader_status::StatusPublisher,
     leadership::{Leadership, Term},
-    machine::source_areas,
-    memory::{Address, Known, Memory},
+    machine::source_keyspaces,
+    memory::Memory,
     plan::{self, Wanted},
-    shared::Teller,
-    status::{Metrics, Report},
+    status::Metrics,
     work::Assignment,
 };
 use crate::{
-    etcd::{Client, Config, Error},
-    registry::{Health, Registry, Store, StoreError, key_of},
-    types::{Kind, ReplicatorStatus},
+    etcd::{Client, Error},
+    registry::{Health, Registry, Store},
+    types::ReplicatorStatus,
 };
 
-mod tell;
+mod bookkeeping;
+mod leaving;
+mod publish;
+mod task;
+
+use leaving::Leaving;
+use task::{Start, Task};
 
 /// Runs replication. See the [module](super).
 pub struct Supervisor {
@@ -40,39 +43,32 @@ pub struct Supervisor {
     leadership: Arc<dyn Leadership>,
     terms: watch::Receiver<Option<Term>>,
     statuses: watch::Sender<Arc<Vec<ReplicatorStatus>>>,
-    teller: Teller,
+    publisher: StatusPublisher,
     metrics: Arc<Metrics>,
     source_client: Arc<Client>,
-    source: Arc<Image>,
-    source_followers: Followers,
+    source: Arc<ReplicaCache>,
+    source_watchers: Watchers,
     memory: Option<Memory>,
     tasks: BTreeMap<String, Task>,
-    /// Since when a replicator's keys have been expected to leave a destination.
-    leaving: BTreeMap<(String, Arc<str>), Instant>,
-    news: watch::Sender<()>,
+    leaving: Leaving,
+    reported: watch::Sender<()>,
     given_up: mpsc::Receiver<Arc<str>>,
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
-    /// Since when two destinations have been found to hold the same record.
-    twins: BTreeMap<(String, String), Instant>,
-    /// Replicators whose deletion is believed, and where.
+    /// Since when two destinations have been seen to hold the same fence.
+    duplicate_fences: BTreeMap<(String, String), Instant>,
+    /// Replicators whose deletion was confirmed, and where.
     deleted: BTreeSet<(String, Arc<str>)>,
-    /// Whether the view has shown what the store holds since this gateway began to lead.
+    /// Whether the view has caught up with the store since this gateway became the leader.
     is_current: bool,
     next_review: Instant,
 }
 
-struct Task {
-    assignments: watch::Sender<Arc<Assignment>>,
-    reports: watch::Receiver<Report>,
-    handle: JoinHandle<()>,
-}
-
-/// A supervisor that is not running yet, and what it tells.
+/// A supervisor that is not running yet, and the handle to it.
 ///
-/// `registry` says which replicators there are, `store` is the registry's own, and `leadership` decides whether this
-/// gateway is the one that replicates. Fails if the source has no endpoint.
+/// `registry` holds the replicators, `store` is the registry's store, and `leadership` decides whether this gateway is the
+/// one that replicates. Fails if the source has no endpoint.
 pub fn supervisor(
     settings: Settings,
     registry: watch::Receiver<Arc<Registry>>,
@@ -89,19 +85,19 @@ pub fn supervisor(
         terms: leadership.terms(),
         leadership,
         statuses,
-        teller: Teller::default(),
+        publisher: StatusPublisher::default(),
         metrics,
         source_client: Arc::new(Client::new(settings.source)?),
-        source: Image::new(),
-        source_followers: Followers::default(),
+        source: ReplicaCache::new(),
+        source_watchers: Watchers::default(),
         memory: None,
         tasks: BTreeMap::new(),
-        leaving: BTreeMap::new(),
-        news: watch::Sender::new(()),
+        leaving: Leaving::new(settings.cleanup_grace),
+        reported: watch::Sender::new(()),
         given_up,
         generation: 0,
         trouble: None,
-        twins: BTreeMap::new(),
+        duplicate_fences: BTreeMap::new(),
         deleted: BTreeSet::new(),
         is_current: false,
         next_review: Instant::now(),
@@ -125,33 +121,33 @@ impl Supervisor {
             () = self.work() => {}
         }
         let clean = self.stop_tasks().await;
-        self.source_followers.follow(&self.source, &self.source_client, &[]);
+        self.source_watchers.follow(&self.source, &self.source_client, &[]);
         self.leadership.resign(clean).await;
     }
 
     async fn work(&mut self) {
-        let mut news = self.news.subscribe();
-        let mut told = self.leadership.told();
+        let mut reported = self.reported.subscribe();
+        let mut leader_status = self.leadership.leader_status();
         loop {
             let registry = Arc::clone(&self.registry.borrow_and_update());
             let leads = self.terms.borrow_and_update().is_some();
-            news.mark_unchanged();
-            let leader = told.borrow_and_update().clone();
+            reported.mark_unchanged();
+            let leader = leader_status.borrow_and_update().clone();
             self.review(&registry, leads).await;
-            self.find_twins();
-            self.tell(&registry, leads, leader.as_ref());
+            self.find_duplicate_fences();
+            self.publish(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => if changed.is_err() { return },
                 changed = self.terms.changed() => if changed.is_err() { return },
-                Ok(()) = told.changed() => {}
-                _ = news.changed() => sleep(CALM).await,
-                Some(name) = self.given_up.recv() => self.forget(&registry, &name).await,
+                Ok(()) = leader_status.changed() => {}
+                _ = reported.changed() => sleep(REPORT_BATCH).await,
+                Some(name) = self.given_up.recv() => self.give_up(&registry, &name).await,
                 () = sleep(REVIEW) => {}
             }
         }
     }
 
-    /// Brings the tasks in line with what is wanted.
+    /// Brings the tasks in line with the registry.
     async fn review(&mut self, registry: &Registry, leads: bool) {
         if !leads {
             self.memory = None;
@@ -160,117 +156,42 @@ impl Supervisor {
             if !self.tasks.is_empty() {
                 self.stop_tasks().await;
             }
-            self.source_followers.follow(&self.source, &self.source_client, &[]);
+            self.source_watchers.follow(&self.source, &self.source_client, &[]);
             return;
         }
-        // Of a registry that was never read, or is not followed, nothing is known to have been deleted.
+        // A registry that was never read, or is not followed, does not show deletions.
         let is_followed = registry.was_read() && *registry.health() == Health::Following;
-        if !is_followed || !self.remember().await {
+        if !is_followed || !self.load_memory().await {
             return;
         }
         let wanted = Wanted::of(registry);
-        if let Err(text) = self.believe(registry, &wanted).await {
+        if let Err(text) = self.confirm_deletions(registry, &wanted).await {
             self.trouble = Some(text);
             return;
         }
-        self.trouble = self.write_down(&wanted).await.err();
+        self.trouble = self.record_destinations(&wanted).await.err();
         self.assign(&wanted);
-        self.end_what_is_clean(&wanted).await;
+        self.end_clean_destinations(&wanted).await;
         let scopes = self.tasks.values().flat_map(|task| task.assignments.borrow().scopes.clone()).collect();
-        let areas = source_areas(&Assignment { scopes, ..Assignment::default() });
-        self.source_followers.follow(&self.source, &self.source_client, &areas);
-    }
-
-    /// That replicators are gone from the registry is believed only of the store that they were in: one that has lost
-    /// everything, or another one in its place, would take away from every follower what it holds from us.
-    ///
-    /// Nor is a view believed that is behind the store, as one may be whose gateway begins to lead.
-    async fn believe(&mut self, registry: &Registry, wanted: &Wanted) -> Result<(), Arc<str>> {
-        let Some(memory) = &self.memory else { return Ok(()) };
-        let deleted: BTreeSet<_> = plan::deleted(&memory.destinations, wanted).collect();
-        if !self.is_current || !deleted.is_subset(&self.deleted) {
-            let failed = |error: StoreError| Arc::from(format!("the gateway's registry: {error}"));
-            if !memory.is_of(&*self.store).await.map_err(failed)? {
-                self.lose().await;
-                return Err(LOST.into());
-            }
-            let prefix = key_of(Kind::EtcdReplicator, "");
-            let entries = self.store.list(&prefix).await.map_err(failed)?;
-            if !registry.shows(Kind::EtcdReplicator, &entries) {
-                return Err(BEHIND.into());
-            }
-            self.is_current = true;
-        }
-        self.deleted = deleted;
-        Ok(())
-    }
-
-    /// The store is another one: what was begun for the old one ends.
-    async fn lose(&mut self) {
-        tracing::error!("{LOST}");
-        self.memory = None;
-        self.is_current = false;
-        self.stop_tasks().await;
-    }
-
-    /// Whether the memory is there. From time to time it is read again: an operator may have given up a destination.
-    async fn remember(&mut self) -> bool {
-        let now = Instant::now();
-        if self.memory.is_some() && now < self.next_review {
-            return true;
-        }
-        match Memory::load(&*self.store).await {
-            Ok(memory) => {
-                if self.memory.as_ref().is_some_and(|old| old.store_id != memory.store_id) {
-                    self.lose().await;
-                }
-                self.memory = Some(memory);
-                self.next_review = now + REMEMBER;
-                self.trouble = None;
-            }
-            Err(error) => {
-                self.next_review = now + REVIEW;
-                self.trouble = Some(format!("the gateway's registry: {error}").into());
-            }
-        }
-        self.memory.is_some()
-    }
-
-    /// What is about to be written to must be known first, or it would not be cleaned up.
-    async fn write_down(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
-        let places = self.places();
-        let Some(memory) = &mut self.memory else { return Ok(()) };
-        for (id, destination) in &wanted.destinations {
-            let names = plan::View { wanted, known: &memory.destinations, places: &places }.names(id);
-            let known = Known { address: destination.address.clone(), names, place: places.get(id).cloned() };
-            let kept = memory.keep(&*self.store, id, Some(known)).await;
-            kept.map_err(|error| format!("the gateway's registry: {error}"))?;
-        }
-        Ok(())
+        let keyspaces = source_keyspaces(&Assignment { scopes, ..Assignment::default() });
+        self.source_watchers.follow(&self.source, &self.source_client, &keyspaces);
     }
 
     fn assign(&mut self, wanted: &Wanted) {
         let Some(memory) = &self.memory else { return };
         let places = self.places();
-        let now = Instant::now();
         let view = plan::View { wanted, known: &memory.destinations, places: &places };
-        self.leaving.retain(|(id, name), _| view.leaves(id, name));
-        for (id, name) in view.all_leaving() {
-            self.leaving.entry((id, name)).or_insert(now);
-        }
-        let overdue = |id: &str, name: &Arc<str>| {
-            let since = self.leaving.get(&(id.to_owned(), Arc::clone(name)));
-            since.is_some_and(|since| now.duration_since(*since) >= GRACE)
-        };
+        self.leaving.update(&view);
+        let overdue = |id: &str, name: &Arc<str>| self.leaving.is_overdue(id, name);
         let ids: BTreeSet<&String> = wanted.destinations.keys().chain(memory.destinations.keys()).collect();
         for id in ids {
             let Some(known) = memory.destinations.get(id) else { continue };
             let mut assignment = view.assignment(id, &overdue);
-            // One that broke is begun anew.
+            // A task that panicked is started again.
             if self.tasks.get(id).is_some_and(|task| task.handle.is_finished()) {
                 tracing::error!(
                     destination = known.address.describe(),
-                    "the task of a destination broke: it is started again"
+                    "the task of a destination ended unexpectedly and is started again"
                 );
                 self.tasks.remove(id);
             }
@@ -284,7 +205,7 @@ impl Supervisor {
                         source: &self.source,
                         source_client: &self.source_client,
                         terms: &self.terms,
-                        news: &self.news,
+                        reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
                     };
@@ -295,7 +216,7 @@ impl Supervisor {
         }
     }
 
-    /// The destinations' own names, as far as they are known.
+    /// The destinations' own identities, as far as they are known.
     fn places(&self) -> BTreeMap<String, String> {
         let Some(memory) = &self.memory else { return BTreeMap::new() };
         let known = memory.destinations.iter();
@@ -307,59 +228,11 @@ impl Supervisor {
         places
     }
 
-    /// Forgets replicators at destinations where they own nothing any more, and destinations without any.
-    async fn end_what_is_clean(&mut self, wanted: &Wanted) {
-        let places = self.places();
-        let Some(memory) = &mut self.memory else { return };
-        let ids: Vec<String> = memory.destinations.keys().cloned().collect();
-        for id in ids {
-            let report = self.tasks.get(&id).map(|task| {
-                let generation = task.assignments.borrow().generation;
-                let report = task.reports.borrow().clone();
-                (report.is_current && report.generation == generation).then_some(report)
-            });
-            let view = plan::View { wanted, known: &memory.destinations, places: &places };
-            let since =
-                |id: &str, name: &Arc<str>| self.leaving.get(&(id.to_owned(), Arc::clone(name))).copied();
-            let overdue =
-                |id: &str, name: &Arc<str>| since(id, name).is_some_and(|since| since.elapsed() >= GRACE);
-            let names = view.remaining(&id, report.flatten().as_ref(), &overdue);
-            let Some(known) = memory.destinations.get(&id) else { continue };
-            let remains = (!names.is_empty()).then(|| Known { names, ..known.clone() });
-            let is_over = remains.is_none();
-            if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(format!("the gateway's registry: {error}").into());
-                return;
-            }
-            if is_over {
-                self.tasks.remove(&id);
-            }
-        }
-        self.tasks.retain(|id, _| memory.destinations.contains_key(id));
-    }
-
-    /// An operator gives up what a replicator still owns where it is not wanted any more.
-    async fn forget(&mut self, registry: &Registry, name: &Arc<str>) {
-        let wanted = Wanted::of(registry);
-        let Some(memory) = self.memory.as_mut().filter(|_| !wanted.unreadable.contains(name)) else { return };
-        for id in memory.destinations.keys().cloned().collect::<Vec<_>>() {
-            let is_wanted =
-                wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
-            let Some(known) = memory.destinations.get(&id).filter(|_| !is_wanted) else { continue };
-            let names: BTreeSet<_> = known.names.iter().filter(|known| *known != name).cloned().collect();
-            let remains = (!names.is_empty()).then(|| Known { names, ..known.clone() });
-            tracing::warn!(replicator = %name, destination = known.address.describe(), "its keys there are given up");
-            if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(format!("the gateway's registry: {error}").into());
-            }
-        }
-    }
-
-    /// Ends all tasks, each after the write that it is at. Returns whether nothing is under way any more.
+    /// Ends all tasks, each after its current write. Returns whether no write is in flight any more.
     async fn stop_tasks(&mut self) -> bool {
         let mut clean = true;
         let tasks = std::mem::take(&mut self.tasks).into_values();
-        // All are told before the first is waited for.
+        // Dropping the assignments ends all of them; only then the first is waited for.
         let ending: Vec<_> = tasks.map(|task| (task.reports, task.handle)).collect();
         for (reports, mut handle) in ending {
             if timeout(LAST_WRITE, &mut handle).await.is_err() {
@@ -372,66 +245,14 @@ impl Supervisor {
     }
 }
 
-fn is_assigned(task: &Task, name: &str) -> bool {
-    task.assignments.borrow().scopes.iter().any(|scope: &Scope| &*scope.name == name)
-}
-
-/// What every new task gets.
-struct Start<'a> {
-    source: &'a Arc<Image>,
-    source_client: &'a Arc<Client>,
-    terms: &'a watch::Receiver<Option<Term>>,
-    news: &'a watch::Sender<()>,
-    metrics: &'a Arc<Metrics>,
-    store_id: &'a str,
-}
-
-// === impl Start ===
-
-impl Start<'_> {
-    fn task(&self, address: &Address) -> Task {
-        let (assignments, receiver) = watch::channel(Arc::default());
-        let (reports, report) = watch::channel(Report::default());
-        let config = Config::new(address.endpoints.clone(), address.tls.clone());
-        let client = Client::new(config.clone()).expect("an address has at least one endpoint");
-        let destination = Destination {
-            config,
-            client: Arc::new(client),
-            source: Arc::clone(self.source),
-            source_client: Arc::clone(self.source_client),
-            assignments: receiver,
-            terms: self.terms.clone(),
-            reports,
-            news: self.news.clone(),
-            metrics: Arc::clone(self.metrics),
-        };
-        let store_id = self.store_id.to_owned();
-        let handle = tokio::spawn(async move { destination.run(&store_id).await });
-        Task { assignments, reports: report, handle }
-    }
-}
-
-const BEHIND: &str = "the gateway has not caught up with its registry yet";
-
-const LOST: &str = "the gateways' store is not the one that it was: its replication/id is gone or another. What was \
-     replicated stays on the followers. Restore the store; or register the replicators again, and delete the key \
-     /fedgate/replication/fence in each follower's etcd";
-
-/// How often to look at everything without a reason.
+/// How often everything is reviewed without a reason.
 const REVIEW: Duration = Duration::from_secs(1);
 
-/// Names that may wait to be given up.
+/// Most requests to give up a replicator that may wait.
 const GIVEN_UP: usize = 16;
 
-/// Many reports at once are looked at together.
-const CALM: Duration = Duration::from_millis(20);
+/// How long reports are collected, so that many are handled together.
+const REPORT_BATCH: Duration = Duration::from_millis(20);
 
-/// How often the store is read for destinations that were given up.
-const REMEMBER: Duration = Duration::from_secs(60);
-
-/// How long a new destination waits for the old one to be cleaned, and an old one for a sign that the new one is another
-/// address of it.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// How long the last write of a task may take: a little more than a request may.
+/// How long the last write of a task may take: slightly longer than a request.
 const LAST_WRITE: Duration = Duration::from_secs(6);

@@ -12,22 +12,21 @@ use fedgate::{
         Client,
         proto::{DeleteRangeRequest, PutRequest, RangeRequest},
     },
+    registry::EtcdStore,
 };
 use model::{Follower, SCOPES, State};
-use rcgen::{CertifiedIssuer, KeyPair};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    basics::cluster,
     etcd_server::Etcd,
-    faults::{ca, issue, secure_etcd},
+    secure_etcd::{Ca, ca, issue, secure_etcd},
     support::{
+        federation::cluster,
         gateway::{definition, register, unregister},
         objects::seed,
         process::Process,
         proxy::{Link, Proxy},
-        shared::SharedStore,
     },
 };
 
@@ -41,13 +40,13 @@ struct World {
     source: Etcd,
     local: Arc<Client>,
     gateways: Etcd,
-    store: SharedStore,
+    store: EtcdStore,
     processes: [Process; 2],
     /// The first over TLS, the second through the proxy.
     followers: [Etcd; 2],
     clients: [Arc<Client>; 2],
     proxy: Proxy,
-    certificates: (TempDir, CertifiedIssuer<'static, KeyPair>),
+    certificates: (TempDir, Ca),
     /// What the source holds, but for its seeds.
     content: State,
     seeds: [State; 2],
@@ -105,7 +104,7 @@ impl World {
             random: Rng::with_seed(seed_number),
             source: source.0,
             local: source.1,
-            store: SharedStore(gateways.client()),
+            store: EtcdStore::new(gateways.client(), "/fedgate/"),
             gateways,
             processes,
             followers: [first, second.0],
@@ -201,8 +200,8 @@ impl World {
         }
     }
 
-    /// A follower's own binding, and the deletion of the role that it names, must not meet: nobody could say what comes
-    /// first. What is put back shows that everything before it was seen.
+    /// A follower's own binding, and the deletion of the role that it names, must not meet: their order would be
+    /// undefined. What is put back shows that everything before it was seen.
     async fn make_known(&self, index: usize) {
         let model = &self.models[index];
         let settled = |(key, value): &(&String, &Vec<u8>)| {

@@ -1,6 +1,9 @@
 //! The part of a gateway that replicates, with a registry.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use fedgate::{
     corev2::Type,
@@ -44,8 +47,8 @@ impl Gateway {
         let reflector = tokio::spawn(async move {
             reflector.run(Arc::clone(&view)).await;
         });
-        let (supervisor, handle) =
-            supervisor(Settings { source }, views.registry, store, leadership).unwrap();
+        let settings = Settings { cleanup_grace: CLEANUP_GRACE, ..Settings::new(source) };
+        let (supervisor, handle) = supervisor(settings, views.registry, store, leadership).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(supervisor.run(async move { drop(stopped.await) }));
         Self { handle, stop: Some(stop), task, reflector }
@@ -56,7 +59,7 @@ impl Gateway {
         Self::start(source.config(), Arc::new(store.clone()), Alone::new("test"))
     }
 
-    /// Ends in good order.
+    /// Shuts down cleanly.
     pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         (&mut self.task).await.unwrap();
@@ -90,6 +93,12 @@ impl Gateway {
         .await;
     }
 
+    /// Until everything has been compared twice since now.
+    pub(crate) async fn compares_twice(&self, name: &str) {
+        let since = SystemTime::now() + INTERVAL * 2;
+        self.until(name, "compares twice", |status| status.last_sync.is_some_and(|at| at >= since)).await;
+    }
+
     /// Until its error holds a text.
     pub(crate) async fn says(&self, name: &str, text: &str) -> Duration {
         self.until(name, &format!("says {text:?}"), |status| {
@@ -106,12 +115,18 @@ impl Drop for Gateway {
     }
 }
 
+/// How often everything is compared.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a destination that a replicator has left holds up its next one.
+pub(crate) const CLEANUP_GRACE: Duration = Duration::from_secs(2);
+
 /// The definition of a replicator.
 pub(crate) fn definition(name: &str, kind: Type, url: &str, tls: &TlsFiles) -> Value {
     let mut spec = Map::new();
     spec.insert("url".into(), url.into());
     spec.insert("resource".into(), kind.name().into());
-    spec.insert("replication_interval_seconds".into(), 5.into());
+    spec.insert("replication_interval_seconds".into(), INTERVAL.as_secs().into());
     for (key, file) in [("ca_cert", &tls.trusted_ca_file), ("cert", &tls.cert_file), ("key", &tls.key_file)] {
         if let Some(file) = file {
             spec.insert(key.into(), file.to_str().unwrap().into());

@@ -1,10 +1,10 @@
 //! Clusters, gateways and objects for the tests.
 
+pub(crate) mod federation;
 pub(crate) mod gateway;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod proxy;
-pub(crate) mod shared;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,12 @@ use fedgate::etcd::{
     Client,
     proto::{DeleteRangeRequest, PutRequest, RangeRequest},
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
+use crate::etcd_server::Etcd;
 pub(crate) use crate::wait::eventually;
 
 /// Everything under a prefix: value and revision.
@@ -48,3 +53,31 @@ pub(crate) async fn revision(client: &Client) -> i64 {
 pub(crate) async fn becomes(client: &Client, key: &str, value: Option<&[u8]>) -> Duration {
     eventually(&format!("{key} is {value:?}"), async || get(client, key).await.as_deref() == value).await
 }
+
+/// The sum of an etcd's own metrics of a name.
+pub(crate) async fn metric(etcd: &Etcd, name: &str) -> u64 {
+    labelled(etcd, name, "").await
+}
+
+/// Calls of a method that an etcd has served, whatever came of them.
+pub(crate) async fn served(etcd: &Etcd, method: &str) -> u64 {
+    labelled(etcd, "grpc_server_handled_total", &format!("grpc_method=\"{method}\"")).await
+}
+
+async fn labelled(etcd: &Etcd, name: &str, label: &str) -> u64 {
+    let endpoint = etcd.endpoint();
+    let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+    let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
+    let sum = values.sum::<f64>() as u64;
+    sum
+}
+
+/// Watches that are open at an etcd.
+pub(crate) const WATCHES: &str = "etcd_debugging_mvcc_watcher_total";
+/// Calls of any method that an etcd has begun to serve.
+pub(crate) const CALLS: &str = "grpc_server_started_total";

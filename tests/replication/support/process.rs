@@ -11,14 +11,12 @@ use std::{
 
 use fedgate::{
     etcd::{Client, Config},
+    registry::EtcdStore,
     replication::Election,
     types::TlsFiles,
 };
 
-use super::{
-    gateway::Gateway,
-    shared::{PREFIX, SharedStore},
-};
+use super::gateway::Gateway;
 use crate::etcd_server::Etcd;
 
 const VARIABLE: &str = "FEDGATE_REPLICATION_CHILD";
@@ -102,8 +100,7 @@ async fn child() {
     let shared = Arc::new(Client::new(config(parts[2])).unwrap());
     let ttl = Duration::from_secs(parts[3].parse().unwrap());
     let election = Election::new(Arc::clone(&shared), "/fedgate/", parts[0], ttl);
-    let gateway = Gateway::start(config(parts[1]), Arc::new(SharedStore(shared)), election);
-    assert!(PREFIX.starts_with("/fedgate/"));
+    let gateway = Gateway::start(config(parts[1]), Arc::new(EtcdStore::new(shared, "/fedgate/")), election);
     let mut statuses = gateway.handle.statuses.clone();
     loop {
         eprintln!("{:?} {:?}", std::time::SystemTime::now(), *statuses.borrow_and_update());

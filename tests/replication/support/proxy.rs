@@ -1,6 +1,6 @@
 //! A TCP proxy that can be cut.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fedgate::types::Backend;
 use tokio::{
@@ -8,6 +8,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
+    time::sleep,
 };
 
 /// What the proxy does with connections, old and new.
@@ -66,7 +67,7 @@ async fn serve(
     mut client: TcpStream,
     target: Backend,
     mut links: watch::Receiver<Link>,
-    mut release: watch::Receiver<bool>,
+    release: watch::Receiver<bool>,
 ) {
     if links
         .wait_for(|link| !matches!(link, Link::Silent | Link::Late))
@@ -85,10 +86,28 @@ async fn serve(
         let _ = links.wait_for(|link| *link != Link::Silent).await;
     }
     if broken == Link::Late {
-        let mut late = Vec::new();
-        let _ = client.read_to_end(&mut late).await;
-        let _ = release.wait_for(|is_released| *is_released).await;
-        let _ = server.write_all(&late).await;
-        let _ = copy(&mut server, &mut sink()).await;
+        deliver_late(&mut client, &mut server, release).await;
     }
+}
+
+/// Keeps what a client sends until it is released. Then it arrives in the steps in which it was sent: a request that comes
+/// together with its cancellation would not be served at all.
+async fn deliver_late(client: &mut TcpStream, server: &mut TcpStream, mut release: watch::Receiver<bool>) {
+    let mut steps = Vec::new();
+    loop {
+        let mut step = vec![0; 64 << 10];
+        tokio::select! {
+            read = client.read(&mut step) => match read {
+                Ok(length @ 1..) => steps.push(step[..length].to_vec()),
+                _ => break,
+            },
+            _ = release.wait_for(|is_released| *is_released) => break,
+        }
+    }
+    let _ = release.wait_for(|is_released| *is_released).await;
+    for step in steps {
+        let _ = server.write_all(&step).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    let _ = copy(server, &mut sink()).await;
 }

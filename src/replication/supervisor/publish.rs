@@ -1,4 +1,4 @@
-//! What is told of replicators.
+//! The status of the replicators, and its publication.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -8,17 +8,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Supervisor, is_assigned};
+use super::Supervisor;
 use crate::{
     registry::Registry,
-    replication::{leadership::Told, plan, shared},
+    replication::{leader_status, leadership::LeaderStatus, plan},
     types::{ReplicatorState, ReplicatorStatus},
 };
 
-/// What a replicator still has where it is not wanted any more.
-struct Remains {
+/// A replicator whose keys have not been removed yet from where it is no longer registered.
+struct PendingCleanup {
     name: Arc<str>,
-    /// It is wanted elsewhere.
+    /// It is registered for another destination.
     is_moved: bool,
     error: String,
     keys: u64,
@@ -28,51 +28,53 @@ struct Remains {
 // === impl Supervisor ===
 
 impl Supervisor {
-    /// A follower's etcd that was made from a backup of another follower's holds that one's records, and passes for it:
-    /// what is owned at the one would be left alone at the other. Two addresses of one etcd show the same revision.
-    pub(super) fn find_twins(&mut self) {
+    /// Finds destinations with the same fence. An etcd that was restored from a backup of another follower holds that
+    /// one's records and looks like it, so that deletions would reach only one of the two. Two addresses of one etcd show
+    /// the fence at the same revision.
+    pub(super) fn find_duplicate_fences(&mut self) {
         let now = Instant::now();
         let reports = self.tasks.iter().map(|(id, task)| (id, task.reports.borrow().clone()));
         let held: Vec<_> =
             reports.filter_map(|(id, report)| Some((id.clone(), report.place?, report.fence?))).collect();
-        let mut twins = BTreeMap::new();
+        let mut duplicate_fences = BTreeMap::new();
         for (n, (a, place, fence)) in held.iter().enumerate() {
             for (b, ..) in held[n + 1..].iter().filter(|(_, its, at)| its == place && at != fence) {
                 let pair = (a.clone(), b.clone());
-                twins.insert(pair.clone(), self.twins.get(&pair).copied().unwrap_or(now));
+                duplicate_fences
+                    .insert(pair.clone(), self.duplicate_fences.get(&pair).copied().unwrap_or(now));
             }
         }
-        self.twins = twins;
+        self.duplicate_fences = duplicate_fences;
     }
 
-    /// What is wrong with a destination that passes for another one.
-    fn twin_trouble(&self, id: &str) -> Option<Arc<str>> {
+    /// The error of a destination that looks like another one.
+    fn duplicate_fence_trouble(&self, id: &str) -> Option<Arc<str>> {
         let known = &self.memory.as_ref()?.destinations;
         let of = |((a, b), since): (&(String, String), &Instant)| {
             let other = if a == id { b } else { a };
-            let is_it = (a == id || b == id) && since.elapsed() >= TWIN_PAUSE;
+            let is_it = (a == id || b == id) && since.elapsed() >= DUPLICATE_PAUSE;
             is_it.then(|| known.get(other)).flatten()
         };
-        let other = self.twins.iter().find_map(of)?.address.describe();
-        Some(format!("deletions may not arrive: it and {other} {ARE_TWINS}").into())
+        let other = self.duplicate_fences.iter().find_map(of)?.address.describe();
+        Some(format!("deletions may not arrive: it and {other} {SAME_FENCE}").into())
     }
 
-    pub(super) fn tell(&mut self, registry: &Registry, leads: bool, leader: Option<&Told>) {
+    pub(super) fn publish(&mut self, registry: &Registry, leads: bool, leader: Option<&LeaderStatus>) {
         let old = self.statuses.borrow().clone();
         let mut found = self.found(registry, leads, &old);
         self.metrics.show(Arc::new(found.values().cloned().collect()));
-        if !leads && let Some(status) = leader.and_then(|told| told.status.as_deref()) {
-            let told = shared::parse(status).unwrap_or_default();
-            found.extend(told.into_iter().map(|status| (Arc::clone(&status.name), status)));
+        if !leads && let Some(status) = leader.and_then(|leader| leader.status.as_deref()) {
+            let published = leader_status::parse(status).unwrap_or_default();
+            found.extend(published.into_iter().map(|status| (Arc::clone(&status.name), status)));
         }
         let statuses = Arc::new(found.into_values().collect::<Vec<_>>());
         if leads {
-            self.teller.tell(&*self.leadership, &statuses);
+            self.publisher.publish(&*self.leadership, &statuses);
             for status in statuses.iter() {
                 log_change(old.iter().find(|old| old.name == status.name), status);
             }
         } else {
-            self.teller.reset();
+            self.publisher.reset();
         }
         self.statuses.send_if_modified(|current| {
             let changed = *current != statuses;
@@ -81,7 +83,7 @@ impl Supervisor {
         });
     }
 
-    /// What is known here of each replicator.
+    /// The status of each replicator, as far as this gateway knows.
     fn found(
         &self,
         registry: &Registry,
@@ -107,18 +109,18 @@ impl Supervisor {
         }
         for (id, task) in &self.tasks {
             let report = task.reports.borrow().clone();
-            let twin = self.twin_trouble(id);
+            let duplicate = self.duplicate_fence_trouble(id);
             for status in report.statuses {
-                // Of two destinations, the one that it moved to counts.
-                if found.contains_key(&status.name) && is_assigned(task, &status.name) {
+                // While it moves, the new destination counts.
+                if found.contains_key(&status.name) && task.serves(&status.name) {
                     let warning = || plan::warning(registry, &status.name).map(Arc::from);
-                    let state = if twin.is_some() { ReplicatorState::Retrying } else { status.state };
-                    let error = twin.clone().or_else(|| status.error.clone()).or_else(warning);
+                    let state = if duplicate.is_some() { ReplicatorState::Retrying } else { status.state };
+                    let error = duplicate.clone().or_else(|| status.error.clone()).or_else(warning);
                     found.insert(Arc::clone(&status.name), ReplicatorStatus { state, error, ..status });
                 }
             }
         }
-        for Remains { name, is_moved, error, keys, state } in self.remains() {
+        for PendingCleanup { name, is_moved, error, keys, state } in self.pending_cleanup() {
             match found.entry(name) {
                 Entry::Vacant(entry) => {
                     let status = new(Arc::clone(entry.key()), state, Some(error.into()), keys);
@@ -133,14 +135,14 @@ impl Supervisor {
         found
     }
 
-    /// Replicators that are deleted or moved but not gone yet, with what is in the way.
-    fn remains(&self) -> Vec<Remains> {
-        let mut remains = Vec::new();
+    /// Replicators that were deleted or moved but whose keys are not removed yet, and why.
+    fn pending_cleanup(&self) -> Vec<PendingCleanup> {
+        let mut pending = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
             let report = task.reports.borrow();
-            for name in known.names.iter().filter(|name| !is_assigned(task, name)) {
-                let is_moved = self.leaving.contains_key(&(id.clone(), Arc::clone(name)));
+            for name in known.names.iter().filter(|name| !task.serves(name)) {
+                let is_moved = self.leaving.contains(id, name);
                 let place = known.address.describe();
                 let (state, error) = match &report.trouble {
                     Some(trouble) if is_moved => (
@@ -158,15 +160,15 @@ impl Supervisor {
                         format!("deleted or moved: its keys at {place} are being removed"),
                     ),
                 };
-                let keys = report.strangers.get(&**name).copied().unwrap_or_default();
-                remains.push(Remains { name: Arc::clone(name), is_moved, error, keys, state });
+                let keys = report.unassigned_owners.get(&**name).copied().unwrap_or_default();
+                pending.push(PendingCleanup { name: Arc::clone(name), is_moved, error, keys, state });
             }
         }
-        remains
+        pending
     }
 }
 
-/// Says once what has become of a replicator.
+/// Logs each change of a replicator once.
 fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
     let said = |status: &ReplicatorStatus| (status.state, status.error.clone());
     if old.map(said) == Some(said(new)) {
@@ -179,11 +181,11 @@ fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
     }
 }
 
-const ARE_TWINS: &str = "hold the same record of replication but are different etcds: where one was made from a backup of \
+const SAME_FENCE: &str = "hold the same record of replication but are different etcds: where one was made from a backup of \
      the other, delete the key /fedgate/replication/fence in the newer one";
 
-/// Two tasks of one etcd may see a new fence so much apart.
-const TWIN_PAUSE: Duration = Duration::from_secs(10);
+/// Two tasks of one etcd may see a new fence at times that differ by this much.
+const DUPLICATE_PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

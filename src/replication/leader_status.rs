@@ -1,4 +1,4 @@
-//! What the gateway that replicates tells those that do not, so that each shows the truth.
+//! The status that the leading gateway publishes for the others, so that each of them can show it.
 
 use std::{
     borrow::Cow,
@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use super::leadership::Leadership;
 use crate::types::{ReplicatorState, ReplicatorStatus};
 
-/// Tells when something has changed, and else from time to time.
+/// Publishes changes at once, and the rest at intervals.
 #[derive(Debug, Default)]
-pub(super) struct Teller {
+pub(super) struct StatusPublisher {
     last: Option<(Instant, Vec<ReplicatorStatus>)>,
 }
 
-/// A [`ReplicatorStatus`] as it is stored. Times in milliseconds.
+/// A [`ReplicatorStatus`] as it is stored. Times are in milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored<'a> {
     name: Cow<'a, str>,
@@ -36,8 +36,8 @@ struct Stored<'a> {
 
 // === impl Teller ===
 
-impl Teller {
-    pub(super) fn tell(&mut self, leadership: &dyn Leadership, statuses: &[ReplicatorStatus]) {
+impl StatusPublisher {
+    pub(super) fn publish(&mut self, leadership: &dyn Leadership, statuses: &[ReplicatorStatus]) {
         let now = Instant::now();
         let is_same = |old: &ReplicatorStatus, new: &ReplicatorStatus| {
             (&old.name, old.state, &old.error, old.keys) == (&new.name, new.state, &new.error, new.keys)
@@ -49,19 +49,19 @@ impl Teller {
                 return;
             }
         }
-        leadership.tell(to_bytes(statuses));
+        leadership.publish_status(to_bytes(statuses));
         self.last = Some((now, statuses.to_vec()));
     }
 
-    /// Another leadership: nothing has been told.
+    /// Another leadership: nothing has been published in it.
     pub(super) fn reset(&mut self) {
         self.last = None;
     }
 }
 
-/// What the leader tells.
-pub(super) fn parse(told: &[u8]) -> Option<Vec<ReplicatorStatus>> {
-    let stored: Vec<Stored<'_>> = serde_json::from_slice(told).ok()?;
+/// Reads what the leader published.
+pub(super) fn parse(published: &[u8]) -> Option<Vec<ReplicatorStatus>> {
+    let stored: Vec<Stored<'_>> = serde_json::from_slice(published).ok()?;
     stored.into_iter().map(status).collect()
 }
 
@@ -111,13 +111,13 @@ fn millis(at: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How old what is told of a replicator that only follows may be.
+/// How old the published status of a replicator without changes may be.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// More of an error is not repeated.
+/// Longer errors are cut.
 const MAX_ERROR_CHARS: usize = 1000;
 
-/// etcd takes 1.5 MiB at once unless told otherwise.
+/// etcd accepts 1.5 MiB per request by default.
 const MAX_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
@@ -130,9 +130,9 @@ mod tests {
     use crate::replication::Term;
 
     #[derive(Default)]
-    struct Ear(Mutex<Vec<Bytes>>);
+    struct Recorder(Mutex<Vec<Bytes>>);
 
-    impl Leadership for Ear {
+    impl Leadership for Recorder {
         fn terms(&self) -> watch::Receiver<Option<Term>> {
             watch::channel(None).1
         }
@@ -145,7 +145,7 @@ mod tests {
             future::ready(()).boxed()
         }
 
-        fn tell(&self, status: Bytes) {
+        fn publish_status(&self, status: Bytes) {
             self.0.lock().push(status);
         }
     }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_what_is_read_but_for_who_leads() {
+    fn what_is_published_is_what_is_read_but_for_who_leads() {
         let all = ReplicatorState::ALL.map(example);
         let read = parse(&to_bytes(&all)).unwrap();
         assert_eq!(read, all.map(|status| ReplicatorStatus { leader: false, ..status }));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_has_bounds() {
+    fn what_is_published_has_bounds() {
         let long = ReplicatorStatus {
             error: Some("\u{1}".repeat(10_000).into()),
             ..example(ReplicatorState::Retrying)
@@ -185,20 +185,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn news_are_told_at_once_and_the_rest_seldom() {
-        let (ear, mut teller) = (Ear::default(), Teller::default());
-        let told = |teller: &mut Teller, status: ReplicatorStatus| {
-            teller.tell(&ear, &[status]);
-            ear.0.lock().len()
+    async fn changes_are_published_at_once_and_the_rest_seldom() {
+        let (recorder, mut publisher) = (Recorder::default(), StatusPublisher::default());
+        let count = |publisher: &mut StatusPublisher, status: ReplicatorStatus| {
+            publisher.publish(&recorder, &[status]);
+            recorder.0.lock().len()
         };
         let one = example(ReplicatorState::Following);
-        assert_eq!(told(&mut teller, one.clone()), 1);
+        assert_eq!(count(&mut publisher, one.clone()), 1);
         let later = ReplicatorStatus { last_sync: Some(SystemTime::now()), lag: None, ..one.clone() };
-        assert_eq!(told(&mut teller, later.clone()), 1);
-        assert_eq!(told(&mut teller, ReplicatorStatus { keys: 8, ..one }), 2);
+        assert_eq!(count(&mut publisher, later.clone()), 1);
+        assert_eq!(count(&mut publisher, ReplicatorStatus { keys: 8, ..one }), 2);
         advance(REFRESH).await;
-        assert_eq!(told(&mut teller, later), 3);
-        teller.reset();
-        assert_eq!(told(&mut teller, example(ReplicatorState::Following)), 4);
+        assert_eq!(count(&mut publisher, later), 3);
+        publisher.reset();
+        assert_eq!(count(&mut publisher, example(ReplicatorState::Following)), 4);
     }
 }

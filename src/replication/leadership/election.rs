@@ -1,76 +1,29 @@
-//! Which one of several gateways replicates.
-
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::{self, BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 
-use crate::etcd::{
-    Client, Error,
-    proto::{
-        Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
-        TxnRequest, TxnResponse,
+use super::{LeaderStatus, Leadership, Term};
+use crate::{
+    etcd::{
+        Client, Error,
+        proto::{
+            Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
+            TxnRequest, TxnResponse,
+        },
     },
+    replication::explain,
 };
-
-/// One period of leadership.
-#[derive(Clone, Debug)]
-pub struct Term {
-    /// Only grows from one leader to the next. Of those who hold the same store, a destination obeys the highest.
-    pub number: u64,
-    /// Names who leads, for operators. A gateway that goes on where another left off in good order keeps its name.
-    pub holder: Arc<str>,
-    /// Until when nobody else can lead; `None` is for ever.
-    until: Option<Arc<Mutex<Instant>>>,
-}
-
-/// Decides whether this gateway is the one that replicates.
-///
-/// It need not be perfect: a gateway that was paused may believe for a moment that it still leads. Whatever it then
-/// sends is refused, because every write is conditional on a record in the destination that the next leader changes.
-pub trait Leadership: Send + Sync + 'static {
-    /// The present term; `None` while another leads or none can.
-    fn terms(&self) -> watch::Receiver<Option<Term>>;
-
-    /// Competes for ever. Ends only if there is nothing to compete for.
-    fn run(&self) -> BoxFuture<'_, ()>;
-
-    /// Lets the others know how replication goes, while this gateway leads. What it means is the caller's.
-    fn tell(&self, _status: Bytes) {}
-
-    /// What the leader tells, while another gateway leads.
-    fn told(&self) -> watch::Receiver<Option<Told>> {
-        watch::channel(None).1
-    }
-
-    /// Gives up. `clean`: nothing of this gateway is under way any more, so that whoever comes next need not take
-    /// anything over.
-    fn resign(&self, clean: bool) -> BoxFuture<'_, ()>;
-}
-
-/// What another gateway tells as the leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// Names it, for operators.
-    pub leader: Arc<str>,
-    /// As it was given to [`Leadership::tell`]; `None` before that.
-    pub status: Option<Bytes>,
-}
-
-/// A gateway with a store of its own always leads: no other process can open that store.
-pub struct Alone {
-    term: watch::Sender<Option<Term>>,
-}
 
 /// Gateways that share a store in etcd elect one there.
 ///
-/// `<prefix>replication/leader` hangs on a lease and names who leads, as does `<prefix>replication/status`, which says how
-/// replication goes; `<prefix>replication/term` counts.
+/// `<prefix>replication/leader` names the leader and `<prefix>replication/status` holds what it published; both are
+/// attached to its lease. `<prefix>replication/term` holds the number of the last term.
 pub struct Election {
     client: Arc<Client>,
     leader: String,
@@ -78,66 +31,20 @@ pub struct Election {
     status: String,
     gateway: String,
     term: watch::Sender<Option<Term>>,
-    own: watch::Sender<Option<Bytes>>,
-    told: watch::Sender<Option<Told>>,
+    own_status: watch::Sender<Option<Bytes>>,
+    leader_status: watch::Sender<Option<LeaderStatus>>,
     lease: Mutex<Option<i64>>,
     ttl: Duration,
-}
-
-// === impl Term ===
-
-impl Term {
-    /// One that never runs out.
-    pub fn forever(number: u64, holder: &str) -> Self {
-        Self { number, holder: holder.into(), until: None }
-    }
-
-    /// Whether it has not run out. After a pause of the process it may have, unnoticed.
-    pub fn is_current(&self) -> bool {
-        let until = self.until.as_ref();
-        until.is_none_or(|until| Instant::now() < *until.lock())
-    }
-
-    fn extend(&self, until: Instant) {
-        if let Some(own) = &self.until {
-            *own.lock() = until;
-        }
-    }
-}
-
-// === impl Alone ===
-
-impl Alone {
-    /// Leads from now on. `gateway` is its name for operators, such as the host's. Should a copy of the store be in use
-    /// elsewhere, the two are told apart by it.
-    pub fn new(gateway: &str) -> Arc<Self> {
-        Arc::new(Self { term: watch::Sender::new(Some(Term::forever(0, gateway))) })
-    }
-}
-
-impl Leadership for Alone {
-    fn terms(&self) -> watch::Receiver<Option<Term>> {
-        self.term.subscribe()
-    }
-
-    fn run(&self) -> BoxFuture<'_, ()> {
-        future::pending().boxed()
-    }
-
-    fn resign(&self, _clean: bool) -> BoxFuture<'_, ()> {
-        self.term.send_replace(None);
-        future::ready(()).boxed()
-    }
 }
 
 // === impl Election ===
 
 impl Election {
-    /// Life of a leader's lease: one that is killed or stopped is replaced after this, and a little.
+    /// Life of a leader's lease: a leader that is killed or paused is replaced a little later than this.
     pub const TTL: Duration = Duration::from_secs(8);
 
     /// Competes among the gateways that use this prefix of this etcd. `gateway` is its name for operators, such as the
-    /// host's; `ttl` is [`TTL`](Self::TTL) but for tests.
+    /// host name; `ttl` is [`TTL`](Self::TTL) except in tests.
     pub fn new(client: Arc<Client>, prefix: &str, gateway: &str, ttl: Duration) -> Arc<Self> {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         Arc::new(Self {
@@ -147,8 +54,8 @@ impl Election {
             status: format!("{prefix}/replication/status"),
             gateway: format!("{gateway}/{:016x}", fastrand::u64(..)),
             term: watch::Sender::new(None),
-            own: watch::Sender::new(None),
-            told: watch::Sender::new(None),
+            own_status: watch::Sender::new(None),
+            leader_status: watch::Sender::new(None),
             lease: Mutex::new(None),
             ttl,
         })
@@ -159,7 +66,7 @@ impl Election {
         let lease = self.client.lease_grant(self.ttl).await?;
         let result = self.with_lease(lease.id).await;
         self.step_down();
-        // Without it, the next one need not wait for the lease's end.
+        // The next leader need not wait for the lease to expire.
         let _ = self.client.lease_revoke(lease.id).await;
         result
     }
@@ -174,14 +81,14 @@ impl Election {
         self.client.lease_keep_alive(lease).await?;
         let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
         *self.lease.lock() = Some(lease);
-        self.told.send_replace(None);
-        self.own.send_replace(None);
+        self.leader_status.send_replace(None);
+        self.own_status.send_replace(None);
         self.term.send_replace(Some(term.clone()));
-        tracing::info!(term = term.number, "this gateway replicates from now on");
+        tracing::info!(term = term.number, "this gateway leads replication now");
         self.hold(lease, &term).await
     }
 
-    /// Renews until that fails for so long that another may lead.
+    /// Renews until that has failed for so long that another may lead.
     async fn hold(&self, lease: i64, term: &Term) -> Result<(), Error> {
         let mut published = None;
         loop {
@@ -201,9 +108,9 @@ impl Election {
         }
     }
 
-    /// Lets the others know what is new. It is no harm if that fails: it is tried again with the next renewal.
+    /// Publishes the status if it changed. A failure is harmless: the next renewal tries again.
     async fn publish(&self, lease: i64, published: &mut Option<Bytes>) {
-        let own = self.own.borrow().clone();
+        let own = self.own_status.borrow().clone();
         let Some(status) = own.filter(|own| published.as_ref() != Some(own)) else { return };
         let put = PutRequest { lease, ..PutRequest::new(&*self.status, &status[..]) };
         let request =
@@ -213,14 +120,14 @@ impl Election {
         }
     }
 
-    /// Whether the leader is still this one.
+    /// Renews the lease, and returns whether this gateway still leads.
     async fn renew(&self, lease: i64) -> Result<bool, Error> {
         self.client.lease_keep_alive(lease).await?;
         let found = self.client.range(RangeRequest::key(&*self.leader)).await?;
         Ok(found.kvs.first().is_some_and(|kv| kv.lease == lease))
     }
 
-    /// Becomes the leader if there is none.
+    /// Becomes the leader if there is none. Otherwise notes who is.
     async fn claim(&self, lease: i64) -> Result<bool, Error> {
         let put = PutRequest { lease, ..PutRequest::new(&*self.leader, self.gateway.as_bytes()) };
         let request = TxnRequest {
@@ -234,35 +141,35 @@ impl Election {
         match answer {
             Ok(answer) if answer.succeeded => Ok(true),
             Ok(answer) => {
-                self.hear(answer);
+                self.note_leader(answer);
                 Ok(false)
             }
-            // It may have been done all the same: with this lease it is ours.
+            // It may have succeeded all the same: with this lease the key is ours.
             Err(error) => self.renew(lease).await.map_err(|_| error),
         }
     }
 
-    /// Takes in who leads and what that one tells.
-    fn hear(&self, answer: TxnResponse) {
+    /// Notes who leads and what it published.
+    fn note_leader(&self, answer: TxnResponse) {
         let mut values = answer.responses.into_iter().map(|answer| match answer.response {
             Some(OpResult::Range(range)) => range.kvs.into_iter().next().map(|kv| Bytes::from(kv.value)),
             _ => None,
         });
         let leader = values.next().flatten().map(|value| String::from_utf8_lossy(&value).into());
         let status = values.next().flatten();
-        let told = leader.map(|leader: Arc<str>| Told { leader, status });
-        self.told.send_if_modified(|known| {
-            let leader = |it: &Option<Told>| it.as_ref().map(|told| Arc::clone(&told.leader));
-            if let Some(new) = leader(&told).filter(|new| leader(known).as_ref() != Some(new)) {
-                tracing::info!(leader = %new, "another gateway replicates");
+        let new = leader.map(|leader: Arc<str>| LeaderStatus { leader, status });
+        self.leader_status.send_if_modified(|current| {
+            let leader = |it: &Option<LeaderStatus>| it.as_ref().map(|status| Arc::clone(&status.leader));
+            if let Some(leader) = leader(&new).filter(|new| leader(current).as_ref() != Some(new)) {
+                tracing::info!(%leader, "another gateway replicates");
             }
-            let is_new = *known != told;
-            *known = told;
+            let is_new = *current != new;
+            *current = new;
             is_new
         });
     }
 
-    /// The number of this term and its holder: the next number, unless the last leader left everything in order.
+    /// The number of this term and its holder: a new number, unless the last leader handed over cleanly.
     async fn count(&self, lease: i64) -> Result<(u64, Arc<str>), Error> {
         loop {
             let found = self.client.range(RangeRequest::key(&*self.counter)).await?;
@@ -294,7 +201,7 @@ impl Election {
         }
     }
 
-    /// Holds while this process is the leader: its name is its own.
+    /// True while this process leads: its name is unique.
     fn leads(&self) -> Compare {
         Compare::new(
             &*self.leader,
@@ -305,7 +212,7 @@ impl Election {
 
     fn step_down(&self) {
         if self.term.send_replace(None).is_some() {
-            tracing::warn!("this gateway replicates no more: another may have taken over");
+            tracing::warn!("this gateway lost the leadership of replication: another one may lead now");
         }
         self.lease.lock().take();
     }
@@ -335,12 +242,12 @@ impl Leadership for Election {
         self.term.subscribe()
     }
 
-    fn tell(&self, status: Bytes) {
-        self.own.send_replace(Some(status));
+    fn publish_status(&self, status: Bytes) {
+        self.own_status.send_replace(Some(status));
     }
 
-    fn told(&self) -> watch::Receiver<Option<Told>> {
-        self.told.subscribe()
+    fn leader_status(&self) -> watch::Receiver<Option<LeaderStatus>> {
+        self.leader_status.subscribe()
     }
 
     fn run(&self) -> BoxFuture<'_, ()> {
@@ -348,12 +255,12 @@ impl Leadership for Election {
             let mut logged: Option<(String, Instant)> = None;
             loop {
                 if let Err(error) = self.once().await {
-                    // Who leads is not known any more.
-                    self.told.send_replace(None);
-                    let error = super::explain::of_etcd(&error);
+                    // The leader is unknown from now on.
+                    self.leader_status.send_replace(None);
+                    let error = explain::of_etcd(&error);
                     let is_known = |(text, at): &(String, Instant)| *text == error && at.elapsed() < REMIND;
                     if !logged.as_ref().is_some_and(is_known) {
-                        tracing::warn!(error, "no election in the gateways' etcd");
+                        tracing::warn!(error, "cannot take part in the election in the gateways' etcd");
                         logged = Some((error, Instant::now()));
                     }
                 }
@@ -366,24 +273,24 @@ impl Leadership for Election {
     fn resign(&self, clean: bool) -> BoxFuture<'_, ()> {
         async move {
             if let Err(error) = self.leave(clean).await {
-                tracing::warn!(error = %super::explain::of_etcd(&error), "the lease of replication runs out by itself");
+                tracing::warn!(error = %explain::of_etcd(&error), "cannot revoke the lease of the leadership: it expires by itself");
             }
         }
         .boxed()
     }
 }
 
-/// How often within its life a leader renews the lease, and the others look.
+/// How many times within a lease's life the leader renews it, and the others check.
 const RENEWALS: u32 = 8;
 
 /// Before the next attempt after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Follows the number of a term whose leader left nothing under way.
+/// Marks a term whose leader handed over cleanly.
 const CLEAN: &str = "clean";
 
-/// Follows the number of any other term.
+/// Marks any other term.
 const IN_USE: &str = "used";
 
-/// How often the same trouble is logged.
+/// How often the same error is logged.
 const REMIND: Duration = Duration::from_secs(60);

@@ -1,0 +1,107 @@
+//! Elects the one gateway that replicates.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{self, BoxFuture, FutureExt as _};
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+mod election;
+
+pub use election::Election;
+
+/// One period of leadership.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// Never decreases from one leader to the next. Among gateways of one store, a destination accepts the highest.
+    pub number: u64,
+    /// Who leads, for operators. A gateway that continues after a clean hand-over keeps its predecessor's name here.
+    pub holder: Arc<str>,
+    /// Nobody else can lead before; `None` means ever.
+    until: Option<Arc<Mutex<Instant>>>,
+}
+
+/// Decides whether this gateway is the one that replicates.
+///
+/// It need not be perfect: a gateway that was paused may believe for a moment that it still leads. Its writes are
+/// refused then, because each is conditional on a record in the destination that the next leader changes.
+pub trait Leadership: Send + Sync + 'static {
+    /// The current term; `None` while another gateway leads, or none can.
+    fn terms(&self) -> watch::Receiver<Option<Term>>;
+
+    /// Competes for the leadership. Ends only if there is nothing to compete for.
+    fn run(&self) -> BoxFuture<'_, ()>;
+
+    /// Publishes a status to the other gateways while this one leads. The bytes are opaque here.
+    fn publish_status(&self, _status: Bytes) {}
+
+    /// What the leader published, while another gateway leads.
+    fn leader_status(&self) -> watch::Receiver<Option<LeaderStatus>> {
+        watch::channel(None).1
+    }
+
+    /// Gives up the leadership. `clean` means that no write of this gateway is in flight, so that the next leader need
+    /// not take the destinations' fences over.
+    fn resign(&self, clean: bool) -> BoxFuture<'_, ()>;
+}
+
+/// What another gateway published as the leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderStatus {
+    /// Its name, for operators.
+    pub leader: Arc<str>,
+    /// As passed to [`Leadership::publish_status`]; `None` before that.
+    pub status: Option<Bytes>,
+}
+
+/// A gateway with a store of its own always leads: no other process can open that store.
+pub struct Alone {
+    term: watch::Sender<Option<Term>>,
+}
+
+// === impl Term ===
+
+impl Term {
+    /// A term that never expires.
+    pub fn forever(number: u64, holder: &str) -> Self {
+        Self { number, holder: holder.into(), until: None }
+    }
+
+    /// Whether it has not expired. After a pause of the process it may have, unnoticed.
+    pub fn is_current(&self) -> bool {
+        let until = self.until.as_ref();
+        until.is_none_or(|until| Instant::now() < *until.lock())
+    }
+
+    fn extend(&self, until: Instant) {
+        if let Some(own) = &self.until {
+            *own.lock() = until;
+        }
+    }
+}
+
+// === impl Alone ===
+
+impl Alone {
+    /// Leads from now on. `gateway` is its name for operators, such as the host name. It also distinguishes gateways
+    /// that use copies of one store.
+    pub fn new(gateway: &str) -> Arc<Self> {
+        Arc::new(Self { term: watch::Sender::new(Some(Term::forever(0, gateway))) })
+    }
+}
+
+impl Leadership for Alone {
+    fn terms(&self) -> watch::Receiver<Option<Term>> {
+        self.term.subscribe()
+    }
+
+    fn run(&self) -> BoxFuture<'_, ()> {
+        future::pending().boxed()
+    }
+
+    fn resign(&self, _clean: bool) -> BoxFuture<'_, ()> {
+        self.term.send_replace(None);
+        future::ready(()).boxed()
+    }
+}
