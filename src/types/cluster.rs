@@ -22,7 +22,7 @@ pub struct TlsFiles {
     pub cert_file: Option<PathBuf>,
     /// Client key; needs `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// Accept any server certificate. Said in the log and the status.
+    /// Accept any server certificate. Shown in the log and the status.
     pub insecure_skip_tls_verify: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Cluster {
     pub backends: Vec<Backend>,
     /// Certificates for its backends.
     pub tls: TlsFiles,
-    /// Who registered it.
+    /// Where its registration comes from.
     pub source: Source,
 }
 
