@@ -29,7 +29,7 @@ pub(super) fn encode(data: &[u8], splits: &[usize]) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let mut read = Vec::new();
     let mut pass = |piece: &[u8]| match encoder.encode(piece) {
-        Some(encoded) => read.extend(encoded),
+        Some(changed) => read.extend(changed),
         None => read.extend_from_slice(piece),
     };
     let mut rest = data;

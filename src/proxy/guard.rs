@@ -91,7 +91,7 @@ where
 }
 
 /// Whether this is how load balancers check health: HTTP/1.0, which has no `Host`, and a path that answers everyone.
-/// HAProxy's `option httpchk` asks `OPTIONS /` so, unless told otherwise.
+/// `OPTIONS /` is what `option httpchk` of `HAProxy` asks by default.
 pub(super) fn is_bare_check<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_10
         && request.uri().authority().is_none()

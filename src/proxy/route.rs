@@ -22,7 +22,7 @@ pub(super) struct Destination {
 pub(super) fn locate(gateway: &Gateway, mut request: Request<Body>) -> Request<Body> {
     let clusters = gateway.clusters.load_full();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    // What HAProxy asks unless told otherwise: whether there is a server to send requests to.
+    // What HAProxy asks by default: whether there is a server to send requests to.
     let target = if target == "/" && is_bare_check(&request) { "/readyz" } else { target };
     let Routed { auth, route } =
         route(request.method(), target, &clusters, gateway.settings().fan_out.default_scope);

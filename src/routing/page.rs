@@ -32,7 +32,9 @@ pub(super) fn elsewhere(request: &Request<'_>) -> Result<Option<String>, RouteEr
         ["c", cluster, "n", namespace, rest @ ..] => {
             let Some(namespace) = qualified(request, cluster, namespace)? else { return Ok(None) };
             let mut path = format!("/n/{namespace}");
-            rest.iter().for_each(|segment| path.extend(["/", segment]));
+            for segment in rest {
+                path.extend(["/", segment]);
+            }
             path
         }
         segments => format!("/{}", segments.join("/")),
