@@ -28,8 +28,8 @@ pub(super) enum CredentialError {
         "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/, or a token"
     )]
     ApiKeyElsewhere,
-    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. Never
-    /// the gateway's own 401, which would sign the user out.
+    /// A cluster refused the token that the gateway has made for an API key, usually because its key pair is another
+    /// one. Not a 401: the key itself is good.
     #[error("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")]
     TokenRefused {
         /// The cluster.

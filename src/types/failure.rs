@@ -48,6 +48,11 @@ impl FailureClass {
         }
     }
 
+    /// Whether it is the cluster that failed, whoever asked: the others say something about one caller or one answer.
+    pub const fn is_outage(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::Tls | Self::BreakerOpen)
+    }
+
     /// What an answer of this status, other than the one expected, stands for.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
