@@ -53,12 +53,10 @@ impl Gateway {
             outgoing.headers.insert(header::AUTHORIZATION, token);
         }
         let response = client.send(Request::from_parts(outgoing, bytes)).await?;
-        if own_rules && response.status() == StatusCode::UNAUTHORIZED {
-            // Of the gateway's own making, in place of the key: its refusal says nothing about the client's credentials.
-            if matches!(caller, Caller::ApiKey) {
-                return Err(CredentialError::TokenRefused { cluster }.into());
-            }
-            tracing::warn!(%cluster, "a cluster refused a token: are its jwt key files those of the local cluster?");
+        if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
+        {
+            let minted = matches!(caller, Caller::ApiKey);
+            return Err(CredentialError::TokenRefused { cluster, minted }.into());
         }
         answer(response, &route, &cluster).await
     }
