@@ -22,9 +22,8 @@ type Data<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 /// What is read of an answer.
 #[derive(Debug, Deserialize)]
 struct Raw<'a> {
-    /// `None` when it is missing, `Some(None)` when it is null.
     #[serde(borrow, default, deserialize_with = "present")]
-    data: Option<Option<Data<'a>>>,
+    data: RawData<'a>,
     #[serde(borrow, default)]
     errors: Option<Vec<&'a RawValue>>,
 }
@@ -49,11 +48,21 @@ impl<'a> Envelope<'a> {
     pub(super) fn read(answer: &'a [u8]) -> Result<Self, FailureClass> {
         let Raw { data, errors } = Raw::read(answer).ok_or(FailureClass::BadBody)?;
         let has_errors = errors.as_ref().is_some_and(|errors| !errors.is_empty());
-        if data.is_none() && !has_errors {
-            return Err(FailureClass::BadBody);
+        match data {
+            RawData::Missing if !has_errors => Err(FailureClass::BadBody),
+            RawData::Missing | RawData::Null => Ok(Self { data: None, errors }),
+            RawData::Object(data) => Ok(Self { data: Some(data), errors }),
         }
-        Ok(Self { data: data.flatten(), errors })
     }
+}
+
+/// The member `data`.
+#[derive(Debug, Default)]
+enum RawData<'a> {
+    #[default]
+    Missing,
+    Null,
+    Object(Data<'a>),
 }
 
 // === impl Raw ===
@@ -68,13 +77,13 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Data<'de>>>, D::Error> {
-    Option::deserialize(from).map(Some)
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<RawData<'de>, D::Error> {
+    Ok(Option::deserialize(from)?.map_or(RawData::Null, RawData::Object))
 }
 
 /// Whether this is what a GraphQL server answers: an object whose `data` is an object or null.
 pub(super) fn is_answer(answer: &[u8]) -> bool {
-    Raw::read(answer).is_some_and(|raw| raw.data.is_some())
+    Raw::read(answer).is_some_and(|raw| !matches!(raw.data, RawData::Missing))
 }
 
 /// The same for its beginning, as far as that can be seen.

@@ -214,7 +214,7 @@ mod tests {
     use crate::telemetry::Capture;
 
     /// The line of a request whose service does `what` with what it is given, given up after one poll.
-    async fn line(
+    fn line(
         what: impl Fn(AccessNote) -> BoxFuture<'static, Response<Body>> + Clone + Send + 'static,
     ) -> String {
         let log = Capture::default();
@@ -229,8 +229,8 @@ mod tests {
         log.take()
     }
 
-    #[tokio::test]
-    async fn what_is_known_is_logged_however_a_request_ends() {
+    #[test]
+    fn what_is_known_is_logged_however_a_request_ends() {
         let info = || AccessInfo {
             route: "list",
             cluster: Some(ClusterName::local()),
@@ -240,7 +240,6 @@ mod tests {
             note.write(info());
             Box::pin(std::future::pending())
         });
-        let left = left.await;
         for field in
             ["route=\"list\"", "cluster=\"local-cluster\"", "subject=\"viewer\"", "outcome=\"aborted\""]
         {
@@ -251,13 +250,11 @@ mod tests {
             note.write(info());
             Box::pin(async { Response::new(Body::empty()) })
         });
-        let answered = answered.await;
         assert!(answered.contains("route=\"list\"") && answered.contains("status=200"), "{answered}");
         let panicked = line(move |note| {
             note.write(info());
             Box::pin(async { panic!("on purpose") })
         });
-        let panicked = panicked.await;
         assert!(
             panicked.contains("route=\"list\"") && panicked.contains("outcome=\"panicked\""),
             "{panicked}"

@@ -216,7 +216,7 @@ async fn only_what_is_safe_is_sent_again() {
             for closes in [Closes::BeforeRequest, Closes::AfterRequest, Closes::InHead] {
                 let unsent = reused && closes == Closes::BeforeRequest;
                 for ports in [&[1][..], &[1, 2]] {
-                    let elsewhere = ports.iter().copied().filter(|port| reused || *port != 1).next();
+                    let elsewhere = ports.iter().copied().find(|port| reused || *port != 1);
                     let expected = elsewhere.filter(|_| unsent || idempotent.contains(method));
                     let request = request(method.clone(), "/", "{}");
                     let repeated = repeated_at(request, ports, reused, closes).await;
