@@ -2,7 +2,10 @@ use std::{io, path::PathBuf};
 
 use http::StatusCode;
 
-use crate::error::{Classify, ErrorKind, Reply};
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    net::FileTimeout,
+};
 
 /// Why a request was not let in. Never holds any part of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +22,6 @@ pub enum AuthError {
     /// Not three parts of unpadded base64url with JSON inside. Usual cause: a token cut short in a copy.
     #[error("the token is malformed")]
     Malformed,
-    /// The token is longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
-    #[error("the token is longer than {} bytes", super::MAX_TOKEN_BYTES)]
-    TooLong,
     /// `alg` is neither ES256 nor ES384, or no key of that curve is configured. Usual cause: a cluster that
     /// signs with its own HS256 secret because it has no key pair.
     #[error("the token's algorithm is not that of a configured key")]
@@ -56,6 +56,14 @@ pub enum KeyError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// The file could not be read in time.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Timeout {
+        /// The file.
+        path: PathBuf,
+        /// What to look at.
+        error: FileTimeout,
     },
     /// The file is far larger than any key. Usual cause: a wrong path.
     #[error("{path} is too large for a key file", path = path.display())]
@@ -174,7 +182,6 @@ impl Classify for AuthError {
             Self::Missing => Reply::middleware(StatusCode::UNAUTHORIZED, 5, "bad credentials"),
             Self::EmptyApiKey
             | Self::Malformed
-            | Self::TooLong
             | Self::Algorithm
             | Self::Signature
             | Self::Claims

@@ -25,9 +25,9 @@ impl Readiness {
         Self { phase, registry }
     }
 
-    /// `/livez` and `/readyz` on the main listener.
+    /// `/livez` and `/readyz` on the main listener. `OPTIONS` is how some load balancers check health.
     pub(super) fn answer(&self, probe: Probe, method: &Method) -> Response<Body> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
@@ -43,7 +43,7 @@ impl Readiness {
         if *self.phase.borrow() >= Phase::Announcing {
             return Err("shutting down\n");
         }
-        // Registered clusters would be missing. Later on, a store that is down is no reason: the last view is used.
+        // Registered clusters would be missing. A store that goes down later is no reason: the last view is used.
         if self.registry.borrow().was_read() {
             Ok(())
         } else {

@@ -42,7 +42,7 @@ pub enum RouteError {
         /// How many it may.
         most: usize,
     },
-    /// `limit` that is no integer, or negative.
+    /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
     /// `partial` that is neither `true` nor `false`.

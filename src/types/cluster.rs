@@ -22,7 +22,7 @@ pub struct TlsFiles {
     pub cert_file: Option<PathBuf>,
     /// Client key; needs `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// Accept any server certificate. Said in the log and the status.
+    /// Accept any server certificate. Shown in the log and the status.
     pub insecure_skip_tls_verify: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Cluster {
     pub backends: Vec<Backend>,
     /// Certificates for its backends.
     pub tls: TlsFiles,
-    /// Who registered it.
+    /// Where its registration comes from.
     pub source: Source,
 }
 
@@ -82,7 +82,7 @@ pub enum UrlError {
     /// Not `http://…` or `https://…`.
     #[error("must start with http:// or https://")]
     Scheme,
-    /// Empty or malformed host, or a port that is no number from 1 to 65535.
+    /// Empty or malformed host, or a port that is not a number from 1 to 65535.
     #[error("must name a host and, if any, a port from 1 to 65535")]
     Authority,
     /// A path, query, fragment or user information.
@@ -162,7 +162,7 @@ impl Snapshot {
         Self { clusters, is_loaded: true }
     }
 
-    /// The same clusters, of which it is not known whether there are more: the registry has not been read yet.
+    /// The same clusters before the registry has been read: there may be more.
     #[must_use]
     pub fn without_registered(self) -> Self {
         Self { is_loaded: false, ..self }

@@ -17,7 +17,7 @@ use crate::{
     error::Chain,
     net::{ServerTls, TlsConfigs},
     types::{Backend, Cluster, Snapshot},
-    upstream::{self, Connector, Manager},
+    upstream::{Connector, Manager},
     webui::{Content, WebUi},
     wire::{header::add_via, read_limited},
 };
@@ -36,7 +36,8 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
 async fn check(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in &root.auth.jwt_public_key_files {
-        rows.push(Row::loaded("public key", path, KeyFiles::load(std::slice::from_ref(path))));
+        let loaded = KeyFiles::load_in_time(std::slice::from_ref(path)).await;
+        rows.push(Row::loaded("public key", path, loaded));
     }
     if let Some((cert, key)) = root.listen.tls() {
         let loaded = ServerTls::load_in_time(cert, key).await.map_err(|error| Chain(&error).to_string());
@@ -82,12 +83,8 @@ async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
 }
 
 fn manager(root: &Root, tls: &TlsConfigs) -> Manager {
-    let config = upstream::Config {
-        connect_timeout: root.upstream.connect_timeout,
-        head_timeout: root.upstream.head_timeout,
-        ..upstream::Config::default()
-    };
-    Manager::new(config, Arc::new(Connector::new(tls.clone(), config.connect_timeout)))
+    let connector = Connector::new(tls.clone(), root.upstream.connect_timeout);
+    Manager::new(root.upstream, Arc::new(connector))
 }
 
 /// Asks one backend for its version, which needs no credentials.
