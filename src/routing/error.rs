@@ -32,7 +32,7 @@ pub enum RouteError {
     /// `clusters=` with an empty or malformed name.
     #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
     Clusters,
-    /// `limit` that is no integer, or negative.
+    /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
     /// `partial` that is neither `true` nor `false`.
