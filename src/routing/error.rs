@@ -35,6 +35,11 @@ pub enum RouteError {
     /// `limit` that is no integer, or negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
+    /// `continue` that is no token of the gateway for this list: changed, cut short, or of another list or selection.
+    #[error(
+        "the query parameter continue is not valid: send the Sensu-Continue of the page before, with the same path and selection"
+    )]
+    Continue,
     /// `partial` that is neither `true` nor `false`.
     #[error("the query parameter partial is not valid: write true or false")]
     Partial,
@@ -67,9 +72,13 @@ impl Classify for RouteError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::RegistryUnread => (StatusCode::SERVICE_UNAVAILABLE, 0),
             Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
-            Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial | Self::Query => {
-                (StatusCode::BAD_REQUEST, 1)
-            }
+            Self::Path
+            | Self::Namespace
+            | Self::Clusters
+            | Self::Limit
+            | Self::Continue
+            | Self::Partial
+            | Self::Query => (StatusCode::BAD_REQUEST, 1),
         };
         let retry_after = matches!(self, Self::RegistryUnread).then_some(5);
         Reply { retry_after, ..Reply::router(status, code, self.to_string()) }

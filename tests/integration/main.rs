@@ -9,6 +9,7 @@ mod fanout;
 mod faults;
 mod federation;
 mod graphql;
+mod paging;
 mod refusals;
 mod rewriting;
 mod routing;
