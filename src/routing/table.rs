@@ -225,6 +225,7 @@ impl Form {
         let paging = match rest {
             // Pages of entities repeat items, and there are none of silences.
             ["entities" | "silenced", ..] => Paging::ByKey,
+            ["events"] => Paging::EventsByCluster,
             _ => Paging::ByCluster,
         };
         Self { shape: Shape::Resource, paging, label: true }

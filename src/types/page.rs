@@ -14,6 +14,9 @@ pub struct PageRequest {
 pub enum Paging {
     /// The cluster, by its own tokens.
     ByCluster,
+    /// The cluster, but for some of its tokens: those of events in all namespaces name the namespace that an event claims to
+    /// be of, which may be another one than it is in.
+    EventsByCluster,
     /// The gateway, by the items' own keys: the cluster's pages of these lists repeat items, lose some, or hold
     /// everything.
     ByKey,

@@ -100,13 +100,12 @@ impl Items {
             (State::Start, b'[') => State::First,
             (State::Start, b'n') => State::Null(1),
             (State::Start, _) => return Err(ScanError::NotAnArray),
-            (State::First | State::Next, b'{') => State::Inside,
+            (State::First | State::Next, b'{') | (State::Inside, _) => State::Inside,
             (State::First | State::Next, b',' | b']') => return Err(ScanError::Separator),
             (State::First | State::Next, _) => return Err(ScanError::NotAnObject),
             (State::Comma, b',') => State::Next,
             (State::Comma, _) => return Err(ScanError::Separator),
             (State::End, _) => return Err(ScanError::Trailing),
-            (State::Inside, _) => State::Inside,
         };
         Ok(())
     }

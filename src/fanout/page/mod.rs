@@ -18,6 +18,7 @@
 //!   short page is a page like any other.
 
 mod cut;
+mod events;
 pub mod fuzzing;
 mod items;
 mod position;
@@ -137,7 +138,7 @@ impl Gathering<'_> {
         match answer {
             Ok(part) => self.take(name, part),
             Err(Absence::Refused(refusal)) => {
-                self.slots.push(Slot::refused(name, refusal));
+                self.slots.push(Slot::refused(name, *refusal));
                 None
             }
             Err(Absence::Failed(failure)) => {

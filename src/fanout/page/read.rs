@@ -2,7 +2,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Uri, uri::PathAndQuery};
 use http_body_util::BodyExt;
 
-use super::{cut::Cutter, items::ItemError, position::After};
+use super::{cut::Cutter, events::mended_token, items::ItemError, position::After};
 use crate::{
     fanout::{
         Config,
@@ -36,7 +36,7 @@ pub(super) struct Part {
 /// Why there is no part.
 pub(super) enum Absence {
     /// An answer that is not a list.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// No answer, or a bad body.
     Failed(FailureClass),
 }
@@ -62,7 +62,7 @@ impl Reading<'_> {
     ) -> Result<Part, Absence> {
         match self.paging {
             Paging::ByKey => self.cut(member, after, room, bytes, held).await,
-            Paging::ByCluster => {
+            Paging::ByCluster | Paging::EventsByCluster => {
                 let token = if let After::Token(token) = after { Some(token.as_str()) } else { None };
                 match self.fetch(member, token, room, Some(bytes), &held).await? {
                     Whole::Yes(part) => Ok(part),
@@ -109,11 +109,15 @@ impl Reading<'_> {
         let next = headers.get(SENSU_CONTINUE).map(|next| next.to_str().map_err(|_| BAD_BODY)).transpose()?;
         // A list that returns the token it was sent would have no end.
         let next = next.filter(|next| !next.is_empty() && Some(*next) != token);
-        Ok(Whole::Yes(Part {
-            items: rewriter.items(),
-            bytes: checked(out)?,
-            next: next.map(|next| After::Token(next.to_owned())),
-        }))
+        let bytes = checked(out)?;
+        let next = next.map(|next| {
+            match self.paging {
+                Paging::EventsByCluster => mended_token(next, &bytes, member.name()),
+                Paging::ByCluster | Paging::ByKey => None,
+            }
+            .unwrap_or_else(|| next.to_owned())
+        });
+        Ok(Whole::Yes(Part { items: rewriter.items(), bytes, next: next.map(After::Token) }))
     }
 
     /// A page that is cut here, out of the member's whole list.
@@ -166,7 +170,7 @@ impl Reading<'_> {
         match Opening::of(response, self.shape).await {
             Opening::List(headers, body) => Ok(Some((headers, body))),
             Opening::Nothing => Ok(None),
-            Opening::Refused(refusal) => Err(Absence::Refused(refusal)),
+            Opening::Refused(refusal) => Err(Absence::Refused(Box::new(refusal))),
             Opening::Failed(failure) => Err(Absence::Failed(failure)),
         }
     }

@@ -100,7 +100,10 @@ impl Rig {
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         assert_eq!((self.shared.buffered_bytes(), self.shared.in_flight()), (0, 0));
-        let items = serde_json::from_slice(&body).unwrap_or_default();
+        let mut items: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
+        for item in &mut items {
+            item["metadata"]["namespace"] = "a".into();
+        }
         (Response::from_parts(head, ()), items, next)
     }
 
@@ -162,13 +165,14 @@ async fn a_list_in_any_order_is_paged_by_its_keys_and_what_is_kept_is_a_page() {
 
 #[tokio::test]
 async fn a_list_that_does_not_page_is_one_page_and_no_circle() {
-    let rig = Rig::new(
+    let mut rig = Rig::new(
         Paging::ByCluster,
         vec![
             ("local-cluster", Habit::Echoes, items("local", 0..3)),
             ("alpha", Habit::Pages, items("alpha", 0..3)),
         ],
     );
+    rig.config.read_ahead_bytes = 1 << 20;
     let pages = rig.pages(2).await;
     assert_eq!(pages.concat(), [items("local", 0..3), items("alpha", 0..3)].concat());
     let from = Position { member: ClusterName::local(), after: After::Token("0".into()) };
@@ -292,4 +296,30 @@ proptest! {
         data.extend(serde_json::to_vec(&list).unwrap());
         fuzzing::pages(&data);
     }
+}
+
+#[test]
+fn a_token_of_events_names_the_namespace_that_they_are_in() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    let event = |ns: &str, own: Value| {
+        json!({"metadata": own, "entity": {"metadata": {"name": "e", "namespace": ns}}, "check": {"metadata": {"name": "c"}}})
+            .to_string()
+    };
+    let (local, alpha) = (ClusterName::local(), "alpha".parse().unwrap());
+    for (items, cluster, token, expected) in [
+        (event("a", json!({})), &local, "/a/e/c\0", None),
+        (event("a", json!({"namespace": "z"})), &local, "/z/e/c\0", Some("/a/e/c\0")),
+        (event("a@alpha", json!({"namespace": "z@alpha"})), &alpha, "/z/e/c\0", Some("/a/e/c\0")),
+        (event("a@alpha", json!({})), &alpha, "/a/e/c\0", None),
+        (format!("{{}},{}", event("a", json!({}))), &local, "/z/e/c\0", Some("/a/e/c\0")),
+        (event("a", json!({"namespace": "z"})), &local, "1700000000:17", None),
+        (event("a", json!({"namespace": "z"})), &local, "/z/other/c\0", None),
+        ("{}".to_owned(), &local, "/z/e/c\0", None),
+        (String::new(), &local, "/z/e/c\0", None),
+    ] {
+        let mended = events::mended_token(&URL_SAFE_NO_PAD.encode(token), items.as_bytes(), cluster);
+        assert_eq!(mended, expected.map(|token: &str| URL_SAFE_NO_PAD.encode(token)), "{items} {token:?}");
+    }
+    assert_eq!(events::mended_token("!", event("a", json!({})).as_bytes(), &local), None);
 }
