@@ -116,23 +116,6 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Longest file, in lines.
 const MAX_LINES: usize = 600;
 
-/// Files that import each other in a circle: whoever wants to understand one has to read them all. This list only gets
-/// shorter.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &["graphql/envelope.rs", "graphql/introspect.rs", "graphql/plan.rs"],
-    &[
-        "sim/graphql/apply.rs",
-        "sim/graphql/introspect.rs",
-        "sim/graphql/lists.rs",
-        "sim/graphql/mutations.rs",
-        "sim/graphql/related.rs",
-        "sim/graphql/resolve.rs",
-        "sim/graphql/roots.rs",
-        "sim/graphql/suggest.rs",
-    ],
-    &["sim/graphql/problems.rs", "sim/graphql/syntax.rs"],
-];
-
 /// Where a module is used: file and line, and what is used.
 #[derive(Debug, PartialEq)]
 struct Import {
@@ -472,17 +455,14 @@ fn circles(imported: &BTreeMap<PathBuf, BTreeSet<PathBuf>>) -> BTreeSet<Vec<&Pat
     imported.keys().filter(|file| reach[file].contains(*file)).map(circle).collect()
 }
 
+/// Whoever wants to understand one file of a circle has to read them all.
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let imported = imported_files();
     assert!(imported.values().map(BTreeSet::len).sum::<usize>() > 300, "the imports were not found");
     let name = |file: &&PathBuf| file.strip_prefix(source_dir()).unwrap().to_str().unwrap().to_owned();
-    let is_known = |circle: &Vec<String>| {
-        KNOWN_CIRCLES.iter().any(|known| circle.iter().all(|file| known.contains(&file.as_str())))
-    };
-    let mut found: Vec<Vec<String>> =
+    let found: Vec<Vec<String>> =
         circles(&imported).into_iter().map(|circle| circle.iter().map(name).collect()).collect();
-    found.retain(|circle| !is_known(circle));
     assert!(found.is_empty(), "{found:#?}");
 }
 
