@@ -1,41 +1,37 @@
 //! From a listening socket to HTTP requests: TLS, HTTP/1.1 and HTTP/2, bounds, and graceful shutdown.
 //!
 //! ```text
-//! accept ─ connection limit ─ TLS (ALPN) ─ hyper ─ service
-//!          └── one deadline until the first complete head ──┘
+//! accept ─ connection limit ─ lingering close ─ TLS (ALPN) ─ hyper ─ service
+//!                             └─ one deadline until the first complete head ┘
 //! ```
 //!
 //! One [`Listener`] runs on each worker, with a socket of its own; nothing is shared but the count of connections.
 
 mod config;
+mod linger;
 mod socket;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
     sync::{Semaphore, watch},
     time::Instant,
 };
 use tower::Service;
 
+use self::linger::{LingeringClose, Seen};
 use crate::{net::ServerTls, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
@@ -55,7 +51,7 @@ pub struct ConnInfo {
 pub enum Phase {
     /// Accepting and serving.
     Running,
-    /// Still accepting and serving, but no longer ready.
+    /// Still accepting and serving, but no longer ready, and each HTTP/1.1 connection closes after its next answer.
     Announcing,
     /// No new connections; those that exist finish their requests.
     Draining,
@@ -66,7 +62,18 @@ pub struct Listener {
     limits: Limits,
     tls: Option<ServerTls>,
     connections: Arc<Semaphore>,
-    phase: watch::Receiver<Phase>,
+    /// Nobody marks it as seen, so that "unchanged" means running: see [`is_ending`].
+    phase: Arc<watch::Receiver<Phase>>,
+}
+
+/// One connection, once it may speak HTTP.
+struct Connection {
+    limits: Limits,
+    info: ConnInfo,
+    seen: Arc<Seen>,
+    phase: Arc<watch::Receiver<Phase>>,
+    watcher: Watcher,
+    deadline: Instant,
 }
 
 // === impl Listener ===
@@ -79,7 +86,7 @@ impl Listener {
         connections: Arc<Semaphore>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { limits, tls, connections, phase }
+        Self { limits, tls, connections, phase: Arc::new(phase) }
     }
 
     /// Accepts until [`Phase::Draining`], then waits for the connections to finish what they do.
@@ -89,7 +96,7 @@ impl Listener {
         S::Future: Send,
     {
         let graceful = GracefulShutdown::new();
-        let mut phase = self.phase.clone();
+        let mut phase = watch::Receiver::clone(&self.phase);
         let mut draining = pin!(async move {
             // A closed channel means that the control plane has ended: drain as well.
             let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
@@ -140,7 +147,7 @@ impl Listener {
         io: I,
         peer: SocketAddr,
         service: S,
-        watcher: hyper_util::server::graceful::Watcher,
+        watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + 'static
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -150,59 +157,87 @@ impl Listener {
         let deadline = Instant::now() + self.limits.head_timeout;
         let tls = self.tls.clone();
         let limits = self.limits.clone();
+        let phase = Arc::clone(&self.phase);
         async move {
-            let Some(tls) = tls else {
-                let info = ConnInfo { peer, tls: false };
-                return serve_io(&limits, io, info, service, watcher, deadline).await;
-            };
+            let seen = Arc::new(Seen::default());
+            let io = LingeringClose::new(io, Arc::clone(&seen));
+            let info = ConnInfo { peer, tls: tls.is_some() };
+            let connection = Connection { limits, info, seen, phase, watcher, deadline };
+            let Some(tls) = tls else { return connection.serve(io, service).await };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
-                Ok(Ok(stream)) => {
-                    let info = ConnInfo { peer, tls: true };
-                    serve_io(&limits, stream, info, service, watcher, deadline).await;
+                Ok(Ok(stream)) => connection.serve(stream, service).await,
+                Ok(Err((error, mut io))) => {
+                    tracing::debug!(%peer, %error, "TLS handshake failed");
+                    // The peer reads the alert that says why.
+                    let _ = tokio::time::timeout_at(deadline, io.shutdown()).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
         }
     }
 }
 
-/// Serves one connection over any transport. Ends it when no request has arrived by `deadline`.
-pub async fn serve_io<I, S>(
-    limits: &Limits,
-    io: I,
-    info: ConnInfo,
-    service: S,
-    watcher: hyper_util::server::graceful::Watcher,
-    deadline: Instant,
-) where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    let begun = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&begun);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(info);
-        // The stack has no back-pressure of its own: beyond its bounds it answers 503 instead of waiting.
-        service.clone().call(request)
-    });
-    let builder = builder(limits);
-    let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
-    let mut connection = pin!(watcher.watch(connection));
-    tokio::select! {
-        biased;
-        ended = &mut connection => log_end(info, &ended),
-        () = tokio::time::sleep_until(deadline) => {
-            if begun.load(Ordering::Relaxed) {
-                let ended = connection.await;
-                log_end(info, &ended);
-            } else {
-                tracing::debug!(peer = %info.peer, "no request arrived in time");
+// === impl Connection ===
+
+impl Connection {
+    /// Serves it over any transport. Ends it when no request has arrived by the deadline.
+    async fn serve<I, S>(self, io: I, service: S)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let Self { limits, info, seen, phase, watcher, deadline } = self;
+        let begun = Arc::clone(&seen);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            begun.record(request.version());
+            request.extensions_mut().insert(info);
+            let phase = (request.version() < Version::HTTP_2).then(|| Arc::clone(&phase));
+            let has_body = !request.body().is_end_stream();
+            // The stack has no back-pressure of its own: beyond its bounds it answers 503 instead of waiting.
+            let answer = service.clone().call(request);
+            async move {
+                let mut response = answer.await?;
+                if let Some(phase) = phase {
+                    finish(&mut response, has_body, &phase).await;
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let builder = builder(&limits);
+        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
+        let mut connection = pin!(watcher.watch(connection));
+        tokio::select! {
+            biased;
+            ended = &mut connection => log_end(info, &ended),
+            () = tokio::time::sleep_until(deadline) => {
+                if seen.any_request() {
+                    let ended = connection.await;
+                    log_end(info, &ended);
+                } else {
+                    tracing::debug!(peer = %info.peer, "no request arrived in time");
+                }
             }
         }
     }
+}
+
+/// What an HTTP/1 answer says about its connection.
+async fn finish(response: &mut Response<Body>, has_body: bool, phase: &watch::Receiver<Phase>) {
+    if has_body {
+        // If the request's body was not read, hyper finds that out at its next turn: either what is left is short and
+        // there, or the connection is going to close. With a turn in between, the answer's head says which.
+        tokio::task::yield_now().await;
+    }
+    if is_ending(phase) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// `phase` is one that nobody marks as seen: as long as it has not changed, the lock that all workers share is left
+/// alone.
+fn is_ending(phase: &watch::Receiver<Phase>) -> bool {
+    !matches!(phase.has_changed(), Ok(false)) && *phase.borrow() >= Phase::Announcing
 }
 
 fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {

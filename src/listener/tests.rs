@@ -26,7 +26,13 @@ fn start(limits: Limits) -> (tokio::io::DuplexStream, GracefulShutdown, tokio::t
     });
     let info = ConnInfo { peer: (Ipv4Addr::LOCALHOST, 1).into(), tls: false };
     let deadline = Instant::now() + limits.head_timeout;
-    let task = tokio::spawn(async move { serve_io(&limits, server, info, service, watcher, deadline).await });
+    let (running, phase) = watch::channel(Phase::Running);
+    let (seen, phase) = (Arc::new(Seen::default()), Arc::new(phase));
+    let connection = Connection { limits, info, seen, phase, watcher, deadline };
+    let task = tokio::spawn(async move {
+        connection.serve(server, service).await;
+        drop(running);
+    });
     (client, graceful, task)
 }
 

@@ -22,7 +22,8 @@ use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
 };
 
@@ -182,4 +183,121 @@ async fn tls_clients_speak_http_1_or_2_as_they_ask() {
     phase.send_replace(Phase::Draining);
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
+}
+
+/// The size of a large list.
+const LIST: usize = 1_300_000;
+
+/// A listener that answers everything with a list, after this time.
+async fn list_listener(after: Duration) -> (SocketAddr, watch::Sender<Phase>, tokio::task::JoinHandle<()>) {
+    let (phase, seen) = watch::channel(Phase::Running);
+    let service = tower::service_fn(move |_: Request<Incoming>| async move {
+        tokio::time::sleep(after).await;
+        Ok::<_, std::convert::Infallible>(Response::new(Body::full(vec![b'x'; LIST])))
+    });
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = Listener::new(Limits::default(), None, Arc::new(Semaphore::new(100)), seen);
+    (address, phase, tokio::spawn(listener.serve(socket, service)))
+}
+
+#[tokio::test]
+async fn a_list_that_was_written_is_read_whole_whatever_else_was_sent() {
+    async fn ask(mut io: impl AsyncRead + AsyncWrite + Unpin) {
+        io.write_all(b"GET / HTTP/1.1\r\nhost: gw\r\nconnection: close\r\n\r\n").await.unwrap();
+        // Another request comes too late, and nobody reads it.
+        io.write_all(b"GET / HTTP/1.1\r\nhost: gw\r\n\r\n".repeat(1000).as_slice()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut answer = Vec::new();
+        io.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.len() > LIST, "{}", answer.len());
+    }
+    let (address, _phase, _task) = list_listener(Duration::ZERO).await;
+    ask(TcpStream::connect(address).await.unwrap()).await;
+}
+
+/// Frame by frame, since a client of hyper's reads too fast to lose anything.
+#[tokio::test]
+async fn an_http_2_list_is_read_whole_when_the_gateway_stops() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const ALL: u32 = 1 << 30;
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    let (address, phase, task) = list_listener(Duration::from_millis(100)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // Most of the list waits in the server's socket.
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut io = socket.connect(address).await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE, and the same for the connection: the server may write all at once.
+    let settings = frame(4, 0, 0, &[&[0, 4], &ALL.to_be_bytes()[..]].concat());
+    let window = frame(8, 0, 0, &ALL.to_be_bytes());
+    // GET / of http://gw, with the end of the stream and of the header.
+    let get = frame(1, 5, 1, &[0x82, 0x86, 0x84, 0x41, 2, b'g', b'w']);
+    io.write_all(&[PREFACE, &settings, &window, &get].concat()).await.unwrap();
+    let mut size = 0;
+    loop {
+        let mut head = [0; 9];
+        io.read_exact(&mut head).await.unwrap_or_else(|error| panic!("{error} after {size} bytes"));
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        io.read_exact(&mut payload).await.unwrap_or_else(|error| panic!("{error} after {size} bytes"));
+        match (head[3], head[4]) {
+            (0, flags) => {
+                size += payload.len();
+                if flags & 1 != 0 {
+                    break;
+                }
+                // It has something to say all the time, and takes its time.
+                io.write_all(&frame(8, 0, 0, &1_u32.to_be_bytes())).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            // The acknowledgement of the settings: the request is in work.
+            (4, 1) => drop(phase.send_replace(Phase::Draining)),
+            (6, 0) => io.write_all(&frame(6, 1, 0, &payload)).await.unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!(size, LIST);
+    drop(io);
+    tokio::time::timeout(Duration::from_secs(1), task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn connections_leave_while_the_end_is_announced() {
+    let server = Running::with(json!({"shutdown": {"announce": "1s", "drain": "30s"}})).await;
+    let (mut kept, mut ended) = (h1(server.main).await, h1(server.main).await);
+    let request = || server.request("/api/core/v2/users");
+    for client in [&mut kept, &mut ended] {
+        let answer = client.send_request(request()).await.unwrap();
+        assert!(!answer.headers().contains_key("connection"));
+        assert_eq!(read(answer).await.0, 200);
+    }
+    server.stop.send(()).await.unwrap();
+    let mut admin = h1(server.admin).await;
+    while read(admin.send_request(server.request("/readyz")).await.unwrap()).await.0 != 503 {}
+
+    // Kept and new ones: the answer is whole, and is the last.
+    let refused = Request::get("/api/core/v2/users").header("host", "gw").body(Full::default()).unwrap();
+    for (client, request, status) in [
+        (&mut kept, request(), 200),
+        (&mut h1(server.main).await, request(), 200),
+        (&mut h1(server.main).await, refused, 401),
+    ] {
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.headers()["connection"], "close");
+        assert_eq!(read(answer).await.0, status);
+        assert!(client.ready().await.is_err());
+    }
+    // One that asks for nothing is left alone until the end.
+    assert!(!ended.is_closed());
+    assert!(ended.ready().await.is_ok());
+    let answer = read(ended.send_request(request()).await.unwrap()).await;
+    assert_eq!(answer.0, 200);
+    let mut idle = h1(server.main).await;
+    assert!(idle.ready().await.is_ok());
+    server.done.await.unwrap().unwrap();
+    while !idle.is_closed() {
+        tokio::task::yield_now().await;
+    }
 }

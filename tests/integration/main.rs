@@ -5,6 +5,7 @@
 
 mod auth;
 mod drain;
+mod early;
 mod fanout;
 mod faults;
 mod federation;

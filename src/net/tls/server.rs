@@ -37,11 +37,14 @@ impl ServerTls {
     }
 
     /// The server side of a handshake.
-    pub async fn accept<I>(&self, io: I) -> std::io::Result<TlsStream<I>>
+    ///
+    /// # Errors
+    /// With the transport: the peer has been sent an alert, and should be left the time to read it.
+    pub async fn accept<I>(&self, io: I) -> Result<TlsStream<I>, (std::io::Error, I)>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        TlsAcceptor::from(self.config.load_full()).accept(io).await
+        TlsAcceptor::from(self.config.load_full()).accept(io).into_fallible().await
     }
 }
 
