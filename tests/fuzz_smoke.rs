@@ -2,7 +2,7 @@
 //! and that the obvious holds.
 
 use fastrand::Rng;
-use fedgate::{auth, authz, fanout, graphql, rewrite, routing, wire};
+use fedgate::{auth, authz, fanout, graphql, listener, rewrite, routing, wire};
 
 /// An input is a seed that was changed in a few places, or random.
 const SEED: u64 = 6_120;
@@ -27,6 +27,12 @@ const JSON: &[&str] = &[
     r#"[ {"name":"ops@alpha"} , {"name":"\u0061\ud83d\ude00"} ]"#,
     r#"{"name":"ops@alpha","spec":{"name":"ops@alpha"},"metadata":{"name":"ops@alpha"}}"#,
     "null",
+];
+
+const REQUESTS: &[&str] = &[
+    "GET /a?b>c&\"d\" HTTP/1.1\r\nHost: a\r\n\r\nGET /?<# HTTP/1.1\r\n\r\n",
+    "POST /?> HTTP/1.1\r\nContent-Length: 4\r\n\r\n?<> GET /?> HTTP/1.1\r\n\r\n",
+    "PUT /?> HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n?<>\r\n0\r\nA: ?>\r\n\r\nGET /?> HTTP/1.1\r\n\r\n",
 ];
 
 const AUTHORIZATION: &[&str] = &[
@@ -130,6 +136,11 @@ fn mutated(random: &mut Rng, seeds: &[&str]) -> Vec<u8> {
 #[test]
 fn routing_is_total_and_stable() {
     run("route_is_total_and_stable", TARGETS, false, routing::fuzzing::route_is_total_and_stable);
+}
+
+#[test]
+fn only_queries_change_on_their_way_to_hyper() {
+    run("queries", REQUESTS, false, listener::fuzzing::queries);
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Server {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
+        let connections = listener::usable_connections(root.limits.connections);
         let sockets = listener::bind(root.listen.address, workers)?;
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
@@ -106,7 +107,7 @@ impl Server {
             listening: Listening {
                 limits: root.limits.clone(),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(root.limits.connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
                 phase: phase_seen,
             },
             authentication: Authentication {

@@ -19,9 +19,6 @@ pub enum AuthError {
     /// Not three parts of unpadded base64url with JSON inside. Usual cause: a token cut short in a copy.
     #[error("the token is malformed")]
     Malformed,
-    /// The token is longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
-    #[error("the token is longer than {} bytes", super::MAX_TOKEN_BYTES)]
-    TooLong,
     /// `alg` is neither ES256 nor ES384, or no key of that curve is configured. Usual cause: a cluster that
     /// signs with its own HS256 secret because it has no key pair.
     #[error("the token's algorithm is not that of a configured key")]
@@ -174,7 +171,6 @@ impl Classify for AuthError {
             Self::Missing => Reply::middleware(StatusCode::UNAUTHORIZED, 5, "bad credentials"),
             Self::EmptyApiKey
             | Self::Malformed
-            | Self::TooLong
             | Self::Algorithm
             | Self::Signature
             | Self::Claims

@@ -23,7 +23,7 @@ pub(super) enum Value {
     Bool(bool),
     /// Any integer that YAML reads as one and that is not negative.
     Whole(u64),
-    /// A negative or fractional number: nothing here is one.
+    /// A negative or fractional number: no key takes one.
     OtherNumber,
     Text(String),
     List(Vec<Node>),
@@ -144,7 +144,7 @@ impl Node {
     }
 }
 
-/// What the YAML crate hands over: spans, but not yet the file's name.
+/// What the YAML crate returns: spans, but not yet the file's name.
 enum Raw {
     Scalar(Value),
     List(Vec<Spanned<Raw>>),
@@ -219,7 +219,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// The parser's own words on one line, without the position that [`Place`] already gives.
+/// The parser's message on one line, without the position that [`Place`] already gives.
 fn said(error: &serde_saphyr::Error) -> String {
     let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,14 +1,17 @@
 //! From a listening socket to HTTP requests: TLS, HTTP/1.1 and HTTP/2, bounds, and graceful shutdown.
 //!
 //! ```text
-//! accept ─ connection limit ─ lingering close ─ TLS (ALPN) ─ hyper ─ service
-//!                             └─ one deadline until the first complete head ┘
+//! accept ─ connection limit ─ lingering close ─ TLS (ALPN) ─ queries ─ hyper ─ service
+//!                             └───── one deadline until the first complete head ─────┘
 //! ```
 //!
 //! One [`Listener`] runs on each worker, with a socket of its own; nothing is shared but the count of connections.
 
 mod config;
+pub mod fuzzing;
 mod linger;
+mod open_files;
+mod query;
 mod socket;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -31,10 +34,14 @@ use tokio::{
 };
 use tower::Service;
 
-use self::linger::{LingeringClose, Seen};
+use self::{
+    linger::{LingeringClose, Seen},
+    query::EncodedQueries,
+};
 use crate::{net::ServerTls, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
+pub use open_files::usable_connections;
 pub use socket::{BindError, bind};
 
 /// A connection's properties, in the extensions of its requests.
@@ -205,7 +212,8 @@ impl Connection {
             }
         });
         let builder = builder(&limits);
-        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
+        let connection =
+            builder.serve_connection(TokioIo::new(EncodedQueries::new(io)), service).into_owned();
         let mut connection = pin!(watcher.watch(connection));
         tokio::select! {
             biased;
@@ -241,7 +249,11 @@ fn is_ending(phase: &watch::Receiver<Phase>) -> bool {
 }
 
 fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(error) = ended {
+    let Err(error) = ended else { return };
+    // hyper has answered, or tried to, and no service has seen the request, which therefore has no line of its own.
+    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+        tracing::info!(peer = %info.peer, %error, "a request that cannot be read was refused");
+    } else {
         tracing::debug!(peer = %info.peer, %error, "connection ended");
     }
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tower::Service;
 
-use super::{Gateway, route::Destination};
+use super::{Gateway, route::Destination, web};
 use crate::{
     error::BoxError,
     routing::Route,
@@ -58,7 +58,10 @@ async fn dispatch(
 ) -> Result<Response<Body>, BoxError> {
     let Destination { route, clusters } =
         request.extensions_mut().remove().expect("the stack routes a request before it is dispatched");
-    let route = route?;
+    let route = match route {
+        Ok(route) => route,
+        Err(error) => return gateway.refuse(&request, error),
+    };
     info.route = route.name();
     match route {
         Route::Probe(probe) => Ok(gateway.resources.readiness.answer(probe, request.method())),
@@ -67,6 +70,7 @@ async fn dispatch(
         Route::List(list) => gateway.list(request, &clusters, list, caller, info).await,
         Route::GraphQl => gateway.graphql(request, &clusters, caller, info).await,
         Route::Web => gateway.page(request).await,
+        Route::Moved(location) => web::moved(&location),
     }
 }
 

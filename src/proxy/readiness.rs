@@ -25,9 +25,9 @@ impl Readiness {
         Self { phase, registry }
     }
 
-    /// `/livez` and `/readyz` on the main listener.
+    /// `/livez` and `/readyz` on the main listener. `OPTIONS` is how some load balancers check health.
     pub(super) fn answer(&self, probe: Probe, method: &Method) -> Response<Body> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::Gateway;
+use super::{Gateway, guard::is_bare_check};
 use crate::{
     routing::{Route, RouteError, Routed, route},
     types::Snapshot,
@@ -22,6 +22,8 @@ pub(super) struct Destination {
 pub(super) fn locate(gateway: &Gateway, mut request: Request<Body>) -> Request<Body> {
     let clusters = gateway.clusters.load_full();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    // What HAProxy asks by default: whether there is a server to send requests to.
+    let target = if target == "/" && is_bare_check(&request) { "/readyz" } else { target };
     let Routed { auth, route } =
         route(request.method(), target, &clusters, gateway.settings().fan_out.default_scope);
     request.extensions_mut().insert(auth);

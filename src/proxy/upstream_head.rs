@@ -32,6 +32,8 @@ pub(super) fn build(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> Res
     }
     forwarded(&mut headers, parts.extensions.get().copied(), trusted);
     names::add_via(&mut headers);
+    // A health check of HTTP/1.0 has none, and a cluster is asked with HTTP/1.1.
+    headers.entry(header::HOST).or_insert(HeaderValue::from_static("fedgate"));
 
     let mut request = Request::new(());
     *request.method_mut() = parts.method.clone();

@@ -1,7 +1,13 @@
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::{Gateway, slow_client::SlowClientBody};
-use crate::{error::BoxError, routing::RouteError, wire::Body};
+use crate::{
+    error::{BoxError, Classify, ErrorKind},
+    routing::RouteError,
+    types::AuthScope,
+    webui,
+    wire::Body,
+};
 
 // === impl Gateway ===
 
@@ -10,8 +16,39 @@ impl Gateway {
     pub(super) async fn page(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (request, _) = request.into_parts();
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-        let answer = self.web.answer(&request.method, target, &request.headers).await?;
-        let (parts, body) = answer.ok_or(RouteError::NotFound)?.into_parts();
+        let Some(answer) = self.web.answer(&request.method, target, &request.headers).await? else {
+            return self.no_page(&request.headers, RouteError::NotFound);
+        };
+        let (parts, body) = answer.into_parts();
         Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))
     }
+
+    /// Refuses a request that has no route; a person who opened a link reads why.
+    pub(super) fn refuse(
+        &self,
+        request: &Request<Body>,
+        error: RouteError,
+    ) -> Result<Response<Body>, BoxError> {
+        if request.extensions().get() == Some(&AuthScope::Open) {
+            self.no_page(request.headers(), error)
+        } else {
+            Err(error.into())
+        }
+    }
+
+    fn no_page(&self, headers: &HeaderMap, error: RouteError) -> Result<Response<Body>, BoxError> {
+        if error.kind() == ErrorKind::Client && webui::is_navigation(headers) {
+            Ok(self.web.no_page(error.reply().status, &error.to_string()))
+        } else {
+            Err(error.into())
+        }
+    }
+}
+
+/// Sends a browser to another page.
+pub(super) fn moved(location: &str) -> Result<Response<Body>, BoxError> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_bytes(location.as_bytes())?);
+    Ok(response)
 }

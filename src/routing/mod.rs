@@ -7,7 +7,8 @@
 //!                                      ├ …/federation/v1/…   → Federation
 //!                                      ├ list forms (GET)    → List
 //!                                      ├ …/namespaces/{ns}…  → Forward, namespaces rewritten
-//!                                      └ other /api/         → Forward to the local cluster, raw
+//!                                      ├ other /api/         → Forward to the local cluster, raw
+//!                                      └ any other path      → Web, or Moved to the page's own spelling
 //! ```
 //!
 //! How strictly the path asks for credentials follows from the same reading, so that the two cannot disagree.
@@ -17,6 +18,7 @@
 
 mod error;
 pub mod fuzzing;
+mod page;
 mod path;
 mod query;
 mod table;
@@ -52,6 +54,8 @@ pub enum Route {
     GraphQl,
     /// Any other path: the web pages.
     Web,
+    /// A page under another path: that path, with the query.
+    Moved(String),
 }
 
 /// What a load balancer asks.
@@ -147,6 +151,7 @@ pub fn route(method: &Method, path_and_query: &str, clusters: &Snapshot, default
         Some((path, query)) => (path, Some(query)),
         None => (path_and_query, None),
     };
+    let path = &*path::with_single_slashes(path);
     let segments: Vec<&str> =
         path.strip_prefix('/').map(|rest| rest.split('/').collect()).unwrap_or_default();
     let request = Request { method, path, segments: &segments, query, clusters, default_scope };
@@ -165,7 +170,7 @@ impl Route {
             Self::Forward(Forward { body: BodyRule::GraphQl, .. }) | Self::GraphQl => "graphql",
             Self::Forward(_) => "forward",
             Self::List(_) => "list",
-            Self::Web => "web",
+            Self::Web | Self::Moved(_) => "web",
         }
     }
 }
@@ -186,8 +191,12 @@ impl Request<'_> {
         if matches!(*self.method, Method::CONNECT | Method::TRACE) {
             return Err(RouteError::Method);
         }
+        if let Some(location) = page::elsewhere(self)? {
+            return Ok(Route::Moved(location));
+        }
         path::check(self.path, self.segments)?;
-        if table::is_api(self.segments) {
+        // A page's query is the page's own.
+        if !page::is_page(self.segments) {
             query::refuse_negative_limit(self.query)?;
         }
         table::route(self)

@@ -15,6 +15,28 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, RouteError> {
     percent_decode_str(segment).decode_utf8().map_err(|_| RouteError::Path)
 }
 
+/// The path as if its slashes had been written once, where a slash at the end of a configured URL makes clients write
+/// two: `//auth`, `/c/alpha//auth`. Anywhere else they stay, to be refused.
+pub(super) fn with_single_slashes(path: &str) -> Cow<'_, str> {
+    let rest = path.trim_start_matches('/');
+    if rest.len() == path.len() || !API.contains(&first(rest)) {
+        return Cow::Borrowed(path);
+    }
+    let path = &path[path.len() - rest.len() - 1..];
+    let Some((cluster, rest)) = path.strip_prefix("/c/").and_then(|rest| rest.split_once("//")) else {
+        return Cow::Borrowed(path);
+    };
+    let rest = rest.trim_start_matches('/');
+    if cluster.contains('/') || !RAW.contains(&first(rest)) {
+        return Cow::Borrowed(path);
+    }
+    Cow::Owned(format!("/c/{cluster}/{rest}"))
+}
+
+fn first(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
+}
+
 /// Refuses what Sensu's store would take for another key than the one authorized: its keys are joined and cleaned
 /// after decoding, so `..%2F` in a name reaches other namespaces. `segments` are those of `path`.
 pub(super) fn check(path: &str, segments: &[&str]) -> Result<(), RouteError> {
@@ -76,3 +98,10 @@ pub(super) fn escapes_are_well_formed(segment: &str) -> bool {
     }
     true
 }
+
+/// First segments that are no pages.
+pub(super) const API: [&str; 10] =
+    ["api", "auth", "c", "graphql", "health", "livez", "metrics", "ready", "readyz", "version"];
+
+/// What a cluster answers below `/c/{cluster}`.
+pub(super) const RAW: [&str; 6] = ["api", "auth", "graphql", "health", "ready", "version"];

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::{
     BodyRule, Forward, List, NameRule, Probe, Request, Route, RouteError, decode,
-    path::unqualified,
+    path::{RAW, unqualified},
     query::{self, ListQuery, Select},
 };
 use crate::types::{AuthScope, ClusterName, ListScope, Paging, Shape};
@@ -59,12 +59,12 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
 }
 
 /// Whether a path is one of the REST API, the gateway's or a cluster's.
-pub(super) fn is_api(segments: &[&str]) -> bool {
+fn is_api(segments: &[&str]) -> bool {
     matches!(segments, ["api", ..] | ["c", _, "api", ..])
 }
 
 fn is_raw(rest: &[&str]) -> bool {
-    matches!(rest, ["api" | "auth" | "graphql" | "health" | "version" | "ready", ..])
+    rest.first().is_some_and(|first| RAW.contains(first))
 }
 
 /// `/c/{cluster}/{rest}`: the prefix goes, everything else stays.
@@ -185,7 +185,10 @@ fn namespaced(request: &Request<'_>, segment: &str, rest: &[&str]) -> Result<Rou
     let namespace = request.namespace(segment)?;
     let path = replace_segment(request.path, segment);
     if *request.method == Method::GET && is_list(rest) {
-        return list(request, &path, Form::of(rest), namespace.cluster);
+        // `default@local-cluster` is how a client that knows no `clusters=` asks for the local list alone.
+        let is_qualified = unqualified(segment).len() != segment.len();
+        let only = namespace.cluster.or_else(|| is_qualified.then(ClusterName::local));
+        return list(request, &path, Form::of(rest), only);
     }
     let must_equal = must_equal(request.method, rest, &namespace.namespace);
     let name = name_rule(request.method, rest)?;

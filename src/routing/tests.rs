@@ -58,7 +58,6 @@ fn prefix_routes_strip_the_prefix_and_nothing_else() {
         assert!(forward.prefix.is_some());
     }
     assert_eq!(go("GET", "/c/nope/api"), Err(RouteError::NotRegistered { cluster: "nope".into() }));
-    assert_eq!(go("GET", "/c/alpha/n/default"), Ok(Route::Web));
     assert_eq!(go("POST", "/n/default"), Ok(Route::Web));
 }
 
@@ -110,6 +109,11 @@ fn traversal_in_any_spelling_is_refused() {
         "/api/core/v2/namespaces/a/assets/b%2F..%2Fc",
         "/api/core/v2/namespaces/a/assets/b%2F",
         "/api/core/v2//users",
+        "/api//core/v2/users",
+        "//api//core/v2/users",
+        "/c//alpha/auth",
+        "/c/alpha//auth//token",
+        "/auth//token",
         "/api/./core",
         "/c/alpha/api/core/v2/namespaces/..%2Fx",
         "/c/../api",
@@ -256,6 +260,67 @@ fn a_qualified_list_has_one_member() {
 }
 
 #[test]
+fn a_list_qualified_with_the_local_cluster_asks_it_alone() {
+    for ns in ["default@local-cluster", "default%40local-cluster"] {
+        for query in ["", "?clusters=*"] {
+            let list = list(&format!("/api/core/v2/namespaces/{ns}/events{query}"));
+            assert_eq!((members(&list), list.everywhere), (vec!["local-cluster"], false), "{ns}{query}");
+            assert_eq!(list.target, "/api/core/v2/namespaces/default/events");
+        }
+    }
+    assert_eq!(members(&list("/api/core/v2/namespaces/default/events")).len(), 3);
+}
+
+#[test]
+fn doubled_slashes_of_a_configured_url_count_once() {
+    for (twice, once) in [
+        ("//auth", "/auth"),
+        ("///auth/token", "/auth/token"),
+        ("//api/core/v2/namespaces/default/events", "/api/core/v2/namespaces/default/events"),
+        ("//c/alpha/auth", "/c/alpha/auth"),
+        ("/c/alpha//auth", "/c/alpha/auth"),
+        ("//c/alpha///api/core/v2/users?a=//", "/c/alpha/api/core/v2/users?a=//"),
+        ("//graphql", "/graphql"),
+        ("//health", "/health"),
+        ("//readyz", "/readyz"),
+    ] {
+        for method in [Method::GET, Method::POST, Method::PUT] {
+            let read = |target| route(&method, target, &clusters(), ListScope::All);
+            assert_eq!(read(twice), read(once), "{method} {twice}");
+            assert!(read(twice).route.is_ok(), "{method} {twice}");
+        }
+    }
+}
+
+#[test]
+fn links_to_pages_lead_to_the_spelling_that_the_web_ui_knows() {
+    for (link, page) in [
+        ("/n/default%40alpha/events?a=%40", "/n/default@alpha/events?a=%40"),
+        ("/c/~/n/default/events/web/cpu?x=1&y", "/n/default/events/web/cpu?x=1&y"),
+        ("/c/%7E/n/default", "/n/default"),
+        ("/c/local-cluster/n/default/", "/n/default/"),
+        ("/c/alpha/n/default/entities", "/n/default@alpha/entities"),
+        ("//n/default/events", "/n/default/events"),
+        ("/n//default%40beta//", "/n/default@beta/"),
+        ("//c/alpha//n/default", "/n/default@alpha"),
+    ] {
+        assert_eq!(go("GET", link), Ok(Route::Moved(page.to_owned())), "{link}");
+        assert_eq!(go("GET", page), Ok(Route::Web), "{page}");
+    }
+    for page in
+        ["/n/default/events?limit=-1", "/c/alpha", "/c/alpha/n", "/c/alpha/n/default@beta", "/", "/x/"]
+    {
+        assert_eq!(go("GET", page), Ok(Route::Web), "{page}");
+    }
+    let unknown = Err(RouteError::NotRegistered { cluster: "nope".into() });
+    assert_eq!(go("GET", "/c/nope/n/default"), unknown);
+    assert_eq!(go("POST", "/n/default%40alpha"), Ok(Route::Web));
+    for bad in ["//..//x", "//\\x", "//n/%2e%2e/x", "/c/~/n/..", "//x%2Fy", "//%00", "/c/~/n/a%zz"] {
+        assert_eq!(go("GET", bad), Err(RouteError::Path), "{bad}");
+    }
+}
+
+#[test]
 fn the_default_scope_can_be_local() {
     let route = route(&Method::GET, "/api/core/v2/events", &clusters(), ListScope::Local).route;
     assert!(matches!(route, Ok(Route::List(list)) if members(&list) == ["local-cluster"]));
@@ -305,6 +370,14 @@ fn unauthenticated_sensu_endpoints_are_not_exposed() {
 }
 
 proptest! {
+    #[test]
+    fn links_lead_to_pages_of_this_server(link in "/[/cn~a@%402.\\\\x-]{0,30}") {
+        if let Ok(Route::Moved(page)) = go("GET", &link) {
+            assert!(page.starts_with('/') && !page.starts_with("//") && !page.contains('\\'), "{link} {page}");
+            assert_eq!(go("GET", &page), Ok(Route::Web), "{link} {page}");
+        }
+    }
+
     #[test]
     fn routing_is_total(target in "/[a-z@%/.0-9A-F?&=,~-]{0,60}") {
         fuzzing::route_is_total_and_stable(target.as_bytes());

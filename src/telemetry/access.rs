@@ -20,7 +20,7 @@ use crate::{
     wire::{Body, header::X_REQUEST_ID},
 };
 
-/// Where an inner layer writes down what it knows for the access line; in the request's extensions, so that it is
+/// Where an inner layer records what it knows for the access line; in the request's extensions, so that it is
 /// there whether the request succeeds or fails.
 #[derive(Clone, Debug, Default)]
 pub struct AccessNote(Arc<OnceLock<AccessInfo>>);
@@ -64,7 +64,7 @@ struct Counted {
 // === impl AccessNote ===
 
 impl AccessNote {
-    /// Writes it down; the first counts.
+    /// Records it; only the first call counts.
     pub fn write(&self, info: AccessInfo) {
         let _ = self.0.set(info);
     }

@@ -36,7 +36,7 @@ pub enum Level {
     /// One line per request and per event of the process.
     #[default]
     Info,
-    /// For the search of a fault.
+    /// For troubleshooting.
     Debug,
     /// Everything.
     Trace,
@@ -88,7 +88,7 @@ impl LogHandle {
     }
 }
 
-/// The user wants none, as <https://no-color.org> says it.
+/// Whether the user asks for no colours: <https://no-color.org>.
 fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

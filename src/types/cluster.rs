@@ -22,7 +22,7 @@ pub struct TlsFiles {
     pub cert_file: Option<PathBuf>,
     /// Client key; needs `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// Accept any server certificate. Said in the log and the status.
+    /// Accept any server certificate. Shown in the log and the status.
     pub insecure_skip_tls_verify: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Cluster {
     pub backends: Vec<Backend>,
     /// Certificates for its backends.
     pub tls: TlsFiles,
-    /// Who registered it.
+    /// Where its registration comes from.
     pub source: Source,
 }
 
@@ -162,7 +162,7 @@ impl Snapshot {
         Self { clusters, is_loaded: true }
     }
 
-    /// The same clusters, of which it is not known whether there are more: the registry has not been read yet.
+    /// The same clusters before the registry has been read: there may be more.
     #[must_use]
     pub fn without_registered(self) -> Self {
         Self { is_loaded: false, ..self }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How strictly a path asks for credentials, which is how Sensu does it. Routing leaves it in a request's extensions
+/// How strictly a path asks for credentials, as Sensu does. Routing leaves it in a request's extensions
 /// for authentication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthScope {

@@ -5,23 +5,23 @@ use std::{
 
 use super::{Backend, ClusterName};
 
-/// How a backend is, as its last health checks found.
+/// A backend's state by its last health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendState {
-    /// Not asked yet.
+    /// Not checked yet.
     Unknown,
     /// Answers.
     Up,
-    /// Does not.
+    /// Does not answer.
     Down,
 }
 
 /// One backend's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendHealth {
-    /// Which.
+    /// Its URL.
     pub backend: Backend,
-    /// How it is.
+    /// Its state.
     pub state: BackendState,
     /// Since when.
     pub since: SystemTime,
@@ -34,9 +34,9 @@ pub struct BackendHealth {
 /// One cluster's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterHealth {
-    /// Which.
+    /// Its name.
     pub name: ClusterName,
-    /// Sensu's version, once a backend has said it.
+    /// Sensu's version, once a backend has reported it.
     pub version: Option<Arc<str>>,
     /// Its backends in their order.
     pub backends: Vec<BackendHealth>,
@@ -79,7 +79,7 @@ impl ReplicatorState {
 /// One replicator's condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicatorStatus {
-    /// Which.
+    /// Its name.
     pub name: Arc<str>,
     /// What it is doing.
     pub state: ReplicatorState,

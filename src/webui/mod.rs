@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod media;
 mod negotiate;
+mod no_page;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::{
 
 pub use config::Config;
 pub use error::{LoadError, WebUiError};
+pub use negotiate::is_navigation;
 
 /// Everything that is served. Replaced as a whole, never changed in place.
 #[derive(Debug, Default)]
@@ -110,6 +112,14 @@ impl WebUi {
         };
         secure(response.headers_mut());
         Ok(Some(response))
+    }
+
+    /// Why there is no such page, and what there is, for a person; see [`is_navigation`].
+    pub fn no_page(&self, status: StatusCode, message: &str) -> Response<Body> {
+        let has_pages = !matches!(self.content.load().0, Inner::Nothing);
+        let mut response = no_page::no_page(status, message, has_pages);
+        secure(response.headers_mut());
+        response
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
 }
 
 /// Whether a browser navigates to a page, as opposed to fetching a part of one or data for it.
-pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
+pub fn is_navigation(headers: &HeaderMap) -> bool {
     // Sent by every current browser, but only to secure origins.
     match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode.as_bytes() == b"navigate",

@@ -1,14 +1,18 @@
 //! What is refused before anything is forwarded.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use fedgate::wire::Body;
 use http::Method;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
-use crate::support::{World, check, chunked, plain};
+use crate::support::{Running, World, check, chunked, claims, now, plain, request_of};
 
 const DISK: &str = "/api/core/v2/namespaces/default/checks/disk";
 
@@ -27,7 +31,7 @@ async fn every_spelling_of_a_traversal_is_400() {
         "/api/core/v2/namespaces/default/assets/a%2F..%2Fb",
         "/api/core/v2/namespaces/default/assets/a%2F%2Fb",
         "/api/core/v2/namespaces//checks",
-        "//api/core/v2/users",
+        "//api//core/v2/users",
         "/api/core/v2/namespaces/default%00/checks",
         "/api/core/v2/namespaces/default/checks/%zz",
         "/api/core/v2/namespaces/..@alpha/checks",
@@ -112,7 +116,20 @@ async fn trace_and_connect_are_405() {
 #[tokio::test]
 async fn requests_must_name_one_good_host() {
     let world = World::new();
-    for hosts in [&[][..], &["a", "b"], &["a", "a"], &["u@a"], &["a/b"], &["a b"], &[""]] {
+    for hosts in [
+        &[][..],
+        &["a", "b"],
+        &["a", "a"],
+        &["u@a"],
+        &["a/b"],
+        &["a b"],
+        &[""],
+        &["a:65536"],
+        &["a:99999"],
+        &["a:x"],
+        &["[::1]:65536"],
+        &[":80"],
+    ] {
         let mut request = world.request(Method::GET, DISK, "");
         request.headers_mut().remove("host");
         for host in hosts {
@@ -121,6 +138,85 @@ async fn requests_must_name_one_good_host() {
         assert_eq!(world.send(request).await.status, 400, "{hosts:?}");
     }
     world.nothing_was_forwarded("hosts");
+}
+
+/// What a server answers to these bytes, to the end of the connection.
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn health_checks_of_http_1_0_need_no_host() {
+    let server = Running::start().await;
+    for line in [
+        "OPTIONS /",
+        "OPTIONS /readyz",
+        "GET /readyz",
+        "HEAD /readyz",
+        "GET /ready",
+        "GET /livez",
+        "GET /health",
+        "GET /version",
+    ] {
+        let answer = exchange(server.main, format!("{line} HTTP/1.0\r\n\r\n").as_bytes()).await;
+        assert!(answer.contains(" 200 "), "{line}: {answer}");
+    }
+    for line in
+        ["GET /", "GET /auth", "GET /api/core/v2/events", "OPTIONS /auth", "GET /c/local-cluster/health"]
+    {
+        let answer = exchange(server.main, format!("{line} HTTP/1.0\r\n\r\n").as_bytes()).await;
+        assert!(answer.contains(" 400 ") && answer.contains("Host"), "{line}: {answer}");
+    }
+    let modern = exchange(server.main, b"GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert!(modern.starts_with("HTTP/1.1 400 "), "{modern}");
+}
+
+/// A backend takes them raw, and does not see a difference.
+#[tokio::test]
+async fn raw_bytes_in_a_query_are_passed_on_encoded() {
+    let server = Running::start().await;
+    let token = &server.token;
+    let head = |query: &[u8], more: &str| {
+        let line = [b"GET /api/core/v2/users?".as_slice(), query, b" HTTP/1.1\r\n"].concat();
+        let rest = format!("Host: gw\r\nAuthorization: Bearer {token}\r\n{more}\r\n");
+        [line, rest.into_bytes()].concat()
+    };
+    for (raw, seen) in [
+        (&b"fieldSelector=event.check.status>0"[..], "fieldSelector=event.check.status%3E0"),
+        (b"a=\"b\"<c", "a=%22b%22%3Cc"),
+        (b"a=b#c", "a=b%23c"),
+        (b"a=\xc3\xa4", "a=%C3%A4"),
+        (b"a=\xe4", "a=%E4"),
+        (b"a={b}|^`\\[c]'", "a={b}|^`\\[c]'"),
+    ] {
+        let two = [head(raw, ""), head(raw, "Connection: close\r\n")].concat();
+        let answers = exchange(server.main, &two).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{}: {answers}", raw.escape_ascii());
+        let targets = server.sensu.requests().into_iter().map(|request| request.path_and_query);
+        let asked: Vec<_> = targets.filter(|target| target.starts_with("/api/core/v2/users")).collect();
+        assert_eq!(
+            asked[asked.len() - 2..],
+            [format!("/api/core/v2/users?{seen}"), format!("/api/core/v2/users?{seen}")]
+        );
+    }
+    // A control character is refused by a backend, too.
+    let refused = exchange(server.main, &head(b"a=\x7f", "Connection: close\r\n")).await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_token_may_fill_the_head() {
+    let server = Running::with(json!({"limits": {"head-bytes": "256KiB"}})).await;
+    let groups: Vec<String> = (0..3000).map(|n| format!("a-group-with-a-long-name-number-{n:05}")).collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let token = server.keys.mint(&claims("admin", &[&groups[..], &["cluster-admins"]].concat(), now() + 300));
+    assert!(token.len() > 128 << 10, "{}", token.len());
+    let request = request_of(&token, Method::GET, "/api/core/v2/namespaces/default/checks", "");
+    assert_eq!(server.send(request).await.0, 200);
 }
 
 #[tokio::test]

@@ -48,7 +48,9 @@ async fn navigate(world: &World, target: &str) -> Answer {
 #[tokio::test]
 async fn pages_need_no_credentials_and_the_api_still_does() {
     let (world, _directory) = world_of_files();
-    for target in ["/", "/signin", "/n/default@alpha/events", "/n/default%40alpha/entities/web.example.com"] {
+    for target in
+        ["/", "/signin", "/n/default@alpha/events", "/n/default@alpha/entities/web.example.com?limit=-1"]
+    {
         let answer = navigate(&world, target).await;
         answer.is(200, "<!doctype html>");
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
@@ -79,17 +81,54 @@ async fn what_belongs_to_the_api_is_never_a_page() {
     world.ready().await;
     for target in [
         "/c/alpha",
-        "/c/alpha/n/default",
-        "/c/~/n/default/events",
+        "/c/alpha/n",
+        "/c/alpha/n/default@beta/events",
         "/auth/x",
         "/metrics",
         "/livez/x",
         "/graphql/x",
     ] {
-        navigate(&world, target).await.is(404, r#"{"message":"not found","code":2}"#);
+        let answer = world.send(plain(Method::GET, target, "")).await;
+        answer.is(404, r#"{"message":"not found","code":2}"#);
+        is_no_page(&navigate(&world, target).await, 404, "not found");
     }
     navigate(&world, "/livez").await.is(200, "ok\n");
     assert!(navigate(&world, "/health").await.json().is_object());
+}
+
+/// A person reads what is wrong and what is served here.
+#[track_caller]
+fn is_no_page(answer: &Answer, status: u16, why: &str) {
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "text/html; charset=utf-8"));
+    assert!(answer.text().contains(&format!("<p>{why}")), "{}", answer.text());
+    assert!(answer.text().contains("/api/core/v2/") && !answer.header("x-request-id").is_empty());
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+}
+
+#[tokio::test]
+async fn links_of_other_spellings_lead_to_the_page() {
+    let (world, _directory) = world_of_files();
+    for (link, page) in [
+        ("/n/default%40alpha/events?filter=a%40b", "/n/default@alpha/events?filter=a%40b"),
+        ("/c/~/n/default/events", "/n/default/events"),
+        ("/c/alpha/n/default/entities?limit=-1", "/n/default@alpha/entities?limit=-1"),
+        ("//n/default", "/n/default"),
+    ] {
+        let answer = navigate(&world, link).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (302, page), "{link}");
+        navigate(&world, page).await.is(200, "<!doctype html>");
+    }
+    for world in [world, World::new()] {
+        is_no_page(
+            &navigate(&world, "/c/nope/n/default").await,
+            404,
+            "cluster &quot;nope&quot; is not registered",
+        );
+        is_no_page(&navigate(&world, "/n/../x").await, 400, "the path is not valid");
+        is_no_page(&navigate(&world, "//\\example.com").await, 400, "the path is not valid");
+        world.nothing_was_forwarded("links");
+    }
+    is_no_page(&navigate(&World::new(), "/n/default").await, 404, "not found");
 }
 
 #[tokio::test]
@@ -145,7 +184,9 @@ async fn no_spelling_of_a_path_leaves_the_directory() {
             assert!(!answer.text().contains("s3cret"), "{target}");
             // A page of that name may not exist, but that the page itself says.
             let is_page = answer.status == 200 && accept == ACCEPT_HTML && answer.text() == "<!doctype html>";
-            assert!(is_page || matches!(answer.status.as_u16(), 400 | 404), "{target}: {}", answer.status);
+            let is_moved = (target, answer.header("location")) == ("//secret", "/secret");
+            let is_refused = matches!(answer.status.as_u16(), 400 | 404);
+            assert!(is_page || is_moved || is_refused, "{target}: {}", answer.status);
         }
     }
     world.nothing_was_forwarded("traversal");

@@ -221,14 +221,14 @@ fn other_spellings_of_a_good_token_are_refused() {
 }
 
 #[test]
-fn a_token_over_the_size_limit_is_refused_unread() {
+fn a_tokens_length_is_bounded_by_the_head_alone() {
     let signing = pair(Curve::P256);
     let groups = |n: usize| json!({ "groups": vec!["g".repeat(40); n] });
     let mint = |n| signing.mint_raw(HEADER, claims(&groups(n)).as_bytes()).unwrap();
     let (authenticator, _) = authenticator(keys_of(&[&signing]));
-    assert_eq!(authenticator.verify(&mint(1000)).unwrap().groups.len(), 1000);
-    assert_eq!(authenticator.verify(&mint(1200)), Err(AuthError::TooLong));
-    assert_eq!(Verifier::new(keys_of(&[&signing])).verify(&mint(1200), NOW), Err(AuthError::TooLong));
+    for n in [1_000, 1_200, 10_000] {
+        assert_eq!(authenticator.verify(&mint(n)).unwrap().groups.len(), n);
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     error::Chain,
     net::{ServerTls, TlsConfigs},
     types::{Backend, Cluster, Snapshot},
-    upstream::{self, Connector, Manager},
+    upstream::{Connector, Manager},
     webui::{Content, WebUi},
     wire::{header::add_via, read_limited},
 };
@@ -82,12 +82,8 @@ async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
 }
 
 fn manager(root: &Root, tls: &TlsConfigs) -> Manager {
-    let config = upstream::Config {
-        connect_timeout: root.upstream.connect_timeout,
-        head_timeout: root.upstream.head_timeout,
-        ..upstream::Config::default()
-    };
-    Manager::new(config, Arc::new(Connector::new(tls.clone(), config.connect_timeout)))
+    let connector = Connector::new(tls.clone(), root.upstream.connect_timeout);
+    Manager::new(root.upstream, Arc::new(connector))
 }
 
 /// Asks one backend for its version, which needs no credentials.

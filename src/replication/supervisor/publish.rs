@@ -186,3 +186,37 @@ const SAME_FENCE: &str = "hold the same record of replication but are different 
 
 /// Two tasks of one etcd may see a new fence at times that differ by this much.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::telemetry::Capture;
+
+    #[test]
+    fn a_change_is_logged_with_the_states_own_name() {
+        let capture = Capture::default();
+        let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(capture.clone()).finish();
+        let mut status = ReplicatorStatus {
+            name: "r".into(),
+            state: ReplicatorState::Following,
+            since: SystemTime::UNIX_EPOCH,
+            error: None,
+            keys: 0,
+            lag: None,
+            last_sync: None,
+            leader: true,
+        };
+        tracing::subscriber::with_default(log, || {
+            log_change(None, &status);
+            status.state = ReplicatorState::Rejected;
+            status.error = Some("no such type".into());
+            log_change(None, &status);
+        });
+        let lines: Vec<serde_json::Value> =
+            capture.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["replicator"], &lines[0]["state"]), (&"r".into(), &"following".into()));
+        assert_eq!((&lines[1]["state"], &lines[1]["error"]), (&"rejected".into(), &"no such type".into()));
+    }
+}
