@@ -63,8 +63,8 @@ impl Server {
         source: Option<reload::Source>,
         logs: LogHandle,
     ) -> Result<Self, BuildError> {
-        let keys = KeyFiles::load(&root.auth.jwt_public_key_files)?;
-        let authority = Authority::build(root, &keys)?;
+        let keys = KeyFiles::load_in_time(&root.auth.jwt_public_key_files).await?;
+        let authority = Authority::build(root, &keys).await?;
         let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
         let tls = certificate(root).await?;
         let snapshot = Arc::new(root.snapshot());

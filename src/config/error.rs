@@ -46,7 +46,7 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A variable that looks like configuration but matches no key.
-    #[error("environment variable {name} sets no known key{}", suggestion(nearest.as_deref()))]
+    #[error("environment variable {} sets no known key{}", name.escape_debug(), suggestion(nearest.as_deref()))]
     UnknownVariable {
         /// The variable's name.
         name: String,

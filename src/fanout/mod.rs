@@ -15,6 +15,7 @@
 
 mod answer;
 mod config;
+pub mod fuzzing;
 pub mod page;
 mod shared;
 mod slot;

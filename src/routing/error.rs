@@ -32,7 +32,7 @@ pub enum RouteError {
     /// `clusters=` with an empty or malformed name.
     #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
     Clusters,
-    /// `limit` that is no integer, or negative.
+    /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
     /// `continue` that is no token of the gateway for this list: changed, cut short, or of another list or selection.

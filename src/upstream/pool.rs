@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -102,7 +102,7 @@ impl Pool {
 
     /// Connections that are in use or being opened.
     pub(super) fn load(&self) -> usize {
-        self.open().saturating_sub(self.lock().connections.len())
+        self.open().saturating_sub(self.idle.lock().connections.len())
     }
 
     /// What the health checks recommend.
@@ -122,7 +122,7 @@ impl Pool {
 
     /// Takes the unused connection that came back last.
     pub(super) fn checkout(&self) -> Option<Connection> {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         let now = Instant::now();
         while let Some(Parked { connection, since }) = idle.connections.pop() {
             if now >= since + self.config.idle_connection_timeout {
@@ -173,7 +173,7 @@ impl Pool {
         if !connection.sender.is_ready() || connection.sender.is_closed() {
             return;
         }
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         if idle.retired || idle.connections.len() >= self.config.max_idle_connections {
             return;
         }
@@ -186,24 +186,20 @@ impl Pool {
 
     /// Closes the unused connections, now and from now on. Those in use finish.
     pub(super) fn retire(&self) {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         idle.retired = true;
         idle.connections.clear();
     }
 
     /// Closes what has been unused for too long. Returns when to look again, or `None` if nothing is left.
     fn expire(&self) -> Option<Instant> {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         let now = Instant::now();
         let lifetime = self.config.idle_connection_timeout;
         idle.connections.retain(|p| now < p.since + lifetime && !p.connection.sender.is_closed());
         let next = idle.connections.first().map(|oldest| oldest.since + lifetime);
         idle.reaping = next.is_some();
         next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock()
     }
 }
 

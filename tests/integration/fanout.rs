@@ -209,7 +209,7 @@ async fn without_any_member_the_answer_is_502() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     let all = json!({"local-cluster": "unreachable", "alpha": "unreachable", "beta": "unreachable"});
     assert_eq!(answer.json()["clusters"], all);
-    // One cluster alone is no different, and its URL stays in the house.
+    // One cluster alone is no different, and its URL is not revealed.
     let answer = world.get("/api/core/v2/namespaces/default@alpha/checks/x").await;
     answer.is(502, r#"{"message":"cluster \"alpha\" is unreachable","code":0}"#);
 }

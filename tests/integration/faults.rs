@@ -340,7 +340,7 @@ async fn fan_outs_beyond_the_bound_are_503_until_one_ends() {
     let answer = world.get(CHECKS).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
     assert_eq!(answer.json()["code"], 0);
-    // Anything that is no list goes on.
+    // Anything but a list goes on.
     assert_eq!(world.get("/api/core/v2/users").await.status, StatusCode::OK);
     drop(first);
     world.alpha.faults().set_hang(false);

@@ -1,4 +1,4 @@
-//! Entries for fuzzers: positions that clients hand back, and pages cut out of lists that clusters send.
+//! The properties that [`crate::fanout::fuzzing`] checks.
 
 use super::{
     cut::{Cut, Cutter, key_of},
@@ -7,20 +7,14 @@ use super::{
 use crate::types::Shape;
 
 /// Whatever a token holds is read back as it is written, or refused.
-///
-/// # Panics
-/// When a property does not hold.
-pub fn positions(data: &[u8]) {
+pub(in crate::fanout) fn positions(data: &[u8]) {
     if let Some(position) = Position::from_bytes(data) {
         assert_eq!(position.to_bytes(), data, "there is one spelling of each position");
     }
 }
 
 /// Pages of a list, cut as the first byte says, hold together what one page of everything holds, wherever its chunks end.
-///
-/// # Panics
-/// When a property does not hold.
-pub fn pages(data: &[u8]) {
+pub(in crate::fanout) fn pages(data: &[u8]) {
     let Some((settings, list)) = data.split_first() else { return };
     let shape = if settings & 1 == 0 { Shape::Resource } else { Shape::Namespace };
     let (most, chunk) = (usize::from(settings >> 1 & 3) + 1, usize::from(settings >> 3) + 1);

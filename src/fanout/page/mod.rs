@@ -19,7 +19,7 @@
 
 mod cut;
 mod events;
-pub mod fuzzing;
+pub(super) mod fuzzing;
 mod items;
 mod position;
 mod read;

@@ -28,7 +28,7 @@ pub(super) struct Passed {
 /// Why a check failed. The text is for administrators: it may hold what the system or the peer's certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CheckError {
-    /// No name, no route, nobody listens, or the connection was closed without an answer.
+    /// No name, no route, nothing listens, or the connection was closed without an answer.
     #[error("{}: {}", FailureClass::Unreachable, .0)]
     Unreachable(String),
     /// No answer within the timeout: a firewall drops packets, or the backend hangs.
@@ -58,7 +58,7 @@ struct Version {
 ///
 /// A new one each time, because it shows what the next connection of a worker needs: that the name resolves, the port
 /// accepts and the handshake succeeds. A kept connection would outlive all of these. One every few seconds, mostly with a
-/// resumed TLS session, is no burden for a backend.
+/// resumed TLS session, costs a backend little.
 pub(super) async fn check(
     connect: &dyn Connect,
     cluster: &Cluster,

@@ -252,7 +252,7 @@ async fn the_checks_of_a_removed_cluster_end_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_keeps_what_is_known_of_the_rest_and_starts_anew_with_other_certificates() {
+async fn a_change_keeps_the_state_of_other_clusters_and_starts_over_with_other_certificates() {
     let rig = Rig::single(None);
     seconds(1).await;
     let mut alpha = cluster("alpha", &[2, 1]);
