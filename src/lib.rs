@@ -17,13 +17,15 @@
 //!    cors         preflights, when origins are configured
 //!    rescue       every error below → one answer                          the only place where errors become HTTP
 //!    guard        Host, header count, aliasing header names               before anything is read
+//!    route        routing::route(method, target, snapshot) → Routed       the one reading of the path
 //!    auth         token → Caller                                          cached verification
-//!    ▼ proxy::dispatch: routing::route(method, target, snapshot) → Route
-//!    ├─ Gateway   liveness and readiness; federation/v1: api, on the control plane
-//!    ├─ Forward   body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
-//!    ├─ Web       webui (files in memory, or the dashboard)
-//!    ├─ List      fanout ─► member × N (upstream) ─► rewrite (labels) ─► merged stream
-//!    └─ GraphQL   graphql: plan ─► member × N (upstream) ─► namespaces and ids qualified ─► one answer
+//!    ▼ dispatch: what answers the route, or why there is none
+//!    ├─ Probe       liveness and readiness
+//!    ├─ Federation  authz ─► body ─► api, on the control plane ─► registry
+//!    ├─ Web         webui (files in memory, or the dashboard)
+//!    ├─ Forward     body rules ─► upstream (one cluster) ─► rewrite (namespaces qualified again)
+//!    ├─ List        fanout ─► member × N (upstream) ─► rewrite (labels) ─► merged stream
+//!    └─ GraphQl     graphql: plan ─► member × N (upstream) ─► namespaces and ids qualified ─► one answer
 //! ```
 //!
 //! [docs/architecture.md](../../../docs/architecture.md) follows a list, an object, a write, a GraphQL poll and a

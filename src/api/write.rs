@@ -165,14 +165,14 @@ impl Api {
             tracing::warn!(
                 kind,
                 name,
-                "is reached over plain http: whoever can listen on the way reads the tokens"
+                "a cluster is reached over plain HTTP: anyone on the path can read the tokens"
             );
         }
         created(&entry)
     }
 }
 
-/// Whether an entry says what is to be written, whoever wrote it.
+/// Whether an entry already holds what a write would store, regardless of its author.
 fn is_same(current: &Entry, wanted: &Checked, value: &Bytes) -> bool {
     let says_so = |old: Item| {
         let mut wanted = wanted.clone();

@@ -51,6 +51,7 @@ impl Admin {
             _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
+
     fn metrics(&self) -> Response<Body> {
         let mut response = wire::text(StatusCode::OK, self.metrics.render());
         let content_type = HeaderValue::from_static(Metrics::CONTENT_TYPE);

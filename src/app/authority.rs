@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::error::BuildError;
 use crate::{
-    auth::{KeyError, Keys, SigningKey},
+    auth::{Keys, SigningKey},
     authz::{Exchange, Feeder, Minter, Rbac},
     config::Root,
     etcd,
@@ -37,8 +37,11 @@ enum Source {
 
 impl Authority {
     /// Loads the private key, if there is one. Etcd is preferred to the API: it pushes changes.
-    pub(super) fn build(root: &Root, keys: &Keys) -> Result<Self, BuildError> {
-        let minter = signing_key(root, keys)?.map(Minter::new);
+    pub(super) async fn build(root: &Root, keys: &Keys) -> Result<Self, BuildError> {
+        let minter = match &root.auth.jwt_private_key_file {
+            Some(path) => Some(Minter::new(Arc::new(SigningKey::load_in_time(path, keys).await?))),
+            None => None,
+        };
         let (rbac, feeder) = Rbac::new(root.auth.admin_groups.clone());
         let source = match (root.replication.source.etcd(), &minter) {
             (Some(config), _) => Source::Etcd(Arc::new(etcd::Client::new(config)?)),
@@ -70,10 +73,4 @@ impl Authority {
             Source::None => {}
         }
     }
-}
-
-/// The private half of one of the keys, when the configuration names one.
-pub(super) fn signing_key(root: &Root, keys: &Keys) -> Result<Option<Arc<SigningKey>>, KeyError> {
-    let path = root.auth.jwt_private_key_file.as_ref();
-    path.map(|path| SigningKey::load(path, keys).map(Arc::new)).transpose()
 }

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{authority::signing_key, web};
+use super::web;
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -84,7 +84,7 @@ impl Reloader {
         self
     }
 
-    /// Runs for ever. A file system that hangs stops this, and nothing else.
+    /// Runs until the process ends. A file system that hangs stops this, and nothing else.
     pub(super) async fn run(mut self) {
         let mut ticks = tokio::time::interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -197,7 +197,8 @@ impl Reloader {
 /// The listener's certificate is in use when this returns, and nothing else.
 fn load(root: &Root, tls: Option<&ServerTls>) -> Result<Loaded, String> {
     let keys = KeyFiles::load(&root.auth.jwt_public_key_files).map_err(|e| e.to_string())?;
-    let private = signing_key(root, &keys).map_err(|e| e.to_string())?;
+    let private = root.auth.jwt_private_key_file.as_ref().map(|path| SigningKey::load(path, &keys));
+    let private = private.transpose().map_err(|e| e.to_string())?.map(Arc::new);
     let web = web::content(root).map_err(|e| e.to_string())?;
     if let Some((tls, (cert, key))) = tls.zip(root.listen.tls()) {
         tls.reload(cert, key).map_err(|e| Chain(&e).to_string())?;
@@ -238,8 +239,14 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
     applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
     applied.web_ui.clone_from(&new.web_ui);
     applied.log.level = new.log.level;
-    applied.listen.cert_file.clone_from(&new.listen.cert_file);
-    applied.listen.key_file.clone_from(&new.listen.key_file);
+    // Replaced where there was one; what a first one makes possible, or a last one no longer, begins with the process.
+    if old.auth.jwt_private_key_file.is_some() == new.auth.jwt_private_key_file.is_some() {
+        applied.auth.jwt_private_key_file.clone_from(&new.auth.jwt_private_key_file);
+    }
+    if old.listen.tls().is_some() == new.listen.tls().is_some() {
+        applied.listen.cert_file.clone_from(&new.listen.cert_file);
+        applied.listen.key_file.clone_from(&new.listen.key_file);
+    }
     applied != *new
 }
 

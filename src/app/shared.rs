@@ -74,7 +74,7 @@ impl Reach {
         (manager, updates)
     }
 
-    /// Connections to what is no cluster and not checked: a dashboard.
+    /// Connections to what is neither a cluster nor health-checked: a dashboard.
     pub(super) fn unchecked_connections(&self) -> Manager {
         Manager::new(self.config, Arc::clone(&self.connect))
     }

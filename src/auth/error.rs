@@ -2,7 +2,10 @@ use std::{io, path::PathBuf};
 
 use http::StatusCode;
 
-use crate::error::{Classify, ErrorKind, Reply};
+use crate::{
+    error::{Classify, ErrorKind, Reply},
+    net::FileTimeout,
+};
 
 /// Why a request was not let in. Never holds any part of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,14 @@ pub enum KeyError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// The file could not be read in time.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Timeout {
+        /// The file.
+        path: PathBuf,
+        /// What to look at.
+        error: FileTimeout,
     },
     /// The file is far larger than any key. Usual cause: a wrong path.
     #[error("{path} is too large for a key file", path = path.display())]

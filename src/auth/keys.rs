@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
 use super::{KeyError, MAX_KEYS, error::PUBLIC_LABEL};
-use crate::net::read_file_up_to;
+use crate::net::{in_time, read_file_up_to};
 
 /// The two curves whose tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl PublicKey {
 
     /// Whether this key made the signature (`r || s`, RFC 7518 §3.4).
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        // The provider is named, not taken from the process default, which someone else could replace.
+        // The provider is named, not taken from the process default, which another crate could replace.
         (DEFAULT_PROVIDER.verifier_factory)(&self.curve.jwt_algorithm(), &self.key)
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
@@ -145,11 +145,24 @@ impl KeyFiles {
         for path in paths {
             keys.append(&mut parse_public(path, &read(path)?)?);
         }
-        match keys.len() {
-            0 => Err(KeyError::NoFiles),
-            1..=MAX_KEYS => Ok(Keys(keys)),
-            _ => Err(KeyError::TooMany),
+        bounded(keys)
+    }
+
+    /// As [`load`](Self::load), but off the runtime's thread, and gives up on a file system that hangs.
+    pub async fn load_in_time(paths: &[PathBuf]) -> Result<Keys, KeyError> {
+        let mut keys = Vec::with_capacity(paths.len());
+        for path in paths {
+            keys.append(&mut parse_public(path, &read_in_time(path).await?)?);
         }
+        bounded(keys)
+    }
+}
+
+fn bounded(keys: Vec<PublicKey>) -> Result<Keys, KeyError> {
+    match keys.len() {
+        0 => Err(KeyError::NoFiles),
+        1..=MAX_KEYS => Ok(Keys(keys)),
+        _ => Err(KeyError::TooMany),
     }
 }
 
@@ -229,6 +242,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
         ErrorKind::FileTooLarge => KeyError::TooLarge { path },
         _ => KeyError::Read { path, error },
     })
+}
+
+/// As [`read`], but gives up on a file system that hangs.
+pub(super) async fn read_in_time(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let owned = path.to_owned();
+    let timed_out = |error| KeyError::Timeout { path: path.to_owned(), error };
+    in_time(move || read(&owned)).await.map_err(timed_out)?
 }
 
 pub(super) const CURVES: [Curve; 2] = [Curve::P256, Curve::P384];

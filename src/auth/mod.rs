@@ -2,7 +2,7 @@
 //!
 //! An [`Authenticator`] holds the public keys and a cache of verified tokens; [`AuthLayer`] puts it in front
 //! of a service. Everything is decided in place, without I/O. What a token must look like follows Sensu, which
-//! judges it again, except that Sensu takes a token without `exp` for ever and this gateway does not.
+//! verifies it again. One difference: Sensu accepts a token without `exp` for ever, and this gateway does not.
 
 use std::sync::{
     Arc,

@@ -49,8 +49,16 @@ impl SigningKey {
     ///
     /// A [`KeyError`] that says what the file is instead, or [`KeyError::NoMatch`].
     pub fn load(path: &Path, keys: &Keys) -> Result<Self, KeyError> {
-        let key = Self::parse(path, &keys::read(path)?)?;
-        if key.fits(keys) { Ok(key) } else { Err(KeyError::NoMatch { path: path.to_owned() }) }
+        Self::parse(path, &keys::read(path)?)?.matching(path, keys)
+    }
+
+    /// As [`load`](Self::load), but off the runtime's thread, and gives up on a file system that hangs.
+    pub async fn load_in_time(path: &Path, keys: &Keys) -> Result<Self, KeyError> {
+        Self::parse(path, &keys::read_in_time(path).await?)?.matching(path, keys)
+    }
+
+    fn matching(self, path: &Path, keys: &Keys) -> Result<Self, KeyError> {
+        if self.fits(keys) { Ok(self) } else { Err(KeyError::NoMatch { path: path.to_owned() }) }
     }
 
     /// The private key in a file's text. `path` is for messages only.

@@ -16,7 +16,7 @@ pub(super) struct Health {
     /// Configuration file with the `admin.address` to ask
     #[arg(long, short, value_name = "FILE", env = "FEDGATE_CONFIG", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Ask this URL instead of the configured address, such as <http://127.0.0.1:9180>
+    /// Ask this URL instead of the configured address, such as `http://127.0.0.1:9180`
     #[arg(long, value_name = "URL")]
     url: Option<Uri>,
 }

@@ -18,7 +18,7 @@ pub enum Error {
     /// The configuration names no endpoint.
     #[error("no etcd endpoint is configured")]
     NoEndpoints,
-    /// The name does not resolve, or nobody accepts connections there. Nothing was sent.
+    /// The name does not resolve, or nothing accepts connections there. Nothing was sent.
     #[error(
         "etcd endpoint {endpoint} is unreachable: check that etcd runs there and that no firewall is between"
     )]

@@ -87,7 +87,7 @@ pub(super) enum Carrier {
 
 /// An answer that does not describe a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer to the introspection query is no schema that can be used")]
+#[error("the answer to the introspection query is not a usable schema")]
 pub(super) struct SchemaError;
 
 // === impl Schema ===

@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How long to wait between attempts: twice as long after each failure, up to a longest, and in part randomly long so
 /// that many clients of one peer do not come back together.
 ///
-/// Holds no state: whoever retries counts its failures, and brings its own randomness to be deterministic in tests.
+/// Holds no state: the caller counts its failures, and brings its own randomness, so that tests are deterministic.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// The wait before it is doubled for the first time.

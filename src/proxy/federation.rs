@@ -18,9 +18,11 @@ impl Gateway {
         let Parts { method, headers, .. } = parts;
         let caller = self.identify(caller, &headers).await?;
         let federation = &self.resources.federation;
-        // Before the body is read: whoever may not write need not be listened to.
-        let admitted = federation.admit(&method, path, &caller)?;
+        // Before the body is read, so that only those who may write can make the gateway wait and hold bytes.
+        federation.admit(&method, path, &caller)?;
         let (body, _held) = body::read(incoming, api::MAX_BODY, &self.resources.bodies).await?;
+        // By the rights of this moment: a body can take minutes, and the caller may have lost them.
+        let admitted = federation.admit(&method, path, &caller)?;
         Ok(federation.answer(admitted, query, headers, body).await?)
     }
 }

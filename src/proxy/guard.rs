@@ -28,7 +28,7 @@ pub struct Guard<S> {
 /// Why a request's head was refused. All are the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuardError {
-    /// No `Host`, more than one, or one that is no host and port.
+    /// No `Host`, more than one, or one that is not a host and port.
     #[error("the Host header must name one host and, if any, a port")]
     Host,
     /// More than one `Authorization`: servers disagree about which one counts.

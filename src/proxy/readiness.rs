@@ -43,7 +43,7 @@ impl Readiness {
         if *self.phase.borrow() >= Phase::Announcing {
             return Err("shutting down\n");
         }
-        // Registered clusters would be missing. Later on, a store that is down is no reason: the last view is used.
+        // Registered clusters would be missing. A store that goes down later is no reason: the last view is used.
         if self.registry.borrow().was_read() {
             Ok(())
         } else {

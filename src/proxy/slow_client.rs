@@ -13,13 +13,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::{error::BoxError, wire::Body};
 
 /// A body that is dropped when its next frame is not polled for too long.
 pub(super) struct SlowClientBody {
+    /// Locked by the connection and, every [`STALLED`], by the watchdog on the same thread: never contended.
     shared: Arc<Mutex<Shared>>,
     size: SizeHint,
     watchdog: AbortHandle,
@@ -87,7 +88,7 @@ impl HttpBody for SlowClientBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut shared = lock(&self.shared);
+        let mut shared = self.shared.lock();
         shared.polls += 1;
         if let Some(start) = shared.start.take() {
             return Poll::Ready(Some(Ok(Frame::data(start))));
@@ -115,7 +116,7 @@ async fn watch(shared: Arc<Mutex<Shared>>) {
     let mut seen = 0;
     loop {
         tokio::time::sleep(STALLED).await;
-        let mut shared = lock(&shared);
+        let mut shared = shared.lock();
         if shared.polls == seen && !shared.waiting {
             shared.body = None;
             shared.start = None;
@@ -123,11 +124,6 @@ async fn watch(shared: Arc<Mutex<Shared>>) {
         }
         seen = shared.polls;
     }
-}
-
-/// Taken by the connection and, every [`STALLED`], by the watchdog of the same thread: never contended.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock()
 }
 
 /// A body up to this size is read at once. Sensu's single objects are far below.

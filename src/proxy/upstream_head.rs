@@ -1,6 +1,6 @@
 //! The head that a cluster gets in place of the client's.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 
@@ -44,8 +44,9 @@ pub(super) fn build(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> Res
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host`. A client's own are dropped unless it is a trusted proxy.
 fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[Cidr]) {
+    // A dual-stack socket names an IPv4 peer as `::ffff:192.0.2.1`.
     let (peer, tls) =
-        connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (plain_ip(c.peer.ip()), c.tls));
+        connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (c.peer.ip().to_canonical(), c.tls));
     let trusted = trusted.iter().any(|range| range.contains(peer));
     let earlier = headers.get_all(names::X_FORWARDED_FOR).iter().filter(|_| trusted);
     // Every line counts: some proxies add one of their own below a forged one.
@@ -65,11 +66,6 @@ fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[C
     {
         headers.insert(names::X_FORWARDED_HOST, host);
     }
-}
-
-/// `::ffff:192.0.2.1`, as a dual-stack socket names an IPv4 peer, is that peer.
-fn plain_ip(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 #[cfg(test)]

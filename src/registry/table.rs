@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Entry, Event, Events, Precondition, StoreError};
@@ -47,17 +47,12 @@ impl Table {
         Arc::new(Self { inner: Mutex::new(Inner { entries, revision, down: None, events }) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing below can panic half-way through a change.
-        self.inner.lock()
-    }
-
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
-        self.lock().entries.get(key).cloned()
+        self.inner.lock().entries.get(key).cloned()
     }
 
     pub(super) fn list(&self, prefix: &str) -> Vec<Entry> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let from = inner.entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         from.map(|(_, entry)| entry).take_while(|entry| entry.key.starts_with(prefix)).cloned().collect()
     }
@@ -69,12 +64,12 @@ impl Table {
         change: Change,
         expected: Precondition,
     ) -> Result<Planned, StoreError> {
-        self.lock().plan(key, change, expected)
+        self.inner.lock().plan(key, change, expected)
     }
 
     /// Makes a planned write visible.
     pub(super) fn apply(&self, planned: Planned) -> Option<u64> {
-        self.lock().apply(planned)
+        self.inner.lock().apply(planned)
     }
 
     /// [`plan`](Self::plan) and [`apply`](Self::apply) in one.
@@ -84,7 +79,7 @@ impl Table {
         change: Change,
         expected: Precondition,
     ) -> Result<Option<u64>, StoreError> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if let Some(reason) = &inner.down {
             return Err(StoreError::unavailable(reason.to_string()));
         }
@@ -94,7 +89,7 @@ impl Table {
 
     /// Reports to the watchers that the store cannot be written.
     pub(super) fn down(&self, reason: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let reason: Arc<str> = reason.into();
         inner.down = Some(Arc::clone(&reason));
         inner.publish(Event::Down(reason));
@@ -102,12 +97,12 @@ impl Table {
 
     /// Whether [`down`](Self::down) was called last.
     pub(super) fn is_down(&self) -> bool {
-        self.lock().down.is_some()
+        self.inner.lock().down.is_some()
     }
 
     /// Replaces everything; ends [`down`](Self::down).
     pub(super) fn reset(&self, entries: Vec<Entry>, revision: u64) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.entries = entries.into_iter().map(|entry| (Arc::clone(&entry.key), entry)).collect();
         inner.revision = revision;
         inner.up();
@@ -115,7 +110,7 @@ impl Table {
 
     /// Ends [`down`](Self::down), with unchanged entries.
     pub(super) fn up(&self) {
-        self.lock().up();
+        self.inner.lock().up();
     }
 
     pub(super) fn watch(self: &Arc<Self>) -> Events {
@@ -137,7 +132,7 @@ impl Table {
 
     /// Everything as of now, and a receiver of later events.
     fn subscribe(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut events = vec![inner.all()];
         events.extend(inner.down.clone().map(Event::Down));
         (events, inner.events.subscribe())

@@ -34,7 +34,7 @@ struct Stored<'a> {
     last_sync: Option<u64>,
 }
 
-// === impl Teller ===
+// === impl StatusPublisher ===
 
 impl StatusPublisher {
     pub(super) fn publish(&mut self, leadership: &dyn Leadership, statuses: &[ReplicatorStatus]) {

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -70,7 +70,7 @@ impl Metrics {
 
     fn write(&self, families: &mut Families<'_>) -> fmt::Result {
         let (statuses, counts) = {
-            let inner = self.lock();
+            let inner = self.inner.lock();
             (Arc::clone(&inner.statuses), inner.counts.clone())
         };
         let counts = |status: &ReplicatorStatus| counts.get(&status.name).copied().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Metrics {
     }
 
     pub(super) fn show(&self, statuses: Arc<Vec<ReplicatorStatus>>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let names: BTreeSet<_> = statuses.iter().map(|status| Arc::clone(&status.name)).collect();
         inner.counts.retain(|name, _| names.contains(name));
         inner.statuses = statuses;
@@ -113,18 +113,13 @@ impl Metrics {
         if tally.writes.is_empty() && tally.errors == 0 {
             return;
         }
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         for name in tally.writes {
             inner.counts.entry(name).or_default().writes += 1;
         }
         for scope in &machine.assignment.scopes {
             inner.counts.entry(Arc::clone(&scope.name)).or_default().errors += tally.errors;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here can panic half-way through a change.
-        self.inner.lock()
     }
 }
 

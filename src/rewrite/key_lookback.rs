@@ -16,7 +16,7 @@ const LOOKBACK: usize = 16;
 // === impl KeyLookback ===
 
 impl KeyLookback {
-    /// As it is after `more`; `in_string` tells whether `more` ends inside a string.
+    /// As it is after `more`; `in_string` says whether `more` ends inside a string.
     pub(super) fn then(&self, more: &[u8], in_string: bool) -> Self {
         let mut next = *self;
         if in_string {

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// A top-level array is a list: each object in it is labelled and qualified. A top-level object is a single
 /// resource: qualified, never labelled. With [`Brackets::Keep`] any other value passes through, and so do items
-/// that are no objects. With [`Brackets::Strip`] the body must be an array of objects, or `null`, which Go
+/// that are not objects. With [`Brackets::Strip`] the body must be an array of objects, or `null`, which Go
 /// writes for an empty list.
 ///
 /// The output does not depend on how the input is cut into chunks. White space right after the `{` of a
@@ -78,7 +78,7 @@ enum State {
 }
 
 /// One chunk on its way to the output: all before `done` was copied or dropped.
-struct Copy<'a> {
+struct ChunkWriter<'a> {
     chunk: &'a [u8],
     out: &'a mut BytesMut,
     done: usize,
@@ -137,13 +137,13 @@ impl Rewriter {
             return Err(error);
         }
         out.reserve(chunk.len() + chunk.len() / 32 + BLOCK);
-        let mut copy = Copy { chunk, out, done: 0 };
-        if let Err(error) = self.scan(&mut copy) {
+        let mut writer = ChunkWriter { chunk, out, done: 0 };
+        if let Err(error) = self.scan(&mut writer) {
             self.failed = Some(error);
             return Err(error);
         }
         if !self.strip || self.state == State::Inside {
-            copy.flush(chunk.len());
+            writer.flush(chunk.len());
         }
         self.lookback = self.lookback.then(chunk, self.strings.open());
         Ok(())
@@ -168,15 +168,15 @@ impl Rewriter {
         self.items
     }
 
-    fn scan(&mut self, copy: &mut Copy<'_>) -> Result<(), ScanError> {
-        let (blocks, rest) = copy.chunk.as_chunks::<BLOCK>();
+    fn scan(&mut self, writer: &mut ChunkWriter<'_>) -> Result<(), ScanError> {
+        let (blocks, rest) = writer.chunk.as_chunks::<BLOCK>();
         let mut base = 0;
         for block in blocks {
             let seen = self.strings.next(Marks::of(block), BLOCK);
             // Much of an item lies deeper than anything of interest.
             let deep = self.state == State::Inside && self.stack.depth() > self.watch;
             if !deep || seen.brackets | seen.stray != 0 {
-                self.block(copy, base, block, &seen, u64::MAX)?;
+                self.block(writer, base, block, &seen, u64::MAX)?;
             }
             base += BLOCK;
         }
@@ -184,7 +184,7 @@ impl Rewriter {
             let mut block = [b' '; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
             let seen = self.strings.next(Marks::of(&block), rest.len());
-            self.block(copy, base, &block, &seen, (1 << rest.len()) - 1)?;
+            self.block(writer, base, &block, &seen, (1 << rest.len()) - 1)?;
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl Rewriter {
     /// Reads the bytes of `block` that are set in `left`.
     fn block(
         &mut self,
-        copy: &mut Copy<'_>,
+        writer: &mut ChunkWriter<'_>,
         base: usize,
         block: &[u8; BLOCK],
         seen: &Block,
@@ -206,13 +206,13 @@ impl Rewriter {
             if self.state != State::Inside {
                 let at = left.trailing_zeros() as usize;
                 let closes_string = (seen.quotes & !seen.inside) >> at & 1 == 1;
-                if self.between(copy, base + at, closes_string)? {
+                if self.between(writer, base + at, closes_string)? {
                     left &= left - 1;
                 }
             } else if self.stack.depth() == self.watch {
-                left = self.look(copy, base, block, seen, left)?;
+                left = self.look(writer, base, block, seen, left)?;
             } else {
-                left = self.skip(copy, base, block, seen, left)?;
+                left = self.skip(writer, base, block, seen, left)?;
             }
         }
         if seen.stray == 0 { Ok(()) } else { Err(ScanError::Unexpected) }
@@ -223,7 +223,7 @@ impl Rewriter {
     #[inline]
     fn skip(
         &mut self,
-        copy: &mut Copy<'_>,
+        writer: &mut ChunkWriter<'_>,
         base: usize,
         block: &[u8; BLOCK],
         seen: &Block,
@@ -238,7 +238,7 @@ impl Rewriter {
         // The last event that was read is the highest one that is not among those after it.
         let at = (events & !after).ilog2() as usize;
         if stop == self.floor {
-            self.end_value(copy, base + at);
+            self.end_value(writer, base + at);
         }
         Ok(left & u64::MAX << at << 1)
     }
@@ -248,7 +248,7 @@ impl Rewriter {
     #[inline]
     fn look(
         &mut self,
-        copy: &mut Copy<'_>,
+        writer: &mut ChunkWriter<'_>,
         base: usize,
         block: &[u8; BLOCK],
         seen: &Block,
@@ -264,19 +264,19 @@ impl Rewriter {
             left &= u64::MAX << at << 1;
             let byte = block[at];
             if byte == b'"' {
-                self.quote(copy, base + at, seen.inside >> at & 1 == 1);
+                self.quote(writer, base + at, seen.inside >> at & 1 == 1);
                 continue;
             }
             if byte & OPENS != 0 {
                 if byte == b'{' {
-                    self.enter(copy.chunk, base + at);
+                    self.enter(writer.chunk, base + at);
                 }
                 self.stack.open(byte)?;
             } else {
                 self.leave();
                 self.stack.close(byte)?;
                 if self.stack.depth() == self.floor {
-                    self.end_value(copy, base + at);
+                    self.end_value(writer, base + at);
                 }
             }
             return Ok(left);
@@ -284,12 +284,12 @@ impl Rewriter {
     }
 
     /// A quote directly in an object that may hold a namespace string.
-    fn quote(&mut self, copy: &mut Copy<'_>, at: usize, opens: bool) {
+    fn quote(&mut self, writer: &mut ChunkWriter<'_>, at: usize, opens: bool) {
         if opens {
-            self.in_namespace = self.with_key(copy.chunk, at, |key| key == self.key);
+            self.in_namespace = self.with_key(writer.chunk, at, |key| key == self.key);
         } else if self.in_namespace {
-            copy.flush(at);
-            copy.out.put_slice(self.suffix.as_deref().unwrap_or_default());
+            writer.flush(at);
+            writer.out.put_slice(self.suffix.as_deref().unwrap_or_default());
             self.in_namespace = false;
         }
     }
@@ -325,13 +325,18 @@ impl Rewriter {
     }
 
     /// Reads one byte outside items, or returns false when the byte is to be read in the new state.
-    fn between(&mut self, copy: &mut Copy<'_>, at: usize, closes_string: bool) -> Result<bool, ScanError> {
-        let byte = copy.chunk[at];
+    fn between(
+        &mut self,
+        writer: &mut ChunkWriter<'_>,
+        at: usize,
+        closes_string: bool,
+    ) -> Result<bool, ScanError> {
+        let byte = writer.chunk[at];
         match self.state {
-            State::Opened => return Ok(self.label(copy, at, byte)),
-            State::Text if closes_string => self.end_value(copy, at),
+            State::Opened => return Ok(self.label(writer, at, byte)),
+            State::Text if closes_string => self.end_value(writer, at),
             State::Scalar if !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'-' | b'.') => {
-                self.end_value(copy, at);
+                self.end_value(writer, at);
                 return Ok(false);
             }
             State::Text | State::Scalar => {}
@@ -349,7 +354,7 @@ impl Rewriter {
             State::Comma if byte == b',' => self.state = State::NextItem,
             State::Comma if byte == b'}' => return Err(ScanError::Unbalanced),
             State::Comma => return Err(ScanError::Separator),
-            State::FirstItem | State::NextItem | State::Inside => self.item(copy, at, byte)?,
+            State::FirstItem | State::NextItem | State::Inside => self.item(writer, at, byte)?,
         }
         Ok(true)
     }
@@ -372,7 +377,7 @@ impl Rewriter {
     }
 
     /// The first byte of an item.
-    fn item(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> Result<(), ScanError> {
+    fn item(&mut self, writer: &mut ChunkWriter<'_>, at: usize, byte: u8) -> Result<(), ScanError> {
         match byte {
             b']' | b',' => return Err(ScanError::Separator),
             b'}' => return Err(ScanError::Unbalanced),
@@ -381,15 +386,15 @@ impl Rewriter {
         self.items += 1;
         if byte == b'{' && self.label.is_some() {
             if !self.strip {
-                copy.flush(at);
+                writer.flush(at);
             }
-            copy.done = at + 1;
+            writer.done = at + 1;
             self.state = State::Opened;
         } else if self.strip {
             if self.items > 1 {
-                copy.out.put_u8(b',');
+                writer.out.put_u8(b',');
             }
-            copy.done = at;
+            writer.done = at;
         }
         Ok(())
     }
@@ -416,28 +421,28 @@ impl Rewriter {
     }
 
     /// A byte after the `{` of an item: white space is held, anything else brings the label out.
-    fn label(&mut self, copy: &mut Copy<'_>, at: usize, byte: u8) -> bool {
+    fn label(&mut self, writer: &mut ChunkWriter<'_>, at: usize, byte: u8) -> bool {
         if is_space(byte) {
             if self.held.len() < MAX_HELD {
                 self.held.push(byte);
             }
-            copy.done = at + 1;
+            writer.done = at + 1;
             return true;
         }
         let label = self.label.as_deref().unwrap_or_default();
         let start = usize::from(!(self.strip && self.items > 1));
         let end = label.len() - usize::from(byte == b'}');
-        copy.out.put_slice(&label[start..end]);
-        copy.out.put_slice(&self.held);
+        writer.out.put_slice(&label[start..end]);
+        writer.out.put_slice(&self.held);
         self.held.clear();
         self.state = State::Inside;
         false
     }
 
     /// The last byte of an item or of the whole value (of a number or literal, the byte after it).
-    fn end_value(&mut self, copy: &mut Copy<'_>, at: usize) {
+    fn end_value(&mut self, writer: &mut ChunkWriter<'_>, at: usize) {
         if self.strip {
-            copy.flush(at + 1);
+            writer.flush(at + 1);
         }
         self.watch = 0;
         self.key = None;
@@ -445,9 +450,9 @@ impl Rewriter {
     }
 }
 
-// === impl Copy ===
+// === impl ChunkWriter ===
 
-impl Copy<'_> {
+impl ChunkWriter<'_> {
     /// Copies all that is not yet copied before `end`.
     #[inline]
     fn flush(&mut self, end: usize) {

@@ -179,11 +179,6 @@ impl Sensu {
         self.0.faults.requests()
     }
 
-    /// Ends (`None`) or starts the 503 gate of a starting backend, with the seconds that clients should wait.
-    pub fn set_startup_wait(&self, seconds: Option<u32>) {
-        self.0.lock().startup_wait = seconds;
-    }
-
     /// Signs claims under any header with the cluster's own HS256 secret, as anyone who reads its store could.
     pub fn mint_hs256(&self, header: &serde_json::Value, claims: &serde_json::Value) -> String {
         token::mint_hs256(&self.0.secret, &header.to_string(), &claims.to_string())

@@ -10,7 +10,7 @@ pub struct Cidr {
 /// Why a block of addresses was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
-    /// No address, or a prefix length that is no number or too long for the address.
+    /// Not an address, or a prefix length that is not a number or is too long for the address.
     #[error("must be an address or a block such as 10.0.0.0/8 or fd00::/8")]
     Syntax,
     /// The address has bits set past the prefix, so one of the two is probably a mistake.

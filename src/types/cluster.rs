@@ -82,7 +82,7 @@ pub enum UrlError {
     /// Not `http://…` or `https://…`.
     #[error("must start with http:// or https://")]
     Scheme,
-    /// Empty or malformed host, or a port that is no number from 1 to 65535.
+    /// Empty or malformed host, or a port that is not a number from 1 to 65535.
     #[error("must name a host and, if any, a port from 1 to 65535")]
     Authority,
     /// A path, query, fragment or user information.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 /// for authentication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthScope {
-    /// The REST API: a request without a token or an API key is refused. A request that nobody has classified counts
-    /// as one of these.
+    /// The REST API: a request without a token or an API key is refused. The default, so that a request without a
+    /// scope is refused, too.
     #[default]
     Api,
     /// GraphQL: such a request goes on as [`Caller::Anonymous`](super::Caller::Anonymous).

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -24,8 +24,8 @@ use super::{
     error::Error,
 };
 use crate::{
-    net::{ConnectError, Monitored, Peer},
-    types::{Backend, Cluster},
+    net::{BoxIo, ConnectError},
+    types::{Backend, Cluster, FailureClass},
 };
 
 /// The connections of one worker to one backend.
@@ -45,7 +45,6 @@ pub(super) struct Pool {
 /// A connection in use by one request. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
-    peer: Arc<Peer>,
     /// Dropped with the connection, which the driver notices.
     _held: oneshot::Sender<()>,
 }
@@ -102,12 +101,17 @@ impl Pool {
 
     /// Connections that are in use or being opened.
     pub(super) fn load(&self) -> usize {
-        self.open().saturating_sub(self.lock().connections.len())
+        self.open().saturating_sub(self.idle.lock().connections.len())
     }
 
     /// What the health checks recommend.
     pub(super) fn verdict(&self, now: Instant) -> HealthVerdict {
         self.health.verdict(now)
+    }
+
+    /// Why the health checks advise against it.
+    pub(super) fn reason(&self) -> FailureClass {
+        self.health.reason()
     }
 
     /// Whether the breaker allows an attempt.
@@ -122,7 +126,7 @@ impl Pool {
 
     /// Takes the unused connection that came back last.
     pub(super) fn checkout(&self) -> Option<Connection> {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         let now = Instant::now();
         while let Some(Parked { connection, since }) = idle.connections.pop() {
             if now >= since + self.config.idle_connection_timeout {
@@ -154,8 +158,6 @@ impl Pool {
             .await
             .unwrap_or(Err(ConnectError::Timeout))
             .map_err(|error| Error::connect(&self.cluster.name, &self.backend, error))?;
-        let io = Monitored::new(io);
-        let peer = io.peer();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .max_buf_size(READ_BUFFER)
@@ -164,7 +166,7 @@ impl Pool {
             .map_err(|error| Error::exchange(&self.cluster.name, &self.backend, error))?;
         let (held, released) = oneshot::channel();
         tokio::spawn(drive(driver, released, slot));
-        Ok(Connection { sender, peer, _held: held })
+        Ok(Connection { sender, _held: held })
     }
 
     /// Takes a connection back after an answer has been read to its end.
@@ -173,7 +175,7 @@ impl Pool {
         if !connection.sender.is_ready() || connection.sender.is_closed() {
             return;
         }
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         if idle.retired || idle.connections.len() >= self.config.max_idle_connections {
             return;
         }
@@ -186,24 +188,20 @@ impl Pool {
 
     /// Closes the unused connections, now and from now on. Those in use finish.
     pub(super) fn retire(&self) {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         idle.retired = true;
         idle.connections.clear();
     }
 
     /// Closes what has been unused for too long. Returns when to look again, or `None` if nothing is left.
     fn expire(&self) -> Option<Instant> {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         let now = Instant::now();
         let lifetime = self.config.idle_connection_timeout;
         idle.connections.retain(|p| now < p.since + lifetime && !p.connection.sender.is_closed());
         let next = idle.connections.first().map(|oldest| oldest.since + lifetime);
         idle.reaping = next.is_some();
         next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock()
     }
 }
 
@@ -216,7 +214,7 @@ async fn reap(pool: Weak<Pool>) {
 
 /// Moves bytes until the connection ends.
 async fn drive(
-    driver: http1::Connection<TokioIo<Monitored>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<BoxIo>, Full<Bytes>>,
     released: oneshot::Receiver<()>,
     _slot: ConnectionSlot,
 ) {
@@ -228,20 +226,6 @@ async fn drive(
     };
     if let Err(error) = result {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection to a backend ended");
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    /// Forgets what the peer has sent so far.
-    pub(super) fn expect_answer(&self) {
-        self.peer.reset();
-    }
-
-    /// Whether the peer has sent anything since.
-    pub(super) fn heard(&self) -> bool {
-        self.peer.is_heard()
     }
 }
 

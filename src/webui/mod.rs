@@ -144,7 +144,7 @@ fn secure(headers: &mut HeaderMap) {
     }
 }
 
-/// First segments that are no pages, now or in later versions.
+/// First segments that are not pages, now or in later versions.
 const RESERVED: [&str; 11] =
     ["api", "auth", "c", "console", "graphql", "health", "livez", "metrics", "ready", "readyz", "version"];
 

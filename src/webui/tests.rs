@@ -139,7 +139,7 @@ async fn what_lies_ready_compressed_is_sent_to_those_who_take_it() {
     }
     assert_ne!(tags[0], tags[1]);
     assert_ne!(tags[1], tags[3]);
-    // They are no files of their own, unless they are.
+    // Compressed variants are not files of their own, unless the plain one is missing.
     assert!(ask(&web_ui, "GET", "/static/js/app_1f2e.js.gz", &[]).await.is_none());
     assert_eq!(body(&web_ui, "/static/notes.gz", &[]).await.as_deref(), Some("alone"));
 }
@@ -181,7 +181,7 @@ async fn a_copy_is_kept_for_a_year_only_when_its_name_changes_with_its_content()
 }
 
 #[tokio::test]
-async fn who_has_the_file_is_told_so() {
+async fn a_client_that_has_the_file_gets_no_second_copy() {
     let directory = built();
     let web_ui = web_ui(Content::directory(directory.path()).unwrap());
     let first = ask(&web_ui, "GET", "/", &[]).await.unwrap();

@@ -293,6 +293,19 @@ async fn the_listener_for_health_checks_answers_in_the_same_way() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_not_ready_answers_in_the_same_way() {
+    let store = json!({"etcd": {"endpoints": ["http://127.0.0.1:1"]}});
+    let server = Running::with(json!({"store": store})).await;
+    let gateway = Gateway { server, roots: None, _directory: None };
+    for framing in [Framing::Length, Framing::Chunked] {
+        let head = "GET /readyz HTTP/1.1\r\nhost: gw\r\n";
+        let seen = write_then_read(gateway.connect().await, head, LARGE, framing).await;
+        assert_answer(&seen, 503, &framing);
+        assert!(seen.wrote && seen.error.is_none(), "{framing:?}: {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_expectation_gets_the_final_status_at_once() {
     for gateway in [Gateway::plain().await, Gateway::tls().await] {
         for refused in gateway.refused() {

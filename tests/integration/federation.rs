@@ -178,11 +178,16 @@ async fn a_gateway_that_starts_without_its_etcd_says_that_it_does_not_know_all_c
     assert_eq!((local.0, &local.1["fedgate-complete"]), (200, &"true".parse().unwrap()));
     let all = server.send(server.request("/api/core/v2/namespaces")).await;
     assert_eq!((all.0, &all.1["fedgate-complete"]), (200, &"false".parse().unwrap()));
+    let unread = r#""local-cluster";status=200, "*";error=unreachable"#;
+    assert_eq!(all.1["fedgate-clusters"], unread);
     server.call(Method::GET, "/api/core/v2/namespaces?partial=false", &Value::Null, 503).await;
     let query = json!({"query": "{ viewer { namespaces { name } } }"});
     let switcher = request_of(&server.token, Method::POST, "/graphql", query.to_string());
     let (status, headers, body) = server.send(switcher).await;
     assert_eq!((status, &headers["fedgate-complete"]), (200, &"false".parse().unwrap()), "{body:?}");
+    assert_eq!(headers["fedgate-clusters"], unread);
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["extensions"]["fedgate"]["clusters"]["*"], "unreachable");
     let page = json!({"query": "{ namespace(name: \"default@alpha\") { name } }"});
     server.call(Method::POST, "/graphql", &page, 502).await;
 }
@@ -270,18 +275,28 @@ async fn an_administrators_api_key_may_register_clusters_and_a_viewers_may_list_
     assert_eq!(refused.0, 401, "without the private key no API key can be judged: {refused:?}");
 }
 
-#[tokio::test]
-async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
+const OLGAS_BINDING: &str = "/api/core/v2/clusterrolebindings/olga";
+
+/// What olga, who is in no group of administrators, gets for registering alpha.
+async fn put_by_olga(server: &Running) -> u16 {
+    let olga = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
+    let body = resource("alpha", "http://127.0.0.1:1").to_string();
+    server.send(request_of(&olga, Method::PUT, &format!("{CLUSTERS}/alpha"), body)).await.0
+}
+
+/// Waits until the gateway has read the rules by which olga gets this status.
+async fn until_olga_gets(server: &Running, status: u16) {
+    let begun = std::time::Instant::now();
+    while put_by_olga(server).await != status {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the changed rules do not count");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A gateway that decides by a role of the local cluster, with which olga may update alpha.
+async fn with_a_role_for_olga() -> Running {
     let server = Running::with(json!({"private-key": true})).await;
-    let operator = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
-    let alpha = format!("{CLUSTERS}/alpha");
-    let put = |server: &Running| {
-        let request =
-            request_of(&operator, Method::PUT, &alpha, resource("alpha", "http://127.0.0.1:1").to_string());
-        let address = server.main;
-        async move { read(h1(address).await.send_request(request).await.unwrap()).await.0 }
-    };
-    assert_eq!(put(&server).await, 403);
+    assert_eq!(put_by_olga(&server).await, 403);
     let role = json!({
         "metadata": {"name": "federators"},
         "rules": [{"verbs": ["update"], "resources": ["clusters"], "resource_names": ["alpha"]}]
@@ -292,14 +307,17 @@ async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
     });
     let role_path = "/api/core/v2/clusterroles/federators";
     assert!(server.sensu.apply(&Method::PUT, role_path, &role).is_success());
-    assert!(server.sensu.apply(&Method::PUT, "/api/core/v2/clusterrolebindings/olga", &binding).is_success());
-    let begun = std::time::Instant::now();
-    while put(&server).await != 201 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the new binding does not count");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    assert!(server.sensu.apply(&Method::PUT, OLGAS_BINDING, &binding).is_success());
+    until_olga_gets(&server, 201).await;
+    server
+}
+
+#[tokio::test]
+async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
+    let server = with_a_role_for_olga().await;
+    let operator = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
     // Only the verb and the name that the role has.
-    let delete = request_of(&operator, Method::DELETE, &alpha, "");
+    let delete = request_of(&operator, Method::DELETE, &format!("{CLUSTERS}/alpha"), "");
     assert_eq!(server.send(delete).await.0, 403);
     let other = request_of(
         &operator,
@@ -308,6 +326,27 @@ async fn with_the_private_key_sensus_own_roles_decide_who_may_register() {
         resource("beta", "http://127.0.0.1:1").to_string(),
     );
     assert_eq!(server.send(other).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_caller_who_loses_the_right_while_the_body_arrives_is_refused() {
+    let server = with_a_role_for_olga().await;
+    let olga = server.keys.mint(&claims("olga", &["system:users"], now() + 300));
+    let body = resource("alpha", "http://127.0.0.1:2").to_string();
+    let (first, rest) = body.split_at(10);
+    let head = format!(
+        "PUT {CLUSTERS}/alpha HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {olga}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = tokio::net::TcpStream::connect(server.main).await.unwrap();
+    stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+    assert!(server.sensu.apply(&Method::DELETE, OLGAS_BINDING, &Value::Null).is_success());
+    until_olga_gets(&server, 403).await;
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 403");
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ async fn gateways_with_copies_of_one_store_do_not_fight() {
     one.says("r", "stop one of them").await;
     put(&local, &numbered(1).0, &numbered(1).1).await;
     becomes(&a, &numbered(1).0, Some(&numbered(1).1)).await;
-    // Whoever has the fence compares in peace; the pauses between two take-overs are the machine's own test.
+    // The holder of the fence compares undisturbed; the pauses between two take-overs are the machine's own test.
     tokio::select! {
         () = one.compares_twice("r") => {}
         () = two.compares_twice("r") => {}

@@ -80,7 +80,7 @@ fn a_new_load_forgets_what_it_does_not_have() {
 fn keys_that_only_share_the_prefix_are_ignored() {
     let mut replica = Replica::default();
     let value = || binding(&[("User", "ann")], "r");
-    let strangers = [
+    let unrelated = [
         "/sensu.io/rbac/clusterrolebindingsx/b",
         "/sensu.io/rbac/clusterrolebinding",
         "/sensu.io/rbac/clusters/b",
@@ -88,11 +88,11 @@ fn keys_that_only_share_the_prefix_are_ignored() {
         "/fedgate/sensu.io/rbac/clusterrolebindings/b",
     ];
     let mut load = vec![Event::Reset, Event::Item(grants())];
-    load.extend(strangers.map(|key| Event::Item(kv(key, value()))));
-    load.extend(strangers.map(|key| Event::Item(kv(key, b"\xff".to_vec()))));
+    load.extend(unrelated.map(|key| Event::Item(kv(key, value()))));
+    load.extend(unrelated.map(|key| Event::Item(kv(key, b"\xff".to_vec()))));
     load.push(Event::ResetDone { revision: 1 });
     assert!(!may(&published(&mut replica, load).unwrap()));
-    let batch = strangers.map(|key| Event::Delete { key: key.into(), revision: 2 });
+    let batch = unrelated.map(|key| Event::Delete { key: key.into(), revision: 2 });
     assert!(published(&mut replica, batch.into_iter().chain([Event::Progress { revision: 2 }])).is_none());
 }
 

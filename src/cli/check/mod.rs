@@ -36,7 +36,8 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
 async fn check(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     for path in &root.auth.jwt_public_key_files {
-        rows.push(Row::loaded("public key", path, KeyFiles::load(std::slice::from_ref(path))));
+        let loaded = KeyFiles::load_in_time(std::slice::from_ref(path)).await;
+        rows.push(Row::loaded("public key", path, loaded));
     }
     if let Some((cert, key)) = root.listen.tls() {
         let loaded = ServerTls::load_in_time(cert, key).await.map_err(|error| Chain(&error).to_string());

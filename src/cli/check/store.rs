@@ -16,8 +16,11 @@ use crate::{
 pub(super) async fn rows(root: &Root) -> Vec<Row> {
     let mut rows = Vec::new();
     if let Some(path) = &root.auth.jwt_private_key_file {
-        let keys = KeyFiles::load(&root.auth.jwt_public_key_files);
-        rows.push(Row::loaded("private key", path, keys.and_then(|keys| SigningKey::load(path, &keys))));
+        let loaded = match KeyFiles::load_in_time(&root.auth.jwt_public_key_files).await {
+            Ok(keys) => SigningKey::load_in_time(path, &keys).await.map(drop),
+            Err(error) => Err(error),
+        };
+        rows.push(Row::loaded("private key", path, loaded));
     }
     let store = &root.store.etcd;
     if store.endpoints.is_empty() {

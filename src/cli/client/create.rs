@@ -31,7 +31,7 @@ pub(in crate::cli) struct Delete {
     /// What to delete: check, entity, event, …, cluster, etcd-replicator
     #[arg(value_name = "TYPE", required_unless_present = "files")]
     kind: Option<String>,
-    /// Its name; of an event, entity and check
+    /// Its name; for an event, its entity and its check
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]

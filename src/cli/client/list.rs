@@ -40,7 +40,7 @@ pub(in crate::cli) struct Info {
     /// What it is: check, entity, event, …, cluster, etcd-replicator
     #[arg(value_name = "TYPE")]
     kind: String,
-    /// Its name; of an event, entity and check
+    /// Its name; for an event, its entity and its check
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]

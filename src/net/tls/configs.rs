@@ -1,10 +1,10 @@
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared, join_all},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::{sync::watch, time::timeout};
 
@@ -93,15 +93,24 @@ impl TlsConfigs {
 
     /// Whether a set of files has changed since there were `count` changes.
     pub fn have_changed_since(&self, count: u64, files: &TlsFiles) -> bool {
-        self.inner.lock().get(files).is_some_and(|entry| entry.changed > count)
+        self.inner.entries.lock().get(files).is_some_and(|entry| entry.changed > count)
     }
 
     /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes no longer than
     /// [`FILE_TIMEOUT`].
+    pub async fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
+        self.prepare_within(snapshot, FILE_TIMEOUT).await
+    }
+
+    /// The same in another time.
     ///
     /// Call it before publishing the snapshot, so that no request waits for files. Returns the clusters that cannot be
     /// reached over TLS now; one whose files could not be read in time works as soon as they have been.
-    pub async fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
+    pub async fn prepare_within(
+        &self,
+        snapshot: &Snapshot,
+        limit: Duration,
+    ) -> Vec<(ClusterName, Arc<TlsError>)> {
         let over_tls =
             || snapshot.iter().filter(|cluster| cluster.backends.iter().any(|backend| backend.tls));
         let mut readings = Vec::new();
@@ -110,7 +119,7 @@ impl TlsConfigs {
                 readings.extend(self.begin(&cluster.tls).ok());
             }
         }
-        let _ = timeout(FILE_TIMEOUT, join_all(readings)).await;
+        let _ = timeout(limit, join_all(readings)).await;
         let failed = over_tls().filter_map(|cluster| {
             let error = self.inner.known_by_now(&cluster.tls).err()?;
             Some((cluster.name.clone(), error))
@@ -120,7 +129,7 @@ impl TlsConfigs {
 
     /// Forgets what no cluster of the snapshot needs. Call it after publishing the snapshot.
     pub fn forget_unused(&self, snapshot: &Snapshot) {
-        self.inner.lock().retain(|files, _| snapshot.iter().any(|cluster| cluster.tls == *files));
+        self.inner.entries.lock().retain(|files, _| snapshot.iter().any(|cluster| cluster.tls == *files));
     }
 
     /// The configuration for a set of files, which are read now if they have not been yet.
@@ -133,10 +142,10 @@ impl TlsConfigs {
     }
 
     /// Reads all files again, the system's CAs only if `all`. What cannot be used changes nothing, and is returned
-    /// unless the previous reading failed in the same way; unchanged files keep their configuration and its sessions. Open connections stay
-    /// as they are: see [`changes`](Self::changes).
+    /// unless the previous reading failed in the same way; unchanged files keep their configuration and its sessions.
+    /// Open connections stay as they are: see [`changes`](Self::changes).
     pub async fn reload(&self, all: bool) -> Vec<Arc<TlsError>> {
-        let known: Vec<TlsFiles> = self.inner.lock().keys().cloned().collect();
+        let known: Vec<TlsFiles> = self.inner.entries.lock().keys().cloned().collect();
         let wanted =
             known.iter().filter(|files| all || files.trusted_ca_file.is_some() || files.cert_file.is_some());
         let readings: Vec<_> = wanted.filter_map(|files| self.begin(files).ok()).collect();
@@ -149,7 +158,7 @@ impl TlsConfigs {
 
     /// Begins to read a set of files. The error is the reading that is under way already.
     fn begin(&self, files: &TlsFiles) -> Result<Reading, Reading> {
-        let mut entries = self.inner.lock();
+        let mut entries = self.inner.entries.lock();
         let entry = entries.entry(files.clone()).or_default();
         if let Some(reading) = &entry.reading {
             return Err(reading.clone());
@@ -177,16 +186,12 @@ impl TlsConfigs {
 // === impl Inner ===
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TlsFiles, Entry>> {
-        self.entries.lock()
-    }
-
     fn known(&self, files: &TlsFiles) -> Option<Built> {
-        self.lock().get(files)?.config.clone()
+        self.entries.lock().get(files)?.config.clone()
     }
 
     fn unchanged(&self, files: &TlsFiles, digest: [u8; 32]) -> Option<Arc<ClientConfig>> {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let entry = entries.get(files).filter(|entry| entry.digest == Some(digest))?;
         entry.config.clone()?.ok()
     }
@@ -205,7 +210,7 @@ impl Inner {
     /// A configuration that works is used, unless it is the one in use; one that does not replaces none that works.
     fn take(&self, files: &TlsFiles, digest: Option<[u8; 32]>, fresh: Built) -> Outcome {
         let fault = fresh.as_ref().err().map(|error| Chain(&**error).to_string());
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(files) else {
             return Outcome { config: fresh, is_new: true };
         };
@@ -248,7 +253,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(entry) = self.inner.lock().get_mut(&self.files) {
+        if let Some(entry) = self.inner.entries.lock().get_mut(&self.files) {
             entry.reading = None;
         }
     }

@@ -94,7 +94,7 @@ fn lost() -> etcd::Event {
 }
 
 #[test]
-fn only_an_interruption_that_lasts_is_told() {
+fn only_an_interruption_that_lasts_is_reported() {
     let mut rig = Rig::new();
     rig.load(&BTreeMap::from([("clusters/a".to_owned(), 3)]), "1", 3);
     assert_eq!(rig.apply(lost()), Ok(0));
@@ -131,7 +131,7 @@ fn what_no_registry_holds_is_given_up() {
 }
 
 proptest! {
-    /// Whenever the watch says that it follows, and is connected, it has told everything.
+    /// Whenever the watch says that it follows, and is connected, it has reported everything.
     #[test]
     fn who_believes_the_watch_sees_the_store(
         steps in prop::collection::vec((0..9_u8, 0..4_u8), 1..60)
@@ -139,7 +139,7 @@ proptest! {
         let mut rig = Rig::new();
         let (mut store, mut schema, mut revision) = (BTreeMap::new(), "1", 1);
         let mut is_connected = false;
-        // What the mirror tells when it is back.
+        // What the mirror reports when it is back.
         let mut missed = Vec::new();
         for (step, n) in steps {
             let mut events = Vec::new();

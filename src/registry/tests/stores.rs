@@ -99,7 +99,7 @@ async fn nothing_is_written_to_a_file_that_is_not_at_its_place_any_more() {
 }
 
 #[test]
-fn a_file_that_was_half_made_is_made_anew() {
+fn a_file_that_was_half_made_is_made_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
     fs::write(directory.path().join("registry.redb.new"), vec![0; 10_000]).unwrap();

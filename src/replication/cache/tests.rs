@@ -66,7 +66,7 @@ fn a_keyspace_counts_from_its_first_load_to_the_loss_of_its_watch() {
     assert_eq!((value(&cache, "/a/1"), value(&cache, "/a/2")), (Some("x".into()), None));
     cache.apply(keyspace, [Event::ResetDone { revision: 5 }]);
     assert_eq!((value(&cache, "/a/1"), value(&cache, "/a/2")), (None, Some("y".into())));
-    // What an old mirror tells of an area that was opened anew counts no more.
+    // Events of an old mirror no longer count once its keyspace was opened again.
     cache.open(KEYSPACE);
     cache.apply(keyspace, load(&[("/a/3", "z", 9)]));
     assert_eq!(state(), SyncState::Incomplete(None));
@@ -85,11 +85,11 @@ fn what_changed_is_remembered_up_to_a_bound() {
         [Event::Put(kv("/a/1", "y", 2)), Event::Delete { key: b"/a/1".to_vec(), revision: 3 }],
     );
     assert_eq!(cache.read().since(before), Changes::Keys(vec!["/a/1".into(), "/a/1".into()]));
-    // Told twice, or of the past: no news.
+    // Repeated or old events change nothing.
     let before = cache.read().changes();
     cache.apply(keyspace, [Event::Delete { key: b"/a/1".to_vec(), revision: 3 }]);
     assert_eq!(cache.read().since(before), Changes::Keys(vec![]));
-    // A load tells only what is another value.
+    // A load reports only values that differ.
     cache.apply(keyspace, load(&[("/a/2", "x", 4)]));
     let before = cache.read().changes();
     cache.apply(keyspace, load(&[("/a/2", "x", 5), ("/a/3", "x", 5)]));
@@ -136,7 +136,7 @@ proptest! {
         cache.apply(keyspace, load(&[]));
         let epoch = cache.read().epoch();
         let keys = ["/a/1", "/a/2", "/a/3"];
-        // The watch tells everything in its order. Answers come in theirs, before or after that.
+        // The watch reports everything in order. Responses to writes come in their own, before or after.
         let mut random = fastrand::Rng::with_seed(order);
         let mut pending: Vec<Event> = Vec::new();
         let mut answers: Vec<(i64, OwnWrite)> = Vec::new();

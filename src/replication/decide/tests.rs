@@ -67,7 +67,7 @@ fn parse(key: &Bytes) -> ObjectKey<'_> {
     ObjectKey::parse(key).unwrap().unwrap()
 }
 
-/// Bindings for those without whom nobody can repair anything, of roles that are not there.
+/// Bindings of missing roles, for the subjects who alone could repair them.
 fn traps(state: &State) -> BTreeSet<Bytes> {
     let bindings =
         state.iter().filter(|(key, _)| key.starts_with(RBAC.as_bytes()) && parse(key).kind.is_binding());
@@ -137,7 +137,7 @@ fn run(case: &Case) -> (State, usize) {
         }
         work.done(&key);
         let new: Vec<_> = traps(&dest).difference(&before).cloned().collect();
-        assert!(new.is_empty(), "{new:?} lock somebody out after {key:?}");
+        assert!(new.is_empty(), "{new:?} lock a subject out after {key:?}");
         writes += 1;
         assert!(writes < 200, "no end");
     }
@@ -341,7 +341,7 @@ impl Live {
     fn new(case: &Case) -> Self {
         let open = |state: &State| {
             let cache = cache(state);
-            // The mirror's own area, opened anew with the same content.
+            // The mirror's own keyspace, opened again with the same content.
             let keyspace = cache.open(RBAC);
             let events = state.iter().filter(|(key, _)| key.starts_with(RBAC.as_bytes()));
             let items: Vec<_> = events.map(|(key, value)| etcd::Event::Item(kv(key, value, 1))).collect();
@@ -356,7 +356,7 @@ impl Live {
         Self { source: open(&case.source), dest: open(&case.dest), work, assignment, revision: 1 }
     }
 
-    /// Somebody writes or deletes a key on one side.
+    /// A key is written or deleted on one side.
     fn change(&mut self, in_source: bool, key: &Bytes, value: Option<&Bytes>) {
         self.revision += 1;
         let revision = self.revision;
@@ -400,7 +400,7 @@ impl Live {
         }
     }
 
-    /// What somebody who looks at everything would still do.
+    /// What examining every key would still change.
     fn left(&self) -> Vec<(Bytes, Op)> {
         let (source, dest) = (self.source.0.read(), self.dest.0.read());
         let sides = Sides { source: &source, dest: &dest };

@@ -131,7 +131,7 @@ async fn the_fence_is_taken_from_nobody_and_from_earlier_terms_only() {
             (Command::TakeFence { expected, fence }, Some(revision)) => {
                 assert_eq!((expected, fence.term, &*fence.gateway), (revision, 3, "me"));
                 assert_eq!(fence.place == "p", found.is_some(), "a place keeps its name");
-                // Somebody was faster.
+                // Another writer was faster.
                 assert!(matches!(script.step(Input::Taken(None)), Command::ReadFence));
             }
             (Command::Wait { until: Some(until) }, None) => {
@@ -336,7 +336,7 @@ async fn a_later_term_that_nobody_leads_under_is_outlived() {
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
     }
     assert!(script.now - begun >= OUTLIVED);
-    // A new leadership waits anew.
+    // A new leadership waits again.
     script.lead(4);
     script.step(Input::Woke);
     waits(&script.step(later()));

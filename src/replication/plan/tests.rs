@@ -42,18 +42,20 @@ const LONG_AGO: Overdue<'static> = &|_, _| true;
 #[test]
 fn a_replicator_that_moves_waits_for_its_old_destination_but_not_for_ever() {
     let (wanted, known) = (wanted(&[("new", &["r"])]), known(&[("new", &["r"]), ("old", &["r"])]));
-    for (names, old_hands_off) in [(&[("old", "1"), ("new", "2")][..], false), (&[("old", "1")][..], true)] {
+    for (names, new_place_is_unknown) in
+        [(&[("old", "1"), ("new", "2")][..], false), (&[("old", "1")][..], true)]
+    {
         let places = places(names);
         let view = View { wanted: &wanted, known: &known, places: &places };
         assert!(view.assignment("new", NEVER).scopes[0].held);
-        assert_eq!(view.assignment("old", NEVER).foreign_owners.contains("r"), old_hands_off);
+        assert_eq!(view.assignment("old", NEVER).foreign_owners.contains("r"), new_place_is_unknown);
         assert!(!view.assignment("new", LONG_AGO).scopes[0].held);
         assert!(!view.assignment("old", LONG_AGO).foreign_owners.contains("r"));
         let dirty = Report { unassigned_owners: BTreeMap::from([("r".to_owned(), 1)]), ..clean() };
         assert_eq!(view.remaining("old", Some(&dirty), LONG_AGO), set(&["r"]));
         assert_eq!(view.remaining("old", None, LONG_AGO), set(&["r"]));
         assert_eq!(view.remaining("old", Some(&clean()), LONG_AGO), set(&[]));
-        let still = if old_hands_off { set(&["r"]) } else { set(&[]) };
+        let still = if new_place_is_unknown { set(&["r"]) } else { set(&[]) };
         assert_eq!(view.remaining("old", Some(&clean()), NEVER), still);
     }
 }

@@ -9,7 +9,7 @@ mod properties;
 mod unqualify;
 mod validate;
 
-/// What a rewriter is told to do.
+/// What a rewriter has to do.
 #[derive(Clone, Copy, Debug)]
 struct Task {
     shape: Shape,

@@ -85,7 +85,7 @@ struct Finding<'a> {
 // === impl Finding ===
 
 impl<'a> Finding<'a> {
-    /// The error in Sensu's words; none for what is no mistake to Sensu.
+    /// The error in Sensu's words; none for what Sensu accepts.
     fn reworded(self) -> Option<GraphqlError> {
         let quoted: Vec<&str> = self.text.split('"').skip(1).step_by(2).collect();
         match (self.kind, quoted.as_slice()) {

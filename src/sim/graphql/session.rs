@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
         self.authenticated.then_some(self.context.user)
     }
 
-    /// The name of who is logged in; empty for nobody.
+    /// The name of who is logged in; empty without a session.
     pub(super) fn user_name(&self) -> String {
         self.context.user.name.clone()
     }

@@ -28,7 +28,7 @@ pub(super) struct Passed {
 /// Why a check failed. The text is for administrators: it may hold what the system or the peer's certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CheckError {
-    /// No name, no route, nobody listens, or the connection was closed without an answer.
+    /// No name, no route, nothing listens, or the connection was closed without an answer.
     #[error("{}: {}", FailureClass::Unreachable, .0)]
     Unreachable(String),
     /// No answer within the timeout: a firewall drops packets, or the backend hangs.
@@ -58,7 +58,7 @@ struct Version {
 ///
 /// A new one each time, because it shows what the next connection of a worker needs: that the name resolves, the port
 /// accepts and the handshake succeeds. A kept connection would outlive all of these. One every few seconds, mostly with a
-/// resumed TLS session, is no burden for a backend.
+/// resumed TLS session, costs a backend little.
 pub(super) async fn check(
     connect: &dyn Connect,
     cluster: &Cluster,
@@ -102,9 +102,14 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
 // === impl CheckError ===
 
 impl CheckError {
-    /// Whether something answers there: requests would get an answer at once, if only an error.
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Status(_) | Self::NotSensu | Self::Gateway)
+    /// What a request would fail with; `None` where something answers, if only with an error.
+    pub(super) fn class(&self) -> Option<FailureClass> {
+        match self {
+            Self::Unreachable(_) => Some(FailureClass::Unreachable),
+            Self::Timeout => Some(FailureClass::Timeout),
+            Self::Tls(_) => Some(FailureClass::Tls),
+            Self::Status(_) | Self::NotSensu | Self::Gateway => None,
+        }
     }
 }
 

@@ -252,7 +252,7 @@ async fn the_checks_of_a_removed_cluster_end_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_keeps_what_is_known_of_the_rest_and_starts_anew_with_other_certificates() {
+async fn a_change_keeps_the_state_of_other_clusters_and_starts_over_with_other_certificates() {
     let rig = Rig::single(None);
     seconds(1).await;
     let mut alpha = cluster("alpha", &[2, 1]);
@@ -287,6 +287,26 @@ async fn a_cluster_that_is_down_fails_at_once_and_is_used_again_after_one_good_c
     seconds(5).await;
     assert_eq!(rig.backend(0, 1).state, BackendState::Down, "two checks must pass");
     rig.request().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_has_the_same_class_whether_a_request_or_a_check_met_it_first() {
+    for (door, class, status) in [
+        (Door::Refuses, "unreachable", StatusCode::BAD_GATEWAY),
+        (Door::Slams, "unreachable", StatusCode::BAD_GATEWAY),
+        (Door::Swallows, "timeout", StatusCode::GATEWAY_TIMEOUT),
+        (Door::Untrusted, "tls", StatusCode::BAD_GATEWAY),
+    ] {
+        let rig = Rig::new(&[(1, door), (2, door)], [cluster("alpha", &[1, 2])]);
+        let met = rig.request().await.unwrap_err();
+        assert!(!matches!(met, Error::Down { .. }));
+        seconds(4).await;
+        let known = rig.request().await.unwrap_err();
+        assert!(matches!(known, Error::Down { .. }), "{known:?}");
+        for error in [met, known] {
+            assert_eq!((error.class().as_str(), error.reply().status), (class, status), "{error}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

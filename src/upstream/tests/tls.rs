@@ -113,7 +113,7 @@ async fn a_health_check_says_what_is_wrong_with_the_certificates() {
     let trusting = |file| TlsFiles { trusted_ca_file: Some(file), ..TlsFiles::default() };
     let right = trusting(write(&dir, "ca.pem", &ours.pem()));
     let wrong = trusting(write(&dir, "other.pem", &theirs.pem()));
-    // The double answers "none", which is no version: the handshake was good.
+    // The double answers "none", which is not a version: the handshake was good.
     assert_eq!(check(&ours, false, right.clone()).await, "not a Sensu API");
     assert!(check(&ours, false, wrong).await.starts_with("tls: invalid peer certificate: "));
     assert_eq!(check(&ours, true, right).await, "tls: received fatal alert: CertificateRequired");
