@@ -128,6 +128,10 @@ async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Eve
 impl Reader {
     /// Reads at least one frame, then those that have arrived, up to [`CHUNK`].
     async fn advance(mut self, max_bytes: u64) -> Event {
+        // A length that was announced is refused while the others' items can still be sent without this member's.
+        if self.read.saturating_add(self.body.size_hint().lower()) > max_bytes {
+            return Event::Failed(FailureClass::TooLarge);
+        }
         let mut out = BytesMut::new();
         let mut next = self.body.frame().await;
         loop {
