@@ -1,8 +1,12 @@
 //! Every fuzz entry over some thousand inputs, the same in every run: no search, only a proof that the entries work
 //! and that the obvious holds.
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use fastrand::Rng;
-use fedgate::{auth, authz, graphql, listener, rewrite, routing, wire};
+use fedgate::{
+    auth, authz, config, corev2, fanout, graphql, listener, registry, replication, rewrite, routing, wire,
+};
 
 /// An input is a seed that was changed in a few places, or random.
 const SEED: u64 = 6_120;
@@ -61,6 +65,13 @@ const KEYS: &[&str] = &[
 const PAGING: &[&str] =
     &["AUGThSfMvOMDR4vqfoSXzO0p7CiMpjU2C3JV4Oyjf2KiYWxwaGE", "YWxwaGEA", "alpha/default/disk"];
 
+const POSITIONS: &[&str] = &["alpha\0tb25lAA", "local-cluster\0kdefault/disk", "beta\0e", "beta\0n"];
+
+const LISTS: &[&str] = &[
+    r#"[{"name":"a"},{"name":"b","x":"]}\"{"},{"name":"c"},{"name":"d","y":[[{}]]}]"#,
+    r#" [ {"metadata":{"name":"b","namespace":"a-b"}} , {"metadata":{"name":"b","namespace":"a"},"n":1e3},{"metadata":null}]"#,
+];
+
 const DOCUMENTS: &[&str] = &[
     "query Q($n: String! = \"a@alpha\", $s: Boolean) {\n  a: namespace(name: $n) @skip(if: $s) { ...F cluster }\n  check(namespace: \"x@beta\") { id }\n}\nfragment F on Namespace { id name checks { toJSON } }",
     "{ node(id: \"srn:checks:a@alpha:b\") { ... on Namespace { x: name } ... on Check { x: namespace } } # comment\n viewer { namespaces { name } } }",
@@ -91,11 +102,54 @@ const IDS: &[&str] = &[
 /// A place in a request, and the pieces of a name.
 const NAMES: &[&str] = &["\u{0}\u{11}\u{4}", "\u{1}\u{19}\u{4}", "\u{2}\u{5}\u{1}", "\u{4}\u{f}\u{d}\u{2}"];
 
+const FILES: &[&str] = &[
+    "listen: {address: '127.0.0.1:8080', keep-alive: 75s}\nlimits:\n  head-bytes: 64KiB\n  login-failures: 10/min\n",
+    "fan-out: {default-scope: local, member-timeout: 1500ms, buffer-bytes: 1MiB}\nlog: {format: text}\n",
+    "clusters:\n  - name: alpha\n    api-urls: ['http://a:8080', \"https://[::1]:8080\"]\n    cert-file: &x /c.pem\n    key-file: *x\n",
+    "store: {etcd: {endpoints: [https://10.0.0.1:2379], prefix: /fedgate/}}\nlistne: {}\n",
+];
+
+const VARIABLES: &[&str] = &[
+    "LISTEN__ADDRESS=[::]:8080",
+    "AUTH__JWT_PUBLIC_KEY_FILES=/a.pem, /b.pem",
+    "UPSTREAM__HEALTH__INTERVAL=5s",
+    "CLUSTERS=[{name: alpha, api-urls: [https://a:8080]}]",
+    "LIMITS__HEADERS=0x64",
+    "LISTEN_ADDRESS=x",
+];
+
+const KEYS_IN_ETCD: &[&str] = &[
+    "rbac/rolebindings/default/ops",
+    "namespaces/default",
+    "users/admin",
+    "checks/default/disk",
+    "silenced/a/b:c",
+];
+
+const VALUES_IN_ETCD: &[&str] = &[
+    "rbac/clusterrolebindings/system:user\0\n\u{15}\n\u{5}Group\u{12}\u{c}system:users\u{12}\u{1a}\n\u{b}ClusterRole\u{12}\u{b}system:user\"\r\n\u{b}system:user",
+    "rbac/roles/default/a\0{\"rules\":[{\"verbs\":[\"*\"],\"Resources\":[\"*\"]}],\"metadata\":{\"name\":\"a\",\"namespace\":\"default\",\"labels\":{\"b\":\"c\"}}}",
+    "namespaces/default\0\n\u{7}default",
+    "users/ann\0{\"username\":\"ann\",\"groups\":[\"ops\"],\"disabled\":true}",
+];
+
+const RESOURCES: &[&str] = &[
+    r#"{"type":"Cluster","api_version":"federation/v1","metadata":{"name":"alpha","labels":{"a":"b"}},"spec":{"api_urls":["https://a:8080","http://[::1]:80"],"ca_cert":"/ca.pem","insecure":null}}"#,
+    r#"{"type":"EtcdReplicator","api_version":"federation/v1","metadata":{"name":"r:1","created_by":"ann"},"spec":{"url":"http://a:2379, http://b:2379","resource":"Role","namespace":"default","replication_interval_seconds":3e1}}"#,
+];
+
+const FENCES: &[&str] =
+    &[r#"{"place":"00ff","store":"a","term":7,"gateway":"gw-1"}"#, "rbac/roles/default/a"];
+
 /// Calls the entry with changed seeds, prefixed by a random byte where the entry takes its settings from the first.
 fn run(name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
-    println!("{name}: seed {SEED}, {ROUNDS} inputs");
+    run_rounds(ROUNDS, name, seeds, prefixed, entry);
+}
+
+fn run_rounds(rounds: usize, name: &str, seeds: &[&str], prefixed: bool, entry: fn(&[u8])) {
+    println!("{name}: seed {SEED}, {rounds} inputs");
     let mut random = Rng::with_seed(SEED);
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut input = if round % 8 == 0 { noise(&mut random) } else { mutated(&mut random, seeds) };
         if prefixed {
             input.insert(0, random.u8(..));
@@ -163,6 +217,13 @@ fn tokens_for_paging_cannot_be_made_up() {
 }
 
 #[test]
+fn pages_are_cut_without_loss() {
+    run("positions", POSITIONS, false, fanout::fuzzing::positions);
+    run("pages", JSON, true, fanout::fuzzing::pages);
+    run("pages", LISTS, true, fanout::fuzzing::pages);
+}
+
+#[test]
 fn stored_rules_grant_nothing_by_accident() {
     run("stored_value", RBAC, false, authz::fuzzing::stored_value);
 }
@@ -174,4 +235,54 @@ fn graphql_holds_its_properties() {
     run("fuzz_answer", ANSWERS, true, graphql::fuzzing::fuzz_answer);
     run("fuzz_id", IDS, false, graphql::fuzzing::fuzz_id);
     run("fuzz_names", NAMES, false, graphql::fuzzing::fuzz_names);
+}
+
+#[test]
+fn configurations_are_read_as_they_are_written() {
+    // Comparing misspelt names takes its time without optimization.
+    run_rounds(ROUNDS / 10, "file", FILES, false, config::fuzzing::file);
+    run_rounds(ROUNDS / 10, "variable", VARIABLES, false, config::fuzzing::variable);
+}
+
+#[test]
+fn what_is_stored_is_read_in_one_way_only() {
+    run("key", KEYS_IN_ETCD, false, corev2::fuzzing::key);
+    run("value", VALUES_IN_ETCD, false, corev2::fuzzing::value);
+    run("resource", RESOURCES, false, registry::fuzzing::resource);
+    run("records", FENCES, false, replication::fuzzing::records);
+}
+
+/// `module::entry` for every entry that a text calls.
+fn called(text: &str) -> BTreeSet<String> {
+    let calls = text.match_indices("::fuzzing::").map(|(at, separator)| {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (before, after) = (&text[..at], &text[at + separator.len()..]);
+        let module = &before[before.rfind(|c| !is_name(c)).map_or(0, |end| end + 1)..];
+        let entry = &after[..after.find(|c| !is_name(c)).unwrap_or(after.len())];
+        (!module.is_empty()).then(|| format!("{module}::{entry}"))
+    });
+    calls.flatten().collect()
+}
+
+#[test]
+fn every_entry_has_a_fuzz_target_and_a_smoke_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut entries = BTreeSet::new();
+    for module in fs::read_dir(root.join("src")).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(text) = fs::read_to_string(module.join("fuzzing.rs")) else { continue };
+        let module = module.file_name().unwrap().to_str().unwrap();
+        let public = text.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split_once('('));
+        entries.extend(public.map(|(entry, _)| format!("{module}::{entry}")));
+    }
+    assert_eq!(called(include_str!("fuzz_smoke.rs")), entries, "what is run here");
+
+    let manifest = include_str!("fuzz/Cargo.toml");
+    let mut targets = BTreeSet::new();
+    for target in fs::read_dir(root.join("tests/fuzz/targets")).unwrap().map(|entry| entry.unwrap().path()) {
+        targets.extend(called(&fs::read_to_string(&target).unwrap()));
+        let name = target.file_stem().unwrap().to_str().unwrap();
+        let declared = format!("name = \"{name}\"\npath = \"targets/{name}.rs\"\n");
+        assert!(manifest.contains(&declared), "tests/fuzz/Cargo.toml has no target {name}");
+    }
+    assert_eq!(targets, entries, "what tests/fuzz runs");
 }

@@ -32,7 +32,7 @@ use crate::{
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Readiness, Resources, Settings},
-    registry::{self, Views},
+    registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics},
     types::{ClusterHealth, Snapshot, units},
@@ -101,7 +101,7 @@ impl Server {
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
         let api = attach_status(api, health.clone(), handle.as_ref());
-        let readiness = Readiness::new(phase_seen.clone(), registry);
+        let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
@@ -122,7 +122,7 @@ impl Server {
                 tls_configs: tls_configs.clone(),
             },
             answering: Answering {
-                resources: Arc::new(resources(root, readiness, federation)),
+                resources: Arc::new(resources(root, registry, readiness, federation)),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -169,6 +169,15 @@ impl Server {
         let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
+        tasks.spawn(serve_admin(admin, &shared, metrics)?);
+        // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
+        let mut clusters = shared.reach.clusters.clone();
+        tokio::select! {
+            read = tokio::time::timeout(REGISTRY_PATIENCE, clusters.wait_for(|clusters| clusters.is_loaded())) => if read.is_err() {
+                tracing::warn!("the registry has not been read yet: requests are answered without its clusters");
+            },
+            _ = stop.recv() => return Ok(()),
+        }
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -182,7 +191,6 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, metrics)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -215,13 +223,19 @@ async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError
     Ok(tls_configs)
 }
 
-fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resources {
+fn resources(
+    root: &Root,
+    registry: watch::Receiver<Arc<Registry>>,
+    readiness: Readiness,
+    federation: Federation,
+) -> Resources {
     let settings = settings(root);
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
+        registry,
         readiness,
         federation,
     }
@@ -307,6 +321,9 @@ fn serve_admin(
         drop(forever);
     })
 }
+
+/// How long the first requests wait for the registry.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);

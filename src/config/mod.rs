@@ -12,6 +12,7 @@ mod check;
 mod de;
 mod env;
 mod error;
+pub mod fuzzing;
 mod keys;
 mod load;
 mod node;

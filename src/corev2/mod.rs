@@ -5,6 +5,7 @@
 //! Sensu; of a repeated key Sensu uses the last, whereas here the value is refused.
 
 mod fold;
+pub mod fuzzing;
 mod keys;
 mod rbac;
 mod wire;

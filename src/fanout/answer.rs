@@ -1,15 +1,16 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{Merge, stream};
+use super::{Merge, Terms, stream};
 use crate::{
+    error::Reply,
     member::{self, Outcome},
     types::{ClusterName, FailureClass},
     wire::{self, Body, ConcatBody},
 };
 
 /// Builds the response from what became of each member.
-pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
+pub(super) fn answer(mut merge: Merge, terms: Terms) -> Response<Body> {
     let failures: Vec<(ClusterName, FailureClass)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
     let complete = failures.is_empty();
@@ -22,9 +23,13 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     member::insert_headers(&mut headers, &outcomes);
     let none = failures.len() == merge.slots.len();
 
-    let mut response = if none && let Some(status) = passed_on(&merge, api_key) {
-        refusal(merge, status)
-    } else if none || (strict && !complete) {
+    let mut response = if none && let Some(status) = passed_on(&merge, terms) {
+        if status == StatusCode::UNAUTHORIZED && !terms.api_key {
+            token_refused()
+        } else {
+            refusal(merge, status)
+        }
+    } else if (none && !terms.resumed) || (terms.strict && !complete) {
         failure(&failures, merge.slots.len())
     } else {
         merge.commit();
@@ -34,17 +39,28 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     response
 }
 
-/// The status that is passed on: the 4xx that all members gave. A 401 only for an API key, which the cluster that issued it
-/// may refuse; for a token that the gateway has verified, it would sign the user out.
-fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
-    if api_key {
+/// The status that is passed on: the 4xx that all members gave. For an API key, what the cluster that issued it gave.
+///
+/// On a later page only the refusal of the key itself: the members of earlier pages gave none.
+fn passed_on(merge: &Merge, terms: Terms) -> Option<StatusCode> {
+    if terms.resumed {
+        let local = merge.slots.iter().find(|slot| slot.name.is_local())?.refusal()?.status;
+        return Some(local).filter(|status| terms.api_key && *status == StatusCode::UNAUTHORIZED);
+    }
+    if terms.api_key {
         let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
         return asked.next().filter(StatusCode::is_client_error);
     }
     let mut statuses = merge.slots.iter().map(|slot| slot.refusal().map(|r| r.status));
     let first = statuses.next()??;
     let same = statuses.all(|status| status == Some(first));
-    (same && first.is_client_error() && first != StatusCode::UNAUTHORIZED).then_some(first)
+    (same && first.is_client_error()).then_some(first)
+}
+
+/// Every cluster refused a token that the gateway has verified: its clock or its keys are behind. In Sensu's words, after
+/// which clients get themselves a new one.
+fn token_refused() -> Response<Body> {
+    wire::reply(&Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials"))
 }
 
 /// The first member's refusal with that status, in its own words.

@@ -20,6 +20,7 @@ mod embedded;
 mod error;
 mod etcd;
 mod file;
+pub mod fuzzing;
 mod memory;
 mod metrics;
 mod reflector;

@@ -54,6 +54,7 @@ mod config;
 mod decide;
 mod destination;
 mod explain;
+pub mod fuzzing;
 mod leader_status;
 mod leadership;
 mod machine;

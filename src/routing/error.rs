@@ -32,11 +32,23 @@ pub enum RouteError {
     /// `clusters=` with an empty or malformed name.
     #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
     Clusters,
+    /// A list that would ask more clusters than it may.
+    #[error(
+        "the list would ask {asked} clusters, and fan-out.max-members is {most}: name those you want with clusters="
+    )]
+    TooManyClusters {
+        /// How many it would ask.
+        asked: usize,
+        /// How many it may.
+        most: usize,
+    },
     /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
-    /// `continue` whose text leads to another namespace.
-    #[error("the query parameter continue is not valid")]
+    /// `continue` that is no token of the gateway for this list: changed, cut short, or of another list or selection.
+    #[error(
+        "the query parameter continue is not valid: send the Sensu-Continue of the page before, with the same path and selection"
+    )]
     Continue,
     /// `partial` that is neither `true` nor `false`.
     #[error("the query parameter partial is not valid: write true or false")]
@@ -70,7 +82,8 @@ impl Classify for RouteError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::RegistryUnread => (StatusCode::SERVICE_UNAVAILABLE, 0),
             Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
-            Self::Path
+            Self::TooManyClusters { .. }
+            | Self::Path
             | Self::Namespace
             | Self::Clusters
             | Self::Limit

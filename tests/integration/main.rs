@@ -10,6 +10,7 @@ mod fanout;
 mod faults;
 mod federation;
 mod graphql;
+mod paging;
 mod refusals;
 mod rewriting;
 mod routing;
