@@ -169,6 +169,15 @@ impl Server {
         let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
+        tasks.spawn(serve_admin(admin, &shared, metrics)?);
+        // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
+        let mut clusters = shared.reach.clusters.clone();
+        tokio::select! {
+            read = tokio::time::timeout(REGISTRY_PATIENCE, clusters.wait_for(|clusters| clusters.is_loaded())) => if read.is_err() {
+                tracing::warn!("the registry has not been read yet: requests are answered without its clusters");
+            },
+            _ = stop.recv() => return Ok(()),
+        }
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
         for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
@@ -182,7 +191,6 @@ impl Server {
         }
         drop(finished);
 
-        tasks.spawn(serve_admin(admin, &shared, metrics)?);
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
@@ -307,6 +315,9 @@ fn serve_admin(
         drop(forever);
     })
 }
+
+/// How long the first requests wait for the registry.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);

@@ -1,6 +1,6 @@
 //! From the registry's clusters to the workers: certificates are loaded before any worker routes by them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ pub(super) async fn publish(
     while registered.changed().await.is_ok() {
         let snapshot = Arc::clone(&registered.borrow_and_update());
         let before = Arc::clone(&published.borrow());
-        for (cluster, error) in tls.prepare(&snapshot).await {
+        for (cluster, error) in tls.prepare_within(&snapshot, FILES_PATIENCE).await {
             // It stays registered: its files may be repaired, and then it works.
             let error = Chain(&*error);
             tracing::error!(%cluster, %error, "a cluster cannot be reached over TLS: see its certificate files");
@@ -32,6 +32,9 @@ pub(super) async fn publish(
         tls.forget_unused(&snapshot);
     }
 }
+
+/// How long the files of one cluster may keep the others waiting; below the time that a write waits for the workers.
+const FILES_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Makes connections follow the published clusters and their certificates. Ends with the control plane.
 pub(super) async fn follow(

@@ -239,8 +239,14 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
     applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
     applied.web_ui.clone_from(&new.web_ui);
     applied.log.level = new.log.level;
-    applied.listen.cert_file.clone_from(&new.listen.cert_file);
-    applied.listen.key_file.clone_from(&new.listen.key_file);
+    // Replaced where there was one; what a first one makes possible, or a last one no longer, begins with the process.
+    if old.auth.jwt_private_key_file.is_some() == new.auth.jwt_private_key_file.is_some() {
+        applied.auth.jwt_private_key_file.clone_from(&new.auth.jwt_private_key_file);
+    }
+    if old.listen.tls().is_some() == new.listen.tls().is_some() {
+        applied.listen.cert_file.clone_from(&new.listen.cert_file);
+        applied.listen.key_file.clone_from(&new.listen.key_file);
+    }
     applied != *new
 }
 

@@ -104,7 +104,6 @@ fn durations(root: &Root) -> Verdict {
     let (fan_out, upstream) = (&root.fan_out, &root.upstream);
     for (key, value) in [
         ("fan-out.member-timeout", fan_out.member_timeout),
-        ("fan-out.timeout", fan_out.timeout),
         ("upstream.connect-timeout", upstream.connect_timeout),
         ("upstream.head-timeout", upstream.head_timeout),
         ("upstream.idle-body-timeout", upstream.idle_body_timeout),
@@ -121,9 +120,6 @@ fn durations(root: &Root) -> Verdict {
     }
     longest("shutdown.announce", root.shutdown.announce)?;
     longest("shutdown.drain", root.shutdown.drain)?;
-    if fan_out.member_timeout >= fan_out.timeout {
-        return broken("fan-out.member-timeout", "must be shorter than fan-out.timeout");
-    }
     if upstream.health.interval < MIN_CHECK_INTERVAL {
         return broken("upstream.health.interval", "must be at least 100ms");
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     ConfigError, Place,
-    keys::{known_keys, nearest},
+    keys::{known_keys, nearest, removed, removed_keys},
     node::{Node, Value},
 };
 
@@ -15,6 +15,9 @@ pub(super) fn apply(root: &mut Node, env: &BTreeMap<String, String>) -> Result<(
         if let Some(key) = settable().find(|key| variable(key) == *name) {
             let path: Vec<&str> = key.split('.').collect();
             root.set(&path, value(name, text)?);
+        } else if let Some(key) = removed_keys().find(|key| variable(key) == *name) {
+            let (place, why) = (Place::Variable(name.as_str().into()), removed(key).unwrap_or_default());
+            return Err(ConfigError::RemovedKey { place, key: key.to_owned(), why });
         } else if looks_like_a_key(rest) {
             let variables: Vec<String> = settable().map(variable).collect();
             let nearest = nearest(name, variables.iter().map(String::as_str)).map(ToOwned::to_owned);

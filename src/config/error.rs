@@ -45,6 +45,16 @@ pub enum ConfigError {
         /// The known key that looks most like it.
         nearest: Option<String>,
     },
+    /// A key that earlier versions had.
+    #[error("{place}: {key} was removed: {why}")]
+    RemovedKey {
+        /// Where the key stands.
+        place: Place,
+        /// Its full path.
+        key: String,
+        /// What to do.
+        why: &'static str,
+    },
     /// A variable that looks like configuration but matches no key.
     #[error("environment variable {} sets no known key{}", name.escape_debug(), suggestion(nearest.as_deref()))]
     UnknownVariable {

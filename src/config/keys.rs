@@ -39,6 +39,9 @@ fn check_below(node: &Node, written: &str, plain: &str) -> Result<(), ConfigErro
         Value::Map(entries) if plain.is_empty() || has_below(plain, '.') => {
             for entry in entries {
                 let (written, plain) = (join(written, &entry.key), join(plain, &entry.key));
+                if let Some(why) = removed(&plain) {
+                    return Err(ConfigError::RemovedKey { place: entry.place.clone(), key: written, why });
+                }
                 if !exists(&plain) {
                     return Err(ConfigError::UnknownKey {
                         place: entry.place.clone(),
@@ -57,6 +60,16 @@ fn check_below(node: &Node, written: &str, plain: &str) -> Result<(), ConfigErro
         }
         _ => Ok(()),
     }
+}
+
+/// What to do in place of a key that earlier versions had.
+pub(super) fn removed(path: &str) -> Option<&'static str> {
+    REMOVED.iter().find(|(key, _)| *key == path).map(|(_, why)| *why)
+}
+
+/// The keys that earlier versions had.
+pub(super) fn removed_keys() -> impl Iterator<Item = &'static str> {
+    REMOVED.iter().map(|(key, _)| *key)
 }
 
 /// Whether a path is a key or a section.
@@ -122,3 +135,9 @@ static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 /// Below this similarity (1 is equal) a suggestion would confuse more than help.
 const SIMILAR: f64 = 0.6;
+
+/// Keys of earlier versions, and what to do instead.
+const REMOVED: &[(&str, &str)] = &[(
+    "fan-out.timeout",
+    "delete the line; fan-out.member-timeout alone says how long a cluster may take for its part of a list",
+)];

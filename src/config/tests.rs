@@ -58,7 +58,7 @@ fn what_is_not_written_has_its_default() {
 #[test]
 fn every_kind_of_value_is_read() {
     let root = read(&with(
-        "fan-out: {default-scope: local, member-timeout: 250ms, timeout: 2m, buffer-bytes: 2MiB, max-member-bytes: 77}
+        "fan-out: {default-scope: local, member-timeout: 250ms, buffer-bytes: 2MiB, max-member-bytes: 77}
 log: {format: text, level: debug}
 clusters:
 - name: beta
@@ -69,7 +69,6 @@ clusters:
     ));
     assert_eq!(root.fan_out.default_scope, ListScope::Local);
     assert_eq!(root.fan_out.member_timeout, Duration::from_millis(250));
-    assert_eq!(root.fan_out.timeout, Duration::from_secs(120));
     assert_eq!(root.fan_out.buffer_bytes, 2 << 20);
     assert_eq!(root.fan_out.max_member_bytes, 77);
     assert_eq!((root.log.format, root.log.level), (Format::Text, Level::Debug));
@@ -103,6 +102,18 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
     assert!(far_off.starts_with("f.yaml:6: unknown key \"zzz\"; remove it"), "{far_off}");
     // A key can hold anything; the error stays one line.
     assert!(refused(&with("\"a\\nb\": 1\n")).contains("\"a\\nb\""));
+}
+
+#[test]
+fn a_key_of_an_earlier_version_says_what_to_do() {
+    let error = refused(&with("fan-out:\n  timeout: 12s\n"));
+    assert!(error.starts_with("f.yaml:7: fan-out.timeout was removed: delete the line; "), "{error}");
+    let env = [("FEDGATE_FAN_OUT__TIMEOUT".to_owned(), "12s".to_owned())].into();
+    let error = parse(MINIMAL, "f.yaml", &env).unwrap_err().to_string();
+    assert!(
+        error.contains("FEDGATE_FAN_OUT__TIMEOUT") && error.contains(": fan-out.timeout was removed: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -186,7 +197,7 @@ fn values_that_cannot_work_are_refused() {
     for (more, error) in [
         (
             "fan-out: {timeout: 10s}\n",
-            "f.yaml:6: fan-out.member-timeout: must be shorter than fan-out.timeout",
+            "f.yaml:6: fan-out.timeout was removed: delete the line; fan-out.member-timeout alone",
         ),
         ("fan-out:\n  max-members: 0\n", "f.yaml:7: fan-out.max-members: must be at least 1"),
         ("upstream: {head-timeout: 0s}\n", "f.yaml:6: upstream.head-timeout: must be more than zero"),

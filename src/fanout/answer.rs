@@ -3,6 +3,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{Merge, stream};
 use crate::{
+    error::Reply,
     member::{self, Outcome},
     types::{ClusterName, FailureClass},
     wire::{self, Body, ConcatBody},
@@ -23,7 +24,7 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     let none = failures.len() == merge.slots.len();
 
     let mut response = if none && let Some(status) = passed_on(&merge, api_key) {
-        refusal(merge, status)
+        if status == StatusCode::UNAUTHORIZED && !api_key { token_refused() } else { refusal(merge, status) }
     } else if none || (strict && !complete) {
         failure(&failures, merge.slots.len())
     } else {
@@ -34,8 +35,7 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     response
 }
 
-/// The status that is passed on: the 4xx that all members gave. A 401 only for an API key, which the cluster that issued it
-/// may refuse; for a token that the gateway has verified, it would sign the user out.
+/// The status that is passed on: the 4xx that all members gave. For an API key, what the cluster that issued it gave.
 fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
     if api_key {
         let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
@@ -44,7 +44,13 @@ fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
     let mut statuses = merge.slots.iter().map(|slot| slot.refusal().map(|r| r.status));
     let first = statuses.next()??;
     let same = statuses.all(|status| status == Some(first));
-    (same && first.is_client_error() && first != StatusCode::UNAUTHORIZED).then_some(first)
+    (same && first.is_client_error()).then_some(first)
+}
+
+/// Every cluster refused a token that the gateway has verified: its clock or its keys are behind. In Sensu's words, after
+/// which clients get themselves a new one.
+fn token_refused() -> Response<Body> {
+    wire::reply(&Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials"))
 }
 
 /// The first member's refusal with that status, in its own words.

@@ -10,12 +10,9 @@ use crate::types::{ListScope, units};
 pub struct Config {
     /// Which clusters a list asks when the request names none.
     pub default_scope: ListScope,
-    /// How long one member may take; shorter than `timeout`, so that the others' answers are still in time.
+    /// How long one member may take until its part is complete or past `buffer_bytes`.
     #[serde(with = "units::duration")]
     pub member_timeout: Duration,
-    /// How long until the answer's head goes out.
-    #[serde(with = "units::duration")]
-    pub timeout: Duration,
     /// How much of a member's body is held back until the head goes out.
     #[serde(with = "units::size")]
     pub buffer_bytes: usize,
@@ -26,7 +23,7 @@ pub struct Config {
     /// Largest body of one member.
     #[serde(with = "units::size")]
     pub max_member_bytes: u64,
-    /// Most clusters that one list asks.
+    /// Most clusters that one list, or one GraphQL operation, asks.
     pub max_members: usize,
 }
 
@@ -37,11 +34,10 @@ impl Default for Config {
         Self {
             default_scope: ListScope::All,
             member_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(12),
             buffer_bytes: 1 << 20,
             read_ahead_bytes: 16 << 20,
             max_member_bytes: 1 << 30,
-            max_members: 256,
+            max_members: 1024,
         }
     }
 }

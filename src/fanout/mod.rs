@@ -127,8 +127,7 @@ impl Merge {
 
     /// Runs until every member is complete, failed, or has enough held back.
     async fn collect(&mut self, config: &Config) {
-        let patience = config.member_timeout.min(config.timeout);
-        let deadline = tokio::time::sleep_until(Instant::now() + patience);
+        let deadline = tokio::time::sleep_until(Instant::now() + config.member_timeout);
         let mut deadline = std::pin::pin!(deadline);
         while self.slots.iter().any(|slot| !slot.decided()) {
             tokio::select! {

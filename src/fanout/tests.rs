@@ -72,7 +72,6 @@ fn live(name: &str) -> (mpsc::Sender<Result<Bytes, BoxError>>, Candidate) {
 fn config() -> Config {
     Config {
         member_timeout: Duration::from_secs(10),
-        timeout: Duration::from_secs(12),
         buffer_bytes: 64,
         read_ahead_bytes: 256,
         max_member_bytes: 4096,
@@ -162,7 +161,13 @@ async fn the_status_follows_from_what_the_members_did() {
         (vec![status(403), status(403)], false, 403),
         (vec![status(404)], false, 404),
         (vec![status(403), status(404)], false, 502),
-        (vec![status(401)], false, 502),
+        (vec![status(401)], false, 401),
+        (vec![status(401), status(401)], false, 401),
+        (vec![status(401), status(401)], true, 401),
+        (vec![status(401), status(403)], false, 502),
+        (vec![status(401), fails(FailureClass::Timeout)], false, 502),
+        (vec![good("local-cluster", &[b"[]"]), status(401)], false, 200),
+        (vec![good("local-cluster", &[b"[]"]), status(401)], true, 502),
         (vec![status(500)], false, 502),
     ] {
         let mut query = query(members);
@@ -171,6 +176,8 @@ async fn the_status_follows_from_what_the_members_did() {
         assert_eq!(response.status().as_u16(), expected, "{}", clusters(&response));
         if expected == 403 {
             assert_eq!(body.unwrap(), "{\"x\":1}", "in Sensu's own words");
+        } else if expected == 401 {
+            assert_eq!(body.unwrap(), "{\"Code\":5,\"Message\":\"invalid credentials\"}");
         }
     }
 }

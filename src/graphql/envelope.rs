@@ -3,19 +3,29 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::{Value as Json, json, value::RawValue};
 
 use super::{error::describe, json_text::write_object, limits::Limit, plan::Plan};
 use crate::types::{ClusterName, FailureClass};
 
 /// A whole answer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Envelope<'a> {
-    #[serde(borrow)]
-    pub(super) data: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
-    #[serde(borrow, default)]
+    pub(super) data: Option<Data<'a>>,
     pub(super) errors: Option<Vec<&'a RawValue>>,
+}
+
+/// The root fields' values.
+type Data<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+/// What is read of an answer.
+#[derive(Debug, Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: RawData<'a>,
+    #[serde(borrow, default)]
+    errors: Option<Vec<&'a RawValue>>,
 }
 
 /// An answer that is merged from several.
@@ -24,7 +34,7 @@ pub(super) struct Merged<'a> {
     plan: &'a Plan,
     /// By root; `None` for one that is left out.
     values: Vec<Option<String>>,
-    /// An answer without data, or a failed field that may not be null: all of it is null.
+    /// A field that may not be null has no cluster: all of it is null.
     null: bool,
     errors: Vec<String>,
     /// The member `extensions`.
@@ -34,9 +44,96 @@ pub(super) struct Merged<'a> {
 // === impl Envelope ===
 
 impl<'a> Envelope<'a> {
+    /// Reads an object with data, or at least with errors.
     pub(super) fn read(answer: &'a [u8]) -> Result<Self, FailureClass> {
-        serde_json::from_slice(answer).map_err(|_| FailureClass::BadBody)
+        let Raw { data, errors } = Raw::read(answer).ok_or(FailureClass::BadBody)?;
+        let has_errors = errors.as_ref().is_some_and(|errors| !errors.is_empty());
+        match data {
+            RawData::Missing if !has_errors => Err(FailureClass::BadBody),
+            RawData::Missing | RawData::Null => Ok(Self { data: None, errors }),
+            RawData::Object(data) => Ok(Self { data: Some(data), errors }),
+        }
     }
+}
+
+/// The member `data`.
+#[derive(Debug, Default)]
+enum RawData<'a> {
+    #[default]
+    Missing,
+    Null,
+    Object(Data<'a>),
+}
+
+// === impl Raw ===
+
+impl<'a> Raw<'a> {
+    fn read(answer: &'a [u8]) -> Option<Self> {
+        // serde would take a list for an object whose members come in this order.
+        if !trimmed(answer).starts_with(b"{") {
+            return None;
+        }
+        serde_json::from_slice(answer).ok()
+    }
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<RawData<'de>, D::Error> {
+    Ok(Option::deserialize(from)?.map_or(RawData::Null, RawData::Object))
+}
+
+/// Whether this is what a GraphQL server answers: an object whose `data` is an object or null.
+pub(super) fn is_answer(answer: &[u8]) -> bool {
+    Raw::read(answer).is_some_and(|raw| !matches!(raw.data, RawData::Missing))
+}
+
+/// The same for its beginning, as far as that can be seen.
+pub(super) fn may_be_answer(start: &[u8]) -> bool {
+    let Some(mut rest) = trimmed(start).strip_prefix(b"{") else { return trimmed(start).is_empty() };
+    loop {
+        let (key, after) = match next::<Cow<'_, str>>(rest) {
+            Next::Value(key, after) => (key, after),
+            Next::Cut => return true,
+            Next::Wrong => return false,
+        };
+        let Some(value) = trimmed(after).strip_prefix(b":") else { return trimmed(after).is_empty() };
+        if key == "data" {
+            return matches!(trimmed(value).first(), Some(b'{' | b'n') | None);
+        }
+        rest = match next::<IgnoredAny>(value) {
+            Next::Value(_, after) => after,
+            Next::Cut => return true,
+            Next::Wrong => return false,
+        };
+        rest = match trimmed(rest).split_first() {
+            Some((b',', rest)) => rest,
+            // It ends without data.
+            Some(_) => return false,
+            None => return true,
+        };
+    }
+}
+
+/// The next value of a text that may be cut off anywhere.
+enum Next<'a, T> {
+    /// It, and what follows.
+    Value(T, &'a [u8]),
+    /// Nothing whole.
+    Cut,
+    /// No JSON, or not of that type.
+    Wrong,
+}
+
+fn next<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Next<'a, T> {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<T>();
+    match values.next() {
+        Some(Ok(value)) => Next::Value(value, text.get(values.byte_offset()..).unwrap_or_default()),
+        Some(Err(error)) if !error.is_eof() => Next::Wrong,
+        _ => Next::Cut,
+    }
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    text.trim_ascii_start()
 }
 
 // === impl Merged ===
@@ -46,7 +143,10 @@ impl<'a> Merged<'a> {
         Self { plan, values: vec![None; plan.roots.len()], null: false, errors: Vec::new(), extensions: None }
     }
 
-    /// Takes in what a cluster has answered to some root fields.
+    /// Takes in what a cluster has answered to some root fields: one without data is null in these fields alone.
+    ///
+    /// # Errors
+    /// When it is no answer, or null without an error that would say why.
     pub(super) fn answer(
         &mut self,
         roots: &[usize],
@@ -54,9 +154,15 @@ impl<'a> Merged<'a> {
         mut edit: impl FnMut(&str, &RawValue) -> Option<String>,
     ) -> Result<(), FailureClass> {
         let envelope = Envelope::read(answer)?;
+        let before = self.errors.len();
         self.errors.extend(envelope.errors.iter().flatten().map(|error| error.get().to_owned()));
         let Some(data) = envelope.data else {
-            self.null = true;
+            if self.errors.len() == before {
+                return Err(FailureClass::BadBody);
+            }
+            for root in roots {
+                self.set(*root, "null".to_owned());
+            }
             return Ok(());
         };
         for root in roots {
@@ -83,11 +189,13 @@ impl<'a> Merged<'a> {
         }
     }
 
-    /// Nulls the root fields that a failed cluster should have answered.
+    /// Nulls the root fields that a failed cluster should have answered, and never what others have: a field that may not
+    /// be null by the schema is null, too.
     pub(super) fn failed(&mut self, roots: &[usize], cluster: &ClusterName, failure: FailureClass) {
         let message = describe(cluster, failure);
         for root in roots {
-            self.fail(*root, Some(&message), Some(cluster));
+            self.set(*root, "null".to_owned());
+            self.errors.push(error(&message, Some(&self.plan.roots[*root].key), Some(cluster)).to_string());
         }
     }
 

@@ -193,7 +193,7 @@ impl Engine {
     /// When all of it was for one cluster that gave no answer, or too many answers are in memory already.
     pub async fn handle(&self, call: Call<'_>) -> Result<Answered, GraphQlError> {
         if !is_json(call.head.headers()) {
-            return pass(&call).await;
+            return self.pass(&call).await;
         }
         let body = call.body.clone();
         let (operations, list) = match request::read(&body) {
@@ -202,7 +202,7 @@ impl Engine {
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
                 return Ok(Answered { response: wire::reply(&reply), cluster: None });
             }
-            Incoming::Other => return pass(&call).await,
+            Incoming::Other => return self.pass(&call).await,
             Incoming::One(operation) => (vec![operation], false),
             Incoming::Many(operations) => (operations, true),
         };
@@ -216,7 +216,7 @@ impl Engine {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
                 return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
             }
-            return pass(&call).await;
+            return self.pass(&call).await;
         }
         if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
@@ -239,6 +239,16 @@ impl Engine {
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;
         assemble(outcomes, list)
+    }
+
+    /// Has the local cluster answer the request as it is.
+    async fn pass(&self, call: &Call<'_>) -> Result<Answered, GraphQlError> {
+        let local = ClusterName::local();
+        let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
+        let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
+        let answer = upstream_call::send(&*member, call.head, call.body.clone(), false);
+        let response = member::within(self.config.member_timeout, answer).await.map_err(failed)?;
+        Ok(Answered { response, cluster: Some(local) })
     }
 
     /// The plans of all operations; without a schema nothing is planned.
@@ -370,16 +380,6 @@ fn respond(list: bool, answers: impl IntoIterator<Item = impl IntoIterator<Item 
     let mut response = wire::json(StatusCode::OK, Bytes::new());
     *response.body_mut() = parts.into_iter().collect::<ConcatBody>().into_body();
     response
-}
-
-/// Has the local cluster answer the request as it is.
-async fn pass(call: &Call<'_>) -> Result<Answered, GraphQlError> {
-    let local = ClusterName::local();
-    let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
-    let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
-    let response =
-        upstream_call::send(&*member, call.head, call.body.clone(), false).await.map_err(failed)?;
-    Ok(Answered { response, cluster: Some(local) })
 }
 
 /// Whether Sensu would read the body as JSON: without a type, or with a form's, it sees none.

@@ -19,7 +19,7 @@ use super::{
     viewer::{self, Outcomes},
 };
 use crate::{
-    member::{Answers, Ask, Member, ask_all, ask_in_turn},
+    member::{Answers, Ask, Member, ask_all, ask_in_turn, within},
     types::{ClusterName, FailureClass, NamespaceRef},
     wire::{Body, TransformBody},
 };
@@ -80,6 +80,16 @@ impl Outcome {
 // === impl Answer ===
 
 impl Answer {
+    /// Refuses what no GraphQL server would answer. A response that is passed on as it is says so by its status.
+    fn checked(self) -> Result<Self, FailureClass> {
+        let is_good = match &self {
+            Self::Response(_) => true,
+            Self::Parts(whole, None) => envelope::is_answer(whole),
+            Self::Parts(start, Some(_)) => envelope::may_be_answer(start),
+        };
+        if is_good { Ok(self) } else { Err(FailureClass::BadBody) }
+    }
+
     /// The parts of a body.
     pub(super) fn parts(self) -> impl Iterator<Item = Body> {
         let (start, rest) = match self {
@@ -109,6 +119,7 @@ pub(super) async fn run(
                 Ok(member) => one(context, &*member, body, false, delivery, TransformBody::unchanged).await,
                 Err(failure) => Err(failure),
             };
+            let answer = answer.and_then(Answer::checked);
             match answer {
                 Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(&local),
                 Err(failure) => {
@@ -119,7 +130,9 @@ pub(super) async fn run(
         }
         Planned::Federated(plan) => {
             let resolution = resolve::resolve(plan, operation, context.snapshot);
-            if let Err(limit) = resolution.check(plan, operation, context.snapshot.len()) {
+            if let Err(limit) =
+                resolution.check(plan, operation, context.snapshot.len().min(context.config.max_members))
+            {
                 return Outcome::bytes(envelope::limited(limit));
             }
             if let Some(route) = Route::of(plan, operation, &resolution) {
@@ -136,8 +149,20 @@ pub(super) async fn run(
     }
 }
 
-/// Sends one cluster one request and passes its answer on.
+/// Sends one cluster one request and passes its answer on, as soon as its beginning is there: within the member's
+/// deadline.
 async fn one(
+    context: &Context<'_>,
+    member: &dyn Member,
+    body: Bytes,
+    again: bool,
+    delivery: Delivery,
+    edit: impl FnOnce(Body) -> EditedBody,
+) -> Result<Answer, FailureClass> {
+    within(context.config.member_timeout, begin(context, member, body, again, delivery, edit)).await
+}
+
+async fn begin(
     context: &Context<'_>,
     member: &dyn Member,
     body: Bytes,
@@ -188,7 +213,7 @@ async fn whole(
         Ok(member) => one(context, &*member, body, !plan.is_mutation(), delivery, edit).await,
         Err(failure) => Err(failure),
     };
-    match answer {
+    match answer.and_then(Answer::checked) {
         Ok(answer) => Outcome { answer, ..Outcome::bytes(Bytes::new()) }.by(cluster),
         Err(failure) => {
             let mut merged = Merged::new(plan);

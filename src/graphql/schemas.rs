@@ -11,12 +11,21 @@ use std::{
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use futures::{
+    StreamExt,
+    future::{Either, ready, select},
+    stream,
+};
 use http::Request;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{introspection::INTROSPECTION, schema::Schema, upstream_call};
 use crate::{
-    member::{Member, within},
+    member::Member,
+    types::FailureClass,
     wire::{Budget, TransformBody},
 };
 
@@ -85,29 +94,53 @@ impl Schemas {
         self.failed.load().as_ref().is_some_and(|at| at.elapsed() < RETRY)
     }
 
+    /// Asks for the schema, all of it within [`upstream_call::OWN_TIMEOUT`].
     async fn refresh(&self, head: &Request<()>, sources: &[Arc<dyn Member>]) {
-        for (index, source) in sources.iter().enumerate() {
-            let Some(answer) = fetch(&**source, head).await else { continue };
-            let digest = digest::digest(&digest::SHA256, &answer).as_ref().to_vec();
-            let old = self.current.load_full().filter(|old| old.digest == digest);
-            let schema = if let Some(old) = old {
-                Arc::clone(&old.schema)
-            } else {
-                let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-                let Ok(schema) = Schema::read(&answer, generation) else { continue };
-                tracing::info!(generation, cluster = %source.name(), "the GraphQL schema was read");
-                Arc::new(schema)
-            };
-            let life = if index == 0 { LIFE } else { STAND_IN_LIFE };
-            self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + life })));
-            return;
-        }
-        if let Some(old) = self.current.load_full() {
+        let found = timeout(upstream_call::OWN_TIMEOUT, self.first(head, sources)).await.ok().flatten();
+        if let Some(found) = found {
+            self.current.store(Some(Arc::new(found)));
+        } else if let Some(old) = self.current.load_full() {
             let (schema, digest) = (Arc::clone(&old.schema), old.digest.clone());
             self.current.store(Some(Arc::new(Held { schema, digest, due: Instant::now() + RETRY })));
         } else {
             self.failed.store(Some(Arc::new(Instant::now())));
         }
+    }
+
+    /// The first cluster's schema, or, when that does not come for a while, that of whichever answers first.
+    async fn first(&self, head: &Request<()>, sources: &[Arc<dyn Member>]) -> Option<Held> {
+        let (own, others) = sources.split_first()?;
+        let mut own = std::pin::pin!(self.ask(&**own, head, LIFE));
+        let asks: Vec<_> = others.iter().map(|source| self.ask(&**source, head, STAND_IN_LIFE)).collect();
+        let others = async {
+            let mut answers = std::pin::pin!(stream::iter(asks).buffer_unordered(AT_ONCE).filter_map(ready));
+            answers.next().await
+        };
+        match timeout(HEAD_START, &mut own).await {
+            Ok(Some(found)) => return Some(found),
+            Ok(None) => return others.await,
+            Err(_) => {}
+        }
+        match select(own, std::pin::pin!(others)).await {
+            Either::Left((Some(found), _)) | Either::Right((Some(found), _)) => Some(found),
+            Either::Left((None, others)) => others.await,
+            Either::Right((None, own)) => own.await,
+        }
+    }
+
+    async fn ask(&self, source: &dyn Member, head: &Request<()>, life: Duration) -> Option<Held> {
+        let answer = fetch(source, head).await?;
+        let digest = digest::digest(&digest::SHA256, &answer).as_ref().to_vec();
+        let old = self.current.load_full().filter(|old| old.digest == digest);
+        let schema = if let Some(old) = old {
+            Arc::clone(&old.schema)
+        } else {
+            let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+            let schema = Schema::read(&answer, generation).ok()?;
+            tracing::info!(generation, cluster = %source.name(), "the GraphQL schema was read");
+            Arc::new(schema)
+        };
+        Some(Held { schema, digest, due: Instant::now() + life })
     }
 }
 
@@ -118,12 +151,10 @@ async fn fetch(source: &dyn Member, head: &Request<()>) -> Option<Bytes> {
         let body = TransformBody::unchanged(upstream_call::good(response)?);
         upstream_call::read_whole(body, MAX_SCHEMA, &Budget::new(MAX_SCHEMA).hold()).await
     };
-    within(upstream_call::OWN_TIMEOUT, answer)
-        .await
-        .inspect_err(|failure| {
-            tracing::warn!(cluster = %source.name(), error = failure.as_str(), "no GraphQL schema");
-        })
-        .ok()
+    let failed = |failure: &FailureClass| {
+        tracing::warn!(cluster = %source.name(), error = failure.as_str(), "no GraphQL schema");
+    };
+    answer.await.inspect_err(failed).ok()
 }
 
 /// How long a schema is used before it is asked for again.
@@ -131,6 +162,12 @@ const LIFE: Duration = Duration::from_secs(600);
 
 /// The same for a remote cluster's, in use because the local one did not answer.
 const STAND_IN_LIFE: Duration = Duration::from_secs(30);
+
+/// How long the local cluster may take before the others are asked too.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// How many clusters are asked for the schema at once: each answers with some 100 KB.
+const AT_ONCE: usize = 16;
 
 /// How long no cluster is asked after none has answered.
 const RETRY: Duration = Duration::from_secs(5);

@@ -9,31 +9,28 @@ use http_body_util::BodyExt;
 
 use super::{plan::Plan, rewriter::Rewriter};
 use crate::{
-    member::{Member, body_failure},
+    member::{Member, Repeatable, body_failure},
     types::{ClusterName, FailureClass},
     wire::{Body, Held, TransformBody, header as names},
 };
 
 /// Sends a request body to a cluster with `POST`; the answer has any status.
 ///
-/// `again`: the request changes nothing, so it is sent a second time when the connection broke.
+/// `again`: the request changes nothing, so it may be sent again when its connection broke.
 pub(super) async fn send(
     member: &dyn Member,
     head: &Request<()>,
     body: Bytes,
     again: bool,
 ) -> Result<Response<Body>, FailureClass> {
-    let request = || {
-        let mut request = Request::new(body.clone());
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = head.uri().clone();
-        *request.headers_mut() = head.headers().clone();
-        request
-    };
-    match member.send(request()).await {
-        Err(FailureClass::ServerError) if again => member.send(request()).await,
-        answer => answer,
+    let mut request = Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = head.uri().clone();
+    *request.headers_mut() = head.headers().clone();
+    if again {
+        request.extensions_mut().insert(Repeatable);
     }
+    member.send(request).await
 }
 
 /// A good answer to an operation: status 200 and JSON that can be edited.

@@ -36,32 +36,33 @@ pub(super) async fn fan_out(
     roots: &[usize],
     merged: &mut Merged<'_>,
 ) -> Result<Outcomes, FailureClass> {
-    let members = context.snapshot.iter().take(context.config.max_members);
-    let asks: Vec<_> = members
+    let most = context.config.max_members;
+    let asks: Vec<_> = context
+        .snapshot
+        .iter()
+        .take(most)
         .map(|cluster| {
             let (name, body) = (&cluster.name, body.clone());
             let ask = |member| ask(context, plan, member, body);
             Ask::new(context.candidate(name), Some(patience(context, name)), ask)
         })
         .collect();
-    let note = |name: &ClusterName, answer: &Result<_, _>| context.namespaces.note(name, answer.is_ok());
-    let answers = ask_all(asks, note).await;
+    let answers = ask_all(asks, |name, answer| note(context, name, answer.as_ref().err().copied())).await;
     let read: Vec<(&ClusterName, Result<Envelope<'_>, FailureClass>)> = answers
         .iter()
         .map(|(name, answer)| {
             (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes)))
         })
         .collect();
-    let outcomes: Outcomes = read
-        .iter()
-        .map(|(name, answer)| {
-            let outcome = match answer {
-                Ok(_) => Outcome::Answered(http::StatusCode::OK),
-                Err(failure) => Outcome::Failed(*failure),
-            };
-            ((*name).clone(), outcome)
-        })
-        .collect();
+    let asked = read.iter().map(|(name, answer)| {
+        let outcome = match answer {
+            Ok(_) => Outcome::Answered(http::StatusCode::OK),
+            Err(failure) => Outcome::Failed(*failure),
+        };
+        ((*name).clone(), outcome)
+    });
+    let omitted = context.snapshot.iter().skip(most).map(|cluster| (cluster.name.clone(), Outcome::Omitted));
+    let outcomes: Outcomes = asked.chain(omitted).collect();
     let mut lists = Lists { context, offsets: BTreeMap::new() };
     let mut nothing = false;
     for root in roots {
@@ -76,7 +77,7 @@ pub(super) async fn fan_out(
         if outcomes.iter().any(|(name, outcome)| name.is_local() && *outcome == UNAUTHORIZED) {
             return Err(FailureClass::Unauthorized);
         }
-        let timeouts = outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Failed(FailureClass::Timeout));
+        let timeouts = read.iter().all(|(_, answer)| matches!(answer, Err(FailureClass::Timeout)));
         return Err(if timeouts { FailureClass::Timeout } else { FailureClass::Unreachable });
     }
     for (name, envelope) in read.iter().filter_map(|(name, answer)| Some((*name, answer.as_ref().ok()?))) {
@@ -84,15 +85,31 @@ pub(super) async fn fan_out(
             merged.error(lists.moved_error(name, error));
         }
     }
-    merged.extensions = Some(extensions(&outcomes));
+    merged.extensions = Some(extensions(&outcomes, context.snapshot.is_loaded()));
     Ok(outcomes)
 }
 
 /// How long a member may take for its answer.
 fn patience(context: &Context<'_>, name: &ClusterName) -> Duration {
-    let is_cached = context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some());
     let limit = context.config.member_timeout;
-    if is_cached || context.namespaces.is_unhealthy(name) { QUICK.min(limit) } else { limit }
+    let hurry = is_cached(context, name) || context.namespaces.is_unhealthy(name);
+    if hurry { QUICK.min(limit) } else { limit }
+}
+
+fn is_cached(context: &Context<'_>, name: &ClusterName) -> bool {
+    context.user.is_some_and(|user| context.namespaces.last_good(user, name).is_some())
+}
+
+/// Remembers what this answer says about the cluster for every user. One user's rights say nothing, nor does it that the
+/// cluster was given little time because this user's list is cached.
+fn note(context: &Context<'_>, name: &ClusterName, failure: Option<FailureClass>) {
+    let hurried = || is_cached(context, name) && !context.namespaces.is_unhealthy(name);
+    match failure {
+        None => context.namespaces.note(name, true),
+        Some(FailureClass::Timeout) if hurried() => {}
+        Some(failure) if failure.is_outage() => context.namespaces.note(name, false),
+        Some(_) => {}
+    }
 }
 
 async fn ask(
@@ -109,7 +126,7 @@ async fn ask(
 /// An answer with data.
 fn read(answer: &[u8]) -> Result<Envelope<'_>, FailureClass> {
     let envelope = Envelope::read(answer)?;
-    if envelope.data.is_some() { Ok(envelope) } else { Err(FailureClass::ServerError) }
+    if envelope.data.is_some() { Ok(envelope) } else { Err(FailureClass::BadBody) }
 }
 
 /// Merges lists and remembers where each cluster's items begin.
@@ -264,16 +281,19 @@ pub(super) fn item(simple: &NamespaceFields, qualified: &str, cluster: &ClusterN
 }
 
 /// `extensions.fedgate` of a merged list: what became of each cluster's request.
-fn extensions(outcomes: &Outcomes) -> Json {
+fn extensions(outcomes: &Outcomes, is_loaded: bool) -> Json {
+    let unread = ("*".to_owned(), FailureClass::Unreachable.as_str().into());
     let clusters: serde_json::Map<String, Json> = outcomes
         .iter()
         .map(|(name, outcome)| {
             let text = match outcome {
                 Outcome::Answered(_) => "ok",
                 Outcome::Failed(failure) => failure.as_str(),
+                Outcome::Omitted => "omitted",
             };
             (name.to_string(), text.into())
         })
+        .chain((!is_loaded).then_some(unread))
         .collect();
     json!({ "fedgate": { "clusters": clusters } })
 }

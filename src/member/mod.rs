@@ -22,6 +22,8 @@ use crate::{
 pub use ask::{Answers, Ask, ask_all, ask_in_turn, within};
 pub use outcome::{Outcome, body_failure, insert_headers, mark_incomplete};
 
+pub use crate::upstream::Repeatable;
+
 /// A cluster that can be asked. Tests script it.
 pub trait Member: Send + Sync {
     /// Its name: the label of its items.

@@ -28,12 +28,14 @@ pub(super) enum CredentialError {
         "an API key works in the cluster that issued it: use one of that cluster under /c/<cluster>/, or a token"
     )]
     ApiKeyElsewhere,
-    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. Never
-    /// the gateway's own 401, which would sign the user out.
+    /// A cluster refused a token that the gateway has verified, usually because its key pair is another one. As the only
+    /// cluster asked it decides: 401 in Sensu's words, after which clients renew their token.
     #[error("cluster \"{cluster}\" refused the token: are its jwt key files those of the local cluster?")]
     TokenRefused {
         /// The cluster.
         cluster: ClusterName,
+        /// The gateway has made the token for an API key. The key itself is good, so it is no 401.
+        minted: bool,
     },
 }
 
@@ -56,7 +58,12 @@ impl Classify for CredentialError {
     fn reply(&self) -> Reply {
         match self {
             Self::ApiKeyElsewhere => Reply::middleware(StatusCode::UNAUTHORIZED, 5, self.to_string()),
-            Self::TokenRefused { .. } => Reply::router(StatusCode::BAD_GATEWAY, 0, self.to_string()),
+            Self::TokenRefused { minted: true, .. } => {
+                Reply::router(StatusCode::BAD_GATEWAY, 0, self.to_string())
+            }
+            Self::TokenRefused { minted: false, .. } => {
+                Reply::middleware(StatusCode::UNAUTHORIZED, 5, "invalid credentials")
+            }
         }
     }
 }

@@ -20,6 +20,20 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Dispatch(Arc<Gateway>);
 
+/// What is known of a request for its access line; written down also when its client leaves, or it panics.
+struct Noting {
+    info: AccessInfo,
+    note: AccessNote,
+}
+
+// === impl Noting ===
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.note.write(std::mem::take(&mut self.info));
+    }
+}
+
 // === impl Dispatch ===
 
 impl Dispatch {
@@ -42,10 +56,9 @@ impl Service<Request<Body>> for Dispatch {
         Box::pin(async move {
             let caller = request.extensions_mut().remove().unwrap_or(Caller::Anonymous);
             let note: AccessNote = request.extensions_mut().remove().unwrap_or_default();
-            let mut info = AccessInfo { subject: subject(&caller), ..AccessInfo::default() };
-            let answer = dispatch(&gateway, request, &caller, &mut info).await;
-            note.write(info);
-            answer
+            let info = AccessInfo { subject: subject(&caller), ..AccessInfo::default() };
+            let mut noting = Noting { info, note };
+            dispatch(&gateway, request, &caller, &mut noting.info).await
         })
     }
 }

@@ -55,7 +55,8 @@ impl Gateway {
         let response = client.send(Request::from_parts(outgoing, bytes)).await?;
         if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
         {
-            return Err(CredentialError::TokenRefused { cluster }.into());
+            let minted = matches!(caller, Caller::ApiKey);
+            return Err(CredentialError::TokenRefused { cluster, minted }.into());
         }
         answer(response, &route, &cluster).await
     }

@@ -27,8 +27,9 @@ impl Gateway {
         info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
         let settings = self.settings();
-        if route.members.len() > settings.fan_out.max_members {
-            return Err(RouteError::Clusters.into());
+        let (asked, most) = (route.members.len(), settings.fan_out.max_members);
+        if asked > most {
+            return Err(RouteError::TooManyClusters { asked, most }.into());
         }
         if let [only] = route.members.as_slice() {
             info.cluster = Some(only.clone());

@@ -32,6 +32,16 @@ pub enum RouteError {
     /// `clusters=` with an empty or malformed name.
     #[error("the query parameter clusters is not valid: write a comma list of cluster names, or *")]
     Clusters,
+    /// A list that would ask more clusters than it may.
+    #[error(
+        "the list would ask {asked} clusters, and fan-out.max-members is {most}: name those you want with clusters="
+    )]
+    TooManyClusters {
+        /// How many it would ask.
+        asked: usize,
+        /// How many it may.
+        most: usize,
+    },
     /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
@@ -67,9 +77,13 @@ impl Classify for RouteError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::RegistryUnread => (StatusCode::SERVICE_UNAVAILABLE, 0),
             Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
-            Self::Path | Self::Namespace | Self::Clusters | Self::Limit | Self::Partial | Self::Query => {
-                (StatusCode::BAD_REQUEST, 1)
-            }
+            Self::TooManyClusters { .. }
+            | Self::Path
+            | Self::Namespace
+            | Self::Clusters
+            | Self::Limit
+            | Self::Partial
+            | Self::Query => (StatusCode::BAD_REQUEST, 1),
         };
         let retry_after = matches!(self, Self::RegistryUnread).then_some(5);
         Reply { retry_after, ..Reply::router(status, code, self.to_string()) }

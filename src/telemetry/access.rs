@@ -1,7 +1,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tower::{Layer, Service};
 
@@ -23,7 +24,7 @@ use crate::{
 /// Where an inner layer records what it knows for the access line; in the request's extensions, so that it is
 /// there whether the request succeeds or fails.
 #[derive(Clone, Debug, Default)]
-pub struct AccessNote(Arc<OnceLock<AccessInfo>>);
+pub struct AccessNote(Arc<Mutex<AccessInfo>>);
 
 /// What the inner layers know for the access line.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +51,9 @@ struct Line {
     method: &'static str,
     path: String,
     begun: Instant,
-    status: StatusCode,
-    info: AccessInfo,
+    /// `None` as long as there is no answer.
+    status: Option<StatusCode>,
+    note: AccessNote,
     bytes: u64,
     outcome: &'static str,
 }
@@ -64,9 +66,9 @@ struct Counted {
 // === impl AccessNote ===
 
 impl AccessNote {
-    /// Records it; only the first call counts.
+    /// Records it; the last call counts.
     pub fn write(&self, info: AccessInfo) {
-        let _ = self.0.set(info);
+        *self.0.lock() = info;
     }
 }
 
@@ -104,8 +106,8 @@ where
             method: loggable_method(request.method()),
             path: loggable_path(request.uri().path()),
             begun: Instant::now(),
-            status: StatusCode::OK,
-            info: AccessInfo::default(),
+            status: None,
+            note,
             bytes: 0,
             outcome: "aborted",
             id,
@@ -113,8 +115,7 @@ where
         let answer = self.0.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
-            line.status = response.status();
-            line.info = note.0.get().cloned().unwrap_or_default();
+            line.status = Some(response.status());
             response.headers_mut().insert(X_REQUEST_ID, line.id.header());
             // No body follows, or hyper will not ask for it.
             if response.body().is_end_stream() || line.method == "HEAD" {
@@ -168,17 +169,19 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        let info = std::mem::take(&mut *self.note.0.lock());
+        let outcome = if std::thread::panicking() { "panicked" } else { self.outcome };
         tracing::info!(
             request_id = %self.id,
             method = self.method,
             path = self.path,
-            route = self.info.route,
-            cluster = self.info.cluster.as_ref().map(ClusterName::as_str),
-            subject = self.info.subject,
-            status = self.status.as_u16(),
+            route = info.route,
+            cluster = info.cluster.as_ref().map(ClusterName::as_str),
+            subject = info.subject,
+            status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
             duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            outcome = self.outcome,
+            outcome,
             "request"
         );
     }
@@ -205,7 +208,58 @@ const MAX_PATH: usize = 512;
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
+    use crate::telemetry::Capture;
+
+    /// The line of a request whose service does `what` with what it is given, given up after one poll.
+    fn line(
+        what: impl Fn(AccessNote) -> BoxFuture<'static, Response<Body>> + Clone + Send + 'static,
+    ) -> String {
+        let log = Capture::default();
+        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(log.clone());
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let service = tower::service_fn(move |request: Request<()>| {
+            let answer = what(request.extensions().get::<AccessNote>().unwrap().clone());
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let answer = AccessLogLayer.layer(service).call(Request::new(()));
+        let _ = std::panic::AssertUnwindSafe(answer).catch_unwind().now_or_never();
+        log.take()
+    }
+
+    #[test]
+    fn what_is_known_is_logged_however_a_request_ends() {
+        let info = || AccessInfo {
+            route: "list",
+            cluster: Some(ClusterName::local()),
+            subject: Some("viewer".to_owned()),
+        };
+        let left = line(move |note| {
+            note.write(info());
+            Box::pin(std::future::pending())
+        });
+        for field in
+            ["route=\"list\"", "cluster=\"local-cluster\"", "subject=\"viewer\"", "outcome=\"aborted\""]
+        {
+            assert!(left.contains(field), "{left}");
+        }
+        assert!(!left.contains("status="), "{left}");
+        let answered = line(move |note| {
+            note.write(info());
+            Box::pin(async { Response::new(Body::empty()) })
+        });
+        assert!(answered.contains("route=\"list\"") && answered.contains("status=200"), "{answered}");
+        let panicked = line(move |note| {
+            note.write(info());
+            Box::pin(async { panic!("on purpose") })
+        });
+        assert!(
+            panicked.contains("route=\"list\"") && panicked.contains("outcome=\"panicked\""),
+            "{panicked}"
+        );
+    }
 
     #[test]
     fn api_keys_never_reach_the_log() {

@@ -7,7 +7,7 @@ use http::StatusCode;
 /// The names are those of `Fedgate-Clusters`, and part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
-    /// No connection to any of its backends, or all of them fail their health checks.
+    /// It gave no answer: a connection was refused, reset, or closed before the head of an answer.
     Unreachable,
     /// It did not answer in time.
     Timeout,
@@ -19,7 +19,7 @@ pub enum FailureClass {
     Forbidden,
     /// It answered 404.
     NotFound,
-    /// It answered 5xx or something else that is not an answer, or closed the connection without one.
+    /// It answered 5xx, another status that is not an answer, or something that is not HTTP.
     ServerError,
     /// Its body is not what was asked for, or broke off.
     BadBody,
@@ -46,6 +46,11 @@ impl FailureClass {
             Self::TooLarge => "too-large",
             Self::BreakerOpen => "breaker-open",
         }
+    }
+
+    /// Whether it is the cluster that failed, whoever asked: the others say something about one caller or one answer.
+    pub const fn is_outage(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::Tls | Self::BreakerOpen)
     }
 
     /// What an answer of this status, other than the one expected, stands for.

@@ -2,14 +2,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::types::{Backend, Cluster, ClusterName, TlsFiles};
+use crate::types::{Backend, Cluster, ClusterName, FailureClass, TlsFiles};
 
 /// What the health checks found of each backend, published to the workers.
 ///
@@ -36,6 +36,8 @@ pub(super) struct HealthEntry {
     epoch: Epoch,
     /// [`GOOD`], or until when it is not worth trying: a verdict that is not renewed must not last.
     refused_until: AtomicU64,
+    /// The index in [`REASONS`] of what the last refusal was for.
+    reason: AtomicU8,
     /// Checks that it passed.
     passes: AtomicU32,
 }
@@ -73,6 +75,7 @@ impl HealthBoard {
         let entry = Arc::new(HealthEntry {
             epoch: self.epoch,
             refused_until: AtomicU64::new(GOOD),
+            reason: AtomicU8::new(0),
             passes: AtomicU32::new(0),
         });
         entries.insert(key.clone(), Arc::downgrade(&entry));
@@ -119,9 +122,17 @@ impl HealthEntry {
         self.refused_until.store(LONG_AGO, Relaxed);
     }
 
-    /// It is down; the next check renews this before `until`.
-    pub(super) fn refuse(&self, until: Instant) {
+    /// It is down, and this is why; the next check renews this before `until`.
+    pub(super) fn refuse(&self, until: Instant, reason: FailureClass) {
+        // Not read together with the time: of two reasons in a row, either is true.
+        let index = REASONS.iter().position(|known| *known == reason).unwrap_or_default();
+        self.reason.store(u8::try_from(index).unwrap_or_default(), Relaxed);
         self.refused_until.store(self.epoch.millis(until).max(LONG_AGO), Relaxed);
+    }
+
+    /// Why it was refused last.
+    pub(super) fn reason(&self) -> FailureClass {
+        REASONS.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(REASONS[0])
     }
 
     pub(super) fn passed(&self) {
@@ -140,6 +151,9 @@ impl Epoch {
         u64::try_from(at.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+/// What a check without an answer can find.
+const REASONS: [FailureClass; 3] = [FailureClass::Unreachable, FailureClass::Timeout, FailureClass::Tls];
 
 const GOOD: u64 = 0;
 

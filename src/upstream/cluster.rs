@@ -13,11 +13,11 @@ use super::{
     body::PooledBody,
     breaker::Permit,
     error::{Error, Phase, UnexpectedUpgrade},
-    pick::{Candidates, MAX_BACKENDS},
+    pick::{Candidates, MAX_BACKENDS, Rank},
     pool::{Connection, Pool},
 };
 use crate::{
-    types::{Cluster, ClusterName},
+    types::{Cluster, ClusterName, FailureClass},
     wire::{Body, header::strip_hop_by_hop},
 };
 
@@ -29,7 +29,16 @@ pub struct ClusterClient {
     pools: Vec<Arc<Pool>>,
 }
 
-type Outgoing = Request<Full<Bytes>>;
+/// In a request's extensions: it changes nothing, whatever its method, so it may be sent more than once.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeatable;
+
+/// A request in the form in which it is sent.
+struct Outgoing {
+    request: Request<Full<Bytes>>,
+    /// Whether it may be sent again after a backend may have seen it.
+    repeatable: bool,
+}
 
 /// An attempt without an answer.
 struct Failed {
@@ -41,10 +50,12 @@ struct Failed {
 enum Again {
     /// The request may have been carried out, or would fail again.
     No,
-    /// An unused connection had gone stale: the same backend, on a new connection.
-    NewConnection(Outgoing),
-    /// Nothing was sent: the next backend.
-    NextBackend(Outgoing),
+    /// Nothing was sent: the next backend. Not a retry.
+    Unsent(Outgoing),
+    /// It is safe to send again: the next backend.
+    Resend(Outgoing),
+    /// An unused connection had gone stale: the next backend, or this one on a new connection.
+    Stale(Outgoing),
 }
 
 // === impl ClusterClient ===
@@ -82,9 +93,9 @@ impl ClusterClient {
     /// The backend is the less loaded of two random ones among those that health checks and recent attempts to connect
     /// recommend. Any backend can serve any request: those of one cluster share one store, and Sensu keeps no session.
     ///
-    /// A request that was not sent is sent to another backend. One that was sent is repeated only when a
-    /// reused connection turns out closed before any byte of an answer, and only if its method is idempotent:
-    /// a Sensu backend answers some bad requests by closing the connection.
+    /// A request that was not sent is sent to another backend. One that was sent is sent to another one only when its
+    /// connection is reset or closed before a head, and only if its method is idempotent or it is [`Repeatable`], at most
+    /// [`Config::retries`] times.
     ///
     /// Errors name the cluster. Errors of the body are [`Error`] too, boxed. [`Error::Down`] and [`Error::Open`] come
     /// at once, without an attempt.
@@ -100,13 +111,13 @@ impl ClusterClient {
     ) -> Result<Response<Body>, Error> {
         let now = Instant::now();
         let deadline = deadline.unwrap_or_else(|| now + self.config.head_timeout);
-        let mut request = outgoing(request);
+        let mut request = Outgoing::new(request);
         let mut candidates = self.candidates(now);
-        let (mut pool, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
+        let (mut index, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
         let mut new_connection = false;
         let mut retries = self.config.retries;
         loop {
-            let failed = match attempt(pool, permit, request, new_connection, deadline).await {
+            let failed = match attempt(&self.pools[index], permit, request, new_connection, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => *failed,
             };
@@ -114,22 +125,24 @@ impl ClusterClient {
             if now >= deadline {
                 return Err(failed.error);
             }
-            match failed.again {
+            request = match failed.again {
                 Again::No => return Err(failed.error),
-                Again::NewConnection(_) if retries == 0 => return Err(failed.error),
-                Again::NewConnection(unsent) => {
+                Again::Resend(_) | Again::Stale(_) if retries == 0 => return Err(failed.error),
+                Again::Unsent(request) => request,
+                Again::Resend(request) => {
+                    retries -= 1;
+                    request
+                }
+                Again::Stale(request) => {
                     retries -= 1;
                     // One stale connection suggests that the other unused ones are stale too.
                     new_connection = true;
-                    request = unsent;
+                    candidates.add(index, Rank::Again);
+                    request
                 }
-                Again::NextBackend(unsent) => {
-                    // Not a retry, since nothing was sent: each backend is tried once.
-                    let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
-                    (pool, permit) = next;
-                    request = unsent;
-                }
-            }
+            };
+            let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
+            (index, permit) = next;
         }
     }
 
@@ -143,22 +156,29 @@ impl ClusterClient {
             if pool.admits(now) {
                 let verdict = pool.verdict(now);
                 any_may_answer |= verdict != HealthVerdict::Refuse;
-                candidates.add(index, verdict == HealthVerdict::Use);
+                let good = verdict == HealthVerdict::Use;
+                candidates.add(index, if good { Rank::Good } else { Rank::LastResort });
             }
         }
         if any_may_answer { candidates } else { Candidates::default() }
     }
 
     /// The next backend to try, with a permit.
-    fn next(&self, candidates: &mut Candidates, now: Instant) -> Option<(&Arc<Pool>, Permit)> {
+    fn next(&self, candidates: &mut Candidates, now: Instant) -> Option<(usize, Permit)> {
         while let Some(index) = candidates.next(|index| self.pools[index].load()) {
-            let pool = &self.pools[index];
             // Another request may have taken the only trial since the candidates were gathered.
-            if let Some(permit) = pool.enter(now) {
-                return Some((pool, permit));
+            if let Some(permit) = self.pools[index].enter(now) {
+                return Some((index, permit));
             }
         }
         None
+    }
+
+    /// What the health checks found, of all backends together.
+    fn reason(&self) -> FailureClass {
+        let first = self.pools[0].reason();
+        let same = self.pools.iter().all(|pool| pool.reason() == first);
+        if same { first } else { FailureClass::Unreachable }
     }
 
     /// Why there are no candidates.
@@ -166,7 +186,7 @@ impl ClusterClient {
         let cluster = self.cluster.name.clone();
         let backend = self.pools[0].backend().clone();
         if self.pools.iter().all(|pool| pool.verdict(now) == HealthVerdict::Refuse) {
-            Error::Down { cluster, backend }
+            Error::Down { cluster, backend, class: self.reason() }
         } else {
             Error::Open { cluster, backend }
         }
@@ -197,7 +217,7 @@ async fn attempt(
     match pool.open_new(permit, deadline).await {
         Ok(connection) => exchange(pool, connection, request, false, deadline).await,
         Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
-        Err(error) => Err(Failed::new(error, Again::NextBackend(request))),
+        Err(error) => Err(Failed::new(error, Again::Unsent(request))),
     }
 }
 
@@ -205,12 +225,12 @@ async fn attempt(
 async fn exchange(
     pool: &Arc<Pool>,
     mut connection: Connection,
-    request: Outgoing,
+    outgoing: Outgoing,
     reused: bool,
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
-    let copy = (reused && is_idempotent(request.method())).then(|| request.clone());
-    connection.expect_answer();
+    let Outgoing { request, repeatable } = outgoing;
+    let copy = repeatable.then(|| request.clone());
     let mut failure = match timeout_at(deadline, connection.sender.try_send_request(request)).await {
         Ok(Ok(response)) => return accept(pool, connection, response),
         Ok(Err(failure)) => failure,
@@ -220,13 +240,17 @@ async fn exchange(
             return Err(Failed::new(error, Again::No));
         }
     };
-    let again = match failure.take_message() {
-        Some(unsent) if reused => Again::NewConnection(unsent),
-        Some(unsent) => Again::NextBackend(unsent),
-        None if connection.heard() => Again::No,
-        None => copy.map_or(Again::No, Again::NewConnection),
-    };
+    let unsent = failure.take_message();
     let error = Error::exchange(&pool.cluster().name, pool.backend(), failure.into_error());
+    let again = match (unsent, copy) {
+        (Some(request), _) if reused => Again::Stale(Outgoing { request, repeatable }),
+        (Some(request), _) => Again::Unsent(Outgoing { request, repeatable }),
+        // What answers, however badly, has taken the request.
+        (None, _) if matches!(error, Error::BadResponse { .. }) => Again::No,
+        (None, Some(request)) if reused => Again::Stale(Outgoing { request, repeatable }),
+        (None, Some(request)) => Again::Resend(Outgoing { request, repeatable }),
+        (None, None) => Again::No,
+    };
     Err(Failed::new(error, again))
 }
 
@@ -251,19 +275,24 @@ fn accept(
     }))
 }
 
-/// Makes the request fit for HTTP/1.1 and for being repeated.
-fn outgoing(request: Request<Bytes>) -> Outgoing {
-    let (mut parts, body) = request.into_parts();
-    parts.version = Version::HTTP_11;
-    // They are for the gateway itself, and would be cloned with the request.
-    parts.extensions = Extensions::new();
-    // A length that contradicts the body would let the rest be read as another request.
-    parts.headers.remove(header::TRANSFER_ENCODING);
-    parts.headers.remove(header::CONTENT_LENGTH);
-    if body.is_empty() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+// === impl Outgoing ===
+
+impl Outgoing {
+    /// Makes the request fit for HTTP/1.1 and for being repeated.
+    fn new(request: Request<Bytes>) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let repeatable = is_idempotent(&parts.method) || parts.extensions.get::<Repeatable>().is_some();
+        parts.version = Version::HTTP_11;
+        // They are for the gateway itself, and would be cloned with the request.
+        parts.extensions = Extensions::new();
+        // A length that contradicts the body would let the rest be read as another request.
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        if body.is_empty() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Self { request: Request::from_parts(parts, Full::new(body)), repeatable }
     }
-    Request::from_parts(parts, Full::new(body))
 }
 
 /// Whether repeating it changes nothing more (RFC 9110 §9.2.2), among the methods that Sensu has.

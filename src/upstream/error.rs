@@ -76,12 +76,14 @@ pub enum Error {
         source: hyper::Error,
     },
     /// Every backend fails its health checks. Nothing was tried. Usual cause: the cluster or the network to it is down.
-    #[error("cluster \"{cluster}\" is unreachable: its backends fail their health checks")]
+    #[error("{}: its backends fail their health checks", down(cluster, *class))]
     Down {
         /// The cluster.
         cluster: ClusterName,
         /// Its first backend.
         backend: Backend,
+        /// What the checks found: a request would find the same.
+        class: FailureClass,
     },
     /// The circuit breaker is open: connecting failed too often in a row, and it is too early to retry. Nothing was tried.
     #[error(
@@ -154,14 +156,15 @@ impl Error {
 
     /// What this failure counts as.
     ///
-    /// [`Error::Overload`] and [`Error::Down`] are [`FailureClass::Unreachable`]: nothing was sent.
+    /// [`FailureClass::Unreachable`] is every failure before a head, [`Error::Overload`] included.
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Connect { .. } | Self::Down { .. } | Self::Overload { .. } => FailureClass::Unreachable,
+            Self::Connect { .. } | Self::Dropped { .. } | Self::Overload { .. } => FailureClass::Unreachable,
+            Self::Down { class, .. } => *class,
             Self::Open { .. } => FailureClass::BreakerOpen,
             Self::Tls { .. } => FailureClass::Tls,
             Self::Timeout { .. } => FailureClass::Timeout,
-            Self::Dropped { .. } | Self::BadResponse { .. } => FailureClass::ServerError,
+            Self::BadResponse { .. } => FailureClass::ServerError,
             Self::Body { .. } => FailureClass::BadBody,
         }
     }
@@ -202,12 +205,22 @@ impl Classify for Error {
 
     fn reply(&self) -> Reply {
         let status = match self {
-            Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout { .. } | Self::Down { class: FailureClass::Timeout, .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::Overload { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         };
         let retry_after = matches!(self, Self::Overload { .. }).then_some(1);
         Reply { retry_after, ..Reply::router(status, 0, self.to_string()) }
+    }
+}
+
+fn down(cluster: &ClusterName, class: FailureClass) -> String {
+    match class {
+        FailureClass::Tls => format!("the TLS handshake with cluster \"{cluster}\" failed"),
+        FailureClass::Timeout => format!("cluster \"{cluster}\" does not answer in time"),
+        _ => format!("cluster \"{cluster}\" is unreachable"),
     }
 }
 

@@ -31,7 +31,7 @@ mod pool;
 mod tests;
 
 pub use board::HealthBoard;
-pub use cluster::ClusterClient;
+pub use cluster::{ClusterClient, Repeatable};
 pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober, register_metrics};
@@ -60,7 +60,7 @@ pub struct Config {
     /// Open connections per backend, used ones included. Not a key of the configuration.
     #[serde(skip)]
     pub max_connections: usize,
-    /// How often a request that is safe to repeat is tried again, on other backends too; 0 is never.
+    /// How often a request that is safe to repeat is sent again, to another backend if there is one; 0 is never.
     pub retries: usize,
     /// How backends are checked.
     pub health: HealthConfig,

@@ -24,8 +24,8 @@ use super::{
     error::Error,
 };
 use crate::{
-    net::{ConnectError, Monitored, Peer},
-    types::{Backend, Cluster},
+    net::{BoxIo, ConnectError},
+    types::{Backend, Cluster, FailureClass},
 };
 
 /// The connections of one worker to one backend.
@@ -45,7 +45,6 @@ pub(super) struct Pool {
 /// A connection in use by one request. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
-    peer: Arc<Peer>,
     /// Dropped with the connection, which the driver notices.
     _held: oneshot::Sender<()>,
 }
@@ -110,6 +109,11 @@ impl Pool {
         self.health.verdict(now)
     }
 
+    /// Why the health checks advise against it.
+    pub(super) fn reason(&self) -> FailureClass {
+        self.health.reason()
+    }
+
     /// Whether the breaker allows an attempt.
     pub(super) fn admits(&self, now: Instant) -> bool {
         self.breaker.admits(now, self.health.passes())
@@ -154,8 +158,6 @@ impl Pool {
             .await
             .unwrap_or(Err(ConnectError::Timeout))
             .map_err(|error| Error::connect(&self.cluster.name, &self.backend, error))?;
-        let io = Monitored::new(io);
-        let peer = io.peer();
         let (sender, driver) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .max_buf_size(READ_BUFFER)
@@ -164,7 +166,7 @@ impl Pool {
             .map_err(|error| Error::exchange(&self.cluster.name, &self.backend, error))?;
         let (held, released) = oneshot::channel();
         tokio::spawn(drive(driver, released, slot));
-        Ok(Connection { sender, peer, _held: held })
+        Ok(Connection { sender, _held: held })
     }
 
     /// Takes a connection back after an answer has been read to its end.
@@ -212,7 +214,7 @@ async fn reap(pool: Weak<Pool>) {
 
 /// Moves bytes until the connection ends.
 async fn drive(
-    driver: http1::Connection<TokioIo<Monitored>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<BoxIo>, Full<Bytes>>,
     released: oneshot::Receiver<()>,
     _slot: ConnectionSlot,
 ) {
@@ -224,20 +226,6 @@ async fn drive(
     };
     if let Err(error) = result {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection to a backend ended");
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    /// Forgets what the peer has sent so far.
-    pub(super) fn expect_answer(&self) {
-        self.peer.reset();
-    }
-
-    /// Whether the peer has sent anything since.
-    pub(super) fn heard(&self) -> bool {
-        self.peer.is_heard()
     }
 }
 

@@ -267,13 +267,15 @@ async fn who_may_see_no_namespace_of_a_cluster_has_an_empty_list_there() {
 }
 
 #[tokio::test]
-async fn a_members_401_never_signs_a_verified_user_out() {
+async fn only_a_401_of_all_members_is_the_answer() {
     let world = World::new();
     for sensu in world.sensus() {
         sensu.faults().set_status(Some(401));
     }
     let answer = world.get(CHECKS).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
+    answer.is(401, r#"{"Code":5,"Message":"invalid credentials"}"#);
+    let all = r#""local-cluster";error=unauthorized, "alpha";error=unauthorized, "beta";error=unauthorized"#;
+    assert_eq!(answer.header("fedgate-clusters"), all);
     world.local.faults().set_status(None);
     let answer = world.get(CHECKS).await;
     assert_eq!(answer.status, StatusCode::OK);
@@ -322,6 +324,9 @@ async fn a_selection_beyond_the_bound_is_refused() {
     let mut setup = Setup::default();
     setup.settings.fan_out.max_members = 2;
     let world = World::with(setup);
-    assert_eq!(world.get(CHECKS).await.status, StatusCode::BAD_REQUEST);
+    world.get(CHECKS).await.is(
+        400,
+        r#"{"message":"the list would ask 3 clusters, and fan-out.max-members is 2: name those you want with clusters=","code":1}"#,
+    );
     assert_eq!(world.get(&format!("{CHECKS}?clusters=alpha,beta")).await.status, StatusCode::OK);
 }

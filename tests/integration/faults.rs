@@ -178,10 +178,15 @@ async fn each_wrong_answer_of_a_member_has_its_class() {
         let clusters = clusters(&world).await;
         assert!(clusters.contains(&format!(r#""alpha";error={error}"#)), "{head}: {clusters}");
     }
-    for garbage in ["", "SSH-2.0-x\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n[]"] {
-        world.net.set("alpha", Line::Scripted(garbage.into()));
+    for (said, error) in [
+        ("", "unreachable"),
+        ("HTTP/1.1 200 OK\r\ncontent-le", "unreachable"),
+        ("SSH-2.0-x\r\n", "server-error"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n[]", "server-error"),
+    ] {
+        world.net.set("alpha", Line::Scripted(said.into()));
         let clusters = clusters(&world).await;
-        assert!(clusters.contains(r#""alpha";error=server-error"#), "{garbage:?}: {clusters}");
+        assert!(clusters.contains(&format!(r#""alpha";error={error}"#)), "{said:?}: {clusters}");
     }
 }
 

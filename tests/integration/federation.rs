@@ -178,11 +178,16 @@ async fn a_gateway_that_starts_without_its_etcd_says_that_it_does_not_know_all_c
     assert_eq!((local.0, &local.1["fedgate-complete"]), (200, &"true".parse().unwrap()));
     let all = server.send(server.request("/api/core/v2/namespaces")).await;
     assert_eq!((all.0, &all.1["fedgate-complete"]), (200, &"false".parse().unwrap()));
+    let unread = r#""local-cluster";status=200, "*";error=unreachable"#;
+    assert_eq!(all.1["fedgate-clusters"], unread);
     server.call(Method::GET, "/api/core/v2/namespaces?partial=false", &Value::Null, 503).await;
     let query = json!({"query": "{ viewer { namespaces { name } } }"});
     let switcher = request_of(&server.token, Method::POST, "/graphql", query.to_string());
     let (status, headers, body) = server.send(switcher).await;
     assert_eq!((status, &headers["fedgate-complete"]), (200, &"false".parse().unwrap()), "{body:?}");
+    assert_eq!(headers["fedgate-clusters"], unread);
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["extensions"]["fedgate"]["clusters"]["*"], "unreachable");
     let page = json!({"query": "{ namespace(name: \"default@alpha\") { name } }"});
     server.call(Method::POST, "/graphql", &page, 502).await;
 }

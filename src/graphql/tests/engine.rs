@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value as Json, json};
+use tokio::time::Instant;
 
 use super::{
     RAW,
@@ -167,9 +168,135 @@ async fn mutations_run_one_after_the_other_and_go_on_after_a_failure() {
     let _ = world
         .failure(&json!({"query": "mutation{deleteCheck(input:{id:\"srn:checks:x@alpha:1\"}){deletedId}}"}))
         .await;
-    assert_eq!(world.got("alpha").len(), 1);
+    assert_eq!((world.got("alpha").len(), world.was_repeatable("alpha")), (1, false));
     let _ = world.failure(&json!({"query": "{namespace(name:\"x@alpha\"){id}}"})).await;
-    assert_eq!(world.got("alpha").len(), 2);
+    assert_eq!((world.got("alpha").len(), world.was_repeatable("alpha")), (1, true));
+}
+
+const ALONE: &str = "{namespace(name:\"x@alpha\"){id}}";
+
+#[tokio::test(start_paused = true)]
+async fn one_cluster_asked_alone_has_the_deadline_of_a_member() {
+    let world = World::new();
+    world.ask("{__typename}").await;
+    for cluster in ["alpha", "local-cluster"] {
+        world.set(cluster, Mood::Hangs);
+    }
+    let mutation = "mutation{deleteCheck(input:{id:\"srn:checks:x@alpha:1\"}){deletedId}}";
+    for text in [
+        ALONE,
+        mutation,
+        "{nope}",
+        "{versions{backend{version}}}",
+        "{a:namespace(name:\"x@alpha\"){id} b:namespace(name:\"x\"){id}}",
+    ] {
+        let begun = Instant::now();
+        let answer = world.ask_as(&user("u"), &json!({"query": text})).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(10), "{text}: {answer:?}");
+    }
+    let begun = Instant::now();
+    let anonymous = world.call(&Caller::Anonymous, Some("application/json"), "{\"query\":\"{nope}\"}").await;
+    assert!(matches!(anonymous, Err(GraphQlError::Cluster { failure: FailureClass::Timeout, .. })));
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_graphql_server_would_answer_is_a_bad_body() {
+    let world = World::new();
+    world.ask("{__typename}").await;
+    let long: &str = format!("{{\"auth\":true,\"data\":[{}]}}", "1,".repeat(50_000) + "1").leak();
+    for said in [
+        "[]",
+        "\"x\"",
+        "1",
+        "null",
+        "",
+        "{}",
+        "[{\"data\":{}}]",
+        "{\"data\":[]}",
+        "{\"data\":\"x\"}",
+        "{\"data\":1}",
+        "{\"data\":true}",
+        "{\"message\":\"m\",\"code\":0}",
+        "{\"errors\":[{\"message\":\"m\"}]}",
+        "{\"data\":{}",
+        "<html>",
+        long,
+    ] {
+        for (cluster, text) in
+            [("alpha", ALONE), ("local-cluster", "{namespace(name:\"x\"){id}}"), ("local-cluster", "{nope}")]
+        {
+            world.set(cluster, Mood::Says(StatusCode::OK, said));
+            let answer = world.ask_as(&user("u"), &json!({"query": text})).await;
+            let failed = matches!(answer, Err(GraphQlError::Cluster { failure: FailureClass::BadBody, .. }));
+            assert!(failed, "{cluster}: {said:.60}: {answer:?}");
+            world.set(cluster, Mood::Answers);
+        }
+    }
+    let null = "{\"auth\":true,\"data\":null,\"errors\":[{\"message\":\"m\"}]}";
+    world.set("alpha", Mood::Says(StatusCode::OK, null));
+    assert_eq!(world.ask(ALONE).await["errors"][0]["message"], "m");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_data_takes_nothing_from_the_other_clusters() {
+    let world = World::new();
+    world.ask("{__typename}").await;
+    let own = r#"{"message":"m","extensions":{"cluster":"alpha"}}"#;
+    let text = "{v:versions{backend{version}} a:namespace(name:\"x@alpha\"){id} b:namespace(name:\"x@beta\"){id} c:namespace(name:\"x\"){id}}";
+    for (said, errors) in [
+        ("{\"data\":null,\"errors\":[{\"message\":\"m\"}]}", vec!["m"]),
+        ("{\"errors\":[{\"message\":\"m\"}]}", vec!["m"]),
+        ("{\"data\":null}", vec!["cluster \"alpha\" answered with a body that is not valid"]),
+        ("{\"data\":null,\"errors\":[]}", vec!["cluster \"alpha\" answered with a body that is not valid"]),
+        ("{\"message\":\"m\"}", vec!["cluster \"alpha\" answered with a body that is not valid"]),
+        ("[]", vec!["cluster \"alpha\" answered with a body that is not valid"]),
+    ] {
+        world.set("alpha", Mood::Says(StatusCode::OK, said));
+        let answer = world.ask(text).await;
+        let (local, beta) = (says("local-cluster", text), says("beta", text));
+        assert_eq!(
+            answer["data"],
+            json!({"v": local["v"], "a": null, "b": beta["b"], "c": local["c"]}),
+            "{said}"
+        );
+        let found: Vec<&str> =
+            answer["errors"].as_array().unwrap().iter().map(|e| e["message"].as_str().unwrap()).collect();
+        assert_eq!(found, errors, "{said} {own}");
+    }
+    // The local cluster is a cluster like the others, even where its fields may not be null.
+    world.set("alpha", Mood::Answers);
+    for mood in [
+        Mood::Says(StatusCode::OK, "{\"data\":null,\"errors\":[{\"message\":\"m\"}]}"),
+        Mood::Fails(FailureClass::Unreachable),
+    ] {
+        world.set("local-cluster", mood);
+        let answer = world.ask(text).await;
+        assert_eq!(
+            answer["data"],
+            json!({"v": null, "a": says("alpha", text)["a"], "b": says("beta", text)["b"], "c": null})
+        );
+        assert!(!answer["errors"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_schema_is_asked_of_all_clusters_under_one_deadline() {
+    for (moods, took) in [
+        ([("local-cluster", Mood::Hangs), ("alpha", Mood::Hangs)], 1),
+        ([("local-cluster", Mood::Fails(FailureClass::Unreachable)), ("alpha", Mood::Hangs)], 0),
+        ([("local-cluster", Mood::Slow(3)), ("beta", Mood::Slow(2))], 1),
+    ] {
+        let world = World::new();
+        for (cluster, mood) in moods {
+            world.set(cluster, mood);
+        }
+        let begun = Instant::now();
+        // Needs a schema, and no cluster.
+        let answer = world.ask("{namespace(name:\"x@gone\"){id}}").await;
+        assert_eq!(answer["data"], json!({"namespace": null}));
+        assert_eq!(begun.elapsed(), Duration::from_secs(took));
+    }
 }
 
 #[tokio::test(start_paused = true)]

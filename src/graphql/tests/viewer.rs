@@ -97,6 +97,58 @@ async fn with_every_cluster_down_the_switcher_shows_what_is_known_or_fails_gentl
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_user_is_refused_makes_no_cluster_unhealthy_for_others() {
+    for (mood, is_outage) in [
+        (Mood::Fails(FailureClass::Unauthorized), false),
+        (Mood::Fails(FailureClass::Forbidden), false),
+        (Mood::Fails(FailureClass::NotFound), false),
+        (Mood::Fails(FailureClass::TooLarge), false),
+        (Mood::Fails(FailureClass::ServerError), false),
+        (Mood::Says(StatusCode::UNAUTHORIZED, "{}"), false),
+        (Mood::Says(StatusCode::FORBIDDEN, "{}"), false),
+        (Mood::Says(StatusCode::OK, "[]"), false),
+        (Mood::Fails(FailureClass::Tls), true),
+        (Mood::Fails(FailureClass::Unreachable), true),
+        (Mood::Hangs, true),
+    ] {
+        let world = World::new();
+        world.ask("{__typename}").await;
+        world.set("alpha", mood.clone());
+        world.ask_as(&user("one"), &json!({"query": SWITCHER})).await.unwrap();
+        // It takes longer than a cluster that counts as unhealthy may.
+        world.set("alpha", Mood::Slow(3));
+        let (_, other) = world.ask_as(&user("other"), &json!({"query": SWITCHER})).await.unwrap();
+        let all: &[&str] =
+            if is_outage { &["local-cluster", "beta"] } else { &["local-cluster", "alpha", "beta"] };
+        assert_eq!(names(&other), listed(all), "{mood:?}");
+    }
+    // Nor does the haste with one whose list is cached.
+    let world = World::new();
+    world.ask_as(&user("one"), &json!({"query": SWITCHER})).await.unwrap();
+    world.set("alpha", Mood::Slow(3));
+    world.ask_as(&user("one"), &json!({"query": SWITCHER})).await.unwrap();
+    let (_, other) = world.ask_as(&user("other"), &json!({"query": SWITCHER})).await.unwrap();
+    assert_eq!(names(&other), listed(&["local-cluster", "alpha", "beta"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_beyond_the_bound_are_left_out_and_named() {
+    let world = World::with_most(2);
+    let (head, answer) = world.ask_as(&user("u"), &json!({"query": SWITCHER})).await.unwrap();
+    // By name, after the local cluster.
+    assert_eq!(names(&answer), listed(&["local-cluster", "alpha"]));
+    assert_eq!(head.headers()["fedgate-complete"], "false");
+    assert_eq!(
+        head.headers()["fedgate-clusters"],
+        r#""local-cluster";status=200, "alpha";status=200, "*";omitted=1"#
+    );
+    assert_eq!(answer["extensions"]["fedgate"]["clusters"]["beta"], "omitted");
+    assert!(world.got("beta").is_empty());
+    // Asked by name, it answers.
+    assert!(world.ask("{namespace(name:\"x@beta\"){id}}").await["errors"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
 async fn errors_of_a_fan_out_point_into_the_merged_list() {
     let world = World::new();
     world.set("beta", Mood::Complains);

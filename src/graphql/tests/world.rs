@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     graphql::{Answered, Call, Config, Engine, GraphQlError, introspection::INTROSPECTION},
-    member::{Member, Members},
+    member::{Member, Members, Repeatable},
     types::{Caller, ClusterName, FailureClass, Principal, Snapshot},
     wire::Body,
 };
@@ -32,6 +32,8 @@ pub(super) enum Mood {
     Complains,
     /// Breaks off in the middle of its body.
     BreaksOff,
+    /// Answers after some seconds.
+    Slow(u64),
 }
 
 pub(super) struct Cluster {
@@ -39,6 +41,8 @@ pub(super) struct Cluster {
     mood: Mutex<Mood>,
     /// Bodies that it got, introspection left out.
     got: Mutex<Vec<String>>,
+    /// Whether the last of them may be sent again.
+    repeatable: Mutex<bool>,
 }
 
 pub(super) struct All(HashMap<ClusterName, Arc<Cluster>>);
@@ -95,10 +99,15 @@ impl Member for Cluster {
             let introspects = text.contains("includeDeprecated:true){name args");
             if !introspects {
                 self.got.lock().push(text);
+                *self.repeatable.lock() = request.extensions().get::<Repeatable>().is_some();
             }
             let mood = self.mood.lock().clone();
             match mood {
                 Mood::Hangs => std::future::pending().await,
+                Mood::Slow(seconds) => {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    Ok(self.reply(request.body()))
+                }
                 Mood::Fails(failure) => Err(failure),
                 Mood::Says(status, text) => {
                     Ok(Response::builder().status(status).body(Body::full(text)).unwrap())
@@ -119,13 +128,18 @@ impl Members for All {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with_most(256)
+    }
+
+    /// One whose fan-outs have at most so many members.
+    pub(super) fn with_most(max_members: usize) -> Self {
         let names = ["local-cluster", "alpha", "beta"];
         let cluster = |name: &&str| {
             let name = super::name(name);
-            let (mood, got) = (Mutex::new(Mood::Answers), Mutex::default());
-            (name.clone(), Arc::new(Cluster { name, mood, got }))
+            let (mood, got, repeatable) = (Mutex::new(Mood::Answers), Mutex::default(), Mutex::default());
+            (name.clone(), Arc::new(Cluster { name, mood, got, repeatable }))
         };
-        let config = Config { member_timeout: Duration::from_secs(10), max_members: 256 };
+        let config = Config { member_timeout: Duration::from_secs(10), max_members };
         Self {
             engine: Engine::new(config),
             clusters: All(names.iter().map(cluster).collect()),
@@ -139,6 +153,11 @@ impl World {
 
     pub(super) fn got(&self, cluster: &str) -> Vec<String> {
         std::mem::take(&mut self.clusters.0[cluster].got.lock())
+    }
+
+    /// Whether the last request that a cluster got may be sent again.
+    pub(super) fn was_repeatable(&self, cluster: &str) -> bool {
+        *self.clusters.0[cluster].repeatable.lock()
     }
 
     pub(super) async fn call(

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt,
@@ -98,10 +98,19 @@ impl TlsConfigs {
 
     /// Builds what the clusters of a snapshot need; what failed before is tried again. Takes no longer than
     /// [`FILE_TIMEOUT`].
+    pub async fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
+        self.prepare_within(snapshot, FILE_TIMEOUT).await
+    }
+
+    /// The same in another time.
     ///
     /// Call it before publishing the snapshot, so that no request waits for files. Returns the clusters that cannot be
     /// reached over TLS now; one whose files could not be read in time works as soon as they have been.
-    pub async fn prepare(&self, snapshot: &Snapshot) -> Vec<(ClusterName, Arc<TlsError>)> {
+    pub async fn prepare_within(
+        &self,
+        snapshot: &Snapshot,
+        limit: Duration,
+    ) -> Vec<(ClusterName, Arc<TlsError>)> {
         let over_tls =
             || snapshot.iter().filter(|cluster| cluster.backends.iter().any(|backend| backend.tls));
         let mut readings = Vec::new();
@@ -110,7 +119,7 @@ impl TlsConfigs {
                 readings.extend(self.begin(&cluster.tls).ok());
             }
         }
-        let _ = timeout(FILE_TIMEOUT, join_all(readings)).await;
+        let _ = timeout(limit, join_all(readings)).await;
         let failed = over_tls().filter_map(|cluster| {
             let error = self.inner.known_by_now(&cluster.tls).err()?;
             Some((cluster.name.clone(), error))

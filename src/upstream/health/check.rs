@@ -102,9 +102,14 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
 // === impl CheckError ===
 
 impl CheckError {
-    /// Whether something answers there: requests would get an answer at once, if only an error.
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Status(_) | Self::NotSensu | Self::Gateway)
+    /// What a request would fail with; `None` where something answers, if only with an error.
+    pub(super) fn class(&self) -> Option<FailureClass> {
+        match self {
+            Self::Unreachable(_) => Some(FailureClass::Unreachable),
+            Self::Timeout => Some(FailureClass::Timeout),
+            Self::Tls(_) => Some(FailureClass::Tls),
+            Self::Status(_) | Self::NotSensu | Self::Gateway => None,
+        }
     }
 }
 

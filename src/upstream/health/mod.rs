@@ -284,11 +284,11 @@ impl Target {
                 if down { self.entry.avoid() } else { self.error = None }
             }
             Err(error) => {
-                // Where something answers, a request does not wait, and perhaps only `/version` is blocked.
-                if down && error.is_answer() {
-                    self.entry.avoid();
-                } else if down {
-                    self.entry.refuse(valid);
+                match error.class() {
+                    Some(class) if down => self.entry.refuse(valid, class),
+                    // Where something answers, a request does not wait, and perhaps only `/version` is blocked.
+                    None if down => self.entry.avoid(),
+                    _ => {}
                 }
                 self.error = Some(error.to_string().into());
             }

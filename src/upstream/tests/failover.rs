@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     error::{Classify as _, ErrorKind},
-    upstream::Phase,
+    upstream::{Phase, Repeatable},
 };
 
 /// When a peer closes the connection on which a request arrives.
@@ -153,10 +153,10 @@ async fn a_stale_connection_is_followed_by_a_new_one_even_if_others_are_idle() {
     assert_eq!(net.dialed(), [1, 1, 1]);
 }
 
-/// Whether a request is sent a second time.
-async fn is_repeated(method: Method, reused: bool, closes: Closes) -> bool {
+/// Whether a request is sent a second time, and to which backend.
+async fn repeated_at(request: Request<Bytes>, ports: &[u16], reused: bool, closes: Closes) -> Option<u16> {
     let (net, mut peers) = Net::new([]);
-    let client = client(&net, Config::default(), &[1]);
+    let client = ordered(&net, Config::default(), ports);
     let mut first = None;
     if reused {
         let (response, peer) = tokio::join!(client.send(get("/")), async {
@@ -185,25 +185,26 @@ async fn is_repeated(method: Method, reused: bool, closes: Closes) -> bool {
                 peer.write("HTTP/1.1 200 OK\r\nContent-").await;
             }
         }
-        // A single backend: what comes now is the repetition.
         let mut peer = peers.recv().await?;
-        let request = peer.request().await;
+        peer.request().await?;
         peer.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-        request
+        Some(peer.port)
     };
     let call = async {
-        let result = client.send(request(method, "/", "{}")).await;
+        let result = client.send(request).await;
         drop((client, net));
         result
     };
     let (repeated, result) = tokio::join!(serve, call);
     match &result {
         Ok(_) => {}
-        Err(Error::Dropped { .. }) => assert_eq!(repeated, None),
+        Err(error @ Error::Dropped { .. }) => {
+            assert_eq!((repeated, error.class().as_str()), (None, "unreachable"));
+        }
         Err(error) => panic!("{error:?}"),
     }
     assert_eq!(result.is_ok(), repeated.is_some());
-    repeated.is_some()
+    repeated
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,21 +214,97 @@ async fn only_what_is_safe_is_sent_again() {
     for method in methods {
         for reused in [false, true] {
             for closes in [Closes::BeforeRequest, Closes::AfterRequest, Closes::InHead] {
-                let expected = reused
-                    && match closes {
-                        Closes::BeforeRequest => true,
-                        Closes::AfterRequest => idempotent.contains(method),
-                        Closes::InHead => false,
-                    };
-                let repeated = is_repeated(method.clone(), reused, closes).await;
-                assert_eq!(repeated, expected, "{method}, reused: {reused}, closes: {closes:?}");
+                let unsent = reused && closes == Closes::BeforeRequest;
+                for ports in [&[1][..], &[1, 2]] {
+                    let elsewhere = ports.iter().copied().find(|port| reused || *port != 1);
+                    let expected = elsewhere.filter(|_| unsent || idempotent.contains(method));
+                    let request = request(method.clone(), "/", "{}");
+                    let repeated = repeated_at(request, ports, reused, closes).await;
+                    assert_eq!(
+                        repeated, expected,
+                        "{method}, {ports:?}, reused: {reused}, closes: {closes:?}"
+                    );
+                }
             }
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_drop_is_final() {
+async fn what_is_said_to_change_nothing_is_sent_again_whatever_its_method() {
+    for (repeatable, expected) in [(true, Some(2)), (false, None)] {
+        let mut query = request(Method::POST, "/graphql", "{}");
+        if repeatable {
+            query.extensions_mut().insert(Repeatable);
+        }
+        assert_eq!(repeated_at(query, &[1, 2], false, Closes::AfterRequest).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_goes_to_as_many_other_backends_as_retries_allow() {
+    for (retries, ports, seen) in [(0, 3, 1), (1, 3, 2), (2, 4, 3), (9, 4, 4)] {
+        let (net, mut peers) = Net::new([]);
+        let ports: Vec<u16> = (1..=ports).collect();
+        let client = client(&net, Config { retries, ..Config::default() }, &ports);
+        tokio::spawn(async move {
+            while let Some(mut peer) = peers.recv().await {
+                peer.request().await;
+            }
+        });
+        let result = client.send(get("/")).await;
+        assert!(matches!(result, Err(Error::Dropped { .. })), "{result:?}");
+        let mut dialed = net.dialed();
+        dialed.sort_unstable();
+        dialed.dedup();
+        assert_eq!((dialed.len(), net.dialed().len()), (seen, seen));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stale_connections_backend_and_another_the_other_comes_first() {
+    for door in [None, Some(Door::Refuses)] {
+        let (net, mut peers) = Net::new([(2, Door::Refuses)]);
+        let client = client(&net, Config::default(), &[1, 2]);
+        let (first, ()) = tokio::join!(async { text(client.send(get("/")).await.unwrap()).await }, async {
+            // Answers once, reads the second request, then closes.
+            let mut peer = peers.recv().await.unwrap();
+            peer.request().await.unwrap();
+            peer.write(OK).await;
+            tokio::spawn(async move { peer.request().await });
+        });
+        first.unwrap();
+        net.set(2, door);
+        let before = net.dialed().len();
+        let (second, served) = tokio::join!(
+            async {
+                // Whichever is taken first.
+                loop {
+                    match client.send(get("/")).await {
+                        Ok(response) if net.dialed().len() > before => break text(response).await.unwrap(),
+                        Ok(response) => drop(text(response).await),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            },
+            async {
+                let mut peer = peers.recv().await.unwrap();
+                peer.request().await.unwrap();
+                peer.write(OK).await;
+                peer.port
+            }
+        );
+        assert_eq!(second, "ok");
+        if door.is_none() {
+            assert_eq!(served, 2);
+        } else {
+            assert_eq!(served, 1, "a new connection to the same one is better than a failure");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_is_given_two_chances_when_its_connection_was_stale_and_else_one() {
     let (net, mut peers) = Net::new([]);
     let client = ordered(&net, Config { retries: 9, ..Config::default() }, &[1, 2]);
     let (first, ()) = tokio::join!(async { text(client.send(get("/")).await.unwrap()).await }, async {
@@ -239,8 +316,10 @@ async fn a_second_drop_is_final() {
     });
     first.unwrap();
     let (result, ()) = tokio::join!(client.send(get("/")), async {
-        peers.recv().await.unwrap().request().await.unwrap();
+        for _ in 0..2 {
+            peers.recv().await.unwrap().request().await.unwrap();
+        }
     });
     assert!(matches!(result, Err(Error::Dropped { .. })), "{result:?}");
-    assert_eq!(net.dialed(), [1, 1]);
+    assert_eq!(net.dialed(), [1, 1, 2]);
 }

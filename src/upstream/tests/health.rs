@@ -290,6 +290,26 @@ async fn a_cluster_that_is_down_fails_at_once_and_is_used_again_after_one_good_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_has_the_same_class_whether_a_request_or_a_check_met_it_first() {
+    for (door, class, status) in [
+        (Door::Refuses, "unreachable", StatusCode::BAD_GATEWAY),
+        (Door::Slams, "unreachable", StatusCode::BAD_GATEWAY),
+        (Door::Swallows, "timeout", StatusCode::GATEWAY_TIMEOUT),
+        (Door::Untrusted, "tls", StatusCode::BAD_GATEWAY),
+    ] {
+        let rig = Rig::new(&[(1, door), (2, door)], [cluster("alpha", &[1, 2])]);
+        let met = rig.request().await.unwrap_err();
+        assert!(!matches!(met, Error::Down { .. }));
+        seconds(4).await;
+        let known = rig.request().await.unwrap_err();
+        assert!(matches!(known, Error::Down { .. }), "{known:?}");
+        for error in [met, known] {
+            assert_eq!((error.class().as_str(), error.reply().status), (class, status), "{error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backend_that_is_down_is_tried_last() {
     let rig = Rig::new(&[(1, Door::Swallows)], [cluster("alpha", &[1, 2])]);
     seconds(4).await;

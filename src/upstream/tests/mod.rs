@@ -40,6 +40,8 @@ enum Door {
     Swallows,
     /// Accepts and closes at once.
     Slams,
+    /// Shows a certificate that is not trusted.
+    Untrusted,
 }
 
 /// A network of backends in memory.
@@ -88,6 +90,9 @@ impl Connect for Net {
                     return Err(ConnectError::Tcp(io::ErrorKind::ConnectionRefused.into()));
                 }
                 Some(Door::Swallows) => std::future::pending::<()>().await,
+                Some(Door::Untrusted) => {
+                    return Err(ConnectError::Tls(io::Error::other("invalid peer certificate")));
+                }
                 Some(Door::Slams) => {}
                 None => self.accepted.send(Peer { port, io: server, read: Vec::new() }).unwrap(),
             }
