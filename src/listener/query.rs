@@ -20,6 +20,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A transport of HTTP whose request lines hyper can read.
@@ -257,7 +258,7 @@ impl Encoder {
 
     /// To the end of the line, which `next` gets.
     fn line(&mut self, bytes: &[u8], next: fn(&mut Self, &Line) -> State) -> usize {
-        let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let Some(at) = memchr(b'\n', bytes) else {
             self.line.push(bytes);
             return bytes.len();
         };
