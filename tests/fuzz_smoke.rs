@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use fastrand::Rng;
 use fedgate::{
-    auth, authz, config, corev2, graphql, listener, registry, replication, rewrite, routing, wire,
+    auth, authz, config, corev2, fanout, graphql, listener, registry, replication, rewrite, routing, wire,
 };
 
 /// An input is a seed that was changed in a few places, or random.
@@ -64,6 +64,13 @@ const KEYS: &[&str] = &[
 
 const PAGING: &[&str] =
     &["AUGThSfMvOMDR4vqfoSXzO0p7CiMpjU2C3JV4Oyjf2KiYWxwaGE", "YWxwaGEA", "alpha/default/disk"];
+
+const POSITIONS: &[&str] = &["alpha\0tb25lAA", "local-cluster\0kdefault/disk", "beta\0e", "beta\0n"];
+
+const LISTS: &[&str] = &[
+    r#"[{"name":"a"},{"name":"b","x":"]}\"{"},{"name":"c"},{"name":"d","y":[[{}]]}]"#,
+    r#" [ {"metadata":{"name":"b","namespace":"a-b"}} , {"metadata":{"name":"b","namespace":"a"},"n":1e3},{"metadata":null}]"#,
+];
 
 const DOCUMENTS: &[&str] = &[
     "query Q($n: String! = \"a@alpha\", $s: Boolean) {\n  a: namespace(name: $n) @skip(if: $s) { ...F cluster }\n  check(namespace: \"x@beta\") { id }\n}\nfragment F on Namespace { id name checks { toJSON } }",
@@ -204,6 +211,13 @@ fn credentials_and_keys_never_panic() {
 #[test]
 fn tokens_for_paging_cannot_be_made_up() {
     run("tokens", PAGING, false, wire::fuzzing::tokens);
+}
+
+#[test]
+fn pages_are_cut_without_loss() {
+    run("positions", POSITIONS, false, fanout::fuzzing::positions);
+    run("pages", JSON, true, fanout::fuzzing::pages);
+    run("pages", LISTS, true, fanout::fuzzing::pages);
 }
 
 #[test]

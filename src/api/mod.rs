@@ -253,17 +253,8 @@ impl Api {
         Ok(response)
     }
 
-    /// The secret that seals continue tokens. A new store has it within moments; one that was down at start, once it is
-    /// back.
     async fn secret(&self) -> Result<Secret, ApiError> {
-        let mut registry = self.registry.clone();
-        let settled =
-            registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
-        let secret = match time::timeout(SECRET_TIMEOUT, settled).await {
-            Ok(Ok(view)) => view.secret().cloned(),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        secret.ok_or(ApiError::NoSecret)
+        Registry::wait_for_secret(&self.registry).await.ok_or(ApiError::NoSecret)
     }
 
     fn view(&self) -> Arc<Registry> {
@@ -372,5 +363,3 @@ pub const MAX_BODY: usize = 512_000;
 /// A read that takes longer is answered from the last view.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a page may wait for the secret that seals its token.
-const SECRET_TIMEOUT: Duration = Duration::from_secs(3);

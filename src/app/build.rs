@@ -32,7 +32,7 @@ use crate::{
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Readiness, Resources, Settings},
-    registry::{self, Views},
+    registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics},
     types::{ClusterHealth, Snapshot, units},
@@ -101,7 +101,7 @@ impl Server {
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
         let api = attach_status(api, health.clone(), handle.as_ref());
-        let readiness = Readiness::new(phase_seen.clone(), registry);
+        let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
@@ -122,7 +122,7 @@ impl Server {
                 tls_configs: tls_configs.clone(),
             },
             answering: Answering {
-                resources: Arc::new(resources(root, readiness, federation)),
+                resources: Arc::new(resources(root, registry, readiness, federation)),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -223,13 +223,19 @@ async fn load_certificates(snapshot: &Snapshot) -> Result<TlsConfigs, BuildError
     Ok(tls_configs)
 }
 
-fn resources(root: &Root, readiness: Readiness, federation: Federation) -> Resources {
+fn resources(
+    root: &Root,
+    registry: watch::Receiver<Arc<Registry>>,
+    readiness: Readiness,
+    federation: Federation,
+) -> Resources {
     let settings = settings(root);
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
+        registry,
         readiness,
         federation,
     }

@@ -261,3 +261,36 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often files are looked at for changes.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(more: &str) -> Root {
+        let text = format!(
+            "listen: {{address: '127.0.0.1:1', cert-file: /c, key-file: /k}}\nlocal-cluster: {{api-urls: ['https://a:1']}}\n{more}"
+        );
+        config::parse(&text, "f.yaml", &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn only_what_was_not_applied_needs_a_restart() {
+        let auth = |more: &str| root(&format!("auth: {{jwt-public-key-files: [/p]{more}}}\n"));
+        let old = auth(", jwt-private-key-file: /s");
+        let mut moved = auth(", jwt-private-key-file: /elsewhere");
+        moved.auth.jwt_public_key_files = vec!["/q".into()];
+        moved.listen.cert_file = Some("/c2".into());
+        moved.listen.key_file = Some("/k2".into());
+        assert!(!needs_restart(&old, &moved), "all of these were just read");
+        assert!(
+            needs_restart(&old, &auth("")) && needs_restart(&auth(""), &old),
+            "exchange is set up at start"
+        );
+        let mut plain = old.clone();
+        (plain.listen.cert_file, plain.listen.key_file) = (None, None);
+        assert!(needs_restart(&old, &plain) && needs_restart(&plain, &old));
+        let mut limits = old.clone();
+        limits.limits.connections += 1;
+        assert!(needs_restart(&old, &limits));
+    }
+}

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{Merge, stream};
+use super::{Merge, Terms, stream};
 use crate::{
     error::Reply,
     member::{self, Outcome},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Builds the response from what became of each member.
-pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<Body> {
+pub(super) fn answer(mut merge: Merge, terms: Terms) -> Response<Body> {
     let failures: Vec<(ClusterName, FailureClass)> =
         merge.slots.iter().filter_map(|slot| Some((slot.name.clone(), slot.failure()?))).collect();
     let complete = failures.is_empty();
@@ -23,9 +23,13 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
     member::insert_headers(&mut headers, &outcomes);
     let none = failures.len() == merge.slots.len();
 
-    let mut response = if none && let Some(status) = passed_on(&merge, api_key) {
-        if status == StatusCode::UNAUTHORIZED && !api_key { token_refused() } else { refusal(merge, status) }
-    } else if none || (strict && !complete) {
+    let mut response = if none && let Some(status) = passed_on(&merge, terms) {
+        if status == StatusCode::UNAUTHORIZED && !terms.api_key {
+            token_refused()
+        } else {
+            refusal(merge, status)
+        }
+    } else if (none && !terms.resumed) || (terms.strict && !complete) {
         failure(&failures, merge.slots.len())
     } else {
         merge.commit();
@@ -36,8 +40,14 @@ pub(super) fn answer(mut merge: Merge, strict: bool, api_key: bool) -> Response<
 }
 
 /// The status that is passed on: the 4xx that all members gave. For an API key, what the cluster that issued it gave.
-fn passed_on(merge: &Merge, api_key: bool) -> Option<StatusCode> {
-    if api_key {
+///
+/// On a later page only the refusal of the key itself: the members of earlier pages gave none.
+fn passed_on(merge: &Merge, terms: Terms) -> Option<StatusCode> {
+    if terms.resumed {
+        let local = merge.slots.iter().find(|slot| slot.name.is_local())?.refusal()?.status;
+        return Some(local).filter(|status| terms.api_key && *status == StatusCode::UNAUTHORIZED);
+    }
+    if terms.api_key {
         let mut asked = merge.slots.iter().filter_map(|slot| slot.refusal()).map(|refusal| refusal.status);
         return asked.next().filter(StatusCode::is_client_error);
     }

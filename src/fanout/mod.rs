@@ -15,6 +15,8 @@
 
 mod answer;
 mod config;
+pub mod fuzzing;
+pub mod page;
 mod shared;
 mod slot;
 mod stream;
@@ -63,7 +65,18 @@ pub async fn fan_out(
     let Query { members, request, shape, strict, api_key } = query;
     let mut merge = Merge::start(config, members, &request, shape, ticket);
     merge.collect(config).await;
-    Ok(answer::answer(merge, strict, api_key))
+    Ok(answer::answer(merge, Terms { strict, api_key, resumed: false }))
+}
+
+/// What decides between a list and an error when members fail.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// As [`Query::strict`].
+    strict: bool,
+    /// As [`Query::api_key`].
+    api_key: bool,
+    /// A later page: earlier ones had items, so that nothing from these members is no error.
+    resumed: bool,
 }
 
 /// The members of a fan-out and the reads that are under way.
@@ -96,6 +109,11 @@ enum Room {
 // === impl Merge ===
 
 impl Merge {
+    /// Members whose answers are there already.
+    fn of(slots: Vec<Slot>, ticket: shared::Ticket, limits: Limits) -> Self {
+        Self { slots, steps: FuturesUnordered::new(), ticket, limits }
+    }
+
     fn start(
         config: &Config,
         members: Vec<Candidate>,
@@ -103,13 +121,7 @@ impl Merge {
         shape: Shape,
         ticket: shared::Ticket,
     ) -> Self {
-        let limits = Limits {
-            hold_back: config.buffer_bytes,
-            read_ahead: config.read_ahead_bytes,
-            max_member: config.max_member_bytes,
-        };
-        let mut merge =
-            Self { slots: Vec::with_capacity(members.len()), steps: FuturesUnordered::new(), ticket, limits };
+        let mut merge = Self::of(Vec::with_capacity(members.len()), ticket, Limits::of(config));
         for (index, candidate) in members.into_iter().enumerate() {
             let slot = match candidate {
                 Candidate::Skip(name, failure) => Slot::failed(name, failure),
@@ -201,6 +213,18 @@ impl Merge {
 
     fn any_failed(&self) -> Option<FailureClass> {
         self.slots.iter().find_map(Slot::failure_after_commit)
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        Self {
+            hold_back: config.buffer_bytes,
+            read_ahead: config.read_ahead_bytes,
+            max_member: config.max_member_bytes,
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Ticket {
         let _ = self.memory.add(bytes);
     }
 
+    /// What one more task of the same fan-out holds, counted by itself.
+    pub(super) fn share(&self) -> Held {
+        self.shared.memory.hold()
+    }
+
     pub(super) fn release(&mut self, bytes: usize) {
         self.memory.release(bytes);
     }

@@ -36,6 +36,18 @@ pub(super) enum Event {
     Failed(FailureClass),
 }
 
+/// What the head of a member's answer promises.
+pub(super) enum Opening {
+    /// A list, in this body.
+    List(HeaderMap, Body),
+    /// As [`Event::Nothing`].
+    Nothing,
+    /// As [`Event::Refused`].
+    Refused(Refusal),
+    /// As [`Event::Failed`].
+    Failed(FailureClass),
+}
+
 /// An answer other than 200, kept so that it can be passed on in the cluster's own words.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -87,10 +99,7 @@ pub(super) fn open(
     request: &Request<()>,
     shape: Shape,
 ) -> (Step, Abort) {
-    let mut copy = Request::new(Bytes::new());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
+    let copy = copy_of(request);
     let (step, abort) = abortable(async move {
         let event = match member.send(copy).await {
             Ok(response) => head(response, member.name(), shape).await,
@@ -102,25 +111,50 @@ pub(super) fn open(
 }
 
 async fn head(response: Response<Body>, name: &ClusterName, shape: Shape) -> Event {
-    let (parts, body) = response.into_parts();
-    if parts.status == StatusCode::OK {
-        if parts.headers.contains_key(header::CONTENT_ENCODING) {
-            return Event::Failed(FailureClass::BadBody);
+    match Opening::of(response, shape).await {
+        Opening::List(_, body) => {
+            let qualify = (!name.is_local()).then_some(name);
+            let rewriter = Rewriter::new(shape, Some(name), qualify, Brackets::Strip);
+            Event::Opened(Reader { body, rewriter, read: 0 })
         }
-        let qualify = (!name.is_local()).then_some(name);
-        let rewriter = Rewriter::new(shape, Some(name), qualify, Brackets::Strip);
-        return Event::Opened(Reader { body, rewriter, read: 0 });
+        Opening::Nothing => Event::Nothing,
+        Opening::Refused(refusal) => Event::Refused(refusal),
+        Opening::Failed(failure) => Event::Failed(failure),
     }
-    let Ok(body) = read_limited(body, MAX_REFUSAL).await else {
-        return Event::Failed(FailureClass::of_status(parts.status));
-    };
-    if shape == Shape::Namespace
-        && parts.status == StatusCode::INTERNAL_SERVER_ERROR
-        && memchr::memmem::find(&body, b"request unauthorized").is_some()
-    {
-        return Event::Nothing;
+}
+
+/// The request for one more member.
+pub(super) fn copy_of(request: &Request<()>) -> Request<Bytes> {
+    let mut copy = Request::new(Bytes::new());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+// === impl Opening ===
+
+impl Opening {
+    /// Reads the head of a member's answer, and the body of one that is no list.
+    pub(super) async fn of(response: Response<Body>, shape: Shape) -> Self {
+        let (parts, body) = response.into_parts();
+        if parts.status == StatusCode::OK {
+            if parts.headers.contains_key(header::CONTENT_ENCODING) {
+                return Self::Failed(FailureClass::BadBody);
+            }
+            return Self::List(parts.headers, body);
+        }
+        let Ok(body) = read_limited(body, MAX_REFUSAL).await else {
+            return Self::Failed(FailureClass::of_status(parts.status));
+        };
+        if shape == Shape::Namespace
+            && parts.status == StatusCode::INTERNAL_SERVER_ERROR
+            && memchr::memmem::find(&body, b"request unauthorized").is_some()
+        {
+            return Self::Nothing;
+        }
+        Self::Refused(Refusal { status: parts.status, headers: parts.headers, body })
     }
-    Event::Refused(Refusal { status: parts.status, headers: parts.headers, body })
 }
 
 // === impl Reader ===
@@ -186,6 +220,20 @@ impl Slot {
     pub(super) fn failed(name: ClusterName, failure: FailureClass) -> Self {
         let mut slot = Self::asked(name, futures::future::AbortHandle::new_pair().0);
         slot.state = State::Failed(failure);
+        slot
+    }
+
+    /// A member whose items are all there: bytes as [`Brackets::Strip`] leaves them.
+    pub(super) fn whole(name: ClusterName, items: Bytes) -> Self {
+        let mut slot = Self::failed(name, FailureClass::BadBody);
+        slot.enqueue(items);
+        slot.state = State::Complete;
+        slot
+    }
+
+    pub(super) fn refused(name: ClusterName, refusal: Refusal) -> Self {
+        let mut slot = Self::failed(name, FailureClass::BadBody);
+        slot.state = State::Refused(refusal);
         slot
     }
 

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{Federation, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
+    registry::Registry,
     routing::RouteError,
     types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
@@ -21,6 +23,8 @@ pub struct Resources {
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.
     pub bodies: Arc<Budget>,
+    /// What is registered, with the secret that seals continue tokens.
+    pub registry: watch::Receiver<Arc<Registry>>,
     /// Answers GraphQL; its caches are shared by all workers.
     pub graphql: graphql::Engine,
     /// Answers `/readyz`.

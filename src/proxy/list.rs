@@ -1,17 +1,22 @@
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::{
     Gateway,
     upstream_head::{self, Target},
 };
 use crate::{
+    api::ApiError,
     error::BoxError,
-    fanout::{self, Query},
+    fanout::{
+        self, Query,
+        page::{Page, PageQuery, Position},
+    },
     member,
+    registry::{Registry, Secret},
     routing::{List, RouteError},
     telemetry::AccessInfo,
     types::{Caller, Snapshot},
-    wire::{Body, header as names},
+    wire::{Body, header as names, token},
 };
 
 // === impl Gateway ===
@@ -44,18 +49,65 @@ impl Gateway {
         if may_lack_clusters && strict {
             return Err(RouteError::RegistryUnread.into());
         }
-        let query = Query {
+        let paging = Pages::of(&route);
+        let (page, label) = (route.page.clone(), route.label);
+        // A token is opened before any cluster is asked.
+        let from = match &page.token {
+            Some(token) => Some(paging.open(token, &self.secret().await?)?),
+            None => None,
+        };
+        let list = Query {
             members: self.candidates(&route.members, api_key, token.as_ref()),
             request: outgoing,
             shape: route.shape,
             strict,
             api_key,
         };
-        let mut response = fanout::fan_out(&settings.fan_out, &self.resources.fan_outs, query).await?;
+        let mut response = if page.is_everything() {
+            fanout::fan_out(&settings.fan_out, &self.resources.fan_outs, list).await?
+        } else {
+            let query = PageQuery { list, label, paging: route.paging, limit: page.limit, from };
+            let Page { mut response, next } =
+                fanout::page::page(&settings.fan_out, &self.resources.fan_outs, query).await?;
+            if let Some(next) = next {
+                let token = paging.seal(&next, &self.secret().await?);
+                response.headers_mut().insert(names::SENSU_CONTINUE, token);
+            }
+            response
+        };
         if may_lack_clusters {
             member::mark_incomplete(response.headers_mut());
         }
         Ok(response)
+    }
+
+    async fn secret(&self) -> Result<Secret, ApiError> {
+        Registry::wait_for_secret(&self.resources.registry).await.ok_or(ApiError::NoSecret)
+    }
+}
+
+/// The tokens of one list.
+struct Pages {
+    /// What they are good for: the list and the clusters that were asked for, but not its `limit`.
+    context: String,
+}
+
+// === impl Pages ===
+
+impl Pages {
+    fn of(route: &List) -> Self {
+        Self { context: format!("list\0{}\0{}", route.selection, route.target) }
+    }
+
+    fn open(&self, token: &str, secret: &Secret) -> Result<Position, RouteError> {
+        token::open(secret.as_bytes(), self.context.as_bytes(), token)
+            .and_then(|position| Position::from_bytes(&position))
+            .ok_or(RouteError::Continue)
+    }
+
+    fn seal(&self, position: &Position, secret: &Secret) -> HeaderValue {
+        let token = token::seal(secret.as_bytes(), self.context.as_bytes(), &position.to_bytes());
+        HeaderValue::try_from(token).expect("base64url is a header value")
     }
 }
 

@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Entry, Secret,
@@ -118,6 +124,18 @@ impl Registry {
         self.secret.as_ref()
     }
 
+    /// The secret as soon as there is one. A new store has it within moments; one that was down at start, once it is back.
+    /// `None` for one that stays down.
+    pub async fn wait_for_secret(registry: &watch::Receiver<Arc<Self>>) -> Option<Secret> {
+        let mut registry = registry.clone();
+        let settled =
+            registry.wait_for(|view| view.secret().is_some() || matches!(view.health(), Health::Down { .. }));
+        match timeout(SECRET_TIMEOUT, settled).await {
+            Ok(Ok(view)) => view.secret().cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
     /// The store's revision that this shows.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -142,3 +160,6 @@ impl Registry {
         if self.was_read { snapshot } else { snapshot.without_registered() }
     }
 }
+
+/// How long a page may wait for the secret that seals its token.
+const SECRET_TIMEOUT: Duration = Duration::from_secs(3);

@@ -45,6 +45,11 @@ pub enum RouteError {
     /// A `limit` that is not an integer, or is negative.
     #[error("the query parameter limit is not valid: write an integer of 0 or more")]
     Limit,
+    /// `continue` that is no token of the gateway for this list: changed, cut short, or of another list or selection.
+    #[error(
+        "the query parameter continue is not valid: send the Sensu-Continue of the page before, with the same path and selection"
+    )]
+    Continue,
     /// `partial` that is neither `true` nor `false`.
     #[error("the query parameter partial is not valid: write true or false")]
     Partial,
@@ -82,6 +87,7 @@ impl Classify for RouteError {
             | Self::Namespace
             | Self::Clusters
             | Self::Limit
+            | Self::Continue
             | Self::Partial
             | Self::Query => (StatusCode::BAD_REQUEST, 1),
         };

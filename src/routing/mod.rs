@@ -25,7 +25,7 @@ mod table;
 
 use http::Method;
 
-use crate::types::{AuthScope, ClusterName, ListScope, NamespaceRef, Shape, Snapshot};
+use crate::types::{AuthScope, ClusterName, ListScope, NamespaceRef, PageRequest, Paging, Shape, Snapshot};
 
 pub use error::RouteError;
 pub use path::{decode, is_path_traversal};
@@ -131,8 +131,16 @@ pub struct List {
     pub target: String,
     /// Where namespaces stand in the items.
     pub shape: Shape,
+    /// Whether items get the name of their cluster.
+    pub label: bool,
     /// `partial=false`: any failed member fails the request.
     pub strict: bool,
+    /// `limit` and `continue`.
+    pub page: PageRequest,
+    /// Who cuts the list into pages.
+    pub paging: Paging,
+    /// What the members were asked for by, in a form that does not change when clusters come and go.
+    pub selection: String,
 }
 
 /// Decides where a request goes.

@@ -1,9 +1,9 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, num::NonZeroU64};
 
 use percent_encoding::percent_decode_str;
 
 use super::{RouteError, path::escapes_are_well_formed};
-use crate::types::ClusterName;
+use crate::types::{ClusterName, PageRequest};
 
 /// The gateway's own query parameters, and what is left for the clusters.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub(super) struct ListQuery {
     pub(super) select: Option<Select>,
     /// `partial=false`.
     pub(super) strict: bool,
+    /// `limit` and `continue`.
+    pub(super) page: PageRequest,
     /// All other pairs, byte for byte, in order.
     pub(super) rest: String,
 }
@@ -23,10 +25,23 @@ pub(super) enum Select {
     Named(Vec<ClusterName>),
 }
 
+impl fmt::Display for Select {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Named(names) => {
+                let names: Vec<&str> = names.iter().map(ClusterName::as_str).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
 impl ListQuery {
-    /// Takes out `clusters`, `partial`, `limit` and `continue`. The latter two go because lists are answered in full.
+    /// Takes out `clusters`, `partial`, `limit` and `continue`. Of several `limit` or `continue` the first counts, as in Sensu.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, RouteError> {
         let mut parsed = Self::default();
+        let (mut limit, mut token) = (None, None);
         for pair in pairs(query) {
             let value = pair.split_once('=').map_or("", |(_, value)| value);
             match &*key_of(pair)? {
@@ -38,8 +53,12 @@ impl ListQuery {
                         _ => return Err(RouteError::Partial),
                     }
                 }
-                "limit" => check_limit(value)?,
-                "continue" => {}
+                "limit" => {
+                    limit.get_or_insert(parse_limit(value)?);
+                }
+                "continue" => {
+                    token.get_or_insert(decoded(value).ok_or(RouteError::Continue)?);
+                }
                 _ => {
                     if !parsed.rest.is_empty() {
                         parsed.rest.push('&');
@@ -48,6 +67,10 @@ impl ListQuery {
                 }
             }
         }
+        parsed.page = PageRequest {
+            limit: limit.flatten(),
+            token: token.filter(|token| !token.is_empty()).map(Cow::into_owned),
+        };
         Ok(parsed)
     }
 
@@ -97,6 +120,24 @@ pub(super) fn refuse_negative_limit(query: Option<&str>) -> Result<(), RouteErro
     if pairs(query).any(negative) { Err(RouteError::Limit) } else { Ok(()) }
 }
 
-fn check_limit(value: &str) -> Result<(), RouteError> {
-    value.parse::<u64>().map(drop).map_err(|_| RouteError::Limit)
+/// `limit`: digits and nothing else; 0 is no limit.
+fn parse_limit(value: &str) -> Result<Option<NonZeroU64>, RouteError> {
+    let digits = decoded(value).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let limit: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+    limit.map(NonZeroU64::new).ok_or(RouteError::Limit)
+}
+
+/// The query without `continue`, which only lists take. One that Sensu refuses as a whole stays as it is.
+pub(super) fn without_token(query: &str) -> Cow<'_, str> {
+    let is_token = |pair: &&str| key_of(pair).is_ok_and(|key| key == "continue");
+    if query.split('&').any(|pair| is_token(&pair)) {
+        let rest: Vec<&str> = query.split('&').filter(|pair| !is_token(pair)).collect();
+        Cow::Owned(rest.join("&"))
+    } else {
+        Cow::Borrowed(query)
+    }
+}
+
+fn decoded(value: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(value).decode_utf8().ok()
 }

@@ -1,11 +1,13 @@
+use std::borrow::Cow;
+
 use http::Method;
 
 use super::{
     BodyRule, Forward, List, NameRule, Probe, Request, Route, RouteError, decode,
     path::{RAW, unqualified},
-    query::{self, ListQuery, Select, pairs},
+    query::{self, ListQuery, Select},
 };
-use crate::types::{AuthScope, ClusterName, ListScope, Shape};
+use crate::types::{AuthScope, ClusterName, ListScope, Paging, Shape};
 
 /// Namespaced kinds of `core/v2`, those with an all-namespaces list.
 const NAMESPACED: [&str; 12] = [
@@ -54,6 +56,11 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
         ["api", ..] => Ok(local_raw(request)),
         _ => Ok(Route::Web),
     }
+}
+
+/// Whether a path is one of the REST API, the gateway's or a cluster's.
+fn is_api(segments: &[&str]) -> bool {
+    matches!(segments, ["api", ..] | ["c", _, "api", ..])
 }
 
 fn is_raw(rest: &[&str]) -> bool {
@@ -116,32 +123,45 @@ fn local_raw(request: &Request<'_>) -> Route {
 fn local(request: &Request<'_>, body: BodyRule) -> Route {
     Route::Forward(Forward {
         cluster: ClusterName::local(),
-        target: join(request.path, request.query.unwrap_or_default()),
+        target: join(request.path, &one_query(request)),
         prefix: None,
         body,
         qualify: None,
     })
 }
 
+/// The query of a request that is no list for the gateway. A client's `continue` reaches no cluster: Sensu believes what it
+/// decodes to, across namespaces.
+fn one_query<'a>(request: &Request<'a>) -> Cow<'a, str> {
+    let query = request.query.unwrap_or_default();
+    if is_api(request.segments) { query::without_token(query) } else { Cow::Borrowed(query) }
+}
+
 /// What follows `/api/core/v2`.
 fn core(request: &Request<'_>, rest: &[&str]) -> Result<Route, RouteError> {
     let get = *request.method == Method::GET;
     match rest {
-        ["namespaces"] if get => list(request, request.path, Shape::Namespace, None),
+        ["namespaces"] if get => list(request, request.path, Form::NAMESPACES, None),
         ["namespaces"] => Ok(Route::Forward(Forward {
             cluster: ClusterName::local(),
-            target: join(request.path, request.query.unwrap_or_default()),
+            target: join(request.path, &one_query(request)),
             prefix: None,
             body: BodyRule::ChoosesCluster,
             qualify: Some(Shape::Namespace),
         })),
         ["namespaces", name] => one_namespace(request, name),
         ["namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
-        ["silenced", "checks", _] if get => list(request, request.path, Shape::Resource, None),
-        [kind] if get && NAMESPACED.contains(kind) => list(request, request.path, Shape::Resource, None),
+        ["silenced", "checks", _] if get => list(request, request.path, Form::of(rest), None),
+        [kind] if get && NAMESPACED.contains(kind) => list(request, request.path, Form::of(rest), None),
         [kind] if get && CLUSTER_WIDE.contains(kind) => {
-            let asked = ListQuery::parse_selection(request.query)?;
-            if asked { list(request, request.path, Shape::Resource, None) } else { Ok(local_raw(request)) }
+            let query = ListQuery::parse(request.query)?;
+            if query.select.is_some() {
+                list(request, request.path, Form::of(rest), None)
+            } else if query.page.is_everything() {
+                Ok(local_raw(request))
+            } else {
+                list(request, request.path, Form::LOCAL, Some(ClusterName::local()))
+            }
         }
         _ => Ok(local_raw(request)),
     }
@@ -152,7 +172,7 @@ fn one_namespace(request: &Request<'_>, segment: &str) -> Result<Route, RouteErr
     let namespace = request.namespace(segment)?;
     let path = replace_segment(request.path, segment);
     Ok(Route::Forward(Forward {
-        target: join(&path, request.query.unwrap_or_default()),
+        target: join(&path, &one_query(request)),
         prefix: None,
         body: BodyRule::Namespaced { shape: Shape::Namespace, must_equal: None, name: NameRule::Any },
         qualify: namespace.cluster.is_some().then_some(Shape::Namespace),
@@ -168,12 +188,12 @@ fn namespaced(request: &Request<'_>, segment: &str, rest: &[&str]) -> Result<Rou
         // `default@local-cluster` is how a client that knows no `clusters=` asks for the local list alone.
         let is_qualified = unqualified(segment).len() != segment.len();
         let only = namespace.cluster.or_else(|| is_qualified.then(ClusterName::local));
-        return list(request, &path, Shape::Resource, only);
+        return list(request, &path, Form::of(rest), only);
     }
     let must_equal = must_equal(request.method, rest, &namespace.namespace);
     let name = name_rule(request.method, rest)?;
     Ok(Route::Forward(Forward {
-        target: join(&path, request.query.unwrap_or_default()),
+        target: join(&path, &one_query(request)),
         prefix: None,
         body: BodyRule::Namespaced { shape: Shape::Resource, must_equal, name },
         qualify: namespace.cluster.is_some().then_some(Shape::Resource),
@@ -188,51 +208,73 @@ fn is_list(rest: &[&str]) -> bool {
         || matches!(rest, ["silenced", "subscriptions" | "checks", name] if !name.is_empty())
 }
 
+/// What kind of list it is.
+#[derive(Clone, Copy)]
+struct Form {
+    shape: Shape,
+    paging: Paging,
+    label: bool,
+}
+
+impl Form {
+    /// Sensu cuts their pages before it leaves out what the user may not see.
+    const NAMESPACES: Self = Self { shape: Shape::Namespace, paging: Paging::ByKey, label: true };
+
+    /// Resources without a namespace, of the local cluster alone.
+    const LOCAL: Self = Self { shape: Shape::Resource, paging: Paging::ByCluster, label: false };
+
+    /// Of resources; `rest` is the path from the kind on.
+    fn of(rest: &[&str]) -> Self {
+        let paging = match rest {
+            // Pages of entities repeat items, and there are none of silences.
+            ["entities" | "silenced", ..] => Paging::ByKey,
+            ["events"] => Paging::EventsByCluster,
+            _ => Paging::ByCluster,
+        };
+        Self { shape: Shape::Resource, paging, label: true }
+    }
+}
+
 fn list(
     request: &Request<'_>,
     path: &str,
-    shape: Shape,
+    form: Form,
     only: Option<ClusterName>,
 ) -> Result<Route, RouteError> {
     let query = ListQuery::parse(request.query)?;
-    let everywhere = only.is_none()
-        && match query.select {
-            Some(Select::All) => true,
-            Some(Select::Named(_)) => false,
-            None => request.default_scope == ListScope::All,
-        };
-    let members = match (only, query.select) {
-        (Some(cluster), _) => vec![cluster],
+    let select = match (only, query.select) {
+        (Some(cluster), _) => Select::Named(vec![cluster]),
         (None, Some(Select::Named(mut names))) => {
             names.sort();
             names.dedup();
-            for name in &names {
+            // A cluster may be removed between two pages, and the others still have theirs.
+            let is_resumed = query.page.token.is_some() && request.clusters.is_loaded();
+            for name in names.iter().filter(|_| !is_resumed) {
                 request.registered(name.as_str())?;
             }
-            names
+            Select::Named(names)
         }
-        (None, _) if everywhere => request.clusters.iter().map(|c| c.name.clone()).collect(),
-        (None, _) => vec![ClusterName::local()],
+        (None, None) if request.default_scope == ListScope::Local => {
+            Select::Named(vec![ClusterName::local()])
+        }
+        (None, Some(Select::All) | None) => Select::All,
+    };
+    let selection = select.to_string();
+    let (members, everywhere) = match select {
+        Select::Named(names) => (names, false),
+        Select::All => (request.clusters.iter().map(|c| c.name.clone()).collect(), true),
     };
     Ok(Route::List(List {
         members,
         everywhere,
         target: join(path, &query.rest),
-        shape,
+        shape: form.shape,
+        label: form.label,
         strict: query.strict,
+        page: query.page,
+        paging: form.paging,
+        selection,
     }))
-}
-
-impl ListQuery {
-    /// Whether `clusters=` is there at all.
-    fn parse_selection(query: Option<&str>) -> Result<bool, RouteError> {
-        for pair in pairs(query) {
-            if query::key_of(pair)? == "clusters" {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }
 
 fn writes(method: &Method) -> bool {

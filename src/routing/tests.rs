@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -157,6 +159,60 @@ fn cluster_wide_lists_stay_local_until_asked_for_more() {
     }
 }
 
+#[test]
+fn the_backends_faulty_pages_are_cut_by_key() {
+    for (target, paging) in [
+        ("namespaces", Paging::ByKey),
+        ("entities", Paging::ByKey),
+        ("namespaces/default@alpha/entities", Paging::ByKey),
+        ("silenced", Paging::ByKey),
+        ("silenced/checks/x", Paging::ByKey),
+        ("namespaces/default/silenced/subscriptions/x", Paging::ByKey),
+        ("events", Paging::EventsByCluster),
+        ("namespaces/default/events/x", Paging::ByCluster),
+        ("namespaces/default/events/entities", Paging::ByCluster),
+        ("namespaces/entities/checks", Paging::ByCluster),
+        ("users?limit=1", Paging::ByCluster),
+    ] {
+        assert_eq!(list(&format!("/api/core/v2/{target}")).paging, paging, "{target}");
+    }
+}
+
+#[test]
+fn pages_of_cluster_wide_lists_stay_local_and_unlabelled() {
+    for kind in CLUSTER_WIDE_KINDS {
+        let page = list(&format!("/api/core/v2/{kind}?limit=1&a=b"));
+        assert_eq!((members(&page), page.label), (vec!["local-cluster"], false));
+        assert_eq!(page.target, format!("/api/core/v2/{kind}?a=b"));
+        assert!(list(&format!("/api/core/v2/{kind}?limit=1&clusters=*")).label);
+    }
+}
+
+#[test]
+fn a_selection_outlives_the_clusters_that_it_names() {
+    let resumed = list("/api/core/v2/events?clusters=gone,alpha&continue=x");
+    assert_eq!((members(&resumed), &*resumed.selection), (vec!["alpha", "gone"], "alpha,gone"));
+    assert!(go("GET", "/api/core/v2/events?clusters=gone,alpha&continue=").is_err());
+}
+
+#[test]
+fn a_token_goes_to_no_cluster_except_on_raw_paths() {
+    for (target, forwarded) in [
+        ("/api/core/v2/namespaces/default/checks/x?continue=a&b=c", "b=c"),
+        ("/api/core/v2/tessen?b=c&%63ontinue=a&continue=", "b=c"),
+        ("/api/core/v2/tessen?continue=a;b", "continue=a;b"),
+        ("/c/alpha/api/core/v2/tessen?continue=a", "continue=a"),
+        ("/auth?continue=a", "continue=a"),
+    ] {
+        assert_eq!(forward("GET", target).target.split_once('?').unwrap().1, forwarded);
+    }
+}
+
+#[test]
+fn limits_of_web_pages_are_their_own() {
+    assert_eq!(go("GET", "/n/default/events?limit=-1"), Ok(Route::Web));
+}
+
 const CLUSTER_WIDE_KINDS: [&str; 4] = ["users", "apikeys", "clusterroles", "clusterrolebindings"];
 
 #[test]
@@ -167,6 +223,8 @@ fn the_gateways_own_parameters_are_taken_out_of_the_query() {
     assert_eq!(members(&list), ["alpha", "beta"]);
     assert_eq!(list.target, "/api/core/v2/events?a=%20b&c=d");
     assert!(list.strict);
+    assert_eq!((list.page.limit, list.page.token), (NonZeroU64::new(10), Some("xyz".into())));
+    assert_eq!(list.selection, "alpha,beta");
 }
 
 #[test]
@@ -175,6 +233,12 @@ fn wrong_parameters_are_refused_by_name() {
         ("limit=-1", RouteError::Limit),
         ("limit=x", RouteError::Limit),
         ("limit=", RouteError::Limit),
+        ("limit=+1", RouteError::Limit),
+        ("limit=%201", RouteError::Limit),
+        ("limit=1.0", RouteError::Limit),
+        ("limit=0x1", RouteError::Limit),
+        ("limit=1&limit=x", RouteError::Limit),
+        ("continue=%ff", RouteError::Continue),
         ("clusters=", RouteError::Clusters),
         ("clusters=a,,b", RouteError::Clusters),
         ("clusters=a:b", RouteError::Clusters),

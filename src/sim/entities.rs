@@ -17,6 +17,9 @@ use super::{
 
 const ROOT: &str = "/sensu.io/entity_configs/";
 
+/// Where states lie that have no entity. Those of entities are not stored.
+const STATES: &str = "/sensu.io/entity_states/";
+
 /// The entity without the labels and annotations that its `redact` names.
 pub(super) fn redacted(entity: &Object) -> Object {
     let mut shown = entity.clone();
@@ -78,28 +81,45 @@ impl Context<'_> {
         }
     }
 
+    /// What is listed are the configs; the states only have their say in the cursor. Of a list that is at its end the cursor
+    /// is left out, so that it begins again with the next page while the other one goes on: items repeat.
     fn list_entities(&mut self, namespace: Option<&str>) -> Outcome {
-        let prefix = match namespace {
-            Some(ns) => format!("{ROOT}{}/", decode(ns)),
-            None => ROOT.to_owned(),
-        };
+        let within = namespace.map(|ns| format!("{}/", decode(ns))).unwrap_or_default();
         let (limit, after) = (self.call.limit(), cursor_of(&self.call.after())?);
-        let range = Range { root: ROOT, prefix: &prefix, after: &after, limit };
+        let prefix = format!("{ROOT}{within}");
+        let range = Range { root: ROOT, prefix: &prefix, after: &after.config, limit };
         let Page { items, more } = self.state.store.page(&range).map_err(|key| generic::undecodable(&key))?;
-        let cursor = if more || limit < 0 {
-            let (_, last) = items.last().ok_or(Failure::Crash)?;
-            let name = text(last, &["metadata", "name"]);
-            let half = STANDARD.encode(match namespace {
-                Some(_) => format!("{name}\0"),
-                None => format!("{}/{name}\0", text(last, &["metadata", "namespace"])),
-            });
-            let pair = format!("{{\"ConfigContinue\":\"{half}\",\"StateContinue\":\"{half}\"}}");
-            Some(CURSOR.encode(pair))
+        let config = if more || limit < 0 {
+            let (last, _) = items.last().ok_or(Failure::Crash)?;
+            format!("{}\0", last.strip_prefix(&prefix).unwrap_or_default())
         } else {
-            None
+            String::new()
         };
+        let cursor = Cursor { config, state: self.next_state(&within, &after.state, limit) };
         let body = generic::array(items.into_iter().map(|(_, e)| kinds::ENTITY.encode(&redacted(e))));
-        Ok(reply::continued(reply::ok(body), cursor))
+        Ok(reply::continued(reply::ok(body), cursor.encode()))
+    }
+
+    /// The cursor among the states: one for each entity, and those written past the API.
+    fn next_state(&self, within: &str, after: &str, limit: i64) -> String {
+        let store = &self.state.store;
+        let mut states: Vec<&str> = [ROOT, STATES]
+            .iter()
+            .flat_map(|root| {
+                let keys = store.keys(&format!("{root}{within}"));
+                keys.filter_map(move |key| key.strip_prefix(root)?.strip_prefix(within))
+            })
+            .filter(|key| *key >= after)
+            .collect();
+        states.sort_unstable();
+        states.dedup();
+        let most = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        if states.len() > most || limit < 0 {
+            states.truncate(most);
+            states.last().map(|last| format!("{last}\0")).unwrap_or_default()
+        } else {
+            String::new()
+        }
     }
 
     /// POST and PUT: neither looks at the URL.
@@ -152,13 +172,35 @@ impl Context<'_> {
     }
 }
 
-/// The position in an entity cursor: a JSON pair, of whose halves the double needs only one.
-fn cursor_of(text_form: &str) -> Result<String, Failure> {
+/// The positions in the two lists that an entity is put together from; empty for the beginning.
+#[derive(Default)]
+struct Cursor {
+    config: String,
+    state: String,
+}
+
+impl Cursor {
+    /// As Sensu writes it; `None` when both lists have ended.
+    fn encode(&self) -> Option<String> {
+        let halves = [("ConfigContinue", &self.config), ("StateContinue", &self.state)];
+        let halves: Vec<String> = halves
+            .iter()
+            .filter(|(_, half)| !half.is_empty())
+            .map(|(key, half)| format!("\"{key}\":\"{}\"", STANDARD.encode(half)))
+            .collect();
+        (!halves.is_empty()).then(|| CURSOR.encode(format!("{{{}}}", halves.join(","))))
+    }
+}
+
+fn cursor_of(text_form: &str) -> Result<Cursor, Failure> {
     if text_form.is_empty() {
-        return Ok(String::new());
+        return Ok(Cursor::default());
     }
     let pair = json::parse(text_form.as_bytes(), Reader::Whole)
         .map_err(|e| Failure::router(0, format!("resource is invalid: {e}")))?;
-    let half = pair.as_object().map(|p| text(p, &["ConfigContinue"])).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&STANDARD.decode(half).unwrap_or_default()).into_owned())
+    let half = |key: &str| {
+        let half = pair.as_object().map(|p| text(p, &[key])).unwrap_or_default();
+        String::from_utf8_lossy(&STANDARD.decode(half).unwrap_or_default()).into_owned()
+    };
+    Ok(Cursor { config: half("ConfigContinue"), state: half("StateContinue") })
 }

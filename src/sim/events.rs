@@ -131,10 +131,17 @@ impl Context<'_> {
             Failure::router(0, "could not decode the key : proto: wrong wireType = 2 for field Timestamp")
         })?;
         let cursor = match items.last() {
-            Some((key, _)) if more || limit < 0 => {
+            Some((key, event)) if more || limit < 0 => {
                 let rest = key.strip_prefix(&prefix).unwrap_or(key);
-                let slash = if namespace.is_empty() { "/" } else { "" };
-                Some(CURSOR.encode(format!("{slash}{rest}\0")))
+                // Sensu believes what the event says of itself, even where it lies in another namespace.
+                let cursor = match (text(event, &["metadata", "namespace"]), rest.split_once('/')) {
+                    (claimed, Some((_, rest))) if namespace.is_empty() && !claimed.is_empty() => {
+                        format!("/{claimed}/{rest}\0")
+                    }
+                    _ if namespace.is_empty() => format!("/{rest}\0"),
+                    _ => format!("{rest}\0"),
+                };
+                Some(CURSOR.encode(cursor))
             }
             _ => None,
         };

@@ -272,9 +272,12 @@ async fn hanging_files_delay_only_their_cluster_and_work_once_they_are_read() {
     let mut changes = configs.changes();
     let clusters = Snapshot::new([over_tls("slow", &slow), over_tls("quick", &quick)]);
 
-    let failed = configs.prepare(&clusters).await;
+    let begin = std::time::Instant::now();
+    let failed = configs.prepare_within(&clusters, Duration::from_millis(100)).await;
+    assert!(begin.elapsed() < crate::net::FILE_TIMEOUT, "a change of other clusters does not wait for it");
     assert!(matches!(&failed[..], [(name, error)]
         if name.as_str() == "slow" && matches!(**error, TlsError::Timeout { .. })));
+    assert!(failed[0].1.to_string().contains("/mnt/hangs"), "{}", failed[0].1);
     assert!(configs.get(&quick).await.is_ok());
     // All of these would take seconds each if they waited for it again.
     let begin = std::time::Instant::now();

@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) fan_outs: Arc<fanout::Shared>,
     pub(crate) phase: watch::Sender<Phase>,
     registry: watch::Receiver<Arc<registry::Registry>>,
+    clusters: Arc<ArcSwap<Snapshot>>,
+    upstream: Manager,
     stack: Stack,
 }
 
@@ -97,6 +99,7 @@ impl World {
         let snapshot = Arc::new(Snapshot::new(["local-cluster", "alpha", "beta"].map(cluster)));
         let upstream = Manager::new(upstream::Config::default(), Arc::clone(&net) as Arc<_>);
         upstream.apply(&snapshot);
+        let clusters = Arc::new(ArcSwap::new(Arc::clone(&snapshot)));
         let authenticator = Arc::new(authenticator(&keys));
         let fan_outs = fanout::Shared::new(setup.fan_outs, setup.buffered);
         let (phase, seen) = watch::channel(Phase::Running);
@@ -108,10 +111,11 @@ impl World {
                 fan_outs: Arc::clone(&fan_outs),
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness,
+                registry: registry.clone(),
                 federation,
             }),
-            clusters: Arc::new(ArcSwap::new(snapshot)),
-            upstream,
+            clusters: Arc::clone(&clusters),
+            upstream: upstream.clone(),
             exchange: None,
             web: WebUi::new(
                 Arc::new(ArcSwap::from_pointee(setup.web)),
@@ -119,13 +123,33 @@ impl World {
             ),
         };
         let stack = stack(gateway, Arc::clone(&authenticator), &[]);
-        Self { local, alpha, beta, net, keys, authenticator, fan_outs, phase, registry, stack }
+        Self {
+            local,
+            alpha,
+            beta,
+            net,
+            keys,
+            authenticator,
+            fan_outs,
+            phase,
+            registry,
+            clusters,
+            upstream,
+            stack,
+        }
     }
 
     /// Waits until the registry has been read, as a real gateway has by the time that clients come.
     pub(crate) async fn ready(&self) {
         let read = |view: &Arc<registry::Registry>| *view.health() == registry::Health::Following;
         self.registry.clone().wait_for(read).await.unwrap();
+    }
+
+    /// Has the gateway know these clusters and no others.
+    pub(crate) fn register(&self, names: &[&str]) {
+        let snapshot = Snapshot::new(names.iter().map(|name| cluster(name)));
+        self.upstream.apply(&snapshot);
+        self.clusters.store(Arc::new(snapshot));
     }
 
     /// The answer's head; its body still flows.
