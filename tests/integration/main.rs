@@ -7,6 +7,7 @@ mod auth;
 mod drain;
 mod early;
 mod fanout;
+mod fault_table;
 mod faults;
 mod federation;
 mod graphql;

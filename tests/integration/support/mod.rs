@@ -1,6 +1,7 @@
 //! Three simulated clusters with one key pair, and a gateway in front of them.
 
 mod net;
+mod peer;
 mod server;
 
 use std::{
@@ -31,7 +32,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-pub(crate) use net::{Line, Net};
+pub(crate) use net::{Line, Net, Secure};
+pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
 
 /// The gateway's own name, as clients use it.

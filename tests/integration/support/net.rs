@@ -1,14 +1,22 @@
 //! The network between the gateway and its clusters.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use fedgate::{
+    net,
     sim::Sensu,
     types::{Backend, Cluster},
-    upstream::{BoxFuture, BoxIo, Connect, ConnectError},
+    upstream::{self, BoxFuture, BoxIo, Connect, ConnectError},
 };
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use rustls::{ClientConfig, ServerConfig};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::peer::{self, Act};
 
 /// What becomes of new connections to a cluster.
 #[derive(Clone, Debug)]
@@ -23,6 +31,21 @@ pub(crate) enum Line {
     Scripted(String),
     /// As `Scripted`, but what follows never comes.
     Stalls(String),
+    /// Every packet is lost.
+    Silent,
+    /// They open, and the peer does this with each of them.
+    Peer(Vec<Act>),
+    /// They reach it over TLS.
+    Tls(Secure),
+}
+
+/// A cluster behind TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Secure {
+    pub(crate) server: Arc<ServerConfig>,
+    pub(crate) client: Arc<ClientConfig>,
+    /// How long its side of the handshake takes.
+    pub(crate) takes: Duration,
 }
 
 /// Connects in memory.
@@ -50,18 +73,37 @@ impl Net {
         self.set(cluster, Line::Scripted(answer));
     }
 
-    fn open(&self, name: &str) -> Result<BoxIo, ConnectError> {
-        let line = self.lines.lock().get(name).cloned();
+    fn line(&self, name: &str) -> Line {
+        self.lines.lock().get(name).cloned().unwrap_or(Line::Up)
+    }
+
+    fn sensu(&self, name: &str) -> Sensu {
+        self.sensus.iter().find(|sensu| sensu.name() == name).unwrap().clone()
+    }
+
+    async fn open(&self, name: &str) -> Result<BoxIo, ConnectError> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        match line.unwrap_or(Line::Up) {
+        match self.line(name) {
             Line::Refused => return Err(ConnectError::Tcp(io::ErrorKind::ConnectionRefused.into())),
             Line::BadCertificate => return Err(ConnectError::Tls(io::ErrorKind::InvalidData.into())),
             Line::Up => {
-                let sensu = self.sensus.iter().find(|sensu| sensu.name() == name).unwrap().clone();
+                let sensu = self.sensu(name);
                 tokio::spawn(async move { sensu.serve_connection(theirs).await });
             }
             Line::Scripted(answer) => drop(tokio::spawn(play(theirs, answer, false))),
             Line::Stalls(answer) => drop(tokio::spawn(play(theirs, answer, true))),
+            Line::Silent => std::future::pending().await,
+            Line::Peer(acts) => return Ok(Box::new(peer::connect(acts))),
+            Line::Tls(Secure { server, client, takes }) => {
+                let sensu = self.sensu(name);
+                tokio::spawn(async move {
+                    sleep(takes).await;
+                    if let Ok(stream) = TlsAcceptor::from(server).accept(theirs).await {
+                        sensu.serve_connection(stream).await;
+                    }
+                });
+                return net::secure(ours, name.to_owned(), client).await;
+            }
         }
         Ok(Box::new(ours))
     }
@@ -69,8 +111,11 @@ impl Net {
 
 impl Connect for Net {
     fn connect(&self, cluster: &Cluster, _: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
-        let opened = self.open(cluster.name.as_str());
-        Box::pin(async move { opened })
+        let name = cluster.name.clone();
+        Box::pin(async move {
+            let opened = timeout(upstream::Config::default().connect_timeout, self.open(name.as_str())).await;
+            opened.unwrap_or(Err(ConnectError::Timeout))
+        })
     }
 }
 
