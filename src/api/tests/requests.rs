@@ -66,10 +66,10 @@ async fn only_of_a_cluster_is_it_said_that_http_shows_tokens() {
     let spec = json!({"url": "http://127.0.0.1:2379", "resource": "Role"});
     let put = rig.call(Method::PUT, "etcd-replicators/r", &replicator_body("r", &spec)).await;
     assert_eq!(put.status, StatusCode::CREATED);
-    assert!(!log.take().contains("plain http"));
+    assert!(!log.take().contains("plain HTTP"));
     let put = rig.call(Method::PUT, "clusters/a", &cluster_body("a", &["http://a:8080"])).await;
     assert_eq!(put.status, StatusCode::CREATED);
-    assert!(log.take().contains("reads the tokens kind=\"cluster\" name=\"a\""));
+    assert!(log.take().contains("read the tokens kind=\"cluster\" name=\"a\""));
 }
 
 #[tokio::test]
