@@ -22,9 +22,7 @@ pub enum GraphQlError {
     Cycle,
     /// A string in a document or its variables such as `../b/c`: Sensu resolves such a name to an object in another namespace
     /// than the one whose rights it has checked.
-    #[error(
-        "a string in the document or its variables has a \"..\" between slashes, which leads out of its namespace"
-    )]
+    #[error("a string in the document or its variables leads out of its namespace, or cannot be read")]
     PathTraversal,
     /// A body that is not JSON but that Sensu might still read in part.
     #[error("the request body is not valid JSON")]

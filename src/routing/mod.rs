@@ -199,7 +199,11 @@ impl Request<'_> {
         if !page::is_page(self.segments) {
             query::refuse_negative_limit(self.query)?;
         }
-        table::route(self)
+        let route = table::route(self)?;
+        if matches!(route, Route::Forward(_)) {
+            query::refuse_traversing_continue(self.query)?;
+        }
+        Ok(route)
     }
 
     /// The name of a registered cluster, or the 404 that says it is not.

@@ -1,5 +1,9 @@
 use std::{borrow::Cow, fmt, num::NonZeroU64};
 
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use percent_encoding::percent_decode_str;
 
 use super::{RouteError, path::escapes_are_well_formed};
@@ -119,6 +123,31 @@ pub(super) fn refuse_negative_limit(query: Option<&str>) -> Result<(), RouteErro
     };
     if pairs(query).any(negative) { Err(RouteError::Limit) } else { Ok(()) }
 }
+
+/// Sensu joins what a `continue` token holds to the store key where the page is to begin: `../b` in one would begin it in
+/// another namespace.
+pub(super) fn refuse_traversing_continue(query: Option<&str>) -> Result<(), RouteError> {
+    let traverses = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if percent_decode_str(key).decode_utf8_lossy() != "continue" {
+            return false;
+        }
+        // Go's decoder leaves out line breaks.
+        let token: Vec<u8> =
+            percent_decode_str(value).filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        let decoded = TOKEN.decode(token).unwrap_or_default();
+        decoded.split(|byte| *byte == b'/').any(|part| part == b"..")
+    };
+    if pairs(query).any(traverses) { Err(RouteError::Continue) } else { Ok(()) }
+}
+
+/// As Go decodes base64.
+const TOKEN: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// `limit`: digits and nothing else; 0 is no limit.
 fn parse_limit(value: &str) -> Result<Option<NonZeroU64>, RouteError> {

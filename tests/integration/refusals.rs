@@ -352,3 +352,17 @@ async fn a_key_that_only_some_parsers_read_hides_no_name() {
     }
     world.nothing_was_forwarded("an entity's name");
 }
+
+#[tokio::test]
+async fn no_page_begins_in_another_namespace() {
+    let world = World::new();
+    // `../other`, `..`, and `../other` with an escaped line break.
+    for token in ["Li4vb3RoZXI", "Li4", "Li4v%0Ab3RoZXI"] {
+        for query in [format!("limit=5&continue={token}"), format!("%63ontinue={token}")] {
+            let target = format!("/c/alpha/api/core/v2/namespaces/default/checks?{query}");
+            let answer = world.call(Method::GET, &target, "").await;
+            assert_eq!(answer.status, http::StatusCode::BAD_REQUEST, "{target}");
+        }
+    }
+    world.nothing_was_forwarded("a token");
+}
