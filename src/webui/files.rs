@@ -78,8 +78,26 @@ impl Files {
         if !found.contains_key(INDEX) {
             return Err(LoadError::NoIndex { path: root.to_owned() });
         }
-        let directories = found.keys().filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect();
+        let directories = top_directories(found.keys());
         Ok(Self { by_path: assemble(found), directories, watched })
+    }
+
+    /// Files that are part of the binary. Those below a directory have its content hash in their path.
+    pub(super) fn embedded(files: impl Iterator<Item = (String, Bytes)>, modified: SystemTime) -> Self {
+        let mut by_path = HashMap::new();
+        for (path, bytes) in files {
+            let file = File {
+                media_type: media::of(&path),
+                immutable: path.contains('/'),
+                modified: whole_seconds(modified),
+                gzip: None,
+                brotli: None,
+                plain: Variant::new(bytes),
+            };
+            by_path.insert(path, file);
+        }
+        let directories = top_directories(by_path.keys());
+        Self { by_path, directories, watched: Vec::new() }
     }
 
     /// The file at a decoded path without its first slash.
@@ -157,6 +175,11 @@ impl Loader<'_> {
         self.found.insert(relative, (bytes.into(), metadata.modified().map_err(read)?));
         Ok(())
     }
+}
+
+/// The directories at the top.
+fn top_directories<'a>(paths: impl Iterator<Item = &'a String>) -> HashSet<String> {
+    paths.filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect()
 }
 
 /// Groups each file with its compressed forms.

@@ -1,16 +1,20 @@
-//! Sensu's own web UI: its static files, from a directory or from the local cluster's dashboard.
+//! Pages for browsers: Sensu's own web UI, from a directory or from the local cluster's dashboard, and the console, which
+//! is part of the binary.
 //!
 //! ```text
 //! GET /static/js/app_1f2e.js ─┬─ directory: the file, from memory
 //! GET /n/default/events ──────┤             index.html, if a browser navigates
 //!                             └─ upstream:  the dashboard's answer, streamed
+//! GET /console/events ─────────── console:  its index.html, likewise
+//! GET / ───────────────────────── without a web UI: to the console
 //! ```
 //!
-//! These files need no login: they are only the program. The data that it shows comes from `/auth` and `/graphql`, which
-//! are never served here.
+//! These files need no login: they are only the programs. The data that they show come from `/auth`, `/graphql` and `/api`,
+//! which are never served here.
 
 mod answer;
 mod config;
+mod console;
 mod dashboard;
 mod error;
 mod files;
@@ -41,7 +45,11 @@ pub use negotiate::is_navigation;
 
 /// Everything that is served. Replaced as a whole, never changed in place.
 #[derive(Debug, Default)]
-pub struct Content(Inner);
+pub struct Content {
+    web_ui: Inner,
+    /// Whether the console is served.
+    console: bool,
+}
 
 #[derive(Debug, Default)]
 enum Inner {
@@ -64,17 +72,27 @@ pub struct WebUi {
 impl Content {
     /// A built UI. Reads the whole directory into memory; later changes need another call.
     pub fn directory(path: &Path) -> Result<Self, LoadError> {
-        files::Files::load(path).map(|files| Self(Inner::Files(files)))
+        Ok(Self { web_ui: Inner::Files(files::Files::load(path)?), console: false })
     }
 
     /// The static part of a dashboard listener, with the certificate files of the local cluster.
     pub fn upstream(dashboard: Backend, tls: TlsFiles) -> Self {
-        Self(Inner::Dashboard(dashboard::Origin::new(dashboard, tls)))
+        Self { web_ui: Inner::Dashboard(dashboard::Origin::new(dashboard, tls)), console: false }
+    }
+
+    /// The same with the console, or without it.
+    #[must_use]
+    pub fn with_console(self, console: bool) -> Self {
+        if console {
+            // Compressed once per process, and not while a request waits for it.
+            console::files();
+        }
+        Self { console, ..self }
     }
 
     /// Paths whose change means that the directory must be read again.
     pub fn watched(&self) -> &[PathBuf] {
-        match &self.0 {
+        match &self.web_ui {
             Inner::Files(files) => files.watched(),
             Inner::Nothing | Inner::Dashboard(_) => &[],
         }
@@ -100,8 +118,14 @@ impl WebUi {
     ) -> Result<Option<Response<Body>>, WebUiError> {
         let content = self.content.load_full();
         let path = target.split('?').next().unwrap_or_default();
+        if content.console
+            && let Some(path) = console::below(path)
+        {
+            return Ok(console::answer(method, path, target, headers));
+        }
         let Some(path) = page(path) else { return Ok(None) };
-        let mut response = match &content.0 {
+        let mut response = match &content.web_ui {
+            Inner::Nothing if content.console && path.is_empty() => console::redirect(""),
             Inner::Nothing => return Ok(None),
             _ if !matches!(*method, Method::GET | Method::HEAD) => method_not_allowed(),
             Inner::Files(files) => match files.answer(method, &path, headers) {
@@ -116,8 +140,9 @@ impl WebUi {
 
     /// Why there is no such page, and what there is, for a person; see [`is_navigation`].
     pub fn no_page(&self, status: StatusCode, message: &str) -> Response<Body> {
-        let has_pages = !matches!(self.content.load().0, Inner::Nothing);
-        let mut response = no_page::no_page(status, message, has_pages);
+        let content = self.content.load();
+        let has_pages = !matches!(content.web_ui, Inner::Nothing);
+        let mut response = no_page::no_page(status, message, has_pages, content.console);
         secure(response.headers_mut());
         response
     }

@@ -3,17 +3,18 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::wire::{self, Body};
 
 /// What a person reads who opened a link that leads nowhere.
-pub(super) fn no_page(status: StatusCode, message: &str, has_pages: bool) -> Response<Body> {
+pub(super) fn no_page(status: StatusCode, message: &str, has_pages: bool, console: bool) -> Response<Body> {
     let web_ui = if has_pages {
         "<a href=\"/\">/</a>: Sensu's web UI"
     } else {
         "no web UI: an administrator can set <code>web-ui.directory</code> or <code>web-ui.upstream</code>"
     };
+    let console = if console { "<li><a href=\"/console/\">/console/</a>: all clusters on one page</li>\n" } else { "" };
     let message = escape(message);
     let page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} - fedgate</title></head>\n\
          <body><h1>{status}</h1>\n<p>{message}</p>\n<p>This is fedgate, a gateway to several Sensu clusters. It serves:</p>\n\
-         <ul>\n<li>{web_ui}</li>\n\
+         <ul>\n{console}<li>{web_ui}</li>\n\
          <li><code>/auth</code>, <code>/api/core/v2/…</code> and <code>/graphql</code>: Sensu's API, for all clusters; \
          the place for <code>sensuctl --api-url</code></li>\n\
          <li><code>/c/{{cluster}}/…</code>: the API of one cluster</li>\n\
@@ -38,9 +39,10 @@ mod tests {
 
     #[test]
     fn what_a_link_holds_is_text() {
-        let page = no_page(StatusCode::NOT_FOUND, "cluster \"<script>&\" is not registered", false);
+        let page = no_page(StatusCode::NOT_FOUND, "cluster \"<script>&\" is not registered", false, true);
         let text = String::from_utf8_lossy(page.body().as_full().unwrap()).into_owned();
         assert!(text.contains("<p>cluster &quot;&lt;script&gt;&amp;&quot; is not registered</p>"), "{text}");
+        assert!(text.contains("href=\"/console/\""), "{text}");
         assert!(text.contains("<h1>404 Not Found</h1>") && text.contains("/c/{cluster}/…"), "{text}");
     }
 }

@@ -1,0 +1,254 @@
+// The shell: navigation, banner, keys, theme. Which page is shown follows from the address alone.
+
+import { h, icon, replace } from "./dom.js";
+import { call, on, start } from "./engine.js";
+import { CAUSES } from "./engine/client.js";
+import { current, go, page, ROOT } from "./pages.js";
+import { eventPage, entityPage } from "./pages/detail.js";
+import { clustersPage, replicatorsPage } from "./pages/federation.js";
+import { listPage } from "./pages/list.js";
+import { askAgain, loginPage } from "./pages/login.js";
+import { overviewPage } from "./pages/overview.js";
+import { forgetRefusals } from "./parts/actions.js";
+import { when } from "./parts/charts.js";
+import { dialog, menu } from "./parts/dialog.js";
+import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
+import { toast, toasts } from "./parts/toast.js";
+import { now } from "./shared/time.js";
+
+/**
+ * @typedef {object} Context
+ * @property {() => any} state what the engine said last, see `state()` in engine/main.js
+ *
+ * @typedef {object} Page
+ * @property {any} node
+ * @property {string} title
+ * @property {string[]} kinds lists that it needs
+ * @property {() => void} close
+ * @property {() => void} state something that is true of all pages changed
+ * @property {() => void} [navigated] the address changed within the page
+ * @property {(key: string) => boolean} [key]
+ */
+
+/** @type {Record<string, (context: Context) => Page>} */
+const PAGES = {
+  "": overviewPage,
+  events: (context) => listPage("events", context),
+  entities: (context) => listPage("entities", context),
+  checks: (context) => listPage("checks", context),
+  silences: (context) => listPage("silences", context),
+  event: eventPage,
+  entity: entityPage,
+  clusters: clustersPage,
+  replicators: replicatorsPage,
+};
+
+const NAVIGATION = /** @type {const} */ ([["", "Overview", "o"], ["events", "Events", "v"], ["entities", "Entities", "n"], ["checks", "Checks", "c"],
+  ["silences", "Silences", "i"], ["clusters", "Clusters", "l"], ["replicators", "Replicators", "p"]]);
+
+/** @type {any} */
+let session = { state: "unknown" };
+/** @type {any} */
+let state = { status: undefined, namespaces: [], gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
+/** @type {Page | undefined} */
+let shown;
+let shownName = "";
+let asking = false;
+
+const context = { state: () => state };
+const main = h("main", { id: "main", tabindex: -1 });
+const banner = h("div", { class: "banner", role: "alert", hidden: true });
+const navigation = h("nav", { "aria-label": "Pages" });
+const footer = h("footer", { class: "status-line" });
+const header = h("header", { class: "top" },
+  h("a", { class: "skip", href: "#main" }, "To the content"),
+  h("a", { class: "brand", href: page("") }, h("span", { class: "mark", "aria-hidden": "true" }), "fedgate"), navigation,
+  h("button", { type: "button", class: "plain who", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => userMenu(event.currentTarget) }));
+
+function render() {
+  const { name } = current();
+  const inside = session.state === "in" || session.state === "expired";
+  document.body.classList.toggle("inside", inside);
+  const kiosk = current().query.has("kiosk");
+  document.body.classList.toggle("kiosk", kiosk && inside);
+  if (kiosk) void stayAwake();
+  const wantedName = inside ? name : "login";
+  if (shown && shownName === wantedName && (inside ? identity() === shownIdentity : true)) shown.navigated?.();
+  else {
+    shown?.close();
+    shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
+    shownName = wantedName;
+    shownIdentity = identity();
+    replace(main, shown.node);
+    scrollTo(0, 0);
+  }
+  replace(navigation, inside && NAVIGATION.map(([key, title]) => h("a", { href: page(key), "aria-current": key === name ? "page" : undefined }, title)));
+  want();
+  drawState();
+}
+
+let shownIdentity = "";
+/** Pages of one object are others for another object; tables are the same for another filter. */
+function identity() {
+  const { name, query } = current();
+  return name === "event" || name === "entity" ? `${name}?${query}` : name;
+}
+
+/** @returns {Page} */
+function missing() {
+  return { node: h("section", { class: "page" }, h("h1", null, "There is no such page"), h("p", null, h("a", { href: page("") }, "To the overview"))), title: "No such page", kinds: [],
+    close: () => undefined, state: () => undefined };
+}
+
+/** Tells the engine what this tab needs. */
+function want() {
+  const kinds = new Set(shown?.kinds ?? []);
+  // The count in the tab and the notifications are about events, whatever is shown.
+  if (session.state === "in") kinds.add("events");
+  void call("want", { kinds: [...kinds], visible: !document.hidden, notify: wanted() });
+}
+
+function drawState() {
+  const inside = session.state === "in" || session.state === "expired";
+  replace(header.querySelector(".who") ?? header, inside ? session.user : "", inside && icon("down"));
+  drawBanner(inside);
+  const total = state.counts;
+  badgeTab(inside ? total : [0, 0, 0], shown?.title ?? "", state.problems.length > 0 || state.gateway.failing > 0);
+  replace(footer, inside && state.fresh ? ["Read ", when(state.fresh)] : "", inside && h("button", { type: "button", class: "plain", onclick: () => void call("refresh") }, "Read now"),
+    inside && h("button", { type: "button", class: "plain", onclick: help }, "Keys (?)"));
+}
+
+/** Everything that makes this page incomplete, by name. @param {boolean} inside */
+function drawBanner(inside) {
+  const parts = [];
+  if (inside && state.gateway.failing) {
+    parts.push(h("p", null, h("strong", null, "The gateway does not answer. "), `${state.gateway.trouble}. What is shown is from before `, when(state.gateway.failing), "."));
+  }
+  if (inside && session.trouble) parts.push(h("p", null, h("strong", null, "Your login cannot be renewed now. "), session.trouble));
+  for (const problem of inside ? state.problems : []) {
+    if (problem.error === "gateway" && state.gateway.failing) continue;
+    const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : [" Nothing of it is shown."];
+    parts.push(h("p", null, h("strong", null, `${problem.cluster} is missing from this page: `), `${CAUSES[problem.error] ?? problem.message ?? problem.error} (${problem.error}), since `, when(problem.since), ".", old,
+      " ", h("a", { href: page("clusters") }, "Look at its status")));
+  }
+  if (inside && state.fresh && now() - state.fresh > 180 && !parts.length) parts.push(h("p", null, h("strong", null, "This page is old: "), "last read ", when(state.fresh), "."));
+  banner.hidden = !parts.length;
+  replace(banner, parts);
+}
+
+/** @param {HTMLElement} anchor */
+function userMenu(anchor) {
+  const themes = [["", "Colours of the system"], ["light", "Light"], ["dark", "Dark"]];
+  menu(anchor, [
+    ...themes.map(([theme, label]) => ({ label, checked: (localStorage.getItem("fedgate-console-theme") ?? "") === theme, run: () => setTheme(theme) })),
+    { label: "Notifications and sound", checked: wanted(), run: async () => {
+      const problem = await switchNotifications();
+      if (problem) toast(problem, { kind: "error" });
+      want();
+    } },
+    { label: "Kiosk mode", run: () => go(page(current().name, { ...Object.fromEntries(current().query), kiosk: "1" })) },
+    { label: "Keys", run: help },
+    { label: "Log out", run: () => void call("logout") },
+  ]);
+}
+
+/** @param {string} theme */
+function setTheme(theme) {
+  if (theme) {
+    localStorage.setItem("fedgate-console-theme", theme);
+    document.documentElement.dataset.theme = theme;
+  } else {
+    localStorage.removeItem("fedgate-console-theme");
+    delete document.documentElement.dataset.theme;
+  }
+}
+
+/** A wall screen must not go dark. */
+async function stayAwake() {
+  try {
+    await navigator.wakeLock?.request("screen");
+  } catch {
+    // Without it the screen follows the settings of the system.
+  }
+}
+
+// === keys ===
+
+const KEYS = [["/", "Filter"], ["j, k", "Next, previous row"], ["Enter", "Open the row"], ["x", "Select the row"], ["a", "Select all, or none"], ["s", "Silence"], ["u", "Clear silences"],
+  ["r", "Resolve"], ["e", "Run the check again"], ["g then o v n c i l p", "Overview, events, entities, checks, silences, clusters, replicators"], ["Esc", "Leave the filter, a dialog, kiosk mode"], ["?", "These keys"]];
+
+function help() {
+  void dialog({ title: "Keys", body: [h("dl", { class: "facts wide" }, KEYS.map(([key, what]) => h("div", null, h("dt", null, h("kbd", null, key)), h("dd", null, what)))),
+    h("h3", null, "Filter"), h("p", null, "Terms are joined by and, values with a comma by or: ", h("code", null, "status:critical,warning -silenced:yes label.team:web since>1h \"disk full\""), ". A * stands for anything.")] });
+}
+
+let going = 0;
+
+/** @param {KeyboardEvent} event */
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const element = /** @type {HTMLElement} */ (event.target);
+  if (element.closest("input, select, textarea, [role=menu]")) {
+    if (!(element instanceof HTMLInputElement && element.type === "checkbox" && event.key !== " ")) return;
+  }
+  if ((event.key === "Enter" || event.key === " ") && element.closest("button, a, summary")) return;
+  if (session.state !== "in") return;
+  if (Date.now() - going < 1500) {
+    going = 0;
+    const target = NAVIGATION.find(([, , key]) => key === event.key);
+    if (target) {
+      event.preventDefault();
+      go(page(target[0]));
+      return;
+    }
+  }
+  if (event.key === "g") going = Date.now();
+  else if (event.key === "?") help();
+  else if (event.key === "Escape" && current().query.has("kiosk")) {
+    const { name, query } = current();
+    query.delete("kiosk");
+    go(page(name, Object.fromEntries(query)));
+  } else if (shown?.key?.(event.key)) event.preventDefault();
+}
+
+/** Links within the console change the page without loading it. @param {MouseEvent} event */
+function clicked(event) {
+  const link = /** @type {HTMLAnchorElement | null} */ (/** @type {Element} */ (event.target).closest("a[href]"));
+  if (!link || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || link.target) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || !url.pathname.startsWith(ROOT) || url.hash) return;
+  event.preventDefault();
+  go(url.pathname + url.search);
+  main.focus({ preventScroll: true });
+}
+
+document.body.append(header, banner, main, footer, toasts());
+addEventListener("keydown", pressed);
+addEventListener("click", clicked);
+addEventListener("popstate", render);
+addEventListener("navigated", render);
+document.addEventListener("visibilitychange", want);
+// "5 minutes ago" goes on while nothing arrives.
+setInterval(() => !document.hidden && session.state === "in" && drawState(), 15_000);
+
+on("session", (message) => {
+  const before = session;
+  session = message.session;
+  if (before.user !== session.user || session.state === "out") forgetRefusals();
+  if (session.state === "expired" && before.state !== "expired" && !asking) {
+    asking = true;
+    void askAgain(session.user).finally(() => (asking = false));
+  } else if (session.state !== "expired" && asking) {
+    /** @type {HTMLDialogElement | null} */ (document.querySelector("dialog[open]"))?.close();
+  }
+  if (before.state !== session.state || before.user !== session.user) render();
+  else drawState();
+});
+on("state", (message) => {
+  state = message;
+  shown?.state();
+  drawState();
+});
+on("news", announce);
+on("broken", () => replace(main, h("section", { class: "page" }, h("h1", null, "The console cannot start"), h("p", null, "This browser does not run its worker. Update the browser, or use sensuctl or the command line."))));
+start();

@@ -1,0 +1,83 @@
+// Elements, without markup in strings: what is text stays text.
+
+/** @typedef {Node | string | number | false | null | undefined} Child */
+
+/**
+ * Makes an element. `on…` are listeners, `class`, `data-…` and `aria-…` attributes; `true` is an empty attribute, `false`
+ * and `undefined` none.
+ * @param {string} tag
+ * @param {Record<string, any> | null} [attributes]
+ * @param {...(Child | Child[])} children
+ * @returns {any}
+ */
+export function h(tag, attributes, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/**
+ * The same for SVG.
+ * @param {string} tag
+ * @param {Record<string, any> | null} [attributes]
+ * @param {...(Child | Child[])} children
+ * @returns {any}
+ */
+export function svg(tag, attributes, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+/**
+ * @param {Element} element
+ * @param {Record<string, any> | null | undefined} attributes
+ * @param {(Child | Child[])[]} children
+ */
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked" || name === "indeterminate") /** @type {any} */ (element)[name] = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
+  }
+  append(element, children);
+  return element;
+}
+
+/**
+ * @param {Element} element
+ * @param {(Child | Child[])[]} children
+ */
+function append(element, children) {
+  for (const child of children.flat()) {
+    if (child === false || child === null || child === undefined) continue;
+    element.append(child instanceof Node ? child : String(child));
+  }
+}
+
+/**
+ * @param {Element} element
+ * @param {...(Child | Child[])} children
+ */
+export function replace(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+}
+
+/**
+ * An icon of the sprite below; always beside a text or a label.
+ * @param {keyof typeof ICONS} name
+ */
+export function icon(name) {
+  return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+}
+
+const ICONS = {
+  critical: "M8 1 15 14H1Zm-.8 4v5h1.6V5Zm0 6v1.6h1.6V11Z",
+  warning: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-.8 3h1.6v5H7.2Zm0 6.4h1.6V12H7.2Z",
+  unknown: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-.8 9.6h1.6v1.5H7.2Zm0-1.1c0-2 2.2-2 2.2-3.4 0-.7-.6-1.1-1.4-1.1s-1.4.5-1.4 1.3H5c0-1.7 1.3-2.8 3-2.8s3 1 3 2.5c0 2-2.2 2.1-2.2 3.5Z",
+  passing: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-1 10L3.9 7.9 5 6.8l2 2 4-4.1 1.1 1.1Z",
+  silenced: "M2 5h3l4-3v12l-4-3H2Zm9.3 1.2L10.2 7.3l.9.9-.9.9 1.1 1.1.9-.9.9.9 1.1-1.1-.9-.9.9-.9-1.1-1.1-.9.9Z",
+  down: "M4 6h8l-4 5Z",
+  right: "M6 4v8l5-4Z",
+  close: "m4.2 3 3.8 3.8L11.8 3 13 4.2 9.2 8l3.8 3.8-1.2 1.2L8 9.2 4.2 13 3 11.8 6.8 8 3 4.2Z",
+  menu: "M2 3h12v2H2Zm0 4h12v2H2Zm0 4h12v2H2Z",
+  out: "M9 2h5v12H9v-2h3V4H9ZM6 4 2 8l4 4V9h5V7H6Z",
+};

@@ -1,0 +1,130 @@
+// Requests to the gateway, and what their answers say about the clusters.
+
+/** An answer that is no success, with what to tell a person. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 when there was no answer
+   * @param {string} message
+   * @param {Record<string, string>} [clusters] why each failed
+   */
+  constructor(status, message, clusters = {}) {
+    super(message);
+    this.status = status;
+    this.clusters = clusters;
+  }
+}
+
+/**
+ * `"alpha";status=200, "beta";error=timeout` (RFC 9651), as a map.
+ * @param {string | null} header
+ * @returns {Record<string, {status?: number, error?: string, omitted?: number}>}
+ */
+export function parseClusters(header) {
+  /** @type {Record<string, any>} */
+  const found = Object.create(null);
+  for (const match of (header ?? "").matchAll(/"((?:[^"\\]|\\.)*)"((?:;\s*\w+=[\w.-]+)*)/g)) {
+    /** @type {Record<string, any>} */
+    const facts = {};
+    for (const [, name, value] of match[2].matchAll(/;\s*(\w+)=([\w.-]+)/g)) {
+      facts[name] = name === "error" ? value : Number(value);
+    }
+    found[match[1].replace(/\\(.)/g, "$1")] = facts;
+  }
+  return found;
+}
+
+/** What the gateway's words for a failure mean to a person. */
+export const CAUSES = /** @type {Record<string, string>} */ ({
+  unreachable: "no backend can be reached",
+  timeout: "it did not answer in time",
+  tls: "its certificate is not accepted",
+  unauthorized: "it does not accept this login",
+  forbidden: "you may not read this there",
+  "not-found": "it does not have this",
+  "server-error": "it answered with an error of its own",
+  "bad-body": "its answer cannot be read",
+  "too-large": "its answer is too large",
+  "breaker-open": "it failed too often and is left alone for a moment",
+});
+
+/**
+ * @typedef {object} Answer
+ * @property {any} body
+ * @property {Headers} headers
+ * @property {number} status
+ */
+
+/**
+ * Sends one request.
+ * @param {string} path
+ * @param {{method?: string, token?: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal,
+ *   seconds?: number}} [options]
+ * @returns {Promise<Answer>}
+ */
+export async function send(path, { method = "GET", token, body, headers = {}, signal, seconds = 40 } = {}) {
+  const limit = AbortSignal.timeout(seconds * 1000);
+  /** @type {Record<string, string>} */
+  const all = { Accept: "application/json", ...headers };
+  if (token) all.Authorization = `Bearer ${token}`;
+  if (body !== undefined && !all["Content-Type"]) all["Content-Type"] = "application/json";
+  let response;
+  let text;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: all,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      // No dialog of the browser's own, no cookie, no stale list.
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    });
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, limit.aborted ? `the gateway did not answer within ${seconds} s`
+      : "the gateway cannot be reached");
+  }
+  const parsed = parseBody(text);
+  if (!response.ok) {
+    const said = typeof parsed?.message === "string" ? parsed.message : parsed?.Message;
+    const clusters = parsed?.clusters && typeof parsed.clusters === "object" ? parsed.clusters : {};
+    throw new ApiError(response.status, explain(response.status, said), clusters);
+  }
+  if (parsed === undefined && text) throw new ApiError(response.status, "the answer is not JSON");
+  return { body: parsed, headers: response.headers, status: response.status };
+}
+
+/** @param {string} text */
+function parseBody(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {number} status
+ * @param {unknown} said
+ */
+function explain(status, said) {
+  const text = typeof said === "string" && said ? said : "";
+  if (status === 403) return text && !/unauthorized to perform action/.test(text) ? text : "you may not do this";
+  if (status === 429) return text || "too many attempts; wait a minute";
+  return text || `the gateway answered ${status}`;
+}
+
+/**
+ * The path of one object, or of a list without `name`.
+ * @param {string} ns
+ * @param {string} resource
+ * @param {...string} names
+ */
+export function path(ns, resource, ...names) {
+  return ["/api/core/v2/namespaces", encodeURIComponent(ns), resource, ...names.map(encodeURIComponent)].join("/");
+}
+
+/** The gateway's own API. */
+export const FEDERATION = "/api/enterprise/federation/v1";

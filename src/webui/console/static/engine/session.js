@@ -1,0 +1,147 @@
+// Who is logged in. Tokens live here, in memory, and in the sessionStorage of the tabs, which the tabs write.
+
+import { ApiError, send } from "./client.js";
+import { now } from "../shared/time.js";
+
+/**
+ * @typedef {{access_token: string, refresh_token: string, expires_at: number}} Tokens
+ * @typedef {{state: "out" | "in" | "expired", user: string, groups: string[], trouble: string}} SessionView
+ */
+
+export class Session {
+  /** @param {() => void} changed */
+  constructor(changed) {
+    /** @type {Tokens | undefined} */
+    this.tokens = undefined;
+    /** @type {SessionView} */
+    this.view = { state: "out", user: "", groups: [], trouble: "" };
+    this.changed = changed;
+    /** @type {Promise<string> | undefined} */
+    this.renewing = undefined;
+  }
+
+  /**
+   * @param {string} user
+   * @param {string} password
+   */
+  async logIn(user, password) {
+    const bytes = new TextEncoder().encode(`${user}:${password}`);
+    const basic = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    try {
+      const { body } = await send("/auth", { headers: { Authorization: `Basic ${basic}` } });
+      this.adopt(body);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) throw new ApiError(401, "wrong user name or password");
+      throw error;
+    }
+  }
+
+  /**
+   * Takes over what a tab has kept, if it is newer than what is here.
+   * @param {any} tokens
+   */
+  adopt(tokens) {
+    if (typeof tokens?.access_token !== "string" || typeof tokens?.refresh_token !== "string") {
+      throw new ApiError(0, "the answer of the login is not understood");
+    }
+    const next = /** @type {Tokens} */ (tokens);
+    if (this.tokens && this.view.state === "in" && this.tokens.expires_at >= next.expires_at) return;
+    const claims = readClaims(next.access_token);
+    this.tokens = next;
+    this.view = {
+      state: "in",
+      user: typeof claims.sub === "string" ? claims.sub : "",
+      groups: Array.isArray(claims.groups) ? claims.groups.map(String) : [],
+      trouble: "",
+    };
+    this.changed();
+  }
+
+  async logOut() {
+    const tokens = this.tokens;
+    this.tokens = undefined;
+    this.view = { state: "out", user: "", groups: [], trouble: "" };
+    this.changed();
+    if (!tokens) return;
+    // The login ends here whether or not the cluster hears of it.
+    await send("/auth/logout", {
+      method: "POST", token: tokens.access_token, body: { refresh_token: tokens.refresh_token }, seconds: 10,
+    }).catch(() => undefined);
+  }
+
+  /** A token that is good for a minute at least; renews it if need be. */
+  async token() {
+    if (!this.tokens || this.view.state !== "in") throw new ApiError(401, "you are not logged in");
+    if (this.tokens.expires_at - now() > 60) return this.tokens.access_token;
+    return this.renew();
+  }
+
+  /** Renews the token, once for all who wait for it. */
+  renew() {
+    this.renewing ??= this.renewOnce().finally(() => {
+      this.renewing = undefined;
+    });
+    return this.renewing;
+  }
+
+  async renewOnce() {
+    const tokens = this.tokens;
+    if (!tokens) throw new ApiError(401, "you are not logged in");
+    try {
+      const { body } = await send("/auth/token", {
+        method: "POST", token: tokens.access_token, body: { refresh_token: tokens.refresh_token },
+      });
+      if (this.tokens === tokens) this.adopt(body);
+      return /** @type {Tokens} */ (body).access_token;
+    } catch (error) {
+      this.failed(tokens, error);
+      throw error;
+    }
+  }
+
+  /**
+   * @param {Tokens} tokens
+   * @param {unknown} error
+   */
+  failed(tokens, error) {
+    if (this.tokens !== tokens) return;
+    const status = error instanceof ApiError ? error.status : 0;
+    if (status === 401 || status === 403 || status === 400 || status === 404) {
+      // The page stays, and asks for the password again.
+      this.view = { ...this.view, state: "expired", trouble: "" };
+    } else {
+      this.view = { ...this.view, trouble: `the login cannot be renewed: ${/** @type {Error} */ (error).message}` };
+    }
+    this.changed();
+  }
+
+  /**
+   * Sends a request as the user; a token that was refused is renewed once.
+   * @param {string} path
+   * @param {Parameters<typeof send>[1]} [options]
+   */
+  async request(path, options = {}) {
+    const token = await this.token();
+    try {
+      return await send(path, { ...options, token });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      const renewed = this.tokens?.access_token === token ? await this.renew() : await this.token();
+      return send(path, { ...options, token: renewed });
+    }
+  }
+}
+
+/**
+ * The claims of a token, unverified: only to show who is logged in.
+ * @param {string} token
+ * @returns {Record<string, any>}
+ */
+function readClaims(token) {
+  try {
+    const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (character) => character.charCodeAt(0))));
+  } catch {
+    return {};
+  }
+}

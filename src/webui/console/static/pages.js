@@ -1,0 +1,42 @@
+// The addresses of the pages. Everything that is worth sharing is in them.
+
+/** Below which path the console is served: "/console/". */
+export const ROOT = new URL("../", import.meta.url).pathname;
+
+/**
+ * The address of a page.
+ * @param {string} name empty for the overview
+ * @param {Record<string, string | undefined>} [query]
+ */
+export function page(name, query = {}) {
+  const parameters = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value) parameters.set(key, value);
+  const text = parameters.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%40", "@");
+  return `${ROOT}${name}${text && `?${text}`}`;
+}
+
+/** The page that the address names. */
+export function current() {
+  const name = location.pathname.slice(ROOT.length).replace(/\/$/, "");
+  return { name, query: new URLSearchParams(location.search) };
+}
+
+/**
+ * Goes to a page without loading it.
+ * @param {string} address
+ * @param {boolean} [instead] in place of the present one
+ */
+export function go(address, instead = false) {
+  if (instead) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+  dispatchEvent(new Event("navigated"));
+}
+
+/**
+ * Changes parts of the present address.
+ * @param {Record<string, string | undefined>} changes
+ */
+export function amend(changes) {
+  const { name, query } = current();
+  go(page(name, { ...Object.fromEntries(query), ...changes }), true);
+}

@@ -1,0 +1,269 @@
+// The table of events, entities, checks or silences: filter, order, groups, columns, saved views, selection, actions.
+
+import { h, icon, replace } from "../dom.js";
+import { call } from "../engine.js";
+import { amend, go, page } from "../pages.js";
+import { bar } from "../parts/charts.js";
+import { ACTIONS, buttons, newSilence } from "../parts/actions.js";
+import { COLUMNS } from "../parts/columns.js";
+import { dialog, field, menu } from "../parts/dialog.js";
+import { asCsv, asJson } from "../parts/export.js";
+import { filterBar } from "../parts/filterbar.js";
+import { Table } from "../parts/table.js";
+import { toast } from "../parts/toast.js";
+import { SEVERITIES } from "../shared/records.js";
+import { toggle } from "../shared/filter.js";
+import { plural } from "../shared/text.js";
+
+/** @typedef {keyof typeof COLUMNS} Kind */
+
+const TITLES = { events: "Events", entities: "Entities", checks: "Checks", silences: "Silences" };
+const DEFAULT_SORT = { events: "severity", entities: "severity", checks: "severity", silences: "expires" };
+const GROUPS = {
+  events: ["entity", "check", "cluster", "namespace", "owner", "state"],
+  entities: ["cluster", "namespace", "entityClass", "platform", "owner"],
+  checks: ["cluster", "namespace", "name", "owner"],
+  silences: ["cluster", "namespace", "creator", "subscription"],
+};
+
+/**
+ * @param {Kind} kind
+ * @param {import("../app.js").Context} context
+ */
+export function listPage(kind, context) {
+  let query = new URLSearchParams(location.search);
+  let drawn = "";
+  /** @type {Set<string>} */
+  const closed = new Set();
+  const setting = (/** @type {string} */ name, /** @type {string} */ initial) => query.get(name) ?? initial;
+
+  const columns = () => {
+    const wanted = setting("columns", "").split(",").filter(Boolean);
+    const ids = wanted.length ? wanted : stored(`columns-${kind}`) ?? COLUMNS[kind].shown;
+    return COLUMNS[kind].all.filter(({ id }) => ids.includes(id));
+  };
+
+  const filter = filterBar({ kind, value: setting("q", ""), onchange: (text) => amend({ q: text || undefined }) });
+  const summary = h("div", { class: "summary" });
+  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "Actions" });
+  const table = new Table({
+    kind,
+    label: TITLES[kind],
+    columns,
+    query: () => ({ filter: setting("q", ""), sort: setting("sort", DEFAULT_SORT[kind]), group: setting("group", ""), closed: [...closed] }),
+    onsort: (sort) => amend({ sort }),
+    onopen: (row) => open(row),
+    ongroup: (group) => {
+      if (closed.has(group.label)) closed.delete(group.label);
+      else closed.add(group.label);
+      table.ask();
+    },
+    onchange: () => update(),
+    empty: (last) => empty(last),
+  });
+
+  /** @param {any} row */
+  function open(row) {
+    if (kind === "events") go(page("event", { ns: row.ns, entity: row.entity, check: row.check, cluster: row.cluster }));
+    else if (kind === "entities") go(page("entity", { ns: row.ns, name: row.name, cluster: row.cluster }));
+    else if (kind === "checks") go(page("events", { q: `cluster:${row.cluster} namespace:${row.namespace} check:${row.name}` }));
+    else table.toggle(row);
+  }
+
+  /** Never an empty table that means "could not ask". @param {any} last */
+  function empty(last) {
+    const failed = context.state().problems.filter((/** @type {any} */ problem) => problem.kinds.includes(kind));
+    if (last.loading) return h("p", null, "Reading from the clusters…");
+    const parts = [];
+    if (failed.length) {
+      parts.push(h("p", null, h("strong", null, `Nothing could be read from ${failed.map((/** @type {any} */ problem) => problem.cluster).join(", ")}.`)));
+    }
+    if (last.all) {
+      parts.push(h("p", null, `None of the ${plural(last.all, "row")} matches the filter.`),
+        h("button", { type: "button", onclick: () => amend({ q: undefined }) }, "Show all"));
+    } else if (!failed.length) parts.push(h("p", null, `There are no ${kind} in any cluster that you may read.`));
+    else parts.push(h("p", null, `The other clusters have no ${kind}.`));
+    return parts;
+  }
+
+  function update() {
+    const { matched, all, counts, errors, loading } = table.last;
+    filter.say(errors);
+    const rows = [...table.selected.values()];
+    // Buttons are made again only when something changed, so that a click is never lost.
+    const state = JSON.stringify([matched, all, counts, loading, rows.map((row) => row.key), context.state().problems.length]);
+    if (state === drawn) return;
+    drawn = state;
+    replace(summary,
+      h("span", null, matched === all ? plural(all, TITLES[kind].slice(0, -1).toLowerCase(), kind)
+        : `${matched.toLocaleString()} of ${plural(all, TITLES[kind].slice(0, -1).toLowerCase(), kind)}`),
+      loading && h("span", { class: "dim" }, " reading…"),
+      kind !== "silences" && [bar(counts), ...SEVERITIES.map((name, at) => h("button", {
+        type: "button", class: `chip ${name}`, "aria-pressed": String(setting("q", "").includes(`status:${name}`)),
+        onclick: () => amend({ q: toggle(setting("q", ""), "status", name) || undefined }),
+      }, icon(name), `${counts[at].toLocaleString()} ${name}`))]);
+    replace(actions, rows.length > 0 && h("strong", null, `${rows.length.toLocaleString()} selected`), buttons(kind, rows, () => {
+      table.selected.clear();
+      table.draw();
+      update();
+    }));
+  }
+
+  // === toolbar ===
+
+  const tools = h("div", { class: "tools" },
+    kind === "silences" && h("button", { type: "button", class: "primary", onclick: () => newSilence(context.state().namespaces) }, "New silence"),
+    h("label", { class: "inline" }, "Group ", groupSelect()),
+    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseColumns(event.currentTarget) }, "Columns"),
+    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseView(event.currentTarget) }, "Views"),
+    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseExport(event.currentTarget) }, "Export"));
+
+  function groupSelect() {
+    const select = h("select", { onchange: () => amend({ group: select.value || undefined }) });
+    const now = setting("group", "");
+    const labels = ["", ...GROUPS[kind], "label.team", ...(now && !GROUPS[kind].includes(now) && now !== "label.team" ? [now] : [])];
+    replace(select, labels.map((value) => h("option", { value, selected: value === now }, value ? `by ${value === "entityClass" ? "class" : value}` : "none")),
+      h("option", { value: "other" }, "by label…"));
+    select.addEventListener("change", (/** @type {Event} */ event) => {
+      if (select.value !== "other") return;
+      event.stopImmediatePropagation();
+      void askLabel();
+    }, { capture: true });
+    return select;
+  }
+
+  async function askLabel() {
+    const name = h("input", { type: "text", placeholder: "team" });
+    const said = await dialog({ title: "Group by a label", confirm: "Group", body: [field("Label", name)],
+      act: () => (name.value.trim() ? undefined : "Name a label.") });
+    amend({ group: said ? `label.${name.value.trim()}` : setting("group", "") || undefined });
+  }
+
+  /** @param {HTMLElement} anchor */
+  function chooseColumns(anchor) {
+    menu(anchor, COLUMNS[kind].all.map(({ id, title }) => ({
+      label: title,
+      checked: columns().some((column) => column.id === id),
+      run: () => {
+        const ids = columns().map((column) => column.id);
+        const next = ids.includes(id) ? ids.filter((other) => other !== id) : [...ids, id];
+        if (!next.length) return;
+        store(`columns-${kind}`, next);
+        amend({ columns: undefined });
+        table.columns();
+      },
+    })), { keep: true });
+  }
+
+  /** @param {HTMLElement} anchor */
+  function chooseView(anchor) {
+    /** @type {{name: string, search: string}[]} */
+    const views = stored(`views-${kind}`) ?? [];
+    menu(anchor, [
+      ...views.map(({ name, search }) => ({ label: name, run: () => go(`${page(kind)}${search}`) })),
+      { label: "Save this view…", run: () => void saveView(views) },
+      ...views.map(({ name }) => ({ label: `Forget "${name}"`, run: () => store(`views-${kind}`, views.filter((view) => view.name !== name)) })),
+      { label: "Copy a link to it", run: () => void copyLink() },
+    ]);
+  }
+
+  async function copyLink() {
+    const url = new URL(location.href);
+    url.searchParams.set("columns", columns().map(({ id }) => id).join(","));
+    try {
+      await navigator.clipboard.writeText(url.href);
+      toast("The link is in the clipboard");
+    } catch {
+      await dialog({ title: "A link to this view", body: [field("Link", h("input", { type: "text", readonly: true, value: url.href }))] });
+    }
+  }
+
+  /** @param {{name: string, search: string}[]} views */
+  async function saveView(views) {
+    const name = h("input", { type: "text", maxlength: 60 });
+    await dialog({
+      title: "Save this view", confirm: "Save", body: [field("Name", name, "Kept in this browser.")],
+      act: () => {
+        const text = name.value.trim();
+        if (!text) return "Give it a name.";
+        const url = new URL(location.href);
+        url.searchParams.set("columns", columns().map(({ id }) => id).join(","));
+        store(`views-${kind}`, [...views.filter((view) => view.name !== text), { name: text, search: url.search }]);
+        return undefined;
+      },
+    });
+  }
+
+  /** @param {HTMLElement} anchor */
+  function chooseExport(anchor) {
+    const rows = () => call("items", { kind, query: table.options.query() });
+    menu(anchor, [
+      { label: "CSV, as shown", run: async () => asCsv(kind, columns(), await rows()) },
+      { label: "JSON", run: async () => asJson(kind, await rows()) },
+    ]);
+  }
+
+  const node = h("section", { class: "page list", "aria-label": TITLES[kind] },
+    h("header", { class: "page-head" }, h("h1", null, TITLES[kind]), summary), h("div", { class: "bar-row" }, filter, tools), actions, table.node);
+  update();
+  table.ask();
+
+  return {
+    node,
+    title: TITLES[kind],
+    kinds: kind === "events" ? ["events"] : kind === "silences" ? ["silences", "events"] : [kind, "events"],
+    close: () => table.close(),
+    state: () => {
+      drawn = "";
+      update();
+      if (!table.last.total) table.draw();
+    },
+    navigated() {
+      query = new URLSearchParams(location.search);
+      filter.set(setting("q", ""));
+      table.selected.clear();
+      table.columns();
+      table.reset();
+      drawn = "";
+    },
+    /** @param {string} key */
+    key(key) {
+      const action = ACTIONS[kind].find((candidate) => candidate.key === key);
+      if (key === "/") filter.focus();
+      else if (key === "j" || key === "ArrowDown") table.move(1);
+      else if (key === "k" || key === "ArrowUp") table.move(-1);
+      else if (key === "PageDown") table.move(15);
+      else if (key === "PageUp") table.move(-15);
+      else if (key === "x" || key === " ") {
+        const row = table.current();
+        if (row) table.toggle(row);
+      } else if (key === "a") void table.selectAll();
+      else if (key === "Enter") {
+        const row = table.current();
+        if (row) open(row);
+      } else if (action) {
+        const rows = table.chosen();
+        if (rows.length) void action.run(rows);
+      } else return false;
+      return true;
+    },
+  };
+}
+
+/** @param {string} name @returns {any} what is kept in this browser */
+function stored(name) {
+  try {
+    return JSON.parse(localStorage.getItem(`fedgate-console-${name}`) ?? "null") ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {string} name @param {unknown} value */
+function store(name, value) {
+  try {
+    localStorage.setItem(`fedgate-console-${name}`, JSON.stringify(value));
+  } catch {
+    toast("This browser does not let the console keep settings", { kind: "error" });
+  }
+}

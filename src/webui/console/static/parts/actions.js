@@ -1,0 +1,236 @@
+// What a user can do to the chosen rows: buttons, dialogs, outcomes.
+
+import { h } from "../dom.js";
+import { call } from "../engine.js";
+import { dialog, field } from "./dialog.js";
+import { report } from "./toast.js";
+import { plural } from "../shared/text.js";
+import { now, parseDuration } from "../shared/time.js";
+
+/** @typedef {any} Row */
+/** @typedef {import("../engine/actions.js").Target} Target */
+
+/** @param {Row} row @returns {Target} */
+const target = (row) => ({ cluster: row.cluster, ns: row.ns, name: row.name, entity: row.entity, check: row.check });
+
+/** @param {Row[]} rows */
+const clusters = (rows) => [...new Set(rows.map((row) => row.cluster))];
+
+/** What was refused once is said on its button until the next login. @type {Set<string>} */
+const refused = new Set();
+
+/** @param {string} action */
+export const isRefused = (action) => refused.has(action);
+export const forgetRefusals = () => refused.clear();
+
+/**
+ * @param {string} what
+ * @param {string} action
+ * @param {Target[]} targets
+ * @param {any} [parameters]
+ */
+export async function perform(what, action, targets, parameters) {
+  const outcomes = await call("act", { action, targets, parameters });
+  if (outcomes.length && outcomes.every((/** @type {any} */ outcome) => outcome.status === 403)) refused.add(action);
+  else if (outcomes.some((/** @type {any} */ outcome) => outcome.ok)) refused.delete(action);
+  report(what, outcomes);
+  return outcomes;
+}
+
+/**
+ * Asks before something that cannot be undone.
+ * @param {string} what
+ * @param {string} confirm
+ * @param {string} action
+ * @param {Row[]} rows
+ * @param {string} [warning]
+ */
+async function confirmed(what, confirm, action, rows, warning) {
+  const names = rows.slice(0, 6).map((row) => h("li", { dir: "auto" }, `${row.name} (${row.ns || row.cluster})`));
+  if (rows.length > 6) names.push(h("li", null, `and ${rows.length - 6} more`));
+  await dialog({
+    title: what, confirm, danger: true,
+    body: [h("p", null, `In ${clusters(rows).join(", ")}:`), h("ul", null, names), warning && h("p", { class: "hint" }, warning)],
+    act: async () => void (await perform(what, action, rows.map(target))),
+  });
+}
+
+const DURATIONS = [["15m", "15 minutes"], ["1h", "1 hour"], ["4h", "4 hours"], ["1d", "1 day"], ["1w", "1 week"], ["", "until it is cleared"]];
+
+/**
+ * The fields that every silence has.
+ */
+function silenceFields() {
+  const reason = h("input", { type: "text", maxlength: 1000, autofocus: true });
+  const expire = h("select", null, DURATIONS.map(([value, text]) => h("option", { value, selected: value === "1h" }, text)),
+    h("option", { value: "other" }, "other…"));
+  const other = h("input", { type: "text", placeholder: "90m, 3d", hidden: true, "aria-label": "Other duration" });
+  expire.addEventListener("change", () => {
+    other.hidden = expire.value !== "other";
+    if (!other.hidden) other.focus();
+  });
+  const onResolve = h("input", { type: "checkbox" });
+  const begin = h("input", { type: "datetime-local" });
+  const replace = h("input", { type: "checkbox" });
+  const nodes = [
+    field("Reason", reason, "Shown to everybody who wonders why it is quiet."),
+    field("For", expire), other,
+    field("Until resolved", onResolve, "Ends as soon as the check passes, if that is earlier."),
+    field("Begin", begin, "Empty: at once."),
+    field("Replace a silence that exists", replace),
+  ];
+  const read = () => {
+    let seconds = 0;
+    if (expire.value === "other") {
+      const parsed = parseDuration(other.value);
+      if (!parsed) return "Write the duration like 90m, 4h or 3d.";
+      seconds = parsed;
+    } else if (expire.value) seconds = parseDuration(expire.value) ?? 0;
+    const start = begin.value ? Math.floor(new Date(begin.value).getTime() / 1000) : 0;
+    if (start && start < now() - 60) return "The beginning has passed already.";
+    return { reason: reason.value.trim(), expire: seconds, onResolve: onResolve.checked, begin: start, replace: replace.checked };
+  };
+  return { nodes, read };
+}
+
+/**
+ * Silences events: each check on its entity, the whole entity, or the check everywhere.
+ * @param {Row[]} rows
+ */
+export async function silenceEvents(rows) {
+  const scope = h("select", null,
+    h("option", { value: "both" }, "this check on this entity"),
+    h("option", { value: "entity" }, "the entity, all its checks"),
+    h("option", { value: "check" }, "the check, on all entities of the namespace"));
+  const { nodes, read } = silenceFields();
+  const entities = rows.every((row) => row.check === undefined);
+  await dialog({
+    title: `Silence ${rows.length === 1 ? rows[0].name : plural(rows.length, entities ? "entity" : "event", entities ? "entities" : "events")} in ${clusters(rows).join(", ")}`,
+    confirm: "Silence",
+    body: [!entities && field("What", scope), nodes],
+    act: async () => {
+      const parameters = read();
+      if (typeof parameters === "string") return parameters;
+      /** @type {Map<string, {targets: Target[], subscription: string, check: string}>} */
+      const jobs = new Map();
+      for (const row of rows) {
+        const entity = row.entity ?? row.name;
+        const subscription = entities || scope.value !== "check" ? `entity:${entity}` : "";
+        const check = !entities && scope.value !== "entity" ? row.check : "";
+        jobs.set(`${row.ns} ${subscription}:${check}`, { targets: [{ ...target(row), name: `${subscription || "*"}:${check || "*"}` }], subscription, check });
+      }
+      const outcomes = (await Promise.all([...jobs.values()].map(({ targets, subscription, check }) =>
+        call("act", { action: "silence", targets, parameters: { ...parameters, subscription, check } })))).flat();
+      report("Silence", outcomes);
+    },
+  });
+}
+
+/**
+ * A silence for a subscription or a check, in several namespaces of several clusters at once.
+ * @param {{name: string, cluster: string}[]} namespaces
+ * @param {{subscription?: string, check?: string}} [preset]
+ */
+export async function newSilence(namespaces, preset = {}) {
+  const subscription = h("input", { type: "text", value: preset.subscription ?? "", placeholder: "linux, or entity:web-1" });
+  const check = h("input", { type: "text", value: preset.check ?? "", placeholder: "cpu" });
+  const where = namespaces.map(({ name, cluster }) => {
+    const box = h("input", { type: "checkbox", value: name, checked: false });
+    return { name, cluster, box, node: h("label", { class: "choice" }, box, `${name} in ${cluster}`) };
+  });
+  const { nodes, read } = silenceFields();
+  await dialog({
+    title: "New silence", confirm: "Silence",
+    body: [
+      field("Subscription", subscription, "Empty: any."), field("Check", check, "Empty: any."),
+      h("fieldset", { class: "choices" }, h("legend", null, "Namespaces"), where.map(({ node }) => node)), nodes,
+    ],
+    act: async () => {
+      const parameters = read();
+      if (typeof parameters === "string") return parameters;
+      if (!subscription.value.trim() && !check.value.trim()) return "Name a subscription, a check, or both.";
+      const targets = where.filter(({ box }) => box.checked).map(({ name, cluster }) => ({
+        cluster, ns: cluster === "local-cluster" ? name : `${name}@${cluster}`,
+        name: `${subscription.value.trim() || "*"}:${check.value.trim() || "*"}`,
+      }));
+      if (!targets.length) return "Choose at least one namespace.";
+      await perform("Silence", "silence", targets, { ...parameters, subscription: subscription.value.trim(), check: check.value.trim() });
+    },
+  });
+}
+
+/**
+ * @typedef {{id: string, action: string, label: string, key?: string, run: (rows: Row[]) => unknown, one?: boolean}} Action
+ */
+
+/** The actions of each table. @type {Record<string, Action[]>} */
+export const ACTIONS = {
+  events: [
+    { id: "silence", action: "silence", label: "Silence", key: "s", run: silenceEvents },
+    { id: "unsilence", action: "clear", label: "Clear silences", key: "u", run: clearOf },
+    { id: "resolve", action: "resolve", label: "Resolve", key: "r", run: (rows) => perform("Resolve", "resolve", rows.map(target)) },
+    { id: "execute", action: "execute", label: "Run again", key: "e", run: (rows) => perform("Run again", "execute",
+      rows.map((row) => ({ ...target(row), subscriptions: [`entity:${row.entity}`] }))) },
+    { id: "delete", action: "deleteEvent", label: "Delete", run: (rows) => confirmed("Delete events", "Delete", "deleteEvent", rows,
+      "An event comes back with the next result of its check.") },
+  ],
+  entities: [
+    { id: "silence", action: "silence", label: "Silence", key: "s", run: silenceEvents },
+    { id: "delete", action: "deleteEntity", label: "Delete", run: (rows) => confirmed("Delete entities", "Delete", "deleteEntity", rows,
+      "An agent that still runs registers its entity again. The events of the entity are deleted with it.") },
+  ],
+  checks: [
+    { id: "execute", action: "execute", label: "Run now", key: "e", run: (rows) => perform("Run", "execute", rows.map(target)) },
+    { id: "publish", action: "publish", label: "Publish", run: (rows) => perform("Publish", "publish", rows.map(target), { publish: true }) },
+    { id: "unpublish", action: "publish", label: "Unpublish", run: (rows) => perform("Unpublish", "publish", rows.map(target), { publish: false }) },
+    { id: "silence", action: "silence", label: "Silence", key: "s", run: (rows) => silenceChecks(rows) },
+  ],
+  silences: [
+    { id: "clear", action: "clear", label: "Clear", key: "u", run: (rows) => confirmed("Clear silences", "Clear", "clear", rows) },
+  ],
+};
+
+/** @param {Row[]} rows */
+async function clearOf(rows) {
+  const targets = new Map();
+  for (const row of rows) {
+    for (const name of row.silenced ?? []) targets.set(`${row.ns} ${name}`, { cluster: row.cluster, ns: row.ns, name });
+  }
+  if (!targets.size) {
+    report("Clear silences", [{ target: target(rows[0]), ok: false, message: "it is not silenced", status: 0 }]);
+    return;
+  }
+  await perform("Clear silences", "clear", [...targets.values()]);
+}
+
+/** @param {Row[]} rows */
+async function silenceChecks(rows) {
+  const { nodes, read } = silenceFields();
+  await dialog({
+    title: `Silence ${rows.length === 1 ? rows[0].name : plural(rows.length, "check")} in ${clusters(rows).join(", ")}`, confirm: "Silence", body: nodes,
+    act: async () => {
+      const parameters = read();
+      if (typeof parameters === "string") return parameters;
+      const outcomes = (await Promise.all(rows.map((row) => call("act", { action: "silence",
+        targets: [{ ...target(row), name: `*:${row.name}` }], parameters: { ...parameters, check: row.name } })))).flat();
+      report("Silence", outcomes);
+    },
+  });
+}
+
+/**
+ * The buttons for the chosen rows.
+ * @param {string} kind
+ * @param {Row[]} rows
+ * @param {() => void} [after]
+ */
+export function buttons(kind, rows, after) {
+  return ACTIONS[kind].map(({ action, label, key, run }) => h("button", {
+    type: "button", disabled: !rows.length || refused.has(action), "data-action": action, "aria-keyshortcuts": key,
+    title: refused.has(action) ? "You may not do this: it was refused" : key ? `${label} (${key})` : label,
+    onclick: async () => {
+      await run(rows);
+      after?.();
+    },
+  }, label));
+}

@@ -1,0 +1,81 @@
+// Small drawings: bars of counts, a history of results, a line over the last hour. Each says in words what it shows.
+
+import { h, icon, svg } from "../dom.js";
+import { SEVERITIES, severity } from "../shared/records.js";
+import { plural } from "../shared/text.js";
+import { ago, full } from "../shared/time.js";
+
+/**
+ * A word and a sign for a status, never a colour alone.
+ * @param {number} status
+ */
+export function badge(status) {
+  const name = severity(status);
+  return h("span", { class: `badge ${name}` }, icon(name), name);
+}
+
+/**
+ * Counts by severity as parts of a bar.
+ * @param {number[]} counts in the order of SEVERITIES
+ */
+export function bar(counts) {
+  const sum = counts.reduce((total, count) => total + count, 0);
+  const words = SEVERITIES.map((name, at) => `${counts[at].toLocaleString()} ${name}`).join(", ");
+  let x = 0;
+  const parts = counts.map((count, at) => {
+    // What is there is seen, even one in ten thousand.
+    const width = sum ? Math.max(count ? 1.5 : 0, (count / sum) * 100) : 0;
+    const part = svg("rect", { x, y: 0, width, height: 8, class: `fill-${SEVERITIES[at]}` });
+    x += width;
+    return part;
+  });
+  return svg("svg", { class: "bar", viewBox: `0 0 ${Math.max(100, x)} 8`, preserveAspectRatio: "none", role: "img", "aria-label": words },
+    svg("title", null, words), ...parts);
+}
+
+/**
+ * The last results of a check, the newest at the right.
+ * @param {string} history one digit each
+ * @param {number[]} executed
+ */
+export function history(history, executed) {
+  const slot = 5;
+  const from = 21 - history.length;
+  const bars = [...history].map((digit, at) => {
+    const name = severity(Number(digit));
+    const height = digit === "0" ? 5 : 12;
+    return svg("rect", { x: (from + at) * slot, y: 13 - height, width: slot - 1, height, class: `fill-${name}` });
+  });
+  const bad = [...history].filter((digit) => digit !== "0").length;
+  const words = history ? `${bad} of the last ${plural(history.length, "result")} not passing, since ${ago(executed[0])}`
+    : "no results yet";
+  return svg("svg", { class: "history", viewBox: "0 0 105 14", role: "img", "aria-label": words }, svg("title", null, words),
+    svg("line", { x1: 0, x2: 105, y1: 13.5, y2: 13.5, class: "axis" }), ...bars);
+}
+
+/**
+ * A line over the last hour, with the number at its highest point.
+ * @param {number[]} values
+ * @param {string} what
+ */
+export function sparkline(values, what) {
+  const top = Math.max(...values, 1);
+  const step = 120 / (values.length - 1);
+  const points = values.map((value, at) => `${(at * step).toFixed(1)},${(22 - (value / top) * 18).toFixed(1)}`);
+  const sum = values.reduce((total, value) => total + value, 0);
+  const words = `${plural(sum, what)} in the last hour, at most ${top} in five minutes`;
+  return svg("svg", { class: "spark", viewBox: "-2 0 150 34", role: "img", "aria-label": words }, svg("title", null, words),
+    svg("polygon", { points: `0,22 ${points.join(" ")} 120,22`, class: "area" }),
+    svg("polyline", { points: points.join(" "), class: "line" }),
+    svg("line", { x1: 0, x2: 120, y1: 22.5, y2: 22.5, class: "axis" }),
+    svg("text", { x: 124, y: 9 }, top), svg("text", { x: 124, y: 25 }, "0"),
+    svg("text", { x: 0, y: 33 }, "1 h ago"), svg("text", { x: 120, y: 33, "text-anchor": "end" }, "now"));
+}
+
+/**
+ * A time as people say it, with the exact one on demand.
+ * @param {number} time
+ */
+export function when(time) {
+  return time ? h("time", { datetime: new Date(time * 1000).toISOString(), title: full(time) }, ago(time)) : h("span", null, "–");
+}

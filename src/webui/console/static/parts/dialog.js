@@ -1,0 +1,124 @@
+// Dialogs: the browser's own element, so that focus, Escape and the inert page behind it are right.
+
+import { h, icon } from "../dom.js";
+
+/** Ids of fields, unique in the page. */
+let last = 0;
+
+/**
+ * A field with its label, a hint, and room for an error of its own.
+ * @param {string} label
+ * @param {any} control
+ * @param {string} [hint]
+ */
+export function field(label, control, hint) {
+  const id = `f${(last += 1)}`;
+  control.id = id;
+  const error = h("p", { class: "field-error", id: `${id}-error`, role: "alert" });
+  control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
+  const box = control.type === "checkbox";
+  const text = h("label", { for: id }, label);
+  const node = h("div", { class: box ? "field check" : "field" }, box ? [control, text] : [text, control],
+    h("p", { class: "hint", id: `${id}-hint` }, hint ?? ""), error);
+  node.say = (/** @type {string} */ message) => {
+    error.textContent = message;
+    control.toggleAttribute("aria-invalid", Boolean(message));
+    if (message) control.setAttribute("aria-invalid", "true");
+  };
+  return node;
+}
+
+/**
+ * Opens a dialog and waits for its end.
+ * @param {object} options
+ * @param {string} options.title
+ * @param {any[]} options.body
+ * @param {string} [options.confirm] the button's text; without it there is only "Close"
+ * @param {boolean} [options.danger]
+ * @param {any[]} [options.extra] more buttons
+ * @param {boolean} [options.forced] it cannot be dismissed
+ * @param {() => Promise<string | void> | string | void} [options.act] runs on confirmation; a text is an error to show
+ * @returns {Promise<boolean>} whether it was confirmed
+ */
+export function dialog({ title, body, confirm, danger = false, extra = [], forced = false, act }) {
+  return new Promise((resolve) => {
+    const error = h("p", { class: "form-error", role: "alert" });
+    const ok = confirm && h("button", { type: "submit", class: danger ? "danger" : "primary" }, confirm);
+    const id = `d${(last += 1)}`;
+    const close = () => element.close();
+    const form = h("form", { method: "dialog", novalidate: true },
+      h("header", null, h("h2", { id }, title),
+        !forced && h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, icon("close"))),
+      h("div", { class: "dialog-body" }, body, error),
+      h("footer", null, extra, !forced && h("button", { type: "button", onclick: close }, confirm ? "Cancel" : "Close"), ok));
+    const element = h("dialog", { "aria-labelledby": id }, form);
+    let confirmed = false;
+    form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      if (!ok || ok.disabled) return;
+      ok.disabled = true;
+      error.textContent = "";
+      try {
+        const said = await act?.();
+        if (typeof said === "string") {
+          error.textContent = said;
+          return;
+        }
+        confirmed = true;
+        close();
+      } catch (failure) {
+        error.textContent = /** @type {Error} */ (failure).message;
+      } finally {
+        ok.disabled = false;
+      }
+    });
+    element.addEventListener("cancel", (/** @type {Event} */ event) => forced && event.preventDefault());
+    element.addEventListener("close", () => {
+      element.remove();
+      resolve(confirmed);
+    });
+    document.body.append(element);
+    element.showModal();
+    (form.querySelector("[autofocus]") ?? form.querySelector("input, select, textarea") ?? ok ?? form).focus();
+  });
+}
+
+/**
+ * A menu of buttons below a button.
+ * @param {HTMLElement} anchor
+ * @param {{label: string, run: () => void, checked?: boolean, disabled?: boolean}[]} entries
+ * @param {{keep?: boolean}} [options] `keep`: it stays open after a choice
+ */
+export function menu(anchor, entries, { keep = false } = {}) {
+  const items = entries.map(({ label, run, checked, disabled }) => {
+    const item = h("button", {
+      type: "button", role: checked === undefined ? "menuitem" : "menuitemcheckbox", disabled,
+      "aria-checked": checked === undefined ? undefined : String(checked),
+      onclick: () => {
+        run();
+        if (keep) item.setAttribute("aria-checked", String(item.getAttribute("aria-checked") !== "true"));
+        else element.hidePopover();
+      },
+    }, label);
+    return item;
+  });
+  const element = h("div", { class: "menu", role: "menu", popover: "auto" }, items);
+  element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (!step) return;
+    event.preventDefault();
+    const at = items.indexOf(/** @type {any} */ (document.activeElement));
+    items[(at + step + items.length) % items.length].focus();
+  });
+  element.addEventListener("toggle", (/** @type {any} */ event) => {
+    if (event.newState !== "closed") return;
+    element.remove();
+    anchor.focus();
+  });
+  document.body.append(element);
+  element.showPopover();
+  const box = anchor.getBoundingClientRect();
+  element.style.setProperty("top", `${Math.min(box.bottom + 4, innerHeight - element.offsetHeight - 8)}px`);
+  element.style.setProperty("left", `${Math.max(8, Math.min(box.left, innerWidth - element.offsetWidth - 8))}px`);
+  items[0]?.focus();
+}

@@ -1,0 +1,135 @@
+// The filter: a text field with completion. What it holds is what the URL holds.
+
+import { h, replace } from "../dom.js";
+import { call } from "../engine.js";
+import { quote } from "../shared/filter.js";
+
+let last = 0;
+
+/**
+ * @param {{kind: string, value: string, onchange: (text: string) => void}} options
+ */
+export function filterBar({ kind, value, onchange }) {
+  const id = `complete${(last += 1)}`;
+  const list = h("ul", { class: "complete", role: "listbox", id, "aria-label": "Suggestions", hidden: true });
+  const error = h("p", { class: "field-error", role: "alert" });
+  const input = h("input", {
+    type: "search", value, class: "filter", role: "combobox", spellcheck: "false", autocomplete: "off", autocapitalize: "off",
+    "aria-label": "Filter", "aria-controls": id, "aria-expanded": "false", "aria-autocomplete": "list",
+    placeholder: "Filter: status:critical cluster:alpha label.team:web text   ( / )",
+  });
+  const node = h("div", { class: "filter-bar" }, input, list, error);
+
+  /** @type {{text: string, count: number}[]} */
+  let found = [];
+  let at = -1;
+  /** @type {any} */
+  let word;
+  let asked = 0;
+  let timer = 0;
+
+  const hide = () => {
+    list.hidden = true;
+    at = -1;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  };
+
+  const draw = () => {
+    replace(list, found.map(({ text, count }, index) => h("li", {
+      role: "option", id: `${id}-${index}`, "aria-selected": String(index === at),
+      onpointerdown: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        choose(index);
+      },
+    }, h("span", null, word.key ? text : `${text}${text.endsWith(".") ? "…" : ":"}`), count > 0 && h("span", { class: "count" }, count.toLocaleString()))));
+    list.hidden = !found.length;
+    input.setAttribute("aria-expanded", String(found.length > 0));
+    if (at >= 0) input.setAttribute("aria-activedescendant", `${id}-${at}`);
+    else input.removeAttribute("aria-activedescendant");
+  };
+
+  /** @param {number} index */
+  const choose = (index) => {
+    const { text } = found[index];
+    const caret = input.selectionStart ?? input.value.length;
+    const rest = input.value.slice(caret);
+    const head = input.value.slice(0, word.start);
+    const typed = input.value.slice(word.start, caret);
+    let made;
+    if (!word.key) made = `${word.negated ? "-" : ""}${text}${text.endsWith(".") ? "" : ":"}`;
+    else made = `${typed.slice(0, typed.length - lastValue(typed).length)}${quote(text)} `;
+    input.value = head + made + rest.replace(/^\s+/, "");
+    input.setSelectionRange((head + made).length, (head + made).length);
+    if (word.key) {
+      hide();
+      changed();
+    } else void suggest();
+  };
+
+  const suggest = async () => {
+    const mine = (asked += 1);
+    const caret = input.selectionStart ?? input.value.length;
+    const answer = await call("complete", { kind, text: input.value, caret }).catch(() => undefined);
+    if (mine !== asked || !answer || document.activeElement !== input) return;
+    word = answer.word;
+    found = answer.values;
+    at = -1;
+    draw();
+  };
+
+  const changed = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => onchange(input.value.trim()), 150);
+  };
+
+  input.addEventListener("input", () => {
+    changed();
+    void suggest();
+  });
+  input.addEventListener("focus", () => void suggest());
+  input.addEventListener("blur", hide);
+  input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      if (list.hidden) return;
+      event.preventDefault();
+      at = (at + (event.key === "ArrowDown" ? 1 : at < 0 ? 0 : -1) + found.length) % found.length;
+      draw();
+    } else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) {
+      event.preventDefault();
+      choose(at);
+    } else if (event.key === "Enter") {
+      hide();
+      clearTimeout(timer);
+      onchange(input.value.trim());
+    } else if (event.key === "Escape") {
+      if (list.hidden) input.blur();
+      else hide();
+      event.preventDefault();
+    }
+  });
+
+  node.set = (/** @type {string} */ text) => {
+    if (document.activeElement !== input) input.value = text;
+  };
+  node.say = (/** @type {string[]} */ messages) => {
+    const text = messages.join("; ");
+    if (error.textContent !== text) error.textContent = text;
+  };
+  node.focus = () => input.focus();
+  return node;
+}
+
+/**
+ * The part of a term that is being typed, as it stands in the text.
+ * @param {string} term
+ */
+function lastValue(term) {
+  let from = Math.max(term.indexOf(":"), term.indexOf(">"), term.indexOf("<")) + 1;
+  let quoted = false;
+  for (let at = from; at < term.length; at += 1) {
+    if (term[at] === '"' && term[at - 1] !== "\\") quoted = !quoted;
+    else if (term[at] === "," && !quoted) from = at + 1;
+  }
+  return term.slice(from);
+}

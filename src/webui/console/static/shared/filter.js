@@ -1,0 +1,240 @@
+// The filter language of the tables, as it stands in the URL:
+//
+//   cluster:alpha status:critical,warning -silenced:yes label.team:web since>1h "disk full"
+//
+// Terms are joined by "and", values of one term by "or". A bare word is looked for in the names and the output.
+
+import { now, parseDuration } from "./time.js";
+import { severity } from "./records.js";
+
+/**
+ * @typedef {object} Term
+ * @property {string} key       empty for a bare word
+ * @property {":" | ">" | "<"} operator
+ * @property {string[]} values
+ * @property {boolean} negated
+ *
+ * @typedef {{terms: Term[], errors: string[]}} Filter
+ */
+
+/** A quoted string may hold anything; within it a backslash quotes the next character. */
+const TOKEN = /\s*(-?)(?:([A-Za-z_][\w./-]*)([:<>]))?((?:"(?:[^"\\]|\\.)*"?|[^\s"])*)/y;
+
+/**
+ * @param {string} text
+ * @returns {Filter}
+ */
+export function parse(text) {
+  /** @type {Filter} */
+  const filter = { terms: [], errors: [] };
+  TOKEN.lastIndex = 0;
+  while (TOKEN.lastIndex < text.length) {
+    const start = TOKEN.lastIndex;
+    const match = TOKEN.exec(text);
+    if (!match || TOKEN.lastIndex === start) break;
+    const [, minus, key = "", operator = ":", rest] = match;
+    const values = split(rest);
+    if (!key && !values.length) continue;
+    if (key && !values.length) {
+      filter.errors.push(`${key}${operator} needs a value`);
+      continue;
+    }
+    if (key && !key.startsWith("label.") && !(key in FIELDS)) {
+      filter.errors.push(`there is no ${key}: here; quote the word to look for it as text`);
+      continue;
+    }
+    filter.terms.push({ key, operator: /** @type {Term["operator"]} */ (operator), values, negated: minus === "-" });
+  }
+  return filter;
+}
+
+/**
+ * The values of a term, at its commas outside quotes.
+ * @param {string} text
+ */
+function split(text) {
+  const values = [];
+  let value = "";
+  let quoted = false;
+  let present = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === '"') {
+      quoted = !quoted;
+      present = true;
+    } else if (quoted && character === "\\" && at + 1 < text.length) {
+      value += text[(at += 1)];
+    } else if (character === "," && !quoted) {
+      if (value || present) values.push(value);
+      value = "";
+      present = false;
+    } else value += character;
+  }
+  if (value || present) values.push(value);
+  return values;
+}
+
+/**
+ * A value as it stands in a filter.
+ * @param {string} value
+ */
+export const quote = (value) =>
+  /^[^\s",:<>\\-][^\s",\\]*$/.test(value) ? value : `"${value.replace(/["\\]/g, "\\$&")}"`;
+
+/** @param {Term} term */
+const show = (term) =>
+  `${term.negated ? "-" : ""}${term.key && term.key + term.operator}${term.values.map(quote).join(",")}`;
+
+/** @param {Term[]} terms */
+export const format = (terms) => terms.map(show).join(" ");
+
+/**
+ * The filter with one more term, or without it when it is there: what a click on a value does.
+ * @param {string} text
+ * @param {string} key
+ * @param {string} value
+ * @param {boolean} [negated]
+ */
+export function toggle(text, key, value, negated = false) {
+  const { terms } = parse(text);
+  const same = (/** @type {Term} */ term) => term.key === key && term.operator === ":" && term.values.includes(value);
+  const left = terms.filter((term) => !same(term));
+  const had = terms.some((term) => same(term) && term.negated === negated);
+  if (!had) left.push({ key, operator: ":", values: [value], negated });
+  return format(left);
+}
+
+/** @typedef {any} AnyRow */
+
+/**
+ * What each key looks at: a text, several, or a number.
+ * @type {Record<string, (row: AnyRow) => string | string[] | number>}
+ */
+export const FIELDS = {
+  cluster: (row) => row.cluster,
+  namespace: (row) => [row.namespace, row.ns],
+  name: (row) => row.name,
+  entity: (row) => row.entity ?? row.name,
+  check: (row) => row.check ?? row.name,
+  status: (row) => (row.status === undefined ? [] : [severity(row.status), String(row.status),
+    ...(row.status ? ["incident"] : [])]),
+  state: (row) => row.state ?? "",
+  silenced: (row) => (row.silenced?.length ? ["yes", ...row.silenced] : ["no"]),
+  output: (row) => row.output ?? "",
+  owner: (row) => row.owner ?? "",
+  subscription: (row) => row.subscriptions ?? row.subscription ?? [],
+  class: (row) => row.entityClass ?? "",
+  platform: (row) => row.platform ?? "",
+  version: (row) => row.version ?? "",
+  handler: (row) => row.handlers ?? [],
+  command: (row) => row.command ?? "",
+  publish: (row) => (row.publish === undefined ? [] : row.publish ? "yes" : "no"),
+  reason: (row) => row.reason ?? "",
+  creator: (row) => row.creator ?? "",
+  occurrences: (row) => row.occurrences ?? 0,
+  incidents: (row) => row.incidents ?? 0,
+  interval: (row) => row.interval ?? 0,
+  since: (row) => age(row.since),
+  changed: (row) => age(row.changed),
+  seen: (row) => age(row.seen),
+  age: (row) => age(row.time),
+  expires: (row) => (row.expires ? row.expires - now() : Infinity),
+};
+
+/** @param {number | undefined} time */
+const age = (time) => (time ? now() - time : Infinity);
+
+/** Which keys each table offers. */
+export const KEYS = {
+  events: ["cluster", "namespace", "entity", "check", "status", "silenced", "owner", "output", "state", "subscription",
+    "class", "since", "changed", "age", "occurrences"],
+  entities: ["cluster", "namespace", "name", "class", "status", "silenced", "owner", "subscription", "platform", "version",
+    "seen", "incidents"],
+  checks: ["cluster", "namespace", "name", "status", "publish", "owner", "subscription", "handler", "command", "interval",
+    "incidents"],
+  silences: ["cluster", "namespace", "name", "subscription", "check", "reason", "creator", "expires"],
+};
+
+/**
+ * Whether a row passes, as one function.
+ * @param {Filter} filter
+ * @returns {(row: AnyRow) => boolean}
+ */
+export function compile(filter) {
+  const tests = filter.terms.map((term) => {
+    const test = compileTerm(term);
+    return term.negated ? (/** @type {AnyRow} */ row) => !test(row) : test;
+  });
+  return (row) => tests.every((test) => test(row));
+}
+
+/** @param {Term} term @returns {(row: AnyRow) => boolean} */
+function compileTerm({ key, operator, values }) {
+  if (!key) {
+    const words = values.map((value) => value.toLowerCase());
+    return (row) => words.some((word) => row.text.includes(word));
+  }
+  const read = key.startsWith("label.")
+    ? (/** @type {AnyRow} */ row) => row.labels[key.slice(6)] ?? []
+    : FIELDS[key];
+  if (operator !== ":") {
+    const bounds = values.map((value) => (/^-?[\d.]+$/.test(value) ? Number(value) : parseDuration(value) ?? NaN));
+    return (row) => {
+      const value = read(row);
+      const size = typeof value === "number" ? value : Number(Array.isArray(value) ? value.find(isDigits) : value);
+      return bounds.some((bound) => (operator === ">" ? size > bound : size < bound));
+    };
+  }
+  const patterns = values.map(matcher);
+  return (row) => {
+    const value = read(row);
+    const texts = Array.isArray(value) ? value : [String(value)];
+    return texts.some((text) => patterns.some((matches) => matches(text.toLowerCase())));
+  };
+}
+
+/** @param {string} text */
+const isDigits = (text) => /^\d+$/.test(text);
+
+/**
+ * The whole value, where `*` stands for anything; `output` and such are matched by `*word*`.
+ * @param {string} value
+ * @returns {(text: string) => boolean}
+ */
+function matcher(value) {
+  const wanted = value.toLowerCase();
+  if (!wanted.includes("*")) return (text) => text === wanted;
+  const parts = wanted.split("*");
+  const first = parts[0];
+  const last = parts[parts.length - 1];
+  return (text) => {
+    if (!text.startsWith(first) || text.length < first.length + last.length || !text.endsWith(last)) return false;
+    let at = first.length;
+    const end = text.length - last.length;
+    for (const part of parts.slice(1, -1)) {
+      const found = text.indexOf(part, at);
+      if (found < 0 || found + part.length > end) return false;
+      at = found + part.length;
+    }
+    return true;
+  };
+}
+
+/**
+ * The word that is being typed at `caret`, for completion.
+ * @param {string} text
+ * @param {number} caret
+ */
+export function wordAt(text, caret) {
+  let start = 0;
+  let quoted = false;
+  for (let at = 0; at < caret; at += 1) {
+    if (text[at] === '"' && text[at - 1] !== "\\") quoted = !quoted;
+    else if (/\s/.test(text[at]) && !quoted) start = at + 1;
+  }
+  const word = text.slice(start, caret);
+  const match = /^(-?)([A-Za-z_][\w./-]*)([:<>])(.*)$/s.exec(word);
+  if (!match) return { start, negated: word.startsWith("-"), key: "", typed: word.replace(/^-/, "") };
+  const typed = split(match[4]).pop() ?? "";
+  return { start, negated: match[1] === "-", key: match[2], typed: match[4].endsWith(",") ? "" : typed };
+}

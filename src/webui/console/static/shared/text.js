@@ -1,0 +1,62 @@
+// What clusters send is text of strangers: shown as it is, but never able to garble the page.
+
+/** Characters that reorder or hide what stands next to them. */
+const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+// CSI, OSC and two-character escape sequences (ECMA-48).
+const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]{0,2000}(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
+
+/**
+ * Text without terminal escapes, with what is invisible made visible.
+ * @param {unknown} value
+ * @param {number} [limit] characters
+ */
+export function safe(value, limit = Infinity) {
+  let text = typeof value === "string" ? value : value === undefined || value === null ? "" : String(value);
+  if (text.length > limit) text = `${text.slice(0, limit)}…`;
+  return text.replace(ANSI, "").replace(/\r\n/g, "\n").replace(INVISIBLE, (character) =>
+    `⟨${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+/**
+ * The first line of a text that says something.
+ * @param {unknown} value
+ * @param {number} [limit]
+ */
+export function line(value, limit = 240) {
+  if (typeof value !== "string") return "";
+  const head = value.slice(0, 4 * limit).split("\n").find((part) => part.trim()) ?? "";
+  return safe(head.trim(), limit);
+}
+
+/**
+ * A link that may be followed: `http` and `https` only.
+ * @param {unknown} value
+ * @returns {string | undefined}
+ */
+export function link(value) {
+  if (typeof value !== "string" || value.length > 4096 || !/^https?:\/\//i.test(value)) return undefined;
+  try {
+    const url = new URL(value);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} [many]
+ */
+export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : many}`;
+
+/**
+ * One cell of a CSV file (RFC 4180). A spreadsheet must not take a name for a formula.
+ * @param {unknown} value
+ */
+export function csvCell(value) {
+  let text = Array.isArray(value) ? value.join(" ") : value === undefined || value === null ? "" : String(value);
+  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
