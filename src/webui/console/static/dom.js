@@ -46,7 +46,7 @@ function fill(element, attributes, children) {
  * @param {(Child | Child[])[]} children
  */
 function append(element, children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === false || child === null || child === undefined) continue;
     element.append(child instanceof Node ? child : String(child));
   }

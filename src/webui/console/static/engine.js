@@ -44,7 +44,7 @@ export function start() {
   port.onmessage = ({ data }) => receive(data);
   hello();
   // A page that comes back from the browser's cache was forgotten meanwhile.
-  addEventListener("pageshow", (event) => event.persisted && hello());
+  addEventListener("pageshow", (/** @type {any} */ event) => event.persisted && hello());
   addEventListener("pagehide", () => post({ op: "bye" }));
   setInterval(() => post({ op: "ping" }), 20_000);
 }

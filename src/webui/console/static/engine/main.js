@@ -14,9 +14,11 @@ import { now } from "../shared/time.js";
 /** @typedef {import("../shared/records.js").Kind} Kind */
 /** @typedef {any} Message */
 
+/** @typedef {{postMessage: (message: any) => void, onmessage: any}} Port */
+
 /**
  * @typedef {object} Tab
- * @property {MessagePort | DedicatedWorkerGlobalScope} port
+ * @property {Port} port
  * @property {boolean} visible
  * @property {boolean} notify
  * @property {Kind[]} kinds
@@ -53,7 +55,7 @@ const gateway = {
 
 // === tabs ===
 
-/** @param {MessagePort | DedicatedWorkerGlobalScope} port */
+/** @param {Port} port */
 function connect(port) {
   /** @type {Tab} */
   const tab = { port, visible: true, notify: false, kinds: [], heard: now(), views: new Map() };

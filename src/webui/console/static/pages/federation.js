@@ -139,7 +139,7 @@ async function editCluster(name) {
   await dialog({
     title: name ? `Edit ${name}` : "Register a cluster", confirm: name ? "Save" : "Register", body: Object.values(fields),
     act: async () => {
-      if (!inputs.name.value.trim()) return void fields.name.say("It needs a name.") ?? "One field needs another value.";
+      if (!inputs.name.value.trim()) return placeError(fields, "name is missing");
       return save("clusters", inputs.name.value.trim(), object(), loaded?.etag ?? "", fields);
     },
   });
@@ -228,7 +228,7 @@ async function editReplicator(name) {
   await dialog({
     title: name ? `Edit ${name}` : "New replicator", confirm: "Save", body: Object.values(fields),
     act: async () => {
-      if (!inputs.name.value.trim()) return void fields.name.say("It needs a name.") ?? "One field needs another value.";
+      if (!inputs.name.value.trim()) return placeError(fields, "name is missing");
       /** @type {any} */
       const made = { ...spec, resource: inputs.resource.value, url: inputs.url.value.trim(), insecure: inputs.insecure.checked,
         replication_interval_seconds: Number(inputs.replication_interval_seconds.value) };

@@ -31,7 +31,7 @@ const text = (text) => h("span", { dir: "auto", title: String(text ?? "") }, lin
 /** @param {any} row */
 const silenced = (row) => row.silenced?.length > 0 && h("span", { class: "tag", title: `silenced by ${row.silenced.join(", ")}` }, icon("silenced"), "silenced");
 
-const cluster = column("cluster", "Cluster", "minmax(6rem, 1fr)", (row) => h("span", { class: "cluster" }, line(row.cluster, 120)));
+const cluster = column("cluster", "Cluster", "minmax(7.5rem, 1fr)", (row) => h("span", { class: "cluster" }, line(row.cluster, 120)));
 const namespace = column("namespace", "Namespace", "minmax(6rem, 1fr)", (row) => text(row.namespace));
 const owner = column("owner", "Owner", "minmax(5rem, 1fr)", (row) => text(row.owner));
 const labels = column("labels", "Labels", "minmax(8rem, 2fr)", (row) =>

@@ -124,6 +124,7 @@ export class Table {
       const row = rows[index - from];
       const node = row === undefined ? h("div", { class: "row waiting", role: "row" })
         : row.group !== undefined ? this.groupRow(row, columns.length) : this.row(row, index, columns);
+      node.id = `row-${index}`;
       node.setAttribute("aria-rowindex", String(index + 2));
       node.style.setProperty("transform", `translateY(${index * height}px)`);
       nodes.push(node);
@@ -131,6 +132,8 @@ export class Table {
     const focused = this.body.contains(document.activeElement);
     replace(this.body, nodes);
     if (focused) this.scroller.focus({ preventScroll: true });
+    if (this.cursor >= first && this.cursor < end) this.scroller.setAttribute("aria-activedescendant", `row-${this.cursor}`);
+    else this.scroller.removeAttribute("aria-activedescendant");
     this.scroller.classList.toggle("busy", Boolean(this.last.loading));
     this.drawSelection();
     const nothing = total === 0;
