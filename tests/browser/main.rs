@@ -1,11 +1,13 @@
 //! The gateway in a real browser: headless Chromium, driven by the tests.
 //!
 //! The pages are served by a complete gateway over TCP, in front of three simulated clusters, as its web UI. They are ones
-//! of ours (`tests/data/web-ui`) that send what Sensu's web UI sends, and are loaded and held to the same policies.
+//! of ours (`tests/data/web-ui`) that send what Sensu's web UI sends, and are loaded and held to the same policies. The
+//! console is the gateway's own.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chromium;
+mod console;
 mod link;
 mod ui;
 mod world;

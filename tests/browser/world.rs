@@ -33,7 +33,8 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// Simulated clusters, and the web UI of this directory, or of the dashboard listener at this URL.
+    /// Simulated clusters, and the web UI of this directory, or of the dashboard listener at this URL; an empty path for
+    /// none.
     pub(crate) async fn start(web_ui: &Path) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
         let (local, local_at) = cluster("local-cluster", &keys).await;
@@ -88,7 +89,9 @@ impl World {
         file["admin"] = json!({"address": "127.0.0.1:0"});
         file["store"] = json!({"embedded": {"path": directory.path().join("registry.redb")}});
         let listener = web_ui.to_str().is_some_and(|place| place.starts_with("http"));
-        file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
+        if !web_ui.as_os_str().is_empty() {
+            file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
+        }
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let logs = telemetry::init(&telemetry::Config {
             format: telemetry::Format::Text,

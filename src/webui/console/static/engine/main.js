@@ -23,7 +23,9 @@ import { now } from "../shared/time.js";
  * @property {boolean} notify
  * @property {Kind[]} kinds
  * @property {number} heard
- * @property {Map<number, {kind: string, query: any, from: number, to: number}>} views
+ * @property {Map<number, View>} views
+ *
+ * @typedef {{kind: string, query: any, from: number, to: number, cached?: {state: string, result: Message}}} View
  */
 
 const KINDS = /** @type {Kind[]} */ (["events", "entities", "checks", "silences"]);
@@ -103,7 +105,7 @@ const OPERATIONS = {
     tick();
   },
   view(tab, { view, kind, query, from, to }) {
-    tab.views.set(view, { kind, query, from, to });
+    tab.views.set(view, { kind, query, from, to, cached: tab.views.get(view)?.cached });
     show(tab, view);
   },
   close: (tab, { view }) => void tab.views.delete(view),
@@ -226,7 +228,7 @@ function show(tab, view) {
     return;
   }
   const kind = /** @type {Kind} */ (wanted.kind);
-  const result = run(store.joinedRows(kind), wanted.query);
+  const result = resultOf(wanted, kind);
   const from = Math.max(0, Math.min(wanted.from, result.rows.length));
   tab.port.postMessage({
     type: "view",
@@ -240,6 +242,17 @@ function show(tab, view) {
     errors: result.errors,
     loading: !gateway.status || store.of(kind).some((source) => !source.fresh && !source.problem),
   });
+}
+
+/**
+ * The result of a view; made again only when the question or the answer changed, not while somebody scrolls.
+ * @param {View} wanted
+ * @param {Kind} kind
+ */
+function resultOf(wanted, kind) {
+  const state = JSON.stringify([wanted.query, kind === "events" ? store.versions.events : store.versions]);
+  if (wanted.cached?.state !== state) wanted.cached = { state, result: run(store.joinedRows(kind), wanted.query) };
+  return wanted.cached.result;
 }
 
 /** Everything that is true of all pages. */

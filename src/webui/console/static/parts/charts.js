@@ -41,11 +41,15 @@ export function bar(counts) {
 export function history(history, executed) {
   const slot = 5;
   const from = 21 - history.length;
-  const bars = [...history].map((digit, at) => {
-    const name = severity(Number(digit));
+  // One path for each severity: a table has many of these.
+  /** @type {Record<string, string>} */
+  const paths = {};
+  [...history].forEach((digit, at) => {
     const height = digit === "0" ? 5 : 12;
-    return svg("rect", { x: (from + at) * slot, y: 13 - height, width: slot - 1, height, class: `fill-${name}` });
+    const name = severity(Number(digit));
+    paths[name] = `${paths[name] ?? ""}M${(from + at) * slot} ${13 - height}h4v${height}h-4z`;
   });
+  const bars = Object.entries(paths).map(([name, d]) => svg("path", { d, class: `fill-${name}` }));
   const bad = [...history].filter((digit) => digit !== "0").length;
   const words = history ? `${bad} of the last ${plural(history.length, "result")} not passing, since ${ago(executed[0])}`
     : "no results yet";

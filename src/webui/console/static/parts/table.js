@@ -35,6 +35,10 @@ export class Table {
     /** @type {Map<string, any>} */
     this.selected = new Map();
     this.cursor = 0;
+    /** @type {Map<number, {row: any, look: string, node: any}>} the rows that are elements now */
+    this.drawn = new Map();
+    /** Changes when all rows look different: other columns, another height. */
+    this.generation = 0;
     /** @type {any} */
     this.last = { from: 0, rows: [], total: 0, matched: 0, all: 0, counts: [0, 0, 0, 0], loading: true, errors: [] };
     this.view = view((message) => this.take(message));
@@ -45,7 +49,10 @@ export class Table {
       h("div", { role: "rowgroup", class: "heads" }, this.head), this.body);
     this.node = h("div", { class: "table" }, this.scroller, this.note);
     this.scroller.addEventListener("scroll", () => this.window(), { passive: true });
-    this.observer = new ResizeObserver(() => this.window());
+    this.observer = new ResizeObserver(() => {
+      this.generation += 1;
+      this.window();
+    });
     this.observer.observe(this.scroller);
     this.range = [-1, -1];
     this.columns();
@@ -59,6 +66,7 @@ export class Table {
   /** Draws the head again: the columns or the order changed. */
   columns() {
     const columns = this.options.columns();
+    this.generation += 1;
     this.scroller.style.setProperty("--columns", `2.25rem ${columns.map((column) => column.width).join(" ")}`);
     this.scroller.setAttribute("aria-colcount", String(columns.length + 1));
     const sort = this.options.query().sort || "severity";
@@ -119,19 +127,33 @@ export class Table {
     this.body.style.setProperty("height", `${total * height}px`);
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / height) - 8);
     const end = Math.min(total, first + Math.ceil((this.scroller.clientHeight || 800) / height) + 16);
-    const nodes = [];
+    const focused = this.body.contains(document.activeElement);
+    /** @type {Map<number, {row: any, look: string, node: any}>} */
+    const next = new Map();
     for (let index = first; index < end; index += 1) {
       const row = rows[index - from];
-      const node = row === undefined ? h("div", { class: "row waiting", role: "row" })
-        : row.group !== undefined ? this.groupRow(row, columns.length) : this.row(row, index, columns);
-      node.id = `row-${index}`;
-      node.setAttribute("aria-rowindex", String(index + 2));
-      node.style.setProperty("transform", `translateY(${index * height}px)`);
-      nodes.push(node);
+      const look = row === undefined ? "" : `${index === this.cursor} ${this.selected.has(row.key)} ${this.generation}`;
+      let drawn = this.drawn.get(index);
+      if (!drawn || drawn.row !== row || drawn.look !== look) {
+        const node = row === undefined ? h("div", { class: "row waiting", role: "row" })
+          : row.group !== undefined ? this.groupRow(row, columns.length) : this.row(row, index, columns);
+        node.id = `row-${index}`;
+        node.setAttribute("aria-rowindex", String(index + 2));
+        node.style.setProperty("transform", `translateY(${index * height}px)`);
+        drawn?.node.remove();
+        drawn = { row, look, node };
+      }
+      next.set(index, drawn);
     }
-    const focused = this.body.contains(document.activeElement);
-    replace(this.body, nodes);
-    if (focused) this.scroller.focus({ preventScroll: true });
+    for (const [index, { node }] of this.drawn) if (!next.has(index)) node.remove();
+    this.drawn = next;
+    // In the order of the rows, for those who read the page instead of seeing it.
+    let last = null;
+    for (const { node } of next.values()) {
+      if (node.parentNode !== this.body || node.previousSibling !== last) this.body.insertBefore(node, last ? last.nextSibling : this.body.firstChild);
+      last = node;
+    }
+    if (focused && !this.body.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
     if (this.cursor >= first && this.cursor < end) this.scroller.setAttribute("aria-activedescendant", `row-${this.cursor}`);
     else this.scroller.removeAttribute("aria-activedescendant");
     this.scroller.classList.toggle("busy", Boolean(this.last.loading));
