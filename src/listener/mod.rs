@@ -85,6 +85,7 @@ impl Terms {
     }
 
     /// Those of the admin listener: nothing stands in front of it.
+    #[must_use]
     pub fn admin(&self) -> Self {
         Self { proxy_protocol: ProxyProtocol::Off, ..self.clone() }
     }

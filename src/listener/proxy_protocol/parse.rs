@@ -115,16 +115,13 @@ fn binary(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         return nobody;
     }
     let Some(addresses) = rest.get(..addresses) else { return Ok(None) };
-    let source = match *addresses {
-        [a, b, c, d, _, _, _, _, p, q, _, _] => {
-            SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), u16::from_be_bytes([p, q]))
-        }
-        _ => {
-            let mut address = [0; 16];
-            address.copy_from_slice(&addresses[..16]);
-            let port = u16::from_be_bytes([addresses[32], addresses[33]]);
-            SocketAddr::new(Ipv6Addr::from(address).into(), port)
-        }
+    let source = if let [a, b, c, d, _, _, _, _, p, q, _, _] = *addresses {
+        SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), u16::from_be_bytes([p, q]))
+    } else {
+        let mut address = [0; 16];
+        address.copy_from_slice(&addresses[..16]);
+        let port = u16::from_be_bytes([addresses[32], addresses[33]]);
+        SocketAddr::new(Ipv6Addr::from(address).into(), port)
     };
     Ok(Some(Header { source: Some(source), length }))
 }

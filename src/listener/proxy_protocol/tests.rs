@@ -167,7 +167,7 @@ async fn what_follows_the_header_is_passed_on_however_it_arrives() {
         b"PROXY TCP4 192.0.2.1 10.0.0.1 40000 443\r\n".to_vec(),
         binary(0x21, 0x11, &V4),
         binary(0x21, 0x11, &[&V4[..], &[7; 5000]].concat()),
-        binary(0x21, 0x11, &[&V4[..], &[7; 65_523]].concat()),
+        binary(0x21, 0x11, &[&V4[..], &vec![7; 65_523]].concat()),
     ] {
         let bytes = [&header, behind.as_bytes()].concat();
         for piece in [1, 2, 7, 64, 300, 100_000] {
