@@ -7,6 +7,7 @@ mod checker;
 mod faults;
 mod leaders;
 mod moves;
+mod names;
 mod order;
 mod strays;
 mod support;
