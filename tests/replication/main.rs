@@ -9,6 +9,7 @@ mod leaders;
 mod moves;
 mod names;
 mod order;
+mod rights;
 mod strays;
 mod support;
 

@@ -273,11 +273,12 @@ impl<'a> ObjectKey<'a> {
 fn leads_to(namespace: &str, name: &str, to: &str) -> bool {
     let mut path = vec![namespace];
     for part in name.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if path.pop().is_none() => return false,
-            ".." => {}
-            part => path.push(part),
+        if part == ".." {
+            if path.pop().is_none() {
+                return false;
+            }
+        } else if !matches!(part, "" | ".") {
+            path.push(part);
         }
     }
     path.split_first()
