@@ -344,8 +344,7 @@ async fn a_configuration_that_is_not_read_in_time_is_given_up() {
     let path = directory.path().join("fedgate.yaml");
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    let waiting = load_in_time(&path, &BTreeMap::new());
-    let error = waiting.await.unwrap_err().to_string();
+    let error = load_in_time(&path, &BTreeMap::new()).await.unwrap_err().to_string();
     // The thread that waits is let go.
     drop(std::fs::OpenOptions::new().read(true).write(true).open(&path));
     assert!(error.ends_with("the file system does not answer: is it a mount that hangs?"), "{error}");
