@@ -6,7 +6,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    registry::{self, Registry},
+    registry::{self, Registry, key_of},
     types::{
         Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, ReplicatorState,
         ReplicatorStatus, Source, rfc3339,
@@ -69,6 +69,29 @@ struct Replicator<'a> {
     lag_seconds: Option<f64>,
     last_sync: Option<String>,
     leader: bool,
+    /// It is not registered any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<Left<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    orphans: Vec<Orphan<'a>>,
+}
+
+/// What a replicator still owns where it is not registered any more.
+#[derive(Serialize)]
+struct Left<'a> {
+    destination: &'a str,
+    keys: u64,
+    error: Option<&'a str>,
+}
+
+/// What a federation that is gone still owns in the destination.
+#[derive(Serialize)]
+struct Orphan<'a> {
+    federation: &'a str,
+    gateway: &'a str,
+    keys: u64,
 }
 
 #[derive(Serialize)]
@@ -205,7 +228,7 @@ fn backend_status<'a>(
     }
 }
 
-/// Every registered one by name.
+/// Every registered one by name, and the deleted ones that have left something behind.
 fn all_replicators<'a>(
     view: &'a Registry,
     found: &'a [ReplicatorStatus],
@@ -220,24 +243,51 @@ fn all_replicators<'a>(
         lag_seconds: None,
         last_sync: None,
         leader: false,
+        deleted: false,
+        left_behind: Vec::new(),
+        orphans: Vec::new(),
     };
     let names = view.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str());
     let readable = names.map(|name| match found.iter().find(|status| *status.name == *name) {
         None => none(name, ReplicatorState::Stopped, REPLICATION_OFF),
-        Some(status) => Replicator {
-            name,
-            state: status.state.as_str(),
-            since: Some(rfc3339(status.since)),
-            error: status.error.as_deref().and_then(|error| viewer.shows(error)),
-            keys: status.keys,
-            lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
-            last_sync: status.last_sync.map(rfc3339),
-            leader: status.leader,
-        },
+        Some(status) => replicator(status, viewer),
     });
     let unreadable =
         unreadable(view, Kind::EtcdReplicator).map(|name| none(name, ReplicatorState::Rejected, UNREADABLE));
-    readable.chain(unreadable).collect()
+    let is_registered = |status: &&ReplicatorStatus| {
+        view.get(Kind::EtcdReplicator, &status.name).is_some()
+            || view.unreadable().contains_key(&*key_of(Kind::EtcdReplicator, &status.name))
+    };
+    let deleted = found.iter().filter(|status| status.is_deleted && !is_registered(status));
+    readable.chain(unreadable).chain(deleted.map(|status| replicator(status, viewer))).collect()
+}
+
+fn replicator(status: &ReplicatorStatus, viewer: Viewer) -> Replicator<'_> {
+    Replicator {
+        name: &status.name,
+        state: status.state.as_str(),
+        since: Some(rfc3339(status.since)),
+        error: status.error.as_deref().filter(|_| viewer.detailed),
+        keys: status.keys,
+        lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
+        last_sync: status.last_sync.map(rfc3339),
+        leader: status.leader,
+        deleted: status.is_deleted,
+        left_behind: status
+            .left_behind
+            .iter()
+            .map(|left| Left {
+                destination: &left.destination,
+                keys: left.keys,
+                error: left.error.as_deref().filter(|_| viewer.detailed),
+            })
+            .collect(),
+        orphans: status
+            .orphans
+            .iter()
+            .map(|it| Orphan { federation: &it.federation, gateway: &it.gateway, keys: it.keys })
+            .collect(),
+    }
 }
 
 fn store(health: &registry::Health, viewer: Viewer) -> Option<Store<'_>> {

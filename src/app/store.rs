@@ -1,6 +1,12 @@
-use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+};
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::error::BuildError;
 use crate::{
@@ -26,7 +32,19 @@ pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
     }
     let path = &root.store.embedded.path;
     make_parent(path).map_err(|error| BuildError::StoreDirectory { path: path.clone(), error })?;
-    Ok((Arc::new(EmbeddedStore::open(path)?), Alone::new(&host)))
+    let store = EmbeddedStore::open(path)?;
+    Ok((Arc::new(store), Alone::new(&host, &home(path))))
+}
+
+/// Identifies this machine, as long as it runs, and the file. While the store is open no other process has it open, so a
+/// gateway that finds this in a destination knows that whoever wrote it has ended. On another machine, a copy of this one
+/// included, and for another file it is another one.
+fn home(path: &Path) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let file = fs::metadata(path).ok();
+    let Some((boot, file)) = boot.zip(file) else { return Uuid::new_v4().simple().to_string() };
+    let text = format!("{} {} {}", boot.trim(), file.dev(), file.ino());
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
 }
 
 /// What replicates, when the configuration lets it.

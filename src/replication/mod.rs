@@ -57,6 +57,7 @@ mod explain;
 pub mod fuzzing;
 mod leader_status;
 mod leadership;
+mod lease;
 mod machine;
 mod memory;
 mod plan;

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use super::{
     cache::SyncState,
     decide::Scope,
-    machine::{Machine, State, source_keyspaces},
+    machine::{self, Machine, State, source_keyspaces},
+    record::RECORDS,
     work::{Sides, is_source},
 };
 use crate::{
     telemetry::metrics::{Families, Registry, collect},
-    types::{ReplicatorState, ReplicatorStatus},
+    types::{Orphans, ReplicatorState, ReplicatorStatus},
 };
 
 /// What a destination's task reports to the supervisor.
@@ -35,6 +36,10 @@ pub(super) struct Report {
     pub(super) unassigned_owners: BTreeMap<String, u64>,
     /// Whether `unassigned_owners` can be relied on.
     pub(super) is_current: bool,
+    /// Whether the records have been read, however long ago.
+    pub(super) has_read: bool,
+    /// Nothing of this federation is there any more.
+    pub(super) has_left: bool,
     /// What is wrong with the destination.
     pub(super) trouble: Option<Arc<str>>,
     /// A write of unknown outcome may still arrive.
@@ -59,6 +64,16 @@ struct Counts {
     errors: u64,
 }
 
+// === impl Report ===
+
+impl Report {
+    /// How many keys a replicator owns in the destination.
+    pub(super) fn keys_of(&self, name: &str) -> u64 {
+        let assigned = self.statuses.iter().find(|status| &*status.name == name).map(|status| status.keys);
+        assigned.or_else(|| self.unassigned_owners.get(name).copied()).unwrap_or_default()
+    }
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -78,6 +93,14 @@ impl Metrics {
             "replication_keys",
             "Keys of the destination that the replicator owns.",
             samples(&statuses, |it| Some(it.keys)),
+        )?;
+        families.gauges(
+            "replication_left_behind_keys",
+            "Keys that a deleted or moved replicator still owns where it is not registered any more.",
+            samples(&statuses, |it| {
+                let keys = it.left_behind.iter().map(|left| left.keys).sum::<u64>();
+                (!it.left_behind.is_empty()).then_some(keys)
+            }),
         )?;
         families.gauges(
             "replication_lag_seconds",
@@ -134,6 +157,7 @@ fn samples<'a, N>(
 /// The report of a machine. `before` is its last one.
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
+    let has_left = machine.state == State::Left;
     let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
     let state = machine.follows().filter(|_| is_held).map(|keyspaces| sides.dest.sync_state(&keyspaces));
     let dest_trouble = machine.trouble.clone().or(match &state {
@@ -159,7 +183,9 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
             _ => None,
         },
         unassigned_owners: unassigned_owners.collect(),
-        is_current: state == Some(SyncState::Current) && machine.work.is_done(),
+        is_current: has_left || state == Some(SyncState::Current) && machine.work.is_done(),
+        has_read: has_left || !matches!(sides.dest.sync_state([&RECORDS]), SyncState::Incomplete(_)),
+        has_left,
         trouble: dest_trouble,
         unresolved: machine.unresolved,
     }
@@ -198,6 +224,9 @@ impl Context<'_> {
             lag: oldest.or_else(|| is_known.then_some(std::time::Duration::ZERO)),
             last_sync: self.machine.last_sync,
             leader: self.machine.term.is_some(),
+            is_deleted: false,
+            left_behind: Vec::new(),
+            orphans: self.orphans(scope),
         }
     }
 
@@ -213,7 +242,7 @@ impl Context<'_> {
             return (Some(text), true);
         }
         match self.machine.work.problems_of(&scope.name) {
-            (0, 0, _) | (_, _, None) => (None, false),
+            (0, 0, _) | (_, _, None) => (self.copy_warning().or_else(|| self.orphans_warning(scope)), false),
             (0, 1, Some(text)) => (Some(format!("warning: {text}").into()), false),
             (0, more, Some(text)) => (Some(format!("{more} warnings, such as {text}").into()), false),
             (1, _, Some(text)) => (Some(format!("not copied: {text}").into()), false),
@@ -221,6 +250,51 @@ impl Context<'_> {
                 (Some(format!("{more} objects are not copied, such as {text}").into()), false)
             }
         }
+    }
+
+    /// What the replicator could take over.
+    fn orphans(&self, scope: &Scope) -> Vec<Orphans> {
+        let of = |store: &str, gateway: &str, keys| Orphans {
+            federation: store.into(),
+            gateway: gateway.into(),
+            keys,
+        };
+        let holder = self.machine.holder.iter().map(|(store, gateway)| of(store, gateway, 0));
+        let left = self.machine.orphans.iter();
+        let left = left.filter_map(|it| Some(of(&it.store, &it.gateway, *it.adoptable.get(&scope.name)?)));
+        holder.chain(left).collect()
+    }
+
+    /// Another gateway waits, which has a copy of this gateway's store.
+    fn copy_warning(&self) -> Option<Arc<str>> {
+        let gateway = self.machine.waiting_copies(self.sides.dest).next()?;
+        Some(format!("warning: another gateway, {gateway}, {COPY_WAITS}").into())
+    }
+
+    fn orphans_warning(&self, scope: &Scope) -> Option<Arc<str>> {
+        let orphans = &self.machine.orphans;
+        let adoptable = orphans.iter().find_map(|it| Some((it, *it.adoptable.get(&scope.name)?)));
+        let uncovered = orphans.iter().find(|it| it.uncovered > 0).map(|it| (it, it.uncovered));
+        let gateway = |it: &machine::Orphans| {
+            let name = if it.gateway.is_empty() { "unknown" } else { &it.gateway };
+            format!("a federation that is gone (gateway {name})")
+        };
+        Some(match (adoptable, uncovered) {
+            (Some((it, keys)), _) => format!(
+                "warning: {keys} keys there belong to {}, whose source is not known to be this one, and are left as \
+                 they are; to have them compared with this source, which deletes what it does not hold: fedgate \
+                 adopt etcd-replicator {}",
+                gateway(it),
+                scope.name
+            ),
+            (None, Some((it, keys))) => format!(
+                "warning: {keys} keys there belong to {}, and no replicator copies them: they are left as they are, \
+                 with what they grant; register a replicator of their type",
+                gateway(it)
+            ),
+            (None, None) => return None,
+        })
+        .map(Into::into)
     }
 
     fn source_trouble(&self) -> Option<Arc<str>> {
@@ -238,6 +312,9 @@ impl Context<'_> {
         }
     }
 }
+
+const COPY_WAITS: &str = "has a copy of this gateway's store and waits to write here: stop one of them, or give it a store \
+     of its own";
 
 const NO_SOURCE: &str = "the local cluster's etcd holds no roles or bindings at all: check that replication.source is \
      the etcd of an initialized Sensu cluster; until then nothing is copied or deleted";

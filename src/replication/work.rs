@@ -29,6 +29,27 @@ pub(super) struct Assignment {
     pub(super) foreign_owners: BTreeSet<Arc<str>>,
     /// How often everything is compared, and how soon a key is restored that was restored before.
     pub(super) interval: Duration,
+    /// The place that is recorded in the gateways' store as one where all of `scopes` may own something. Nothing is
+    /// written to any other.
+    pub(super) recorded: Option<String>,
+    /// Nothing is wanted there: once nothing is owned, everything that is ours goes.
+    pub(super) leaves: bool,
+    /// Replicators, and the stores of federations whose keys an operator has them take over.
+    pub(super) adopts: BTreeSet<(Arc<str>, String)>,
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    /// Whether a replicator takes over the keys of the federation of a store.
+    pub(super) fn adopts(&self, name: &Arc<str>, store: &str) -> bool {
+        self.adopts.iter().any(|(replicator, from)| replicator == name && from == store)
+    }
+
+    /// Whether any replicator does.
+    pub(super) fn adopts_from(&self, store: &str) -> bool {
+        self.adopts.iter().any(|(_, from)| from == store)
+    }
 }
 
 /// Both sides, at one moment.

@@ -95,4 +95,32 @@ pub struct ReplicatorStatus {
     pub last_sync: Option<SystemTime>,
     /// Whether this gateway is the one that writes.
     pub leader: bool,
+    /// It is not registered any more, but has left something behind.
+    pub is_deleted: bool,
+    /// What it still owns where it is not registered any more.
+    pub left_behind: Vec<LeftBehind>,
+    /// What federations that are gone still own in its destination and it could take over.
+    pub orphans: Vec<Orphans>,
+}
+
+/// What a replicator that was deleted or moved still owns in a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Its URLs.
+    pub destination: Arc<str>,
+    /// How many keys, when last counted.
+    pub keys: u64,
+    /// Why they cannot be removed; `None` while they are being removed.
+    pub error: Option<Arc<str>>,
+}
+
+/// What a federation that is gone still owns in a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphans {
+    /// Identifies the federation.
+    pub federation: Arc<str>,
+    /// One of its gateways.
+    pub gateway: Arc<str>,
+    /// How many keys.
+    pub keys: u64,
 }

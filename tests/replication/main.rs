@@ -6,6 +6,7 @@ mod basics;
 mod checker;
 mod faults;
 mod leaders;
+mod lost;
 mod moves;
 mod order;
 mod strays;

@@ -61,6 +61,12 @@ impl Content {
         from.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
+    /// The first key that is not before this one.
+    pub(in crate::replication) fn first_from(&self, from: &[u8]) -> Option<&Bytes> {
+        let range = (Bound::Included(from), Bound::Unbounded);
+        self.entries.range::<[u8], _>(range).next().map(|(key, _)| key)
+    }
+
     /// Number of the last change.
     pub(in crate::replication) fn changes(&self) -> u64 {
         self.changes

@@ -26,8 +26,14 @@ impl Machine {
             State::Waiting { fence, .. } => *fence,
             _ => None,
         };
+        let was_settling = std::mem::take(&mut self.settling);
+        self.leaving = false;
         if let (Some(fence), Error::TooLarge { .. } | Error::Rejected { .. }) = (fence, error) {
             match &batch[..] {
+                [] if was_settling && self.most > 1 => {
+                    self.most = self.most / 4 + 1;
+                    return State::Holding { fence };
+                }
                 [] => {}
                 [key] => {
                     self.work.refuse(&self.assignment, sides, key, text);
@@ -40,7 +46,8 @@ impl Machine {
                 }
             }
         }
-        self.unresolved |= !batch.is_empty() && error.leaves_write_unknown();
+        let was_writing = was_settling || !batch.is_empty();
+        self.unresolved |= was_writing && error.leaves_write_unknown();
         let fence = fence.filter(|_| !self.unresolved);
         let may_delete = matches!(error, Error::NoSpace) && !self.work.queue.begins_with_deletion();
         let pause = self.backoff();

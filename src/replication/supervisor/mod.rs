@@ -63,6 +63,9 @@ pub struct Supervisor {
     /// Whether the view has caught up with the store since this gateway became the leader.
     is_current: bool,
     next_review: Instant,
+    next_count: Instant,
+    /// How many keys each replicator owns has to be stored.
+    counts_due: bool,
 }
 
 /// A supervisor that is not running yet, and the handle to it.
@@ -101,6 +104,8 @@ pub fn supervisor(
         deleted: BTreeSet::new(),
         is_current: false,
         next_review: Instant::now(),
+        next_count: Instant::now(),
+        counts_due: false,
     };
     Ok((supervisor, handle))
 }

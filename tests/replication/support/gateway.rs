@@ -56,7 +56,12 @@ impl Gateway {
 
     /// With a store of its own.
     pub(crate) fn alone(source: &Etcd, store: &MemoryStore) -> Self {
-        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test"))
+        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test", "here"))
+    }
+
+    /// On a machine of the same name, with a store of its own.
+    pub(crate) fn alone_at(home: &str, source: &Etcd, store: &MemoryStore) -> Self {
+        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test", home))
     }
 
     /// Shuts down cleanly.
