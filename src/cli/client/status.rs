@@ -98,8 +98,9 @@ fn unhealthy(status: &Value) -> Option<String> {
 
 /// What replicators still own where they are not registered any more, with their names.
 fn left_behind(status: &Value) -> impl Iterator<Item = (String, &Value)> {
-    let of = |replicator| list(&replicator["left_behind"]).iter().map(|left| (text(&replicator["name"]), left));
-    list(&status["replicators"]).iter().flat_map(of)
+    list(&status["replicators"]).iter().flat_map(|replicator| {
+        list(&replicator["left_behind"]).iter().map(|left| (text(&replicator["name"]), left))
+    })
 }
 
 /// Says on the standard error output which replicators were deleted and have left something behind: a list of what is

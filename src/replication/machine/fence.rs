@@ -114,7 +114,7 @@ impl Machine {
     }
 
     /// The gateways that this one keeps out though they have the same store.
-    pub(super) fn waiting_copies<'a>(&self, dest: &'a Content) -> impl Iterator<Item = String> + 'a {
+    pub(in crate::replication) fn waiting_copies<'a>(&self, dest: &'a Content) -> impl Iterator<Item = String> + 'a {
         let own = self.identity();
         let all = dest.range(WAITING.as_bytes()).filter_map(|(_, entry)| Fence::parse(&entry.value));
         all.filter(move |it| it.store == own.store && it.home != own.home).map(|it| it.gateway)
