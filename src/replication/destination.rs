@@ -18,7 +18,7 @@ use super::{
     lease::LeaseKeeper,
     machine::{Batch, Command, Input, Machine, Settlement, State},
     record::{FENCE, FENCE_TTL, Fence, Found, FoundFence, PLACE, WAITING, federation_key, owned_prefix},
-    status::{Metrics, Report, report},
+    status::{Known, Metrics, Report, report},
     work::{Assignment, Sides},
 };
 use crate::etcd::{
@@ -66,8 +66,18 @@ impl Destination {
         let (store, lease) = (store.to_owned(), LeaseKeeper::default());
         let (shown, shown_lease) = (None, LeaseKeeper::default());
         let (term, last_report) = (None, None);
-        let running =
-            Running { it: self, store, lease, shown, shown_lease, machine, cache, followers, term, last_report };
+        let running = Running {
+            it: self,
+            store,
+            lease,
+            shown,
+            shown_lease,
+            machine,
+            cache,
+            followers,
+            term,
+            last_report,
+        };
         running.run().await;
     }
 }
@@ -141,7 +151,7 @@ impl Running {
     fn must_report(&self) -> bool {
         let last = self.it.reports.borrow();
         (self.machine.awaits_record() && last.fence.is_none())
-            || (self.machine.state == State::Left && !last.has_left)
+            || (self.machine.state == State::Left && last.known != Known::Left)
     }
 
     fn report_now(&mut self) {

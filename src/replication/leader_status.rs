@@ -49,7 +49,14 @@ impl StatusPublisher {
         let now = Instant::now();
         let is_same = |old: &ReplicatorStatus, new: &ReplicatorStatus| {
             let said = |it: &ReplicatorStatus| {
-                (it.name.clone(), it.state, it.error.clone(), it.keys, it.left_behind.clone(), it.orphans.clone())
+                (
+                    it.name.clone(),
+                    it.state,
+                    it.error.clone(),
+                    it.keys,
+                    it.left_behind.clone(),
+                    it.orphans.clone(),
+                )
             };
             said(old) == said(new)
         };

@@ -40,8 +40,9 @@ impl Drop for LeaseKeeper {
 
 /// Ends with the lease: the fence goes with it, which its watch and the next write notice.
 async fn renew(client: Arc<Client>, id: i64) {
+    let mut lease = client.keep_alive(id);
     loop {
-        let pause = match client.lease_keep_alive(id).await {
+        let pause = match lease.renew().await {
             Ok(_) => FENCE_TTL / RENEWALS,
             Err(Error::LeaseNotFound) => return,
             // What is wrong shows when the destination is written to.

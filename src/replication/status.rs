@@ -34,16 +34,26 @@ pub(super) struct Report {
     pub(super) fence: Option<i64>,
     /// Keys owned for replicators that are not assigned, by name.
     pub(super) unassigned_owners: BTreeMap<String, u64>,
-    /// Whether `unassigned_owners` can be relied on.
-    pub(super) is_current: bool,
-    /// Whether the records have been read, however long ago.
-    pub(super) has_read: bool,
-    /// Nothing of this federation is there any more.
-    pub(super) has_left: bool,
+    /// What is known of who owns what.
+    pub(super) known: Known,
     /// What is wrong with the destination.
     pub(super) trouble: Option<Arc<str>>,
     /// A write of unknown outcome may still arrive.
     pub(super) unresolved: bool,
+}
+
+/// What is known of a destination's records. Later variants are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Known {
+    /// They have not been read.
+    #[default]
+    Nothing,
+    /// They have been read, however long ago.
+    Once,
+    /// What was read can be relied on, and everything that has to be written is.
+    Currently,
+    /// Nothing of this federation is there any more.
+    Left,
 }
 
 /// Counters of replication, and its status, for Prometheus.
@@ -157,9 +167,16 @@ fn samples<'a, N>(
 /// The report of a machine. `before` is its last one.
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
-    let has_left = machine.state == State::Left;
+    let known = if machine.state == State::Left {
+        Known::Left
+    } else if matches!(sides.dest.sync_state([&RECORDS]), SyncState::Incomplete(_)) {
+        Known::Nothing
+    } else {
+        Known::Once
+    };
     let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
     let state = machine.follows().filter(|_| is_held).map(|keyspaces| sides.dest.sync_state(&keyspaces));
+    let is_current = state == Some(SyncState::Current) && machine.work.is_done();
     let dest_trouble = machine.trouble.clone().or(match &state {
         Some(SyncState::Stale(why)) => Some(format!("the destination is not being watched: {why}").into()),
         Some(SyncState::Incomplete(why)) => why.clone(),
@@ -183,9 +200,7 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
             _ => None,
         },
         unassigned_owners: unassigned_owners.collect(),
-        is_current: has_left || state == Some(SyncState::Current) && machine.work.is_done(),
-        has_read: has_left || !matches!(sides.dest.sync_state([&RECORDS]), SyncState::Incomplete(_)),
-        has_left,
+        known: known.max(if is_current { Known::Currently } else { Known::Nothing }),
         trouble: dest_trouble,
         unresolved: machine.unresolved,
     }
@@ -279,7 +294,7 @@ impl Context<'_> {
             let name = if it.gateway.is_empty() { "unknown" } else { &it.gateway };
             format!("a federation that is gone (gateway {name})")
         };
-        Some(match (adoptable, uncovered) {
+        let text = match (adoptable, uncovered) {
             (Some((it, keys)), _) => format!(
                 "warning: {keys} keys there belong to {}, whose source is not known to be this one, and are left as \
                  they are; to have them compared with this source, which deletes what it does not hold: fedgate \
@@ -293,8 +308,8 @@ impl Context<'_> {
                 gateway(it)
             ),
             (None, None) => return None,
-        })
-        .map(Into::into)
+        };
+        Some(text.into())
     }
 
     fn source_trouble(&self) -> Option<Arc<str>> {

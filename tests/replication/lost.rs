@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    becomes, delete, dump, eventually, expire, fence_lease,
+    becomes, delete, dump, eventually, expire,
     federation::{BINDINGS, Federation, cluster},
+    fence_lease,
     gateway::{Gateway, definition, register, replicate, unregister},
     get,
     objects::cluster_role_binding,

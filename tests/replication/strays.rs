@@ -191,7 +191,8 @@ async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_follow
     let views: [Arc<dyn Store>; 2] = [Arc::new(Gone), Arc::new(MemoryStore::new())];
     for view in views {
         let shared = Arc::new(store.clone());
-        let behind = Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test", "here"));
+        let behind =
+            Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test", "here"));
         // It reviews everything once a second.
         sleep(Duration::from_secs(2)).await;
         assert_eq!((get(&a, &key).await.as_deref(), revision(&a).await), (Some(&value[..]), before));

@@ -103,10 +103,9 @@ mod tests {
         ]});
         let found = orphans(&status, "roles");
         assert_eq!(found, [("f".to_owned(), "g".to_owned(), "4".to_owned())]);
-        for (annotations, expected) in [
-            (Value::Null, "f"),
-            (json!({"fedgate.io/adopt": "e", "team": "a"}), "e,f"),
-        ] {
+        for (annotations, expected) in
+            [(Value::Null, "f"), (json!({"fedgate.io/adopt": "e", "team": "a"}), "e,f")]
+        {
             let mut replicator = json!({"metadata": {"name": "roles", "annotations": annotations}});
             assert!(name_in(&mut replicator, &found));
             assert_eq!(replicator["metadata"]["annotations"][ANNOTATION], expected);

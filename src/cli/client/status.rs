@@ -259,7 +259,8 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
         });
         let shown = tables(&status, 0);
         assert!(shown.contains("roles       retrying (deleted)  -"), "{shown}");
-        let expected = "\nLEFT BEHIND BY  DESTINATION     KEYS  ERROR\nroles           https://a:2379  12    down\n";
+        let expected =
+            "\nLEFT BEHIND BY  DESTINATION     KEYS  ERROR\nroles           https://a:2379  12    down\n";
         assert!(shown.ends_with(expected), "{shown}");
         let line = "unhealthy replicators: roles (retrying); keys left behind: roles (at https://a:2379)";
         assert_eq!(unhealthy(&status).unwrap(), line);

@@ -114,7 +114,10 @@ impl Machine {
     }
 
     /// The gateways that this one keeps out though they have the same store.
-    pub(in crate::replication) fn waiting_copies<'a>(&self, dest: &'a Content) -> impl Iterator<Item = String> + 'a {
+    pub(in crate::replication) fn waiting_copies<'a>(
+        &self,
+        dest: &'a Content,
+    ) -> impl Iterator<Item = String> + 'a {
         let own = self.identity();
         let all = dest.range(WAITING.as_bytes()).filter_map(|(_, entry)| Fence::parse(&entry.value));
         all.filter(move |it| it.store == own.store && it.home != own.home).map(|it| it.gateway)
@@ -132,11 +135,11 @@ impl Machine {
     /// The place's identity. Deleting its record gives it a new one: this tells an etcd that was made from a backup of
     /// another from that one.
     fn place_of(&mut self, fence: &Fence, recorded: Option<String>, owner: FenceOwner) -> String {
-        let was_deleted = self.has_place_record && self.place.as_ref() == Some(&fence.place);
+        let was_deleted = self.records.has_place && self.place.as_ref() == Some(&fence.place);
         match recorded {
             Some(place) => place,
             None if was_deleted && owner == FenceOwner::Ours => {
-                self.has_place_record = false;
+                self.records.has_place = false;
                 self.new_place()
             }
             None => fence.place.clone(),
@@ -149,7 +152,7 @@ impl Machine {
     fn note_place(&mut self, place: Option<&str>) {
         if self.place.is_some() && self.place.as_deref() != place {
             self.is_replaced = true;
-            self.has_place_record = false;
+            self.records.has_place = false;
             self.proof = Proof::Open;
         }
         self.place = place.map(str::to_owned);

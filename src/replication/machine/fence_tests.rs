@@ -146,7 +146,10 @@ async fn the_last_thing_to_go_is_the_fence_with_its_lease() {
         OwnWrite::Deleted(key) => String::from_utf8(key.to_vec()).unwrap(),
         OwnWrite::Put(key, _) => panic!("{key:?}"),
     });
-    assert_eq!(gone.collect::<BTreeSet<_>>(), BTreeSet::from([FENCE.into(), PLACE.into(), federation_key("ours")]));
+    assert_eq!(
+        gone.collect::<BTreeSet<_>>(),
+        BTreeSet::from([FENCE.into(), PLACE.into(), federation_key("ours")])
+    );
     assert!(matches!(script.step(Input::Settled), Command::Wait { until: None }));
     assert_eq!((&script.machine.state, script.machine.lease()), (&State::Left, None));
 }
@@ -168,7 +171,11 @@ fn edits(command: &Command) -> (BTreeSet<String>, BTreeSet<String>) {
     for write in settlement.effects() {
         let (OwnWrite::Put(key, _) | OwnWrite::Deleted(key)) = &write;
         let key = String::from_utf8(key.to_vec()).unwrap();
-        if matches!(write, OwnWrite::Put(..)) { put.insert(key) } else { deleted.insert(key) };
+        if matches!(write, OwnWrite::Put(..)) {
+            put.insert(key)
+        } else {
+            deleted.insert(key)
+        };
     }
     (put, deleted)
 }
@@ -206,9 +213,7 @@ async fn what_a_dead_federation_of_the_same_source_owned_is_taken_over_before_an
 #[tokio::test(start_paused = true)]
 async fn what_came_from_elsewhere_or_is_not_copied_stays_and_is_reported() {
     let binding = |store| format!("{}rbac/clusterrolebindings/b", owned_prefix(store));
-    for (source, adoptable, uncovered) in
-        [(Some("other"), 1, 1), (None, 1, 1), (Some("source"), 0, 1)]
-    {
+    for (source, adoptable, uncovered) in [(Some("other"), 1, 1), (None, 1, 1), (Some("source"), 0, 1)] {
         let mut others = vec![federation("dead", source), (binding("dead"), b"x".to_vec())];
         if adoptable > 0 {
             others.push(record("dead", "gone"));
@@ -271,5 +276,8 @@ async fn a_settlement_of_unknown_outcome_is_followed_by_a_new_fence() {
     script.now = waits(&script.step(Input::Failed(Error::Timeout { endpoint })));
     assert!(script.machine.unresolved);
     assert!(matches!(script.step(Input::Woke), Command::ReadFence));
-    assert!(matches!(script.step(found(7, fence("ours", 3, "me"))), Command::TakeFence { lease: Some(1), .. }));
+    assert!(matches!(
+        script.step(found(7, fence("ours", 3, "me"))),
+        Command::TakeFence { lease: Some(1), .. }
+    ));
 }

@@ -39,6 +39,7 @@ mod settle;
 
 pub(super) use batch::Batch;
 pub(super) use settle::{Orphans, Settlement};
+use settle::{Records, Writing};
 
 /// What to do next.
 #[derive(Debug)]
@@ -112,16 +113,9 @@ pub(super) struct Machine {
     held: Vec<u8>,
     /// The lease of our fence.
     lease: Option<i64>,
-    /// Whether the place's identity has been seen in its record.
-    has_place_record: bool,
     /// Identifies the source, once known.
     source_id: Option<String>,
-    /// Records may have to be changed.
-    unsettled: bool,
-    /// Records are being written.
-    settling: bool,
-    /// They are the last ones.
-    leaving: bool,
+    records: Records,
     /// What federations that are gone still own.
     pub(super) orphans: Vec<Orphans>,
     /// The federation that keeps this one out, and its gateway.
@@ -191,11 +185,8 @@ impl Machine {
             unresolved: false,
             held: Vec::new(),
             lease: None,
-            has_place_record: false,
             source_id: None,
-            unsettled: true,
-            settling: false,
-            leaving: false,
+            records: Records::default(),
             orphans: Vec::new(),
             holder: None,
             waits_for_copy: None,
@@ -302,7 +293,7 @@ impl Machine {
                 self.prove(fence, source.as_deref(), &endpoints, now)
             }
             // ## Holding => (Holding | Asking | Left)
-            (State::Holding { .. }, Input::Settled) if self.leaving => self.left(),
+            (State::Holding { .. }, Input::Settled) if self.records.writing == Writing::End => self.left(),
             (state @ (State::Holding { .. } | State::Waiting { .. }), Input::Settled) => {
                 self.settled();
                 state
@@ -334,12 +325,11 @@ impl Machine {
             self.state = State::Asking;
         }
         match self.state.clone() {
-            State::Idle => Command::Wait { until: None },
+            State::Idle | State::Left => Command::Wait { until: None },
             State::Asking => Command::ReadFence,
             State::Taking { expected, fence, lease, replaces } => {
                 Command::TakeFence { expected, fence, lease, replaces }
             }
-            State::Left => Command::Wait { until: None },
             State::Proving { .. } => Command::Prove,
             State::Holding { fence } => self.work_on(fence, sides, now),
             State::Waiting { until, fence, may_delete } => match fence {
@@ -361,7 +351,7 @@ impl Machine {
         if now >= self.next_compare {
             self.next_compare = now + self.assignment.interval.max(SHORTEST_INTERVAL);
             self.work.compare();
-            self.unsettled = true;
+            self.records.due = true;
         }
         let wait = Command::Wait { until: Some(self.next_compare) };
         match self.sees(fence, sides) {
@@ -378,14 +368,14 @@ impl Machine {
             return wait;
         }
         if let Some(settlement) = self.settle(fence, sides) {
-            self.settling = true;
+            self.records.writing = Writing::Some;
             return Command::Settle(settlement);
         }
         if !self.work.decide(&self.assignment, sides) {
             return self.write(fence, sides);
         }
         if let Some(settlement) = self.leave(fence, sides) {
-            (self.settling, self.leaving) = (true, true);
+            self.records.writing = Writing::End;
             return Command::Settle(settlement);
         }
         self.trouble = None;
@@ -409,7 +399,7 @@ impl Machine {
         }
         // A record of the place that is deleted makes it another place.
         let place = sides.dest.get(PLACE.as_bytes()).map(|entry| &entry.value[..]);
-        if self.has_place_record && place != self.place.as_deref().map(str::as_bytes) {
+        if self.records.has_place && place != self.place.as_deref().map(str::as_bytes) {
             return Ordering::Greater;
         }
         let shown = sides.dest.get(FENCE.as_bytes()).map(|entry| entry.revision);
@@ -419,14 +409,13 @@ impl Machine {
     fn begin(&mut self) {
         self.work.start_over();
         self.synced = false;
-        self.unsettled = true;
+        self.records.due = true;
         self.most = MAX_KEYS;
     }
 
     /// Everything of ours is gone.
     fn left(&mut self) -> State {
         self.settled();
-        self.leaving = false;
         // Something may be wanted by now.
         if self.assignment.leaves { State::Left } else { State::Asking }
     }
@@ -434,7 +423,7 @@ impl Machine {
     fn settled(&mut self) {
         // Who owns what may have changed.
         self.work.start_over();
-        self.settling = false;
+        self.records.writing = Writing::Nothing;
         self.trouble = None;
         self.failures = 0;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Machine, State};
+use super::{Machine, State, settle::Writing};
 use crate::{
     etcd::Error,
     net::Backoff,
@@ -26,8 +26,7 @@ impl Machine {
             State::Waiting { fence, .. } => *fence,
             _ => None,
         };
-        let was_settling = std::mem::take(&mut self.settling);
-        self.leaving = false;
+        let was_settling = std::mem::take(&mut self.records.writing) != Writing::Nothing;
         if let (Some(fence), Error::TooLarge { .. } | Error::Rejected { .. }) = (fence, error) {
             match &batch[..] {
                 [] if was_settling && self.most > 1 => {

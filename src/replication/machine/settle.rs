@@ -41,6 +41,26 @@ enum Edit {
     Delete(Bytes),
 }
 
+/// How far the records are.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// The place's identity has been seen in its record.
+    pub(super) has_place: bool,
+    /// They may have to be changed.
+    pub(super) due: bool,
+    pub(super) writing: Writing,
+}
+
+/// What is being written of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Writing {
+    #[default]
+    Nothing,
+    Some,
+    /// Everything is deleted.
+    End,
+}
+
 /// What a federation that is gone still owns and nobody takes over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::replication) struct Orphans {
@@ -87,7 +107,7 @@ impl Settlement {
 impl Machine {
     /// The next change of records that is due; `None` when there is none. The fence is ours.
     pub(super) fn settle(&mut self, fence: i64, sides: Sides<'_>) -> Option<Settlement> {
-        if !self.unsettled {
+        if !self.records.due {
             return None;
         }
         let mut edits = self.own_records(sides.dest);
@@ -95,9 +115,9 @@ impl Machine {
         let survey = self.survey(sides.dest, most);
         edits.extend(survey.edits);
         self.orphans = survey.orphans;
-        self.has_place_record |= sides.dest.get(PLACE.as_bytes()).is_some();
+        self.records.has_place |= sides.dest.get(PLACE.as_bytes()).is_some();
         if edits.is_empty() {
-            self.unsettled = false;
+            self.records.due = false;
             return None;
         }
         Some(Settlement::new(fence, &self.held, sides.dest.epoch(), edits))
@@ -141,7 +161,8 @@ impl Machine {
         }
         let is_empty = |store: &str| dest.range(owned_prefix(store).as_bytes()).next().is_none();
         for (key, _) in dest.range(FEDERATIONS.as_bytes()) {
-            let store = key.strip_prefix(FEDERATIONS.as_bytes()).and_then(|name| std::str::from_utf8(name).ok());
+            let store =
+                key.strip_prefix(FEDERATIONS.as_bytes()).and_then(|name| std::str::from_utf8(name).ok());
             if survey.edits.len() < most * 2 && store.is_some_and(|it| it != self.store && is_empty(it)) {
                 survey.edits.push(Edit::Delete(key.clone()));
             }

@@ -33,7 +33,8 @@ pub(super) fn role(name: &str) -> (String, Vec<u8>) {
 }
 
 pub(super) fn fence(store: &str, term: u64, gateway: &str) -> Vec<u8> {
-    Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into(), home: HOME.into() }.to_bytes()
+    Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into(), home: HOME.into() }
+        .to_bytes()
 }
 
 pub(super) const HOME: &str = "home";
@@ -87,7 +88,8 @@ impl Script {
     }
 
     fn read_place(&mut self, place: &str, fence_revision: i64, entries: &[(String, Vec<u8>)]) {
-        let federation = Federation { gateway: "me".to_owned(), source: Some("source".to_owned()) }.to_bytes();
+        let federation =
+            Federation { gateway: "me".to_owned(), source: Some("source".to_owned()) }.to_bytes();
         let key = federation_key("ours");
         let records = [
             (FENCE.as_bytes(), &b"{}"[..], fence_revision),
@@ -206,8 +208,7 @@ async fn a_lost_fence_is_noticed_in_an_answer_and_by_sight_and_an_equal_is_not_f
         pauses.push(until - script.now);
         script.now = until;
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
-        let Command::TakeFence { .. } = script.step(found(9, fence("ours", 3, "double")))
-        else {
+        let Command::TakeFence { .. } = script.step(found(9, fence("ours", 3, "double"))) else {
             panic!("the pause is over")
         };
         script.read(10, &[]);
@@ -252,7 +253,9 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         // To read that it is ours says nothing about what is still under way.
         match script.step(found(expected, fence("ours", 3, "me"))) {
-            Command::TakeFence { expected: at, fence, lease: Some(1), .. } => assert_eq!((at, &*fence.place), (expected, "p")),
+            Command::TakeFence { expected: at, fence, lease: Some(1), .. } => {
+                assert_eq!((at, &*fence.place), (expected, "p"));
+            }
             command => panic!("{command:?}"),
         }
         assert!(script.machine.unresolved);
@@ -272,7 +275,8 @@ async fn a_store_that_takes_the_place_of_another_is_read_and_proven_again() {
     for there in [None, Some(fence("ours", 3, "me"))] {
         let (mut script, _) = Script::holding(1);
         assert!(matches!(script.step(Input::Fenced), Command::ReadFence));
-        let other = there.map(|value| Fence { place: "q".into(), ..Fence::parse(&value).unwrap() }.to_bytes());
+        let other =
+            there.map(|value| Fence { place: "q".into(), ..Fence::parse(&value).unwrap() }.to_bytes());
         let input = other.clone().map_or(Input::Fence(Found::default()), |value| found(3, value));
         let mut command = script.step(input);
         assert_eq!(script.machine.follows(), Some(vec![]), "nothing of the old one is kept");
@@ -346,7 +350,8 @@ async fn a_url_of_several_stores_is_refused() {
     let endpoint = |name: &str| format!("http://{name}:2379").parse::<Backend>().unwrap();
     for other in [None, Some(b"what".to_vec())] {
         let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), other)];
-        script.now = waits(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints }));
+        script.now =
+            waits(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints }));
         assert!(script.machine.is_refused());
         let text = script.machine.trouble.clone().unwrap();
         assert!(text.starts_with("spec.url: http://b:2379 is of another etcd cluster"), "{text}");
@@ -355,7 +360,10 @@ async fn a_url_of_several_stores_is_refused() {
     }
     script.read(7, &[]);
     let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), Some(ours()))];
-    assert_eq!(keys(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints })), 1);
+    assert_eq!(
+        keys(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints })),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]

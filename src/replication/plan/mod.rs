@@ -10,7 +10,7 @@ use std::{
 use super::{
     decide::Scope,
     memory::{Address, KnownDestination},
-    status::Report,
+    status::{Known, Report},
     work::Assignment,
 };
 use crate::{
@@ -223,7 +223,7 @@ impl View<'_> {
                 return true;
             }
             // Nothing was ever written for it, or everything of ours is gone.
-            if !known.owners.contains_key(*name) || report.is_some_and(|report| report.has_left) {
+            if !known.owners.contains_key(*name) || report.is_some_and(|report| report.known == Known::Left) {
                 return false;
             }
             // The same place has another task, under its other address, and that one remembers the replicator.
@@ -241,7 +241,7 @@ impl View<'_> {
             undecided || report.is_none_or(|report| report.unassigned_owners.contains_key(&***name))
         };
         let remaining: BTreeSet<_> = known.names.iter().filter(remains).cloned().collect();
-        let has_left = report.is_some_and(|report| report.has_left);
+        let has_left = report.is_some_and(|report| report.known == Known::Left);
         if remaining.is_empty() && self.is_to_be_left(id) && !has_left {
             // The last ones go with the fence.
             return known.owners.keys().cloned().collect();

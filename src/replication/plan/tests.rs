@@ -11,12 +11,15 @@ fn wanted(all: &[(&str, &[&str])]) -> Wanted {
         let scope =
             |name: &&str| Scope { name: (*name).into(), kind: Type::Role, namespace: None, held: false };
         let scopes = names.iter().map(scope).collect();
-        ((*id).to_owned(), Destination {
-            address: address(id),
-            scopes,
-            interval: Duration::from_secs(1),
-            adopts: BTreeSet::new(),
-        })
+        (
+            (*id).to_owned(),
+            Destination {
+                address: address(id),
+                scopes,
+                interval: Duration::from_secs(1),
+                adopts: BTreeSet::new(),
+            },
+        )
     };
     Wanted { destinations: all.iter().map(destination).collect(), unreadable: BTreeSet::new() }
 }
@@ -39,12 +42,12 @@ fn set(names: &[&str]) -> BTreeSet<Arc<str>> {
 }
 
 fn clean() -> Report {
-    Report { is_current: true, ..Report::default() }
+    Report { known: Known::Currently, ..Report::default() }
 }
 
 /// What a destination reports where nothing of this federation is any more.
 fn left() -> Report {
-    Report { has_left: true, ..clean() }
+    Report { known: Known::Left, ..clean() }
 }
 
 const NEVER: Overdue<'static> = &|_, _| false;

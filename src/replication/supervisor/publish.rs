@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Supervisor;
 use crate::{
     registry::Registry,
-    replication::{leader_status, leadership::LeaderStatus, plan},
+    replication::{leader_status, leadership::LeaderStatus, plan, status::Known},
     types::{LeftBehind, ReplicatorState, ReplicatorStatus},
 };
 
@@ -157,7 +157,7 @@ impl Supervisor {
                     left: LeftBehind {
                         destination: known.address.describe().into(),
                         // What is cached is newer than what is stored.
-                        keys: if report.has_read { report.keys_of(name) } else { *counted },
+                        keys: if report.known > Known::Nothing { report.keys_of(name) } else { *counted },
                         error: report.trouble.clone(),
                     },
                 });

@@ -11,7 +11,7 @@ use crate::{
         destination::Destination,
         leadership::Term,
         memory::Address,
-        status::{Metrics, Report},
+        status::{Known, Metrics, Report},
         work::Assignment,
     },
 };
@@ -45,7 +45,7 @@ impl Task {
     pub(super) fn current_report(&self) -> Option<Report> {
         let generation = self.assignments.borrow().generation;
         let report = self.reports.borrow();
-        (report.is_current && report.generation == generation).then(|| report.clone())
+        (report.known >= Known::Currently && report.generation == generation).then(|| report.clone())
     }
 }
 
