@@ -19,6 +19,7 @@ use super::{
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
+    metrics,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
     store, web, worker,
@@ -76,7 +77,7 @@ impl Server {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let connections = listener::usable_connections(root.limits.connections);
+        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
         let sockets = listener::bind(root.listen.address, workers)?;
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
@@ -107,7 +108,9 @@ impl Server {
             listening: Listening {
                 limits: root.limits.clone(),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(most)),
+                most,
+                metrics: listener::Metrics::default(),
                 phase: phase_seen,
             },
             authentication: Authentication {
@@ -120,6 +123,7 @@ impl Server {
                 board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
+                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources(root, registry, readiness, federation)),
@@ -127,6 +131,7 @@ impl Server {
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
         };
+        let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
             source,
@@ -137,6 +142,7 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
+            reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
             fault: None,
@@ -154,7 +160,7 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref());
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref());
         Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
     }
 
@@ -233,6 +239,7 @@ fn resources(
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
+        requests: Arc::default(),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
@@ -286,23 +293,6 @@ fn settings(root: &Root) -> Settings {
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
     }
-}
-
-/// The page of `/metrics`: what each module has to say.
-fn metrics(
-    shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
-) -> Arc<Metrics> {
-    Arc::new(Metrics::new(|families| {
-        shared.authentication.authenticator.metrics().register(families);
-        registry::register_metrics(shared.reach.clusters.clone(), families);
-        shared.answering.resources.fan_outs.register(families);
-        upstream::register_metrics(health, families);
-        if let Some(replication) = replication {
-            replication.metrics.register(families);
-        }
-    }))
 }
 
 fn serve_admin(

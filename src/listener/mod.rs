@@ -10,6 +10,7 @@
 mod config;
 pub mod fuzzing;
 mod linger;
+mod metrics;
 mod open_files;
 mod query;
 mod socket;
@@ -41,6 +42,7 @@ use self::{
 use crate::{net::ServerTls, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
+pub use metrics::Metrics;
 pub use open_files::usable_connections;
 pub use socket::{BindError, bind};
 
@@ -69,6 +71,7 @@ pub struct Listener {
     limits: Limits,
     tls: Option<ServerTls>,
     connections: Arc<Semaphore>,
+    metrics: Metrics,
     /// Nobody marks it as seen, so that "unchanged" means running: see [`is_ending`].
     phase: Arc<watch::Receiver<Phase>>,
 }
@@ -76,6 +79,7 @@ pub struct Listener {
 /// One connection, once it may speak HTTP.
 struct Connection {
     limits: Limits,
+    metrics: Metrics,
     info: ConnInfo,
     seen: Arc<Seen>,
     phase: Arc<watch::Receiver<Phase>>,
@@ -93,7 +97,13 @@ impl Listener {
         connections: Arc<Semaphore>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { limits, tls, connections, phase: Arc::new(phase) }
+        Self { limits, tls, connections, metrics: Metrics::default(), phase: Arc::new(phase) }
+    }
+
+    /// Counts connections there.
+    #[must_use]
+    pub fn counted_in(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Accepts until [`Phase::Draining`], then waits for the connections to finish what they do.
@@ -132,6 +142,11 @@ impl Listener {
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
+                let counts = self.metrics.here();
+                counts.accepted.inc();
+                if self.connections.available_permits() == 0 {
+                    counts.delayed.inc();
+                }
                 // Past the limit this one waits here, and others in the kernel's backlog. A permit is not taken in
                 // advance: an idle worker would withhold it from a busy one.
                 let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
@@ -164,21 +179,30 @@ impl Listener {
         let deadline = Instant::now() + self.limits.head_timeout;
         let tls = self.tls.clone();
         let limits = self.limits.clone();
+        let metrics = self.metrics.clone();
         let phase = Arc::clone(&self.phase);
         async move {
             let seen = Arc::new(Seen::default());
             let io = LingeringClose::new(io, Arc::clone(&seen));
             let info = ConnInfo { peer, tls: tls.is_some() };
-            let connection = Connection { limits, info, seen, phase, watcher, deadline };
+            let connection =
+                Connection { limits, metrics: metrics.clone(), info, seen, phase, watcher, deadline };
             let Some(tls) = tls else { return connection.serve(io, service).await };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
-                Ok(Ok(stream)) => connection.serve(stream, service).await,
+                Ok(Ok(stream)) => {
+                    metrics.here().handshakes.inc();
+                    connection.serve(stream, service).await;
+                }
                 Ok(Err((error, mut io))) => {
+                    metrics.here().handshakes_failed.inc();
                     tracing::debug!(%peer, %error, "TLS handshake failed");
                     // The peer reads the alert that says why.
                     let _ = tokio::time::timeout_at(deadline, io.shutdown()).await;
                 }
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                Err(_) => {
+                    metrics.here().handshakes_late.inc();
+                    tracing::debug!(%peer, "TLS handshake took too long");
+                }
             }
         }
     }
@@ -194,7 +218,7 @@ impl Connection {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { limits, info, seen, phase, watcher, deadline } = self;
+        let Self { limits, metrics, info, seen, phase, watcher, deadline } = self;
         let begun = Arc::clone(&seen);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             begun.record(request.version());
@@ -217,12 +241,13 @@ impl Connection {
         let mut connection = pin!(watcher.watch(connection));
         tokio::select! {
             biased;
-            ended = &mut connection => log_end(info, &ended),
+            ended = &mut connection => log_end(info, &metrics, &ended),
             () = tokio::time::sleep_until(deadline) => {
                 if seen.any_request() {
                     let ended = connection.await;
-                    log_end(info, &ended);
+                    log_end(info, &metrics, &ended);
                 } else {
+                    metrics.here().silent.inc();
                     tracing::debug!(peer = %info.peer, "no request arrived in time");
                 }
             }
@@ -248,10 +273,11 @@ fn is_ending(phase: &watch::Receiver<Phase>) -> bool {
     !matches!(phase.has_changed(), Ok(false)) && *phase.borrow() >= Phase::Announcing
 }
 
-fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+fn log_end(info: ConnInfo, metrics: &Metrics, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     let Err(error) = ended else { return };
     // hyper has answered, or tried to, and no service has seen the request, which therefore has no line of its own.
     if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+        metrics.here().unreadable.inc();
         tracing::info!(peer = %info.peer, %error, "a request that cannot be read was refused");
     } else {
         tracing::debug!(peer = %info.peer, %error, "connection ended");

@@ -28,7 +28,7 @@ fn start(limits: Limits) -> (tokio::io::DuplexStream, GracefulShutdown, tokio::t
     let deadline = Instant::now() + limits.head_timeout;
     let (running, phase) = watch::channel(Phase::Running);
     let (seen, phase) = (Arc::new(Seen::default()), Arc::new(phase));
-    let connection = Connection { limits, info, seen, phase, watcher, deadline };
+    let connection = Connection { limits, metrics: Metrics::default(), info, seen, phase, watcher, deadline };
     let task = tokio::spawn(async move {
         connection.serve(server, service).await;
         drop(running);

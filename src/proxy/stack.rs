@@ -17,11 +17,12 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let requests = Arc::clone(&gateway.resources.requests);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let service = ServiceBuilder::new()
         // Outermost, so that every answer has an id and a line, those of the layers below included.
-        .layer(AccessLogLayer)
+        .layer(AccessLogLayer::new(requests))
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(cors(allowed_origins))
         // Below it everything may fail; above it nothing does.

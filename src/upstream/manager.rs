@@ -8,6 +8,7 @@ use super::{
     board::{BackendKey, HealthBoard},
     cluster::ClusterClient,
     connect::Connect,
+    metrics::{Counts, Metrics},
     pool::Pool,
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot};
@@ -19,7 +20,7 @@ use crate::types::{Backend, Cluster, ClusterName, Snapshot};
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     config: Config,
     connect: Arc<dyn Connect>,
     board: Arc<HealthBoard>,
@@ -42,6 +43,11 @@ impl Manager {
     pub fn with_health(config: Config, connect: Arc<dyn Connect>, board: Arc<HealthBoard>) -> Self {
         let (clients, applying) = (ArcSwap::default(), Mutex::new(()));
         Self(Arc::new(Inner { config, connect, board, clients, applying }))
+    }
+
+    /// Counts what is sent from now on.
+    pub fn count_in(&self, metrics: &Metrics) {
+        metrics.include(&self.0);
     }
 
     /// Follows a new set of clusters.
@@ -70,7 +76,9 @@ impl Manager {
         let _applying = self.0.applying.lock();
         let old = self.0.clients.load_full();
         let renewed = |client: &Arc<ClusterClient>| match client.cluster() {
-            cluster if these(cluster) => Arc::new(self.client(cluster, None)),
+            cluster if these(cluster) => {
+                Arc::new(self.client_with(cluster, None, Arc::clone(client.counts())))
+            }
             _ => Arc::clone(client),
         };
         self.replace(&old, old.iter().map(|(name, client)| (name.clone(), renewed(client))).collect());
@@ -97,6 +105,16 @@ impl Manager {
     }
 
     fn client(&self, cluster: &Arc<Cluster>, earlier: Option<&Arc<ClusterClient>>) -> ClusterClient {
+        let counts = earlier.map_or_else(Arc::default, |client| Arc::clone(client.counts()));
+        self.client_with(cluster, earlier, counts)
+    }
+
+    fn client_with(
+        &self,
+        cluster: &Arc<Cluster>,
+        earlier: Option<&Arc<ClusterClient>>,
+        counts: Arc<Counts>,
+    ) -> ClusterClient {
         let reusable = earlier.filter(|client| client.cluster().tls == cluster.tls);
         let pool = |backend: &Backend| {
             reusable
@@ -105,10 +123,27 @@ impl Manager {
                 .unwrap_or_else(|| {
                     let connect = self.0.connect.clone();
                     let health = self.0.board.of(&BackendKey::new(cluster, backend));
-                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect, health))
+                    let (cluster, backend) = (cluster.clone(), backend.clone());
+                    let counts = Arc::clone(&counts);
+                    Arc::new(Pool::new(cluster, backend, self.0.config, connect, health, counts))
                 })
         };
-        ClusterClient::new(cluster.clone(), self.0.config, cluster.backends.iter().map(pool).collect())
+        let pools = cluster.backends.iter().map(pool).collect();
+        ClusterClient::new(cluster.clone(), self.0.config, pools, Arc::clone(&counts))
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&ClusterClient)) {
+        self.clients.load().values().for_each(|client| visit(client));
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
     }
 }
 
