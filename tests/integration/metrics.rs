@@ -196,7 +196,7 @@ async fn a_cluster_that_changes_keeps_its_counts() {
         "type": "Cluster", "api_version": "federation/v1",
         "metadata": {"name": "alpha"}, "spec": {"api_urls": [format!("http://{address}")]}
     });
-    server.call(Method::PUT, &format!("{CLUSTERS}/alpha"), &body, 200).await;
+    server.call(Method::PUT, &format!("{CLUSTERS}/alpha"), &body, 201).await;
     server.call(Method::GET, "/c/alpha/version", &Value::Null, 200).await;
     drop(sensu);
     assert_eq!(Scrape::of(&server).await.value(series), before + 1.0);
