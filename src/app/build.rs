@@ -106,12 +106,12 @@ impl Server {
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
-                limits: root.limits.clone(),
+                terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
                 connections: Arc::new(Semaphore::new(most)),
                 most,
-                metrics: listener::Metrics::default(),
                 phase: phase_seen,
+                metrics: listener::Metrics::default(),
             },
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
@@ -305,7 +305,7 @@ fn serve_admin(
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listening.limits.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.terms.admin(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);

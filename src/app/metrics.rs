@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::shared::Shared;
 use crate::{
-    registry, replication,
+    listener, registry, replication,
     telemetry::{
         Metrics,
         metrics::{Registry, collect},
@@ -70,7 +70,8 @@ pub(super) fn page(
     Arc::new(Metrics::new(|page| {
         reloads.register(page);
         resources.requests.register(page);
-        listening.metrics.register(Arc::clone(&listening.connections), listening.most, page);
+        listening.metrics.register(page);
+        listener::register_connections(Arc::clone(&listening.connections), listening.most, page);
         shared.authentication.authenticator.metrics().register(page);
         shared.reach.metrics.register(page);
         upstream::register_metrics(health, page);

@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::Semaphore;
 
+use super::HeaderError;
 use crate::telemetry::metrics::{Count, PerWorker, Registry, collect};
 
-/// What the listener has done with connections, for Prometheus. Cheap to clone.
+/// What became of connections, since start. Cheap to clone: all clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<PerWorker<Counts>>);
 
@@ -12,11 +13,13 @@ pub struct Metrics(Arc<PerWorker<Counts>>);
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) accepted: Count,
-    /// Accepted while all permits were taken.
+    /// Accepted while as many as may be were open.
     pub(super) delayed: Count,
     pub(super) handshakes: Count,
     pub(super) handshakes_failed: Count,
     pub(super) handshakes_late: Count,
+    /// Without a PROXY header, or with a malformed one.
+    no_proxy_header: Count,
     /// No request came in time.
     pub(super) silent: Count,
     /// The last request could not be read.
@@ -26,48 +29,67 @@ pub(super) struct Counts {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Adds the families `connections_…` and `tls_handshakes_total`. `permits` bounds the open connections: `most`.
-    pub fn register(&self, permits: Arc<Semaphore>, most: usize, registry: &mut Registry) {
+    /// Adds `listener_accepted_total`, `listener_handshakes_total` and `listener_refused_total`.
+    pub fn register(&self, registry: &mut Registry) {
         let counts = Arc::clone(&self.0);
         collect(registry, move |families| {
-            let open = most.saturating_sub(permits.available_permits());
-            families.gauge("connections_open", "Connections of clients.", open)?;
-            families.gauge("connections_limit", "Connections of clients that may be open.", most)?;
+            let sum = |count: fn(&Counts) -> &Count| counts.sum(count);
             families.counter(
-                "connections",
+                "listener_accepted",
                 "Connections that were accepted.",
-                counts.sum(|it| &it.accepted),
+                sum(|it| &it.accepted),
             )?;
             families.counter(
-                "connections_delayed",
+                "listener_delayed",
                 "Connections that waited because as many as may be were open.",
-                counts.sum(|it| &it.delayed),
+                sum(|it| &it.delayed),
             )?;
             families.counters(
-                "tls_handshakes",
+                "listener_handshakes",
                 "TLS handshakes with clients.",
                 [
-                    ([("result", "ok")], counts.sum(|it| &it.handshakes)),
-                    ([("result", "failed")], counts.sum(|it| &it.handshakes_failed)),
-                    ([("result", "timeout")], counts.sum(|it| &it.handshakes_late)),
+                    ([("result", "ok")], sum(|it| &it.handshakes)),
+                    ([("result", "failed")], sum(|it| &it.handshakes_failed)),
+                    ([("result", "timeout")], sum(|it| &it.handshakes_late)),
                 ],
             )?;
             families.counters(
-                "connections_refused",
-                "Connections that the gateway closed, by the reason.",
+                "listener_refused",
+                "Connections that the gateway closed, by reason.",
                 [
-                    ([("reason", "handshake")], counts.sum(|it| &it.handshakes_failed)),
-                    (
-                        [("reason", "timeout")],
-                        counts.sum(|it| &it.silent) + counts.sum(|it| &it.handshakes_late),
-                    ),
-                    ([("reason", "unreadable")], counts.sum(|it| &it.unreadable)),
+                    ([("reason", "proxy-header")], sum(|it| &it.no_proxy_header)),
+                    ([("reason", "handshake")], sum(|it| &it.handshakes_failed)),
+                    ([("reason", "timeout")], sum(|it| &it.silent) + sum(|it| &it.handshakes_late)),
+                    ([("reason", "unreadable")], sum(|it| &it.unreadable)),
                 ],
             )
         });
     }
 
+    /// A connection had no PROXY header. `peer` is who has opened it.
+    pub(super) fn refuse(&self, peer: SocketAddr, error: &HeaderError) {
+        // Health checks that only connect are no fault.
+        if matches!(error, HeaderError::Nothing) {
+            return tracing::debug!(%peer, %error, "connection ended");
+        }
+        self.here().no_proxy_header.inc();
+        tracing::info!(
+            %peer,
+            %error,
+            "a connection was closed: with listen.proxy-protocol, the load balancer has to send a PROXY header"
+        );
+    }
+
     pub(super) fn here(&self) -> &Counts {
         self.0.here()
     }
+}
+
+/// Adds `listener_connections` and its limit: `permits` are what is left of `most`.
+pub fn register_connections(permits: Arc<Semaphore>, most: usize, registry: &mut Registry) {
+    collect(registry, move |families| {
+        let open = most.saturating_sub(permits.available_permits());
+        families.gauge("listener_connections", "Open connections of clients.", open)?;
+        families.gauge("listener_connections_limit", "Connections of clients that may be open.", most)
+    });
 }

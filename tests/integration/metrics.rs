@@ -108,8 +108,8 @@ async fn requests_of_every_kind_are_counted_with_what_they_caused() {
         (r#"fedgate_graphql_operations_total{kind="query"}"#, 2.0),
         (r#"fedgate_graphql_plan_cache_total{result="hit"}"#, 1.0),
         ("fedgate_graphql_members_asked_total", 4.0),
-        ("fedgate_connections_total", 9.0),
-        ("fedgate_connections_limit", 100.0),
+        ("fedgate_listener_accepted_total", 9.0),
+        ("fedgate_listener_connections_limit", 100.0),
         ("fedgate_fanouts_limit", 1000.0),
         (r#"fedgate_held_bytes_limit{kind="lists"}"#, 1e6),
         ("fedgate_registry_clusters", 2.0),
@@ -233,6 +233,5 @@ async fn clients_that_leave_and_what_cannot_be_read_are_counted() {
     let mut answer = Vec::new();
     garbled.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
-    while Scrape::of(&server).await.value(r#"fedgate_connections_refused_total{reason="unreadable"}"#) < 1.0 {
-    }
+    while Scrape::of(&server).await.value(r#"fedgate_listener_refused_total{reason="unreadable"}"#) < 1.0 {}
 }
