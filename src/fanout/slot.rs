@@ -208,7 +208,8 @@ impl Reader {
 
 impl Slot {
     pub(super) fn asked(member: Arc<dyn Member>, abort: Abort) -> Self {
-        Self { member: Some(Arc::clone(&member)), ..Self::new(member.name().clone(), abort) }
+        let name = member.name().clone();
+        Self { member: Some(member), ..Self::new(name, abort) }
     }
 
     fn new(name: ClusterName, abort: Abort) -> Self {

@@ -30,15 +30,17 @@ impl Metrics {
         self.0.here()
     }
 
-    /// Counts an operation by what is done with it.
-    pub(super) fn count(&self, planned: &Planned) {
+    /// Counts operations by what is done with them.
+    pub(super) fn count(&self, operations: &[Planned]) {
         let counts = self.here();
-        match planned {
-            Planned::Federated(plan) if plan.is_mutation() => &counts.mutations,
-            Planned::Federated(_) => &counts.queries,
-            Planned::Unchanged => &counts.passed,
-            Planned::Limit(_) => &counts.refused,
+        for planned in operations {
+            match planned {
+                Planned::Federated(plan) if plan.is_mutation() => &counts.mutations,
+                Planned::Federated(_) => &counts.queries,
+                Planned::Unchanged => &counts.passed,
+                Planned::Limit(_) => &counts.refused,
+            }
+            .inc();
         }
-        .inc();
     }
 }

@@ -286,7 +286,7 @@ impl Engine {
             held: self.memory.hold(),
         };
         let planned = self.plans(&context, &operations).await;
-        planned.iter().for_each(|planned| self.metrics.count(planned));
+        self.metrics.count(&planned);
         let outcomes = run_all(&context, &operations, &planned).await;
         let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
         self.metrics.here().asked.add(asked as u64);

@@ -76,9 +76,7 @@ impl Manager {
         let _applying = self.0.applying.lock();
         let old = self.0.clients.load_full();
         let renewed = |client: &Arc<ClusterClient>| match client.cluster() {
-            cluster if these(cluster) => {
-                Arc::new(self.client_with(cluster, None, Arc::clone(client.counts())))
-            }
+            cluster if these(cluster) => Arc::new(self.client_with(cluster, None, client.counts())),
             _ => Arc::clone(client),
         };
         self.replace(&old, old.iter().map(|(name, client)| (name.clone(), renewed(client))).collect());
@@ -106,14 +104,14 @@ impl Manager {
 
     fn client(&self, cluster: &Arc<Cluster>, earlier: Option<&Arc<ClusterClient>>) -> ClusterClient {
         let counts = earlier.map_or_else(Arc::default, |client| Arc::clone(client.counts()));
-        self.client_with(cluster, earlier, counts)
+        self.client_with(cluster, earlier, &counts)
     }
 
     fn client_with(
         &self,
         cluster: &Arc<Cluster>,
         earlier: Option<&Arc<ClusterClient>>,
-        counts: Arc<Counts>,
+        counts: &Arc<Counts>,
     ) -> ClusterClient {
         let reusable = earlier.filter(|client| client.cluster().tls == cluster.tls);
         let pool = |backend: &Backend| {
@@ -124,12 +122,12 @@ impl Manager {
                     let connect = self.0.connect.clone();
                     let health = self.0.board.of(&BackendKey::new(cluster, backend));
                     let (cluster, backend) = (cluster.clone(), backend.clone());
-                    let counts = Arc::clone(&counts);
+                    let counts = Arc::clone(counts);
                     Arc::new(Pool::new(cluster, backend, self.0.config, connect, health, counts))
                 })
         };
         let pools = cluster.backends.iter().map(pool).collect();
-        ClusterClient::new(cluster.clone(), self.0.config, pools, Arc::clone(&counts))
+        ClusterClient::new(cluster.clone(), self.0.config, pools, Arc::clone(counts))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::support::{Running, h1, read, request_of, simulated};
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 
 /// The samples of a scrape by name and labels, as they are written.
-struct Scrape(BTreeMap<String, f64>);
+struct Scrape(BTreeMap<String, String>);
 
 // === impl Scrape ===
 
@@ -30,17 +30,16 @@ impl Scrape {
         let samples = page.lines().filter(|line| !line.starts_with('#'));
         let parse = |line: &str| {
             let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.to_owned(), value.parse().unwrap_or_else(|_| panic!("{line}")))
+            value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+            (series.to_owned(), value.to_owned())
         };
         Self(samples.map(parse).collect())
     }
 
-    fn value(&self, series: &str) -> f64 {
-        *self.0.get(series).unwrap_or_else(|| panic!("{series} is missing in {:#?}", self.0))
-    }
-
-    fn at_least(&self, series: &str, least: f64) {
-        assert!(self.value(series) >= least, "{series} is {}", self.value(series));
+    /// A whole number.
+    fn value(&self, series: &str) -> u64 {
+        let value = self.0.get(series).unwrap_or_else(|| panic!("{series} is missing in {:#?}", self.0));
+        value.parse().unwrap_or_else(|_| panic!("{series} is {value}"))
     }
 
     fn mentions(&self, text: &str) -> bool {
@@ -88,37 +87,37 @@ async fn requests_of_every_kind_are_counted_with_what_they_caused() {
     let (server, _alpha) = busy().await;
     let scrape = Scrape::of(&server).await;
     for (series, least) in [
-        (r#"fedgate_requests_total{route="list",method="GET",code="200"}"#, 3.0),
-        (r#"fedgate_requests_total{route="forward",method="GET",code="404"}"#, 1.0),
-        (r#"fedgate_requests_total{route="raw",method="GET",code="200"}"#, 1.0),
-        (r#"fedgate_requests_total{route="gateway",method="GET",code="200"}"#, 1.0),
-        (r#"fedgate_requests_total{route="federation",method="PUT",code="201"}"#, 1.0),
-        (r#"fedgate_requests_total{route="graphql",method="POST",code="200"}"#, 2.0),
-        (r#"fedgate_request_duration_seconds_count{route="list"}"#, 3.0),
-        (r#"fedgate_request_duration_seconds_bucket{route="list",le="30"}"#, 3.0),
-        (r#"fedgate_response_bytes_total{route="list"}"#, 6.0),
-        (r#"fedgate_upstream_requests_total{cluster="alpha",code="200"}"#, 3.0),
-        (r#"fedgate_upstream_requests_total{cluster="alpha",code="503"}"#, 1.0),
-        (r#"fedgate_upstream_requests_total{cluster="local-cluster",code="404"}"#, 1.0),
-        (r#"fedgate_upstream_duration_seconds_count{cluster="alpha"}"#, 4.0),
-        (r#"fedgate_upstream_connections{cluster="local-cluster"}"#, 1.0),
-        (r#"fedgate_fanout_member_failures_total{cluster="alpha",error="server-error"}"#, 1.0),
-        (r#"fedgate_auth_total{result="ok"}"#, 7.0),
-        (r#"fedgate_token_cache_total{result="hit"}"#, 1.0),
-        (r#"fedgate_graphql_operations_total{kind="query"}"#, 2.0),
-        (r#"fedgate_graphql_plan_cache_total{result="hit"}"#, 1.0),
-        ("fedgate_graphql_members_asked_total", 4.0),
-        ("fedgate_listener_accepted_total", 9.0),
-        ("fedgate_listener_connections_limit", 100.0),
-        ("fedgate_fanouts_limit", 1000.0),
-        (r#"fedgate_held_bytes_limit{kind="lists"}"#, 1e6),
-        ("fedgate_registry_clusters", 2.0),
-        ("fedgate_registry_up", 1.0),
-        ("fedgate_config_last_reload_successful", 1.0),
-        ("process_resident_memory_bytes", 1e6),
-        ("process_open_fds", 5.0),
+        (r#"fedgate_requests_total{route="list",method="GET",code="200"}"#, 3),
+        (r#"fedgate_requests_total{route="forward",method="GET",code="404"}"#, 1),
+        (r#"fedgate_requests_total{route="raw",method="GET",code="200"}"#, 1),
+        (r#"fedgate_requests_total{route="gateway",method="GET",code="200"}"#, 1),
+        (r#"fedgate_requests_total{route="federation",method="PUT",code="201"}"#, 1),
+        (r#"fedgate_requests_total{route="graphql",method="POST",code="200"}"#, 2),
+        (r#"fedgate_request_duration_seconds_count{route="list"}"#, 3),
+        (r#"fedgate_request_duration_seconds_bucket{route="list",le="30"}"#, 3),
+        (r#"fedgate_response_bytes_total{route="list"}"#, 6),
+        (r#"fedgate_upstream_requests_total{cluster="alpha",code="200"}"#, 3),
+        (r#"fedgate_upstream_requests_total{cluster="alpha",code="503"}"#, 1),
+        (r#"fedgate_upstream_requests_total{cluster="local-cluster",code="404"}"#, 1),
+        (r#"fedgate_upstream_duration_seconds_count{cluster="alpha"}"#, 4),
+        (r#"fedgate_upstream_connections{cluster="local-cluster"}"#, 1),
+        (r#"fedgate_fanout_member_failures_total{cluster="alpha",error="server-error"}"#, 1),
+        (r#"fedgate_auth_total{result="ok"}"#, 7),
+        (r#"fedgate_token_cache_total{result="hit"}"#, 1),
+        (r#"fedgate_graphql_operations_total{kind="query"}"#, 2),
+        (r#"fedgate_graphql_plan_cache_total{result="hit"}"#, 1),
+        ("fedgate_graphql_members_asked_total", 4),
+        ("fedgate_listener_accepted_total", 9),
+        ("fedgate_listener_connections_limit", 100),
+        ("fedgate_fanouts_limit", 1000),
+        (r#"fedgate_held_bytes_limit{kind="lists"}"#, 1_000_000),
+        ("fedgate_registry_clusters", 2),
+        ("fedgate_registry_up", 1),
+        ("fedgate_config_last_reload_successful", 1),
+        ("process_resident_memory_bytes", 1_000_000),
+        ("process_open_fds", 5),
     ] {
-        scrape.at_least(series, least);
+        assert!(scrape.value(series) >= least, "{series} is {}", scrape.value(series));
     }
     for series in [
         r#"fedgate_fanout_member_failures_total{cluster="local-cluster",error="server-error"}"#,
@@ -127,7 +126,7 @@ async fn requests_of_every_kind_are_counted_with_what_they_caused() {
         "fedgate_requests_in_flight",
         r#"fedgate_upstream_requests_in_flight{cluster="alpha"}"#,
     ] {
-        assert_eq!(scrape.value(series), 0.0, "{series}");
+        assert_eq!(scrape.value(series), 0, "{series}");
     }
 }
 
@@ -183,7 +182,7 @@ async fn the_series_of_a_removed_cluster_end() {
     server.call(Method::GET, "/c/alpha/version", &Value::Null, 200).await;
     drop(alpha);
     let again = r#"fedgate_upstream_requests_total{cluster="alpha",code="200"}"#;
-    assert_eq!(Scrape::of(&server).await.value(again), 1.0, "it begins anew");
+    assert_eq!(Scrape::of(&server).await.value(again), 1, "it begins anew");
 }
 
 #[tokio::test]
@@ -199,7 +198,7 @@ async fn a_cluster_that_changes_keeps_its_counts() {
     server.call(Method::PUT, &format!("{CLUSTERS}/alpha"), &body, 201).await;
     server.call(Method::GET, "/c/alpha/version", &Value::Null, 200).await;
     drop(sensu);
-    assert_eq!(Scrape::of(&server).await.value(series), before + 1.0);
+    assert_eq!(Scrape::of(&server).await.value(series), before + 1);
 }
 
 #[tokio::test]
@@ -214,18 +213,18 @@ async fn clients_that_leave_and_what_cannot_be_read_are_counted() {
     client.write_all(head.as_bytes()).await.unwrap();
     crate::support::asked(&server.sensu).await;
     let in_flight = Scrape::of(&server).await;
-    assert_eq!(in_flight.value("fedgate_requests_in_flight"), 1.0);
-    assert_eq!(in_flight.value(r#"fedgate_upstream_requests_in_flight{cluster="local-cluster"}"#), 1.0);
+    assert_eq!(in_flight.value("fedgate_requests_in_flight"), 1);
+    assert_eq!(in_flight.value(r#"fedgate_upstream_requests_in_flight{cluster="local-cluster"}"#), 1);
     drop(client);
     let left = r#"fedgate_requests_total{route="forward",method="GET",code="499"}"#;
     while !Scrape::of(&server).await.mentions(left) {}
     let scrape = Scrape::of(&server).await;
-    assert_eq!(scrape.value(r#"fedgate_responses_incomplete_total{route="forward",outcome="aborted"}"#), 1.0);
+    assert_eq!(scrape.value(r#"fedgate_responses_incomplete_total{route="forward",outcome="aborted"}"#), 1);
     assert_eq!(
         scrape.value(r#"fedgate_upstream_failures_total{cluster="local-cluster",error="cancelled"}"#),
-        1.0
+        1
     );
-    assert_eq!(scrape.value("fedgate_requests_in_flight"), 0.0);
+    assert_eq!(scrape.value("fedgate_requests_in_flight"), 0);
 
     let mut garbled = tokio::net::TcpStream::connect(server.main).await.unwrap();
     garbled.write_all(b"\x16\x03\x01 not HTTP\r\n\r\n").await.unwrap();
@@ -233,5 +232,5 @@ async fn clients_that_leave_and_what_cannot_be_read_are_counted() {
     let mut answer = Vec::new();
     garbled.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
-    while Scrape::of(&server).await.value(r#"fedgate_listener_refused_total{reason="unreadable"}"#) < 1.0 {}
+    while Scrape::of(&server).await.value(r#"fedgate_listener_refused_total{reason="unreadable"}"#) < 1 {}
 }

@@ -84,7 +84,7 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         assert!(usage.started > 0.0 && usage.started < now + 2.0, "{}", usage.started);
         assert!(usage.resident_bytes > 100_000 && usage.virtual_bytes >= usage.resident_bytes);
-        assert!(usage.open_files > 2 && usage.max_files.is_none_or(|most| most as usize >= usage.open_files));
+        assert!(usage.open_files > 2 && usage.max_files.is_none_or(|most| most >= usage.open_files as u64));
         assert!(usage.threads >= 1 && usage.cpu_seconds >= 0.0);
     }
 }
