@@ -1,4 +1,8 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -8,7 +12,7 @@ use super::{
     board::{BackendKey, HealthBoard},
     cluster::ClusterClient,
     connect::Connect,
-    metrics::{Counts, Metrics},
+    metrics::{Counted, Counts, Metrics},
     pool::Pool,
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot};
@@ -20,7 +24,7 @@ use crate::types::{Backend, Cluster, ClusterName, Snapshot};
 #[derive(Clone)]
 pub struct Manager(Arc<Inner>);
 
-pub(super) struct Inner {
+struct Inner {
     config: Config,
     connect: Arc<dyn Connect>,
     board: Arc<HealthBoard>,
@@ -47,7 +51,8 @@ impl Manager {
 
     /// Counts what is sent from now on.
     pub fn count_in(&self, metrics: &Metrics) {
-        metrics.include(&self.0);
+        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        metrics.include(inner);
     }
 
     /// Follows a new set of clusters.
@@ -133,9 +138,11 @@ impl Manager {
 
 // === impl Inner ===
 
-impl Inner {
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&ClusterClient)) {
-        self.clients.load().values().for_each(|client| visit(client));
+impl Counted for Inner {
+    fn visit(&self, visit: &mut dyn FnMut(&ClusterName, &Arc<Counts>, usize)) {
+        for client in self.clients.load().values() {
+            visit(client.name(), client.counts(), client.connections());
+        }
     }
 }
 

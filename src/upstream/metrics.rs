@@ -11,7 +11,7 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{error::Error, manager::Inner};
+use super::error::Error;
 use crate::{
     telemetry::metrics::{ByStatus, Count, Distribution, Durations, Families, Registry, collect},
     types::{ClusterName, FailureClass},
@@ -21,7 +21,13 @@ use crate::{
 ///
 /// A manager keeps the counts of a cluster as long as the cluster is registered, so there are no series of others.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics(Arc<Mutex<Vec<Weak<Inner>>>>);
+pub struct Metrics(Arc<Mutex<Vec<Weak<dyn Counted>>>>);
+
+/// One worker's clients.
+pub(super) trait Counted: fmt::Debug + Send + Sync {
+    /// Visits each cluster's counts and open connections.
+    fn visit(&self, visit: &mut dyn FnMut(&ClusterName, &Arc<Counts>, usize));
+}
 
 /// What one worker has sent to one cluster.
 #[derive(Debug, Default)]
@@ -56,20 +62,20 @@ impl Metrics {
     }
 
     /// Counts what this manager's clients send, too.
-    pub(super) fn include(&self, manager: &Arc<Inner>) {
+    pub(super) fn include(&self, manager: Weak<dyn Counted>) {
         let mut managers = self.0.lock();
         managers.retain(|known| known.strong_count() > 0);
-        managers.push(Arc::downgrade(manager));
+        managers.push(manager);
     }
 
     fn write(&self, families: &mut Families<'_>) -> fmt::Result {
-        let managers: Vec<Arc<Inner>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        let managers: Vec<Arc<dyn Counted>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
         let mut clusters: BTreeMap<ClusterName, Cluster> = BTreeMap::new();
         for manager in &managers {
-            manager.for_each(|client| {
-                let cluster = clusters.entry(client.name().clone()).or_default();
-                cluster.connections += client.connections();
-                cluster.counts.push(Arc::clone(client.counts()));
+            manager.visit(&mut |name, counts, connections| {
+                let cluster = clusters.entry(name.clone()).or_default();
+                cluster.connections += connections;
+                cluster.counts.push(Arc::clone(counts));
             });
         }
         write(&clusters, families)
