@@ -19,8 +19,10 @@ use super::{
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
+    metrics,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
+    sockets::Sockets,
     store, web, worker,
 };
 use crate::{
@@ -43,8 +45,7 @@ use crate::{
 /// A gateway that is built and bound, but does not serve yet.
 pub struct Server {
     shared: Shared,
-    sockets: Vec<StdTcpListener>,
-    admin: StdTcpListener,
+    sockets: Sockets,
     phase: watch::Sender<Phase>,
     shutdown: listener::Shutdown,
     control: Control,
@@ -63,6 +64,16 @@ impl Server {
         source: Option<reload::Source>,
         logs: LogHandle,
     ) -> Result<Self, BuildError> {
+        Self::build_on(None, root, source, logs).await
+    }
+
+    /// The same on sockets that are bound already, whatever addresses the configuration names.
+    pub async fn build_on(
+        sockets: Option<Sockets>,
+        root: &Root,
+        source: Option<reload::Source>,
+        logs: LogHandle,
+    ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load_in_time(&root.auth.jwt_public_key_files).await?;
         let authority = Authority::build(root, &keys).await?;
         let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
@@ -70,15 +81,10 @@ impl Server {
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
-        let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
+        let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let workers = match root.listen.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
-        let connections = listener::usable_connections(root.limits.connections);
-        let sockets = listener::bind(root.listen.address, workers)?;
-        let admin = listener::bind(root.admin.address, 1)?.remove(0);
+        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
+        let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let (store, leadership) = store::open(root)?;
@@ -86,7 +92,7 @@ impl Server {
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
-            sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
+            sockets.workers.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let board = Arc::new(HealthBoard::new());
@@ -107,7 +113,8 @@ impl Server {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(most)),
+                most,
                 phase: phase_seen,
                 metrics: listener::Metrics::default(),
             },
@@ -121,6 +128,7 @@ impl Server {
                 board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
+                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources(root, registry, readiness, federation)),
@@ -128,6 +136,7 @@ impl Server {
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
         };
+        let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
             source,
@@ -138,6 +147,7 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
+            reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
             fault: None,
@@ -155,22 +165,22 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref());
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref());
+        Ok(Self { shared, sockets, phase, shutdown, control, metrics, applied })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
     pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.sockets[0].local_addr()?, self.admin.local_addr()?))
+        self.sockets.addresses()
     }
 
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
+        let Self { shared, sockets, phase, shutdown, control, metrics, applied } = self;
         let mut tasks = JoinSet::new();
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
-        tasks.spawn(serve_admin(admin, &shared, metrics)?);
+        tasks.spawn(serve_admin(sockets.admin, &shared, metrics)?);
         // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
         let mut clusters = shared.reach.clusters.clone();
         tokio::select! {
@@ -180,7 +190,7 @@ impl Server {
             _ = stop.recv() => return Ok(()),
         }
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
-        for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
+        for (index, (socket, applied)) in sockets.workers.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
             let finished = finished.clone();
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
@@ -234,6 +244,7 @@ fn resources(
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
+        requests: Arc::default(),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
@@ -287,24 +298,6 @@ fn settings(root: &Root) -> Settings {
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
     }
-}
-
-/// The page of `/metrics`: what each module has to say.
-fn metrics(
-    shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
-) -> Arc<Metrics> {
-    Arc::new(Metrics::new(|families| {
-        shared.listening.metrics.register(families);
-        shared.authentication.authenticator.metrics().register(families);
-        registry::register_metrics(shared.reach.clusters.clone(), families);
-        shared.answering.resources.fan_outs.register(families);
-        upstream::register_metrics(health, families);
-        if let Some(replication) = replication {
-            replication.metrics.register(families);
-        }
-    }))
 }
 
 fn serve_admin(

@@ -17,7 +17,7 @@ use super::{
     leadership::Term,
     lease::LeaseKeeper,
     machine::{Batch, Command, Input, Machine, Settlement, State},
-    record::{FENCE, FENCE_TTL, Fence, Found, FoundFence, PLACE, WAITING, federation_key, owned_prefix},
+    record::{FENCE, Fence, Found, FoundFence, PLACE, WAITING, federation_key, owned_prefix},
     status::{Known, Metrics, Report, report},
     work::{Assignment, Sides},
 };
@@ -39,6 +39,8 @@ pub(super) struct Destination {
     /// Notified after each report.
     pub(super) reported: watch::Sender<()>,
     pub(super) metrics: Arc<Metrics>,
+    /// How long the fence lasts without this task.
+    pub(super) fence_ttl: Duration,
 }
 
 /// The running task.
@@ -61,10 +63,10 @@ struct Running {
 impl Destination {
     /// Runs until the assignments end. Never stops in the middle of a write.
     pub(super) async fn run(self, store: &str) {
-        let machine = Machine::new(store, Instant::now(), fastrand::Rng::new());
+        let machine = Machine::new(store, self.fence_ttl, Instant::now(), fastrand::Rng::new());
         let (cache, followers) = (ReplicaCache::new(), Watchers::default());
-        let (store, lease) = (store.to_owned(), LeaseKeeper::default());
-        let (shown, shown_lease) = (None, LeaseKeeper::default());
+        let (store, lease) = (store.to_owned(), LeaseKeeper::new(self.fence_ttl));
+        let (shown, shown_lease) = (None, LeaseKeeper::new(self.fence_ttl));
         let (term, last_report) = (None, None);
         let running = Running {
             it: self,
@@ -199,7 +201,7 @@ impl Running {
         }
         let Some(own) = self.machine.waits_for_copy.clone() else { return };
         let show = async {
-            let lease = self.it.client.lease_grant(FENCE_TTL).await?.id;
+            let lease = self.it.client.lease_grant(self.it.fence_ttl).await?.id;
             let put = PutRequest::new(format!("{WAITING}{}", own.home), own.to_bytes());
             self.it.client.put(PutRequest { lease, ..put }).await?;
             Ok::<_, Error>(lease)
@@ -268,7 +270,7 @@ impl Running {
         let value = fence.to_bytes();
         let id = match lease {
             Some(id) => id,
-            None => self.it.client.lease_grant(FENCE_TTL).await?.id,
+            None => self.it.client.lease_grant(self.it.fence_ttl).await?.id,
         };
         let put = PutRequest { lease: id, ..PutRequest::new(FENCE, &value[..]) };
         let request = TxnRequest {

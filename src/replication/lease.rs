@@ -4,25 +4,30 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::AbortHandle, time::sleep};
 
-use super::record::FENCE_TTL;
 use crate::etcd::{Client, Error};
 
 /// Keeps one lease alive, beside the task that uses it. Dropping this ends that, and some time later the lease.
-#[derive(Default)]
 pub(super) struct LeaseKeeper {
+    ttl: Duration,
     kept: Option<(i64, AbortHandle)>,
 }
 
 // === impl LeaseKeeper ===
 
 impl LeaseKeeper {
+    /// `ttl` is how long the lease lasts.
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self { ttl, kept: None }
+    }
+
     /// Keeps this lease alive from now on, and no other.
     pub(super) fn keep(&mut self, client: &Arc<Client>, lease: Option<i64>) {
         if self.kept.as_ref().map(|(id, _)| *id) == lease {
             return;
         }
         self.end();
-        self.kept = lease.map(|id| (id, tokio::spawn(renew(Arc::clone(client), id)).abort_handle()));
+        self.kept =
+            lease.map(|id| (id, tokio::spawn(renew(Arc::clone(client), id, self.ttl)).abort_handle()));
     }
 
     fn end(&mut self) {
@@ -39,14 +44,14 @@ impl Drop for LeaseKeeper {
 }
 
 /// Ends with the lease: the fence goes with it, which its watch and the next write notice.
-async fn renew(client: Arc<Client>, id: i64) {
+async fn renew(client: Arc<Client>, id: i64, ttl: Duration) {
     let mut lease = client.keep_alive(id);
     loop {
         let pause = match lease.renew().await {
-            Ok(_) => FENCE_TTL / RENEWALS,
+            Ok(_) => ttl / RENEWALS,
             Err(Error::LeaseNotFound) => return,
             // What is wrong shows when the destination is written to.
-            Err(_) => RETRY,
+            Err(_) => RETRY.min(ttl / RENEWALS),
         };
         sleep(pause).await;
     }

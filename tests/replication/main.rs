@@ -8,7 +8,9 @@ mod faults;
 mod leaders;
 mod lost;
 mod moves;
+mod names;
 mod order;
+mod rights;
 mod strays;
 mod support;
 

@@ -42,7 +42,7 @@ impl Machine {
         let FoundFence { revision, value, lease } = fence;
         let Some(fence) = Fence::parse(&value) else {
             let text = format!("the record {FENCE} in the destination cannot be read: {REMOVE}");
-            return self.wait(now, FOREIGN_PAUSE, None, text);
+            return self.wait(now, self.foreign_pause(), None, text);
         };
         let owner = fence.owner(&self.identity(), lease);
         if owns_nothing && matches!(owner, FenceOwner::Foreign | FenceOwner::Copy) {
@@ -87,11 +87,11 @@ impl Machine {
             // Nobody else can have led for so long: the count of terms was set back, with the gateways' store.
             FenceOwner::After if is_outlived && lease == 0 => self.taking(revision, place, None, 0),
             // Someone keeps its lease alive all the same.
-            FenceOwner::After if is_outlived => self.wait_for_copy(gateway, FOREIGN_PAUSE, now),
+            FenceOwner::After if is_outlived => self.wait_for_copy(gateway, self.foreign_pause(), now),
             FenceOwner::After => {
                 self.wait(now, SUPERSEDED_PAUSE, None, format!("the gateway {gateway} has taken over"))
             }
-            FenceOwner::Copy => self.wait_for_copy(gateway, FOREIGN_PAUSE, now),
+            FenceOwner::Copy => self.wait_for_copy(gateway, self.foreign_pause(), now),
             _ if lease == 0 && self.assignment.adopts_from(&fence.store) => {
                 self.taking(revision, place, None, 0)
             }
@@ -101,7 +101,7 @@ impl Machine {
                     "the gateway {gateway} of another federation replicates to this destination, which can have one: {way_out}"
                 );
                 self.holder = Some((fence.store.clone(), gateway.clone()));
-                self.wait(now, FOREIGN_PAUSE, None, text)
+                self.wait(now, self.foreign_pause(), None, text)
             }
         }
     }
@@ -126,6 +126,11 @@ impl Machine {
     /// `lease` is what it will hang on, if not on a new one; `replaces` is one that is not needed any more then.
     fn taking(&self, expected: i64, place: String, lease: Option<i64>, replaces: i64) -> State {
         State::Taking { expected, fence: self.identity().fence(place), lease, replaces }
+    }
+
+    /// How often a destination of another federation is checked again. Together with the life of a fence, less than a minute.
+    fn foreign_pause(&self) -> Duration {
+        self.fence_ttl / 3
     }
 
     fn new_place(&mut self) -> String {
@@ -191,7 +196,7 @@ impl Machine {
         };
         if let Some(text) = refusal {
             self.proof = Proof::Bad;
-            return self.wait(now, FOREIGN_PAUSE, None, text);
+            return self.wait(now, self.foreign_pause(), None, text);
         }
         self.proof = Proof::Good;
         State::Holding { fence }
@@ -220,9 +225,6 @@ const IS_SOURCE: &str = "spec.url leads to the local cluster's own etcd, which n
 
 const IS_ANOTHER: &str = "is of another etcd cluster than the other endpoints: a replicator has one destination, and \
      spec.url lists the members of that one; register a replicator for each follower";
-
-/// How often a destination of another federation is checked again. With the life of a fence, less than a minute.
-const FOREIGN_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to wait before checking again whether another gateway still leads.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(5);

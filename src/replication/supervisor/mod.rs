@@ -51,6 +51,7 @@ pub struct Supervisor {
     memory: Option<Memory>,
     tasks: BTreeMap<String, Task>,
     leaving: Leaving,
+    fence_ttl: Duration,
     reported: watch::Sender<()>,
     given_up: mpsc::Receiver<Arc<str>>,
     generation: u64,
@@ -96,6 +97,7 @@ pub fn supervisor(
         memory: None,
         tasks: BTreeMap::new(),
         leaving: Leaving::new(settings.cleanup_grace),
+        fence_ttl: settings.fence_ttl,
         reported: watch::Sender::new(()),
         given_up,
         generation: 0,
@@ -213,6 +215,7 @@ impl Supervisor {
                         reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
+                        fence_ttl: self.fence_ttl,
                     };
                     start.task(&known.address)
                 });

@@ -158,7 +158,7 @@ impl Supervisor {
                         destination: known.address.describe().into(),
                         // What is cached is newer than what is stored.
                         keys: if report.known > Known::Nothing { report.keys_of(name) } else { *counted },
-                        error: report.trouble.clone(),
+                        error: report.trouble.as_ref().or_else(|| report.stuck.get(&**name)).cloned(),
                     },
                 });
             }

@@ -1,6 +1,6 @@
 //! The tasks of the destinations.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -31,6 +31,7 @@ pub(super) struct Start<'a> {
     pub(super) reported: &'a watch::Sender<()>,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) store_id: &'a str,
+    pub(super) fence_ttl: Duration,
 }
 
 // === impl Task ===
@@ -67,6 +68,7 @@ impl Start<'_> {
             reports,
             reported: self.reported.clone(),
             metrics: Arc::clone(self.metrics),
+            fence_ttl: self.fence_ttl,
         };
         let store_id = self.store_id.to_owned();
         let handle = tokio::spawn(async move { destination.run(&store_id).await });

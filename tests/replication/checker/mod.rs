@@ -41,6 +41,8 @@ struct World {
     local: Arc<Client>,
     gateways: Etcd,
     store: EtcdStore,
+    /// For copies of the gateways' store.
+    copies: Etcd,
     processes: [Process; 2],
     /// The first over TLS, the second through the proxy.
     followers: [Etcd; 2],
@@ -76,12 +78,27 @@ async fn read(client: &Client, prefix: &str) -> Option<State> {
     Some(answer.kvs.into_iter().map(|kv| (String::from_utf8(kv.key).unwrap(), kv.value)).collect())
 }
 
+/// Deletes everything of the gateways' store.
+async fn wipe(client: &Client) {
+    let (key, range_end) = (b"/fedgate/".to_vec(), b"/fedgate0".to_vec());
+    client.delete_range(DeleteRangeRequest { key, range_end, prev_kv: false }).await.unwrap();
+}
+
+/// Ends the lease of the fence, if it is there to be ended.
+async fn expire_quietly(client: &Client) {
+    let fence = client.range(RangeRequest::key("/fedgate/replication/fence")).await;
+    if let Some(lease) = fence.ok().and_then(|fence| Some(fence.kvs.first()?.lease)) {
+        let _ = client.lease_revoke(lease).await;
+    }
+}
+
 impl World {
     async fn new(seed_number: u64) -> Self {
         let certificates = (TempDir::new().unwrap(), ca());
-        let (source, second, gateways, first) = tokio::join!(
+        let (source, second, gateways, copies, first) = tokio::join!(
             cluster("local"),
             cluster("beta"),
+            Etcd::start(),
             Etcd::start(),
             secure_etcd(&certificates.1, certificates.0.path())
         );
@@ -106,6 +123,7 @@ impl World {
             local: source.1,
             store: EtcdStore::new(gateways.client(), "/fedgate/"),
             gateways,
+            copies,
             processes,
             followers: [first, second.0],
             clients,
@@ -216,7 +234,7 @@ impl World {
     async fn break_something(&mut self) {
         let pause = Duration::from_millis(self.random.u64(20..400));
         let index = self.random.usize(..2);
-        let fault = self.random.usize(..12);
+        let fault = self.random.usize(..16);
         let name = match fault {
             0 | 1 => {
                 self.processes[index].restart();
@@ -276,6 +294,18 @@ impl World {
                 self.proxy.set(Link::Up);
                 "partition, silent"
             }
+            11 | 12 => {
+                expire_quietly(&self.clients[index]).await;
+                "lease ended"
+            }
+            13 => {
+                self.run_a_copy(pause).await;
+                "store copied"
+            }
+            14 if self.random.u8(..3) == 0 => {
+                self.lose_the_store().await;
+                "store lost"
+            }
             _ => {
                 let wrong = ca();
                 issue(&wrong, self.certificates.0.path(), "client");
@@ -287,6 +317,32 @@ impl World {
             }
         };
         *self.faults.entry(name).or_default() += 1;
+    }
+
+    /// A gateway with a copy of the gateways' store runs for a moment.
+    async fn run_a_copy(&mut self, pause: Duration) {
+        let (from, to) = (self.gateways.client(), self.copies.client());
+        let Some(content) = read(&from, "/fedgate/").await else { return };
+        wipe(&to).await;
+        // What is attached to a lease is not a copy's: it would lead for ever.
+        let lives = |key: &str| key.ends_with("/leader") || key.ends_with("/status");
+        for (key, value) in content.into_iter().filter(|(key, _)| !lives(key)) {
+            write(&to, &(key, Some(value))).await;
+        }
+        let copy = Process::start("copy", &self.source, &self.copies, Duration::from_secs(2));
+        sleep(pause * 5).await;
+        drop(copy);
+    }
+
+    /// The gateways' store is empty, and what was registered is registered again.
+    async fn lose_the_store(&mut self) {
+        wipe(&self.gateways.client()).await;
+        sleep(Duration::from_millis(self.random.u64(..500))).await;
+        for index in 0..2 {
+            for kind in self.models[index].types.clone() {
+                self.register(index, kind).await;
+            }
+        }
     }
 
     async fn round(&mut self) {

@@ -42,12 +42,22 @@ impl Gateway {
         view: Arc<dyn Store>,
         leadership: Arc<dyn Leadership>,
     ) -> Self {
+        let settings = Settings { cleanup_grace: CLEANUP_GRACE, ..Settings::new(source) };
+        Self::with(settings, store, view, leadership)
+    }
+
+    /// With all settings.
+    pub(crate) fn with(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        view: Arc<dyn Store>,
+        leadership: Arc<dyn Leadership>,
+    ) -> Self {
         let (_, config) = watch::channel(Arc::new(Snapshot::new([])));
         let (reflector, views) = reflector(config);
         let reflector = tokio::spawn(async move {
             reflector.run(Arc::clone(&view)).await;
         });
-        let settings = Settings { cleanup_grace: CLEANUP_GRACE, ..Settings::new(source) };
         let (supervisor, handle) = supervisor(settings, views.registry, store, leadership).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(supervisor.run(async move { drop(stopped.await) }));

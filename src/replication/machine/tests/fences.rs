@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    fence::OUTLIVED,
-    tests::{HOME, Script, assignment, fence, found, keys, proof, role, unleased, waits},
-    *,
+    super::{fence::OUTLIVED, *},
+    HOME, Script, assignment, fence, found, keys, proof, role, unleased, waits,
 };
 use crate::{
     corev2::Type,
