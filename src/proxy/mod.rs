@@ -25,6 +25,7 @@
 mod body;
 mod config;
 mod control_plane;
+mod cors;
 mod credentials;
 mod dispatch;
 mod federation;
@@ -43,6 +44,7 @@ mod web;
 
 pub use config::{Cors, Settings};
 pub use control_plane::Federation;
+pub use cors::{CorsLayer, CorsService};
 pub use gateway::{Gateway, Resources};
 pub use guard::{Guard, GuardError, GuardLayer};
 pub use readiness::Readiness;

@@ -1,18 +1,17 @@
 use std::{convert::Infallible, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    Gateway, GuardLayer, RescueLayer,
+    CorsLayer, Gateway, GuardLayer, RescueLayer,
     dispatch::Dispatch,
     route::{find_client, locate},
 };
 use crate::{
     auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
-    wire::{Body, header as names},
+    wire::Body,
 };
 
 /// The whole of a worker's request handling, as one service.
@@ -30,7 +29,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
-        .option_layer(cors(allowed_origins))
+        .option_layer(CorsLayer::new(allowed_origins))
         // Below it everything may fail; above it nothing does.
         .layer(RescueLayer)
         // Cheap refusals first: nothing has been read or verified yet.
@@ -50,28 +49,4 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     service
-}
-
-fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> =
-        allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    let exposed: [HeaderName; 5] = [
-        names::FEDGATE_CLUSTERS,
-        names::FEDGATE_COMPLETE,
-        names::SENSU_CONTINUE,
-        names::X_REQUEST_ID,
-        header::ETAG,
-    ];
-    (!origins.is_empty()).then(|| {
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                header::IF_MATCH,
-                names::FEDGATE_PARTIAL,
-            ])
-            .expose_headers(exposed)
-    })
 }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod balancers;
+mod cors;
 mod drain;
 mod early;
 mod fanout;
