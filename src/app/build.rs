@@ -31,7 +31,7 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Resources, Settings},
+    proxy::{Federation, Logins, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics},
@@ -238,6 +238,7 @@ fn resources(
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
         readiness,
+        logins: Arc::new(Logins::new(root.limits.login_failures)),
         federation,
     }
 }
@@ -298,6 +299,7 @@ fn metrics(
     Arc::new(Metrics::new(|families| {
         shared.listening.metrics.register(families);
         shared.authentication.authenticator.metrics().register(families);
+        shared.answering.resources.logins.register(families);
         registry::register_metrics(shared.reach.clusters.clone(), families);
         shared.answering.resources.fan_outs.register(families);
         upstream::register_metrics(health, families);

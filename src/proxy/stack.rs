@@ -4,7 +4,7 @@ use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 
 use super::{
-    CorsLayer, Gateway, GuardLayer, RescueLayer,
+    CorsLayer, Gateway, GuardLayer, LoginLayer, RescueLayer,
     dispatch::Dispatch,
     route::{find_client, locate},
 };
@@ -20,6 +20,7 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let logins = Arc::clone(&gateway.resources.logins);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
@@ -38,6 +39,8 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .map_request(move |request| locate(&locating, request))
         // Before the route is looked at: without credentials even an unknown path is 401.
         .layer(AuthLayer::new(authenticator))
+        // What is left may be a guess. A request with a token passes by.
+        .layer(LoginLayer::new(logins))
         // The route, and what answers it.
         .service(dispatch);
     check_service(service).boxed_clone()

@@ -13,6 +13,7 @@ mod fault_table;
 mod faults;
 mod federation;
 mod graphql;
+mod logins;
 mod paging;
 mod refusals;
 mod rewriting;

@@ -18,7 +18,7 @@ use fedgate::{
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Resources, Settings, Stack, stack},
+    proxy::{Federation, Gateway, Logins, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -106,6 +106,7 @@ impl World {
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
         let gateway = Gateway {
             resources: Arc::new(Resources {
+                logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
                 fan_outs: Arc::clone(&fan_outs),
