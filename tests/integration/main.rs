@@ -15,6 +15,7 @@ mod federation;
 mod graphql;
 mod logins;
 mod paging;
+mod recipes;
 mod refusals;
 mod rewriting;
 mod routing;

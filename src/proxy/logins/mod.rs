@@ -100,9 +100,13 @@ enum Verdict {
 impl Logins {
     /// Allows so many failures.
     pub fn new(rate: Rate) -> Self {
-        // Whoever tries most is forgotten last.
+        Self::with_room(rate, BUCKETS)
+    }
+
+    fn with_room(rate: Rate, most: u64) -> Self {
+        // Whoever has tried last is forgotten last.
         let buckets = Cache::builder()
-            .max_capacity(BUCKETS)
+            .max_capacity(most)
             .eviction_policy(EvictionPolicy::lru())
             // By then it is as good as new.
             .time_to_idle(rate.period.saturating_mul(2))

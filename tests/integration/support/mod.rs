@@ -1,5 +1,6 @@
 //! Three simulated clusters with one key pair, and a gateway in front of them.
 
+mod balancer;
 mod net;
 mod peer;
 mod server;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+pub(crate) use balancer::{Balancer, Certificate};
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
