@@ -3,6 +3,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, Either};
@@ -13,7 +14,7 @@ use super::{Kind, Logins, Verdict, credential::Credential};
 use crate::{
     error::BoxError,
     proxy::{credentials::CredentialError, rescue::status_of, route::Destination},
-    routing::{Forward, Route},
+    routing::{BodyRule, Forward, Route},
     types::{Caller, ClusterName, ConnInfo},
     wire::{Body, header::FEDGATE_CLUSTERS},
 };
@@ -28,6 +29,15 @@ pub struct LoginLayer(Arc<Logins>);
 pub struct LoginService<S> {
     inner: S,
     logins: Arc<Logins>,
+}
+
+/// What a good answer says about the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// They are good.
+    Good,
+    /// Nothing; a refusal counts all the same.
+    Nothing,
 }
 
 // === impl LoginLayer ===
@@ -66,17 +76,21 @@ where
         // Tokens, the usual credentials, end here.
         let cluster = || judge(&request).unwrap_or_else(ClusterName::local);
         let credential = Credential::of(request.headers(), cluster).filter(|_| !self.logins.rate.is_off());
-        let Some(credential) = credential else { return Either::Left(self.inner.call(request)) };
-        let client =
-            request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |it: &ConnInfo| it.client);
-        let is_judged = is_judged(&request, credential.kind);
+        let counted = credential.and_then(|it| proof(&request, it.kind).map(|proof| (it, proof)));
+        let Some((credential, proof)) = counted else { return Either::Left(self.inner.call(request)) };
+        let info = request.extensions().get::<ConnInfo>();
+        let client = info.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.client);
         let logins = Arc::clone(&self.logins);
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         Either::Right(Box::pin(async move {
             let attempt = logins.admit(client, &credential).await?;
-            let answer = inner.call(request).await;
-            attempt.end(verdict(&answer, credential.kind, is_judged));
+            let mut answer = std::pin::pin!(inner.call(request));
+            let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answer).await else {
+                drop(attempt);
+                return answer.await;
+            };
+            attempt.end(verdict(&answer, credential.kind, proof));
             answer
         }))
     }
@@ -90,23 +104,26 @@ fn judge(request: &Request<Body>) -> Option<ClusterName> {
     }
 }
 
-/// Whether a good answer says that the credentials are good. Elsewhere nobody looks at them.
-fn is_judged(request: &Request<Body>, kind: Kind) -> bool {
-    let route = request.extensions().get().and_then(|it: &Destination| it.route.as_ref().ok());
+/// What a good answer says about the credentials; `None` where nobody looks at them.
+fn proof(request: &Request<Body>, kind: Kind) -> Option<Proof> {
+    let route = request.extensions().get::<Destination>()?.route.as_ref().ok()?;
     match (kind, route) {
-        (Kind::Password, Some(Route::Forward(Forward { target, .. }))) => {
+        (Kind::Password, Route::Forward(Forward { target, .. })) => {
             let path = target.split('?').next().unwrap_or_default();
-            matches!(path, "/auth" | "/auth/test")
+            matches!(path, "/auth" | "/auth/test").then_some(Proof::Good)
         }
-        // GraphQL may be answered from what is known.
-        (Kind::ApiKey, Some(Route::Forward(_) | Route::List(_) | Route::Federation(_))) => {
-            matches!(request.extensions().get(), Some(Caller::ApiKey))
+        // It may come from what is known.
+        (Kind::ApiKey, Route::GraphQl | Route::Forward(Forward { body: BodyRule::GraphQl, .. })) => {
+            Some(Proof::Nothing)
         }
-        _ => false,
+        (Kind::ApiKey, Route::Forward(_) | Route::List(_) | Route::Federation(_)) => {
+            matches!(request.extensions().get(), Some(Caller::ApiKey)).then_some(Proof::Good)
+        }
+        _ => None,
     }
 }
 
-fn verdict(answer: &Result<Response<Body>, BoxError>, kind: Kind, is_judged: bool) -> Verdict {
+fn verdict(answer: &Result<Response<Body>, BoxError>, kind: Kind, proof: Proof) -> Verdict {
     let status = match answer {
         Ok(response) if kind == Kind::ApiKey && says_refused(response) => StatusCode::UNAUTHORIZED,
         Ok(response) => response.status(),
@@ -118,7 +135,7 @@ fn verdict(answer: &Result<Response<Body>, BoxError>, kind: Kind, is_judged: boo
     };
     if status == StatusCode::UNAUTHORIZED {
         Verdict::Bad
-    } else if status.is_success() && is_judged {
+    } else if status.is_success() && proof == Proof::Good {
         Verdict::Good
     } else {
         Verdict::Unjudged
@@ -130,3 +147,7 @@ fn says_refused(response: &Response<Body>) -> bool {
     let members = response.headers().get(FEDGATE_CLUSTERS).map_or(&b""[..], |value| value.as_bytes());
     members.starts_with(b"\"local-cluster\";error=unauthorized")
 }
+
+/// How long an attempt may hold back others that wait for its place. Clusters answer sooner; who sends a body slowly has
+/// used it up.
+const PATIENCE: Duration = Duration::from_secs(20);

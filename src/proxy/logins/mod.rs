@@ -201,8 +201,12 @@ impl Attempt<'_> {
         }
         if verdict != Verdict::Bad {
             let [pair, everything] = places;
-            pair.into_iter().for_each(|place| place.give_back(verdict == Verdict::Good));
-            everything.into_iter().for_each(|place| place.give_back(false));
+            if let Some(pair) = pair {
+                pair.give_back(verdict == Verdict::Good);
+            }
+            if let Some(everything) = everything {
+                everything.give_back(false);
+            }
         }
     }
 }

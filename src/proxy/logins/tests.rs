@@ -68,7 +68,7 @@ async fn failures_lock_out_nobody_else() {
     // The same user at home, another one at the same address.
     attempt(&logins, HOME, &password("admin"), Verdict::Good).await.unwrap();
     attempt(&logins, ELSEWHERE, &password("viewer"), Verdict::Good).await.unwrap();
-    // Neither counts a token's owner's mistakes as another's.
+    // Nor has a key to do with another one, or with a user of its name.
     exhaust(&logins, HOME, &api_key("k")).await;
     attempt(&logins, HOME, &api_key("l"), Verdict::Good).await.unwrap();
     attempt(&logins, HOME, &password("k"), Verdict::Good).await.unwrap();
@@ -101,7 +101,9 @@ async fn a_key_that_works_is_never_held_up_and_one_that_was_revoked_is() {
     for _ in 0..1000 {
         at_once.push(logins.admit(HOME, &key).await.ok().unwrap());
     }
-    at_once.into_iter().for_each(|attempt| attempt.end(Verdict::Good));
+    for attempt in at_once {
+        attempt.end(Verdict::Good);
+    }
     attempt(&logins, HOME, &key, Verdict::Bad).await.unwrap();
     assert_eq!(exhaust(&logins, HOME, &key).await, 10);
 }
