@@ -197,8 +197,9 @@ async fn restart_under_load(
         old.done.await.unwrap().unwrap();
         until(50).await;
         let new = gateway(keys, &certificate, &address, settings).await;
-        // Until the balancer has noticed, too.
+        // Until the balancer has noticed, too. The clients keep their connections to the other one, so ask on new ones.
         while asked(std::slice::from_ref(&new)).is_empty() {
+            ask_both_ways(balancer, &certificate, &new.token).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         restarted.push(new);
