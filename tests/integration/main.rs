@@ -14,6 +14,7 @@ mod faults;
 mod federation;
 mod graphql;
 mod logins;
+mod metrics;
 mod paging;
 mod recipes;
 mod refusals;

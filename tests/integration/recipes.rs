@@ -1,4 +1,4 @@
-//! The load balancers' files in `config/`, run by the real HAProxy and nginx in front of whole gateways.
+//! The load balancers' files in `config/`, run by the real `HAProxy` and nginx in front of whole gateways.
 
 use std::{
     net::SocketAddr,
@@ -122,7 +122,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn lose(&self, what: impl ToString) {
+    fn lose(&self, what: &dyn ToString) {
         self.lost.lock().push(what.to_string());
     }
 }
@@ -146,7 +146,7 @@ async fn keep_asking(certificate: Arc<Certificate>, balancer: SocketAddr, token:
                     sender.insert(new)
                 }
                 Err(error) => {
-                    seen.lose(error);
+                    seen.lose(&error);
                     continue;
                 }
             },
@@ -157,13 +157,13 @@ async fn keep_asking(certificate: Arc<Certificate>, balancer: SocketAddr, token:
                 let status = answer.status();
                 match answer.into_body().collect().await {
                     Ok(_) if status == 200 => drop(seen.answered.fetch_add(1, SeqCst)),
-                    Ok(body) => seen.lose(format!("{status}: {:?}", body.to_bytes())),
-                    Err(error) => seen.lose(error),
+                    Ok(body) => seen.lose(&format!("{status}: {:?}", body.to_bytes())),
+                    Err(error) => seen.lose(&error),
                 }
             }
             // It was closed before the request was sent.
             Err(error) if error.is_canceled() => sender = None,
-            Err(error) => seen.lose(error),
+            Err(error) => seen.lose(&error),
         }
     }
 }

@@ -1,27 +1,30 @@
-use super::Kind;
-use crate::telemetry::metrics::{Counter, Family, Registry};
+use std::fmt;
 
-/// Counters since start.
+use super::Kind;
+use crate::telemetry::metrics::{Count, Families};
+
+/// Counts since start. Shared by all workers: failures are rare, or they are refused.
+#[derive(Default)]
 pub(super) struct Metrics {
     failures: ByKind,
     refusals: ByKind,
 }
 
-/// One counter for each kind of credentials, and the family that they are written with.
+/// One count for each kind of credentials.
+#[derive(Default)]
 struct ByKind {
-    family: Family<[(&'static str, &'static str); 1], Counter>,
-    password: Counter,
-    api_key: Counter,
+    password: Count,
+    api_key: Count,
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        let help = "Passwords and API keys that a cluster has refused";
-        registry.register("login_failures", help, self.failures.family.clone());
-        let help = "Passwords and API keys that were not tried, after too many failures";
-        registry.register("logins_refused", help, self.refusals.family.clone());
+    pub(super) fn write(&self, families: &mut Families<'_>) -> fmt::Result {
+        let help = "Passwords and API keys that a cluster has refused.";
+        families.counters("login_failures", help, self.failures.samples())?;
+        let help = "Passwords and API keys that were not tried, after too many failures.";
+        families.counters("logins_refused", help, self.refusals.samples())
     }
 
     pub(super) fn failed(&self, kind: Kind) {
@@ -33,26 +36,17 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self { failures: ByKind::new(), refusals: ByKind::new() }
-    }
-}
-
 // === impl ByKind ===
 
 impl ByKind {
-    /// Both are there before anything happens, so that their rate begins with the first.
-    fn new() -> Self {
-        let family = Family::default();
-        let counter = |kind: Kind| family.get_or_create_owned(&[("credentials", kind.name())]);
-        Self { password: counter(Kind::Password), api_key: counter(Kind::ApiKey), family }
-    }
-
-    fn of(&self, kind: Kind) -> &Counter {
+    fn of(&self, kind: Kind) -> &Count {
         match kind {
             Kind::Password => &self.password,
             Kind::ApiKey => &self.api_key,
         }
+    }
+
+    fn samples(&self) -> [([(&'static str, &'static str); 1], u64); 2] {
+        [Kind::Password, Kind::ApiKey].map(|kind| ([("credentials", kind.name())], self.of(kind).get()))
     }
 }

@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    telemetry::metrics::Registry,
+    telemetry::metrics::{Registry, collect},
     types::Rate,
 };
 
@@ -117,9 +117,9 @@ impl Logins {
 
     /// Adds `login_failures_total`, `logins_refused_total` and `login_buckets`.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
-        self.metrics.register(registry);
         let logins = Arc::clone(self);
-        crate::telemetry::metrics::collect(registry, move |families| {
+        collect(registry, move |families| {
+            logins.metrics.write(families)?;
             let help = "Addresses and users whose failed logins are counted at the moment.";
             families.gauge("login_buckets", help, logins.buckets.entry_count())
         });

@@ -17,6 +17,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// The name in the certificate.
 const NAME: &str = "gateway.example.com";
 
+/// What the file says, and what it has to say here.
+type Change = (&'static str, String);
+
 /// A certificate of the gateways, which is its own CA, in files.
 pub(crate) struct Certificate {
     directory: TempDir,
@@ -121,7 +124,7 @@ impl Balancer {
 
     async fn start(
         name: &str,
-        changes: &dyn Fn(SocketAddr, &Path) -> Vec<(&'static str, String)>,
+        changes: &dyn Fn(SocketAddr, &Path) -> Vec<Change>,
         command: impl Fn(&Path, &Path) -> Command,
     ) -> Self {
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
