@@ -1,6 +1,6 @@
 //! The task of one destination: carries out the commands of its machine.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
@@ -16,8 +16,8 @@ use super::{
     cache::{OwnWrite, ReplicaCache, Watchers},
     leadership::Term,
     lease::LeaseKeeper,
-    machine::{Batch, Command, Input, Machine, Settlement, State},
-    record::{FENCE, Fence, Found, FoundFence, PLACE, WAITING, federation_key, owned_prefix},
+    machine::{Batch, Command, Input, Machine, Settlement, State, scope_keyspaces},
+    record::{FENCE, Fence, Found, FoundFence, PLACE, RECORDS, WAITING, federation_key, owned_prefix},
     status::{Known, Metrics, Report, report},
     work::{Assignment, Sides},
 };
@@ -56,6 +56,8 @@ struct Running {
     followers: Watchers,
     term: Option<Term>,
     last_report: Option<Instant>,
+    /// Failures of the watches that each replicator needs, as far as they have been counted.
+    counted: BTreeMap<Arc<str>, u64>,
 }
 
 // === impl Destination ===
@@ -67,7 +69,7 @@ impl Destination {
         let (cache, followers) = (ReplicaCache::new(), Watchers::default());
         let (store, lease) = (store.to_owned(), LeaseKeeper::new(self.fence_ttl));
         let (shown, shown_lease) = (None, LeaseKeeper::new(self.fence_ttl));
-        let (term, last_report) = (None, None);
+        let (term, last_report, counted) = (None, None, BTreeMap::new());
         let running = Running {
             it: self,
             store,
@@ -79,6 +81,7 @@ impl Destination {
             followers,
             term,
             last_report,
+            counted,
         };
         running.run().await;
     }
@@ -133,7 +136,22 @@ impl Running {
         }
         self.lease.keep(&self.it.client, self.machine.lease());
         self.it.metrics.count(&mut self.machine);
+        self.count_lost_watches();
         command
+    }
+
+    /// A watch is lost without a command that fails.
+    fn count_lost_watches(&mut self) {
+        let (source, dest) = (self.it.source.read(), self.cache.read());
+        let scopes = &self.machine.assignment.scopes;
+        self.counted.retain(|name, _| scopes.iter().any(|scope| scope.name == *name));
+        for scope in scopes {
+            let [rbac, own] = scope_keyspaces(scope);
+            let failures = source.failures(&[rbac, own]) + dest.failures(&[rbac, own, RECORDS]);
+            let counted = self.counted.entry(Arc::clone(&scope.name)).or_insert(failures);
+            let new = failures.saturating_sub(std::mem::replace(counted, failures));
+            self.it.metrics.failed(&scope.name, new);
+        }
     }
 
     /// Reports, unless the last report is too recent. Returns when to report again.

@@ -313,6 +313,7 @@ impl Machine {
                 state
             }
             (State::Holding { .. } | State::Waiting { .. }, Input::Fenced) => {
+                self.in_flight.clear();
                 self.lost_fence(now);
                 State::Asking
             }

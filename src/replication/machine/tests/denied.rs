@@ -140,8 +140,12 @@ impl Sim {
         // Every cluster has one.
         let seed = binding_entry("cluster-admin", "cluster-admin", "cluster-admins");
         let fence = (FENCE.to_owned(), fence("ours", 3, "me"));
+        let place = (PLACE.to_owned(), b"p".to_vec());
+        let federation = Federation { gateway: "me".to_owned(), source: Some("source".to_owned()) };
+        let federation = (federation_key("ours"), federation.to_bytes());
         let source = Side::new(&[RBAC, CHECKS], [seed.clone()].into_iter().chain(source));
-        let dest = Side::new(&[RBAC, CHECKS, RECORDS], [seed, fence].into_iter().chain(dest));
+        let dest =
+            Side::new(&[RBAC, CHECKS, RECORDS], [seed, fence, place, federation].into_iter().chain(dest));
         let mut sim = Self {
             machine,
             source,
@@ -344,6 +348,35 @@ async fn a_binding_of_a_role_that_may_not_be_written_waits_if_it_would_lock_some
     sim.grant();
     assert!(sim.has(&vital.0));
     assert_eq!(sim.machine.work.problems_of("bindings"), (0, 0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_fence_is_followed_by_a_pause() {
+    let denied = || Input::Failed(Error::Denied { reason: "permission denied".into() });
+    let mut sim = Sim::new([role_entry("r")], []);
+    let proof = proof(None);
+    assert!(matches!(sim.step(proof), Command::Write(_)));
+    assert!(matches!(sim.step(Input::Fenced), Command::ReadFence));
+    assert!(waits(&sim.step(denied())) > sim.now);
+    assert!(sim.machine.trouble.is_some() && sim.machine.work.refused.denies_nothing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_removed_of_a_deleted_replicator_is_known_by_its_reason() {
+    let dest = [owned(check_entry("dev", "c"), "deleted"), owned(role_entry("r"), "too")].concat();
+    let mut sim = Sim::new([], dest);
+    sim.denied.insert(CHECKS);
+    sim.dest.lose(RBAC);
+    sim.run();
+    let stuck = sim.machine.work.stuck(&sim.dest.cache.read());
+    assert!(
+        stuck["deleted"].contains("may not be written") && stuck["too"].contains("not being watched"),
+        "{stuck:?}"
+    );
+    sim.dest.read(RBAC);
+    sim.grant();
+    assert!(sim.machine.work.stuck(&sim.dest.cache.read()).is_empty());
+    assert!(!sim.has(&check_entry("dev", "c").0) && !sim.has(&role_entry("r").0));
 }
 
 proptest::proptest! {
