@@ -23,6 +23,7 @@
 //! worker.
 
 mod body;
+mod change;
 mod config;
 mod control_plane;
 mod credentials;

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
+use super::{Lines, access::AUDIT};
+
 /// `log`: what is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -12,6 +14,8 @@ pub struct Config {
     pub format: Format,
     /// The least severe level that is written.
     pub level: Level,
+    /// Which requests have a line.
+    pub access: Lines,
 }
 
 /// How a log line is written.
@@ -94,5 +98,6 @@ fn no_color() -> bool {
 }
 
 fn filter(level: Level) -> EnvFilter {
-    EnvFilter::new(format!("warn,fedgate={}", LevelFilter::from(level)))
+    // What was changed, and by whom, is told in any case.
+    EnvFilter::new(format!("warn,fedgate={},{AUDIT}=info", LevelFilter::from(level)))
 }

@@ -93,6 +93,7 @@ impl World {
         let logs = telemetry::init(&telemetry::Config {
             format: telemetry::Format::Text,
             level: telemetry::Level::Error,
+            ..telemetry::Config::default()
         });
         let server = Server::build(&root, None, logs).await.unwrap();
         let (main, _) = server.addresses().unwrap();
