@@ -11,7 +11,7 @@ mod requests;
 pub use access::{Access, AccessInfo, AccessLog, AccessLogLayer, AccessNote, Change, Lines, Unreadable};
 #[cfg(test)]
 pub(crate) use capture::Capture;
-pub use logs::{Config, Format, Level, LogHandle, init};
+pub use logs::{Config, Format, Level, LogHandle, init, init_quiet};
 pub use metrics::Metrics;
 pub use request_id::RequestId;
 pub use requests::RouteKind;
