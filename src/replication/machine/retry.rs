@@ -17,7 +17,8 @@ use crate::{
 impl Machine {
     pub(super) fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
         let batch = std::mem::take(&mut self.in_flight);
-        if let (false, Error::Denied { .. }) = (batch.is_empty(), error) {
+        let is_held = matches!(state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
+        if is_held && !batch.is_empty() && matches!(error, Error::Denied { .. }) {
             self.denied(&batch, error, sides, now);
             return state.clone();
         }
