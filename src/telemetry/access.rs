@@ -99,14 +99,18 @@ pub struct Unreadable<'a> {
 
 /// Gives every request an id, echoes it, and hands it to [`Access`] when its response has ended, however it ended.
 #[derive(Clone, Debug)]
-pub struct AccessLogLayer(Arc<Access>);
+pub struct AccessLogLayer(Arc<OfWorker>);
 
 /// The service of [`AccessLogLayer`].
 #[derive(Clone, Debug)]
 pub struct AccessLog<S> {
     inner: S,
-    access: Arc<Access>,
+    access: Arc<OfWorker>,
 }
+
+/// One worker's handle, which its requests hold: so they touch no count of references that all workers share.
+#[derive(Debug)]
+struct OfWorker(Arc<Access>);
 
 /// Written when dropped, so that a client that left is logged too.
 struct Line {
@@ -120,7 +124,7 @@ struct Line {
     note: AccessNote,
     bytes: u64,
     ending: Ending,
-    access: Arc<Access>,
+    access: Arc<OfWorker>,
 }
 
 /// A request that has ended.
@@ -212,9 +216,9 @@ impl Change {
 // === impl AccessLogLayer ===
 
 impl AccessLogLayer {
-    /// A layer that reports there.
+    /// A worker's layer that reports there.
     pub fn new(access: Arc<Access>) -> Self {
-        Self(access)
+        Self(Arc::new(OfWorker(access)))
     }
 }
 
@@ -246,7 +250,7 @@ where
         request.extensions_mut().insert(id.clone());
         let note = AccessNote::default();
         request.extensions_mut().insert(note.clone());
-        self.access.requests.begin();
+        self.access.0.requests.begin();
         let mut line = Line {
             client: request.extensions().get::<ConnInfo>().map(|connection| connection.client),
             method: method_name(request.method().as_str()),
@@ -320,9 +324,10 @@ impl Drop for Line {
         let ending = if std::thread::panicking() { Ending::Panicked } else { self.ending };
         let duration = self.begun.elapsed();
         let answer = Answer { status: self.status, duration, bytes: self.bytes, ending };
-        self.access.requests.end(info.route, self.method, answer);
+        let Access { requests, .. } = &*self.access.0;
+        requests.end(info.route, self.method, answer);
         let (id, path) = (&self.id, &*self.path);
-        self.access.write(&Ended { id, client: self.client, method: self.method, path, info, answer });
+        self.access.0.write(&Ended { id, client: self.client, method: self.method, path, info, answer });
     }
 }
 

@@ -29,11 +29,10 @@ fn samples(page: &str) -> BTreeSet<String> {
 }
 
 fn promtool(args: &[&str]) -> String {
-    let output = Command::new("promtool")
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap_or_else(|error| panic!("promtool cannot be started ({error}): apt-get install prometheus"));
+    let output =
+        Command::new("promtool").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap_or_else(
+            |error| panic!("promtool cannot be started ({error}): apt-get install prometheus"),
+        );
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "promtool {args:?}: {said}");
     said.into_owned()
@@ -51,9 +50,11 @@ async fn every_metric_that_they_name_is_in_a_scrape() {
     let server = Running::with(json!({ "replication": replication })).await;
     server.call(Method::GET, "/api/core/v2/checks", &Value::Null, 200).await;
     let scraped = samples(&metrics::page(&server).await);
-    for (file, least) in
-        [("config/alerts.yaml", 20), ("config/grafana-dashboard.json", 40), ("tests/data/alerts.test.yaml", 20)]
-    {
+    for (file, least) in [
+        ("config/alerts.yaml", 20),
+        ("config/grafana-dashboard.json", 40),
+        ("tests/data/alerts.test.yaml", 20),
+    ] {
         let text = read(file);
         let named = names(&text);
         assert!(named.len() >= least, "{file}: {named:?}");
