@@ -116,7 +116,7 @@ impl Metrics {
         )?;
         families.counters(
             "replication_errors",
-            "Requests that failed.",
+            "Requests and watches that failed, on either side.",
             samples(&statuses, |it| Some(counts(it).errors)),
         )?;
         families.gauges(
@@ -131,6 +131,13 @@ impl Metrics {
         let names: BTreeSet<_> = statuses.iter().map(|status| Arc::clone(&status.name)).collect();
         inner.counts.retain(|name, _| names.contains(name));
         inner.statuses = statuses;
+    }
+
+    /// Counts failures that concern one replicator.
+    pub(super) fn failed(&self, replicator: &Arc<str>, failures: u64) {
+        if failures > 0 {
+            self.inner.lock().counts.entry(Arc::clone(replicator)).or_default().errors += failures;
+        }
     }
 
     pub(super) fn count(&self, machine: &mut Machine) {

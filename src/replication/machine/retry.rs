@@ -25,7 +25,8 @@ impl Machine {
         self.tally.errors += 1;
         let mut text = explain::of_etcd(error);
         if let State::Proving { .. } = state {
-            text = format!("{UNPROVEN}: {text}");
+            let fault = if matches!(error, Error::Denied { .. }) { "" } else { ", which does not answer" };
+            text = format!("{UNPROVEN}{fault}: {text}");
         }
         let fence = match state {
             State::Holding { fence } => Some(*fence),
@@ -93,7 +94,7 @@ impl Machine {
 
 const DENIED: &str = "may not be written at the destination, so nothing there is changed or deleted";
 
-const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd, which does not answer";
+const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd";
 
 /// Pauses after errors.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };
