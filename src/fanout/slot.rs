@@ -369,9 +369,12 @@ impl Slot {
         }
     }
 
-    /// The next bytes to send.
+    /// The next bytes to send. What has left here is counted no longer, so it is not much at a time.
     pub(super) fn dequeue(&mut self) -> Option<Bytes> {
-        let bytes = self.queue.pop_front()?;
+        let mut bytes = self.queue.pop_front()?;
+        if bytes.len() > PIECE {
+            self.queue.push_front(bytes.split_off(PIECE));
+        }
         self.queued -= bytes.len();
         Some(bytes)
     }
@@ -390,6 +393,9 @@ impl Slot {
 
 /// A read takes frames that have arrived, up to this many bytes.
 const CHUNK: usize = 64 * 1024;
+
+/// Most bytes that are handed to a client's connection at once.
+const PIECE: usize = 256 * 1024;
 
 /// Largest error body that is passed on, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
