@@ -244,7 +244,13 @@ impl Engine {
         };
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;
-        assemble(outcomes, list)
+        let Answered { response, cluster } = assemble(outcomes, list)?;
+        let held = context.held;
+        let response = response.map(|body| match body.as_full() {
+            Some(whole) if whole.len() <= SMALL_ANSWER => body,
+            _ => body.holding(held),
+        });
+        Ok(Answered { response, cluster })
     }
 
     /// Has the local cluster answer the request as it is.
@@ -398,6 +404,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Memory for plans, in bytes.
 const PLAN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An answer up to this size, in bytes, counts only while it is made: a connection's buffers hold as much.
+const SMALL_ANSWER: usize = 64 * 1024;
 
 /// What a document without a plan counts for, in bytes.
 const SMALL_PLAN: u32 = 256;
