@@ -3,6 +3,7 @@
 mod net;
 mod peer;
 mod server;
+mod tls;
 
 use std::{
     sync::Arc,
@@ -35,6 +36,7 @@ use tower::ServiceExt;
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use tls::{certificate, tls_client};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";
