@@ -105,10 +105,11 @@ impl Server {
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
             listening: Listening {
-                limits: root.limits.clone(),
+                terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
                 connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
                 phase: phase_seen,
+                metrics: listener::Metrics::default(),
             },
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
@@ -295,6 +296,7 @@ fn metrics(
     replication: Option<&replication::Handle>,
 ) -> Arc<Metrics> {
     Arc::new(Metrics::new(|families| {
+        shared.listening.metrics.register(families);
         shared.authentication.authenticator.metrics().register(families);
         registry::register_metrics(shared.reach.clusters.clone(), families);
         shared.answering.resources.fan_outs.register(families);
@@ -315,7 +317,7 @@ fn serve_admin(
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listening.limits.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.terms.admin(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);

@@ -4,7 +4,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch, route::locate};
+use super::{
+    Gateway, GuardLayer, RescueLayer,
+    dispatch::Dispatch,
+    route::{find_client, locate},
+};
 use crate::{
     auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
@@ -19,8 +23,11 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
     let max_headers = gateway.settings().limits.headers;
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
+    let locating = Arc::clone(&gateway);
     let service = ServiceBuilder::new()
-        // Outermost, so that every answer has an id and a line, those of the layers below included.
+        // Before everything that asks who the client is.
+        .map_request(move |request| find_client(&gateway, request))
+        // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(cors(allowed_origins))
@@ -29,7 +36,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Cheap refusals first: nothing has been read or verified yet.
         .layer(GuardLayer::new(max_headers))
         // The one reading of the path: how to authenticate the request and where it goes both follow from it.
-        .map_request(move |request| locate(&gateway, request))
+        .map_request(move |request| locate(&locating, request))
         // Before the route is looked at: without credentials even an unknown path is 401.
         .layer(AuthLayer::new(authenticator))
         // The route, and what answers it.
