@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::{runtime::Builder, task::JoinSet};
 
+#[expect(dead_code, reason = "the other benches use the rest")]
 mod support;
 
 use support::{Client, Served};

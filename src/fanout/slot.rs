@@ -96,12 +96,11 @@ enum State {
 pub(super) fn open(
     index: usize,
     member: Arc<dyn Member>,
-    request: &Request<()>,
+    request: Request<Bytes>,
     shape: Shape,
 ) -> (Step, Abort) {
-    let copy = copy_of(request);
     let (step, abort) = abortable(async move {
-        let event = match member.send(copy).await {
+        let event = match member.send(request).await {
             Ok(response) => head(response, member.name(), shape).await,
             Err(failure) => Event::Failed(failure),
         };

@@ -99,7 +99,7 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    member::{self, Candidate, Member, Members},
+    member::{self, Candidate, Member, Members, Openings},
     types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
 };
@@ -227,7 +227,8 @@ impl Engine {
         if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
         }
-        let head = upstream_call::json_head(call.head);
+        let mut head = upstream_call::json_head(call.head);
+        head.extensions_mut().insert(Openings::new());
         let context = Context {
             config: self.config,
             head: &head,
@@ -245,10 +246,9 @@ impl Engine {
         let planned = self.plans(&context, &operations).await;
         let outcomes = run_all(&context, &operations, &planned).await;
         let Answered { response, cluster } = assemble(outcomes, list)?;
-        let held = context.held;
         let response = response.map(|body| match body.as_full() {
             Some(whole) if whole.len() <= SMALL_ANSWER => body,
-            _ => body.holding(held),
+            _ => body.holding(context.held),
         });
         Ok(Answered { response, cluster })
     }

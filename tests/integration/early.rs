@@ -4,8 +4,6 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
     time::Duration,
 };
 

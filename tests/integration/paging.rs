@@ -472,7 +472,9 @@ async fn names_of_any_length_are_paged_or_the_page_before_says_why_not() {
     };
     let long = |length: usize| format!("{length:05}{}", "x".repeat(length));
     let names = [long(1), long(3_000), long(7_000), long(24_000), "z".to_owned()];
-    names.iter().for_each(|name| put(name));
+    for name in &names {
+        put(name);
+    }
     assert_eq!(walk().await, (names.to_vec(), None));
 
     put(&long(26_000));

@@ -213,7 +213,7 @@ async fn members_that_hang_cost_a_page_one_deadline_once_it_has_an_answer() {
 fn small_members(habit: Habit) -> Rig {
     const NAMES: [&str; 20] =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
-    let member = |(index, name): (usize, &'static str)| (name, habit, items(name, 0..1 + index % 2));
+    let member = |(index, name): (usize, &'static str)| (name, habit, items(name, 0..=(index % 2)));
     let mut rig = Rig::new(Paging::ByCluster, NAMES.into_iter().enumerate().map(member).collect());
     rig.config.read_ahead_bytes = 1 << 20;
     rig
