@@ -207,7 +207,7 @@ async fn requests_sent_together_open_connections_in_turns_and_hung_ones_hold_up_
     };
     let begun = Instant::now();
     let mut waiting = JoinSet::new();
-    for _ in 0..2 * AT_ONCE + 1 {
+    for _ in 0..=(2 * AT_ONCE) {
         let (client, request) = (Arc::clone(&hung), together());
         waiting.spawn(async move { client.send(request).await.is_err() });
     }
