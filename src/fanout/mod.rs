@@ -127,12 +127,11 @@ impl Merge {
             let slot = match candidate {
                 Candidate::Skip(name, failure) => Slot::failed(name, failure),
                 Candidate::Send(member) => {
-                    let name = member.name().clone();
                     let mut copy = slot::copy_of(request);
                     copy.extensions_mut().insert(openings.clone());
-                    let (step, abort) = slot::open(index, member, copy, shape);
+                    let (step, abort) = slot::open(index, Arc::clone(&member), copy, shape);
                     merge.steps.push(step);
-                    Slot::asked(name, abort)
+                    Slot::asked(member, abort)
                 }
             };
             merge.slots.push(slot);

@@ -34,11 +34,7 @@ use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{Config, Limits, Merge, Overloaded, Query, Shared, Slot, Terms, answer, shared::Ticket};
-use crate::{
-    member::Candidate,
-    types::{ClusterName, Paging},
-    wire::Body,
-};
+use crate::{member::Candidate, types::Paging, wire::Body};
 
 pub use position::Position;
 
@@ -152,7 +148,7 @@ impl Gathering<'_> {
                 answer => answer,
             };
             let member = candidate.name().clone();
-            if let Some(after) = self.take(member.clone(), answer) {
+            if let Some(after) = self.take(&candidate, answer) {
                 return Some(Position { member, after });
             }
             left -= 1;
@@ -177,7 +173,8 @@ impl Gathering<'_> {
         part.items <= room && part.bytes.len() <= self.bytes_left() && !is_short
     }
 
-    fn take(&mut self, name: ClusterName, answer: Result<Part, Absence>) -> Option<After> {
+    fn take(&mut self, candidate: &Candidate, answer: Result<Part, Absence>) -> Option<After> {
+        let name = candidate.name().clone();
         match answer {
             Ok(part) => {
                 self.items += part.items;
@@ -186,12 +183,15 @@ impl Gathering<'_> {
                 drop(part.held);
                 part.next
             }
-            Err(Absence::Refused(refusal)) => {
-                self.slots.push(Slot::refused(name, *refusal));
-                None
-            }
-            Err(Absence::Failed(failure)) => {
-                self.slots.push(Slot::failed(name, failure));
+            Err(absence) => {
+                let slot = match absence {
+                    Absence::Refused(refusal) => Slot::refused(name, *refusal),
+                    Absence::Failed(failure) => Slot::failed(name, failure),
+                };
+                if let (Candidate::Send(member), Some(failure)) = (candidate, slot.failure()) {
+                    member.count_missing(failure);
+                }
+                self.slots.push(slot);
                 None
             }
         }
