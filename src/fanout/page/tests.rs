@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{cut::key_of, items::Items, *};
 use crate::{
     member::Member,
-    types::{FailureClass, Shape},
+    types::{ClusterName, FailureClass, Shape},
 };
 
 /// What a scripted member does with `limit` and `continue`.
