@@ -21,7 +21,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use fedgate::{listener::fuzzing::encode_first, routing::route, types::ListScope};
+use fedgate::{listener::encode_first, routing::route, types::ListScope};
 use http::Method;
 
 #[path = "support/clusters.rs"]

@@ -44,11 +44,6 @@ pub fn queries(data: &[u8]) {
     assert!(rest.is_empty());
 }
 
-/// What a connection's first bytes become; `None` when they stay as they are. For benches.
-pub fn encode_first(bytes: &[u8]) -> Option<Vec<u8>> {
-    Encoder::default().encode(bytes)
-}
-
 /// What hyper reads when `data` arrives in pieces of these lengths, and then the rest.
 pub(super) fn encode(data: &[u8], splits: &[usize]) -> Vec<u8> {
     let mut encoder = Encoder::default();
