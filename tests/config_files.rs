@@ -32,7 +32,9 @@ fn every_file_in_config_is_accepted() {
     let mut seen = 0;
     for entry in fs::read_dir(root_dir().join("config")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        // Prometheus' own is tested with Prometheus' own tool.
+        let is_ours = !path.ends_with("alerts.yaml");
+        if is_ours && path.extension().is_some_and(|extension| extension == "yaml") {
             let root = config::load(&path, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
             assert!(!root.snapshot().is_empty());
             seen += 1;
