@@ -293,12 +293,12 @@ impl Engine {
         let outcomes = run_all(&context, &operations, &planned).await;
         let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
         self.metrics.here().asked.add(asked as u64);
-        let Answered { response, cluster } = assemble(outcomes, list)?;
-        let response = response.map(|body| match body.as_full() {
+        let answered = assemble(outcomes, list)?;
+        let response = answered.response.map(|body| match body.as_full() {
             Some(whole) if whole.len() <= SMALL_ANSWER => body,
             _ => body.holding(context.held),
         });
-        Ok(Answered { response, cluster })
+        Ok(Answered { response, ..answered })
     }
 
     /// Has the local cluster answer the request as it is.
