@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::web;
+use super::{notify::Notifier, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -50,6 +50,7 @@ pub(super) struct Reloader {
     /// What is served as the web UI.
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
+    pub(super) notifier: Notifier,
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
@@ -113,6 +114,11 @@ impl Reloader {
     /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
     /// `logged` last.
     async fn reload(&mut self, logged: Option<String>) {
+        // What is tried again is no reload that anybody has asked for.
+        let is_retry = logged.is_some();
+        if !is_retry {
+            self.notifier.reloading();
+        }
         match self.try_reload().await {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
@@ -131,6 +137,9 @@ impl Reloader {
                 }
                 self.fault = Some(error);
             }
+        }
+        if !is_retry || self.fault.is_none() {
+            self.notifier.reloaded(self.fault.is_none());
         }
     }
 
