@@ -19,6 +19,7 @@ use super::{
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
+    metrics,
     notify::Notifier,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
@@ -84,7 +85,7 @@ impl Server {
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let connections = listener::usable_connections(root.limits.connections);
+        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
         let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
@@ -114,7 +115,8 @@ impl Server {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(most)),
+                most,
                 phase: phase_seen,
                 metrics: listener::Metrics::default(),
             },
@@ -128,6 +130,7 @@ impl Server {
                 board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
+                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources(root, registry, readiness, federation)),
@@ -137,6 +140,7 @@ impl Server {
         };
         let variable = |name| source.as_ref()?.env.get(name).map(String::as_str);
         let notifier = Notifier::new(variable("NOTIFY_SOCKET"));
+        let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
             source,
@@ -148,6 +152,7 @@ impl Server {
             web,
             logs,
             notifier: notifier.clone(),
+            reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
             fault: None,
@@ -165,7 +170,7 @@ impl Server {
             reloader,
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref());
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref());
         Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied })
     }
 
@@ -246,6 +251,7 @@ fn resources(
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
+        requests: Arc::default(),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
@@ -299,24 +305,6 @@ fn settings(root: &Root) -> Settings {
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
     }
-}
-
-/// The page of `/metrics`: what each module has to say.
-fn metrics(
-    shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
-) -> Arc<Metrics> {
-    Arc::new(Metrics::new(|families| {
-        shared.listening.metrics.register(families);
-        shared.authentication.authenticator.metrics().register(families);
-        registry::register_metrics(shared.reach.clusters.clone(), families);
-        shared.answering.resources.fan_outs.register(families);
-        upstream::register_metrics(health, families);
-        if let Some(replication) = replication {
-            replication.metrics.register(families);
-        }
-    }))
 }
 
 fn serve_admin(

@@ -7,6 +7,7 @@ mod build;
 mod clusters;
 mod control;
 mod error;
+mod metrics;
 mod notify;
 mod reload;
 mod shared;

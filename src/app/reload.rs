@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{notify::Notifier, web};
+use super::{metrics::Reloads, notify::Notifier, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -51,6 +51,8 @@ pub(super) struct Reloader {
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
     pub(super) notifier: Notifier,
+    /// How it went, for the metrics.
+    pub(super) reloads: Reloads,
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
@@ -119,7 +121,9 @@ impl Reloader {
         if !is_retry {
             self.notifier.reloading();
         }
-        match self.try_reload().await {
+        let read = self.try_reload().await;
+        self.reloads.record(read.is_ok());
+        match read {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
                 let other_files = self.current != root || root.web_ui.directory.is_some();

@@ -75,7 +75,7 @@ async fn dispatch(
         Ok(route) => route,
         Err(error) => return gateway.refuse(&request, error),
     };
-    info.route = route.name();
+    info.route = route.kind();
     match route {
         Route::Probe(probe) => Ok(gateway.resources.readiness.answer(probe, request.method())),
         Route::Federation(path) => gateway.federation(request, &path, caller).await,

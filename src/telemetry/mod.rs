@@ -6,6 +6,7 @@ mod capture;
 mod logs;
 pub mod metrics;
 mod request_id;
+mod requests;
 
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 #[cfg(test)]
@@ -13,3 +14,4 @@ pub(crate) use capture::Capture;
 pub use logs::{Config, Format, Level, LogHandle, init};
 pub use metrics::Metrics;
 pub use request_id::RequestId;
+pub use requests::{Requests, RouteKind};
