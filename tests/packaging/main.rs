@@ -84,9 +84,10 @@ fn the_image_makes_every_target_that_the_manifest_names() {
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
     made.sort();
     let benches = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches")).unwrap();
-    let names = benches.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let paths = benches.map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let mut wanted: Vec<String> =
-        names.filter(|name| name.ends_with(".rs")).map(|name| format!("benches/{name}")).collect();
+        files.map(|path| format!("benches/{}", path.file_name().unwrap().to_str().unwrap())).collect();
     wanted.sort();
     assert_eq!(made, wanted);
 }

@@ -8,8 +8,8 @@ use super::{is_accepted, read};
 
 /// The last value of a setting, as systemd takes it.
 fn setting(unit: &str, name: &str) -> String {
-    let values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    values.last().unwrap_or_else(|| panic!("{name} is not set")).to_owned()
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    values.next_back().unwrap_or_else(|| panic!("{name} is not set")).to_owned()
 }
 
 #[test]
