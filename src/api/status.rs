@@ -20,6 +20,8 @@ pub(super) struct Viewer {
     pub(super) detailed: bool,
     /// Where the rules come from that decide who may write.
     pub(super) authorization: &'static str,
+    /// Why they cannot decide about the viewer, who then sees no other error text.
+    pub(super) authorization_error: Option<&'static str>,
 }
 
 /// Everything at a glance.
@@ -30,6 +32,9 @@ struct Status<'a> {
     clusters: Vec<ClusterStatus<'a>>,
     replicators: Vec<Replicator<'a>>,
     authorization: &'static str,
+    /// Only when the rules cannot decide about the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_error: Option<&'static str>,
     /// Only when the store does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<Store<'a>>,
@@ -109,6 +114,7 @@ pub(super) fn render(
         clusters,
         replicators: all_replicators(view, replicators, viewer),
         authorization: viewer.authorization,
+        authorization_error: viewer.authorization_error,
         store,
     };
     serde_json::to_vec(&status)

@@ -34,7 +34,7 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Resources, Settings},
+    proxy::{Federation, Logins, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics},
@@ -256,6 +256,7 @@ fn resources(
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
         readiness,
+        logins: Arc::new(Logins::new(root.limits.login_failures)),
         federation,
     }
 }

@@ -1,18 +1,17 @@
 use std::{convert::Infallible, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{Request, Response};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    Gateway, GuardLayer, RescueLayer,
+    CorsLayer, Gateway, GuardLayer, LoginLayer, RescueLayer,
     dispatch::Dispatch,
     route::{find_client, locate},
 };
 use crate::{
     auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
-    wire::{Body, header as names},
+    wire::Body,
 };
 
 /// The whole of a worker's request handling, as one service.
@@ -21,6 +20,7 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let logins = Arc::clone(&gateway.resources.logins);
     let requests = Arc::clone(&gateway.resources.requests);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
@@ -31,7 +31,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer::new(requests))
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
-        .option_layer(cors(allowed_origins))
+        .option_layer(CorsLayer::new(allowed_origins))
         // Below it everything may fail; above it nothing does.
         .layer(RescueLayer)
         // Cheap refusals first: nothing has been read or verified yet.
@@ -40,6 +40,8 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .map_request(move |request| locate(&locating, request))
         // Before the route is looked at: without credentials even an unknown path is 401.
         .layer(AuthLayer::new(authenticator))
+        // What is left may be a guess. A request with a token passes by.
+        .layer(LoginLayer::new(logins))
         // The route, and what answers it.
         .service(dispatch);
     check_service(service).boxed_clone()
@@ -51,28 +53,4 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     service
-}
-
-fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> =
-        allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    let exposed: [HeaderName; 5] = [
-        names::FEDGATE_CLUSTERS,
-        names::FEDGATE_COMPLETE,
-        names::SENSU_CONTINUE,
-        names::X_REQUEST_ID,
-        header::ETAG,
-    ];
-    (!origins.is_empty()).then(|| {
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                header::IF_MATCH,
-                names::FEDGATE_PARTIAL,
-            ])
-            .expose_headers(exposed)
-    })
 }

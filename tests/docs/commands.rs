@@ -18,6 +18,10 @@ use super::{
     markdown::{Page, page, pages, root},
 };
 
+/// Programs that change a machine or a server.
+const CHANGING: [&str; 9] =
+    ["apt-get", "chmod", "chown", "docker", "etcdctl", "kubectl", "podman", "sensuctl", "systemctl"];
+
 /// Where the pages have certificates.
 const CERTIFICATES: &str = "/etc/sensu/certs";
 
@@ -39,8 +43,7 @@ fn furnish(directory: &Path, page: &Page) {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     fs::create_dir(directory.join(".ci")).unwrap();
-    let others = ["apt-get", "chmod", "chown", "docker", "kubectl", "podman", "sensuctl", "systemctl"];
-    let others = others.iter().map(|name| format!("bin/{name}"));
+    let others = CHANGING.iter().map(|name| format!("bin/{name}"));
     for name in others.chain([".ci/test", ".ci/package"].map(str::to_owned)) {
         std::os::unix::fs::symlink(directory.join("bin/nothing"), directory.join(&name)).unwrap();
     }
