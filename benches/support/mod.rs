@@ -73,7 +73,7 @@ impl Client {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
                 logins: Arc::new(fedgate::proxy::Logins::new(settings.limits.login_failures)),
                 settings,
-                requests: Arc::default(),
+                access: Arc::default(),
                 fan_outs,
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness: Readiness::new(phase_seen, views.registry.clone()),

@@ -19,7 +19,7 @@ use crate::{
     config::{self, Root},
     error::Chain,
     net::{ServerTls, TlsConfigs},
-    telemetry::LogHandle,
+    telemetry::{Access, LogHandle},
     types::Snapshot,
     webui::Content,
 };
@@ -35,7 +35,7 @@ pub struct Source {
 
 /// Applies changed files while the gateway runs: on SIGHUP, and when a file changes.
 ///
-/// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
+/// Keys, certificates, clusters, the web UI and what is logged take effect at once; the rest at the next start, which is
 /// logged. A bad file changes nothing, and the log says why.
 pub(super) struct Reloader {
     pub(super) current: Root,
@@ -51,6 +51,7 @@ pub(super) struct Reloader {
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
     pub(super) notifier: Notifier,
+    pub(super) access: Arc<Access>,
     /// How it went, for the metrics.
     pub(super) reloads: Reloads,
     pub(super) hangup: Signal,
@@ -180,9 +181,10 @@ impl Reloader {
             changed
         });
         self.logs.set_level(root.log.level);
+        self.access.set_lines(root.log.access);
         if needs_restart(&self.current, root) {
             tracing::warn!(
-                "only keys, certificates, clusters, web-ui and log.level change while running; the rest at the next start"
+                "only keys, certificates, clusters, web-ui, log.level and log.access change while running; the rest at the next start"
             );
         }
         Ok(())
@@ -251,7 +253,7 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
     applied.local_cluster.clone_from(&new.local_cluster);
     applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
     applied.web_ui.clone_from(&new.web_ui);
-    applied.log.level = new.log.level;
+    (applied.log.level, applied.log.access) = (new.log.level, new.log.access);
     // Replaced where there was one; what a first one makes possible, or a last one no longer, begins with the process.
     if old.auth.jwt_private_key_file.is_some() == new.auth.jwt_private_key_file.is_some() {
         applied.auth.jwt_private_key_file.clone_from(&new.auth.jwt_private_key_file);

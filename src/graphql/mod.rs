@@ -68,6 +68,7 @@ mod limits;
 mod literal;
 mod measure;
 mod metrics;
+mod mutations;
 mod namespace_cache;
 mod parse;
 mod plan;
@@ -108,6 +109,7 @@ use crate::{
 
 pub use error::GraphQlError;
 pub use limits::BODY_BYTES;
+pub use mutations::mutations;
 pub use request_filter::inspect;
 
 use limits::Limit;
@@ -158,8 +160,8 @@ pub struct Call<'a> {
 pub struct Answered {
     /// The response.
     pub response: Response<Body>,
-    /// The one cluster that was asked; none when there were several, or none.
-    pub cluster: Option<ClusterName>,
+    /// The clusters that were asked, fan-outs left out.
+    pub asked: Vec<ClusterName>,
 }
 
 /// Generation of the schema, whether validation is skipped, and the document's digest.
@@ -248,7 +250,7 @@ impl Engine {
             Incoming::Other if request_filter::is_odd(&body) => {
                 let reply =
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
-                return Ok(Answered { response: wire::reply(&reply), cluster: None });
+                return Ok(Answered { response: wire::reply(&reply), asked: Vec::new() });
             }
             Incoming::Other => return self.pass(&call).await,
             Incoming::One(operation) => (vec![operation], false),
@@ -257,13 +259,13 @@ impl Engine {
         if operations.len() > limits::OPERATIONS {
             let refusal = Body::full(envelope::limited(Limit::Operations));
             self.metrics.here().refused.inc();
-            return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+            return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
         }
         if matches!(call.caller, Caller::Anonymous) {
             // The local cluster refuses these itself, but reads their documents first.
             if operations.iter().any(request_filter::has_cycle) {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
-                return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+                return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
             }
             return self.pass(&call).await;
         }
@@ -302,7 +304,7 @@ impl Engine {
         let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
         let answer = upstream_call::send(&*member, call.head, call.body.clone(), false);
         let response = member::within(self.config.member_timeout, answer).await.map_err(failed)?;
-        Ok(Answered { response, cluster: Some(local) })
+        Ok(Answered { response, asked: vec![local] })
     }
 
     /// The plans of all operations; without a schema nothing is planned.
@@ -402,10 +404,9 @@ async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &
 
 /// Puts the answers of all operations into one response.
 fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlError> {
-    let mut asked: Vec<&ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).collect();
+    let mut asked: Vec<ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).cloned().collect();
     asked.sort();
     asked.dedup();
-    let cluster = if let [only] = asked.as_slice() { Some((*only).clone()) } else { None };
     let failures: Option<Vec<(ClusterName, FailureClass)>> =
         outcomes.iter().map(|outcome| outcome.failed.clone()).collect();
     if let Some([(cluster, failure), rest @ ..]) = failures.as_deref()
@@ -416,7 +417,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
     if let [Outcome { answer: Answer::Response(_), .. }] = outcomes.as_slice()
         && let Some(Outcome { answer: Answer::Response(response), .. }) = outcomes.pop()
     {
-        return Ok(Answered { response, cluster });
+        return Ok(Answered { response, asked });
     }
     let members = outcomes.iter().find_map(|outcome| outcome.outcomes.clone());
     let mut response = respond(list, outcomes.into_iter().map(|outcome| outcome.answer.parts()));
@@ -424,7 +425,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
         member::insert_headers(response.headers_mut(), &members);
     }
-    Ok(Answered { response, cluster })
+    Ok(Answered { response, asked })
 }
 
 /// A response of the answers' parts, in a list or not.

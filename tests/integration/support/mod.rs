@@ -111,7 +111,7 @@ impl World {
                 logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
-                requests: Arc::default(),
+                access: Arc::default(),
                 fan_outs: Arc::clone(&fan_outs),
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness,
