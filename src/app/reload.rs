@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{metrics::Reloads, web};
+use super::{metrics::Reloads, notify::Notifier, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -50,6 +50,7 @@ pub(super) struct Reloader {
     /// What is served as the web UI.
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
+    pub(super) notifier: Notifier,
     pub(super) access: Arc<Access>,
     /// How it went, for the metrics.
     pub(super) reloads: Reloads,
@@ -116,6 +117,11 @@ impl Reloader {
     /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
     /// `logged` last.
     async fn reload(&mut self, logged: Option<String>) {
+        // What is tried again is no reload that anybody has asked for.
+        let is_retry = logged.is_some();
+        if !is_retry {
+            self.notifier.reloading();
+        }
         let read = self.try_reload().await;
         self.reloads.record(read.is_ok());
         match read {
@@ -136,6 +142,9 @@ impl Reloader {
                 }
                 self.fault = Some(error);
             }
+        }
+        if !is_retry || self.fault.is_none() {
+            self.notifier.reloaded(self.fault.is_none());
         }
     }
 
