@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tower::Service;
 
-use super::{Gateway, route::Destination, web};
+use super::{Gateway, change, route::Destination, web};
 use crate::{
     error::BoxError,
     routing::Route,
@@ -76,10 +76,16 @@ async fn dispatch(
         Err(error) => return gateway.refuse(&request, error),
     };
     info.route = route.kind();
+    info.change = change::of_head(&route, request.method(), request.headers());
     match route {
         Route::Probe(probe) => Ok(gateway.resources.readiness.answer(probe, request.method())),
-        Route::Federation(path) => gateway.federation(request, &path, caller).await,
-        Route::Forward(forward) => gateway.forward(request, &clusters, forward, caller, info).await,
+        Route::Federation(path) => gateway.federation(request, &path, caller, info).await,
+        Route::Forward(forward) => {
+            if forward.prefix.is_none() && info.change.is_some() {
+                info.subject = gateway.name_of(caller, request.headers()).await;
+            }
+            gateway.forward(request, &clusters, forward, caller, info).await
+        }
         Route::List(list) => gateway.list(request, &clusters, list, caller, info).await,
         Route::GraphQl => gateway.graphql(request, &clusters, caller, info).await,
         Route::Web => gateway.page(request).await,

@@ -20,8 +20,8 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let access = Arc::clone(&gateway.resources.access);
     let logins = Arc::clone(&gateway.resources.logins);
-    let requests = Arc::clone(&gateway.resources.requests);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
@@ -29,7 +29,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Before everything that asks who the client is.
         .map_request(move |request| find_client(&gateway, request))
         // Around all others, so that every answer has an id and a line, those of the layers below included.
-        .layer(AccessLogLayer::new(requests))
+        .layer(AccessLogLayer::new(access))
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(CorsLayer::new(allowed_origins))
         // Below it everything may fail; above it nothing does.
