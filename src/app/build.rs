@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     admin::Admin,
     authority::Authority,
+    certificates,
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
@@ -285,6 +286,7 @@ fn settings(root: &Root) -> Settings {
         fan_out: root.fan_out.clone(),
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
+        hsts: root.listen.hsts,
     }
 }
 
@@ -299,6 +301,7 @@ fn metrics(
         registry::register_metrics(shared.reach.clusters.clone(), families);
         shared.answering.resources.fan_outs.register(families);
         upstream::register_metrics(health, families);
+        certificates::register_metrics(families);
         if let Some(replication) = replication {
             replication.metrics.register(families);
         }

@@ -4,6 +4,7 @@
 mod admin;
 mod authority;
 mod build;
+mod certificates;
 mod clusters;
 mod control;
 mod error;

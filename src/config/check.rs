@@ -33,6 +33,18 @@ fn listeners(root: &Root) -> Verdict {
              127.0.0.1, or set listen.allow-plaintext: true behind something that terminates TLS",
         );
     }
+    if let Some(max_age) = listen.hsts {
+        if listen.cert_file.is_none() {
+            return broken(
+                "listen.hsts",
+                "needs listen.cert-file and listen.key-file: behind something that terminates TLS, that has to send \
+                 Strict-Transport-Security",
+            );
+        }
+        if !(MIN_HSTS..=MAX_HSTS).contains(&max_age) {
+            return broken("listen.hsts", "must be off, or from 1s to 87600h");
+        }
+    }
     if listen.workers > MAX_WORKERS {
         return broken("listen.workers", &format!("must be at most {MAX_WORKERS}; 0 is one per core"));
     }
@@ -220,6 +232,12 @@ fn broken(key: &str, what: &str) -> Verdict {
 
 /// Most backends of one cluster.
 const MAX_URLS: usize = 64;
+
+/// The shortest that browsers count in.
+const MIN_HSTS: Duration = Duration::from_secs(1);
+
+/// Ten years: longer than any browser needs.
+const MAX_HSTS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// More threads than any machine has cores is a typing error.
 const MAX_WORKERS: usize = 1024;

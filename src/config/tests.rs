@@ -194,6 +194,20 @@ fn values_that_cannot_work_are_refused() {
     assert!(read(&plain.replace("8080'}", "8080', allow-plaintext: true}")).listen.allow_plaintext);
     assert!(read(&plain.replace("8080'}", "8080', cert-file: /c, key-file: /k}")).listen.tls().is_some());
 
+    let tls = |hsts: &str| {
+        MINIMAL.replace("8080'}", &format!("8080', cert-file: /c, key-file: /k, hsts: {hsts}}}"))
+    };
+    assert_eq!(read(&tls("off")).listen.hsts, None);
+    assert_eq!(read(&tls("8760h")).listen.hsts, Some(Duration::from_secs(8760 * 3600)));
+    for hsts in ["0s", "999ms", "87601h"] {
+        assert!(refused(&tls(hsts)).starts_with("f.yaml:1: listen.hsts: must be off, or from 1s to 87600h"));
+    }
+    assert!(
+        refused(&tls("soon")).starts_with("f.yaml:1: listen.hsts: must be off, or a duration such as 1h")
+    );
+    let plain = MINIMAL.replace("8080'}", "8080', hsts: 1h}");
+    assert!(refused(&plain).starts_with("f.yaml:1: listen.hsts: needs listen.cert-file"));
+
     for (more, error) in [
         (
             "fan-out: {timeout: 10s}\n",

@@ -26,6 +26,9 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// How long browsers are to use TLS only, counted from their last answer (`Strict-Transport-Security`). Needs TLS.
+    #[serde(with = "units::duration_or_off")]
+    pub hsts: Option<Duration>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
 }
@@ -95,6 +98,7 @@ impl Default for Config {
             key_file: None,
             allow_plaintext: false,
             trusted_proxies: Vec::new(),
+            hsts: None,
             workers: 0,
         }
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{fanout, graphql, listener::Limits, types::Cidr};
@@ -19,6 +21,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// How long browsers are to use TLS only.
+    pub hsts: Option<Duration>,
 }
 
 // === impl Settings ===

@@ -32,6 +32,7 @@ mod forward;
 mod gateway;
 mod graphql;
 mod guard;
+mod hsts;
 mod list;
 mod readiness;
 mod rescue;

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch, route::locate};
+use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch, hsts::HstsLayer, route::locate};
 use crate::{
     auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
@@ -17,10 +17,13 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let hsts = gateway.settings().hsts.map(HstsLayer::new);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let service = ServiceBuilder::new()
-        // Outermost, so that every answer has an id and a line, those of the layers below included.
+        // Outermost, so that it is on every answer.
+        .option_layer(hsts)
+        // Above all that may answer, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(cors(allowed_origins))

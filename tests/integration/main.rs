@@ -17,6 +17,7 @@ mod rewriting;
 mod routing;
 mod stores;
 mod support;
+mod tls;
 mod webui;
 
 #[path = "../support/store_suite.rs"]
