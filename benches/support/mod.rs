@@ -77,6 +77,7 @@ impl Client {
                 readiness: Readiness::new(phase_seen, views.registry.clone()),
                 registry: views.registry,
                 federation: Federation::new(tokio::runtime::Handle::current(), api),
+                outage_sessions: None,
             }),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,

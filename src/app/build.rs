@@ -27,12 +27,13 @@ use super::{
 use crate::{
     api::Api,
     auth::{Authenticator, KeyFiles},
+    authz::Minter,
     config::Root,
     error::Chain,
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Resources, Settings},
+    proxy::{Federation, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics},
@@ -99,9 +100,10 @@ impl Server {
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
+        let outage_sessions = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
-        let api = attach_status(api, health.clone(), handle.as_ref());
+        let api = attach_status(api, health.clone(), handle.as_ref(), outage_sessions.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let shared = Shared {
@@ -123,7 +125,13 @@ impl Server {
                 tls_configs: tls_configs.clone(),
             },
             answering: Answering {
-                resources: Arc::new(resources(root, registry, readiness, federation)),
+                resources: Arc::new(resources(
+                    root,
+                    registry,
+                    readiness,
+                    federation,
+                    outage_sessions.clone(),
+                )),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -153,6 +161,8 @@ impl Server {
             authority,
             prober,
             reloader,
+            outage_sessions,
+            health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
         let metrics = metrics(&shared, health, handle.as_ref());
@@ -229,6 +239,7 @@ fn resources(
     registry: watch::Receiver<Arc<Registry>>,
     readiness: Readiness,
     federation: Federation,
+    outage_sessions: Option<OutageSessions>,
 ) -> Resources {
     let settings = settings(root);
     Resources {
@@ -239,6 +250,7 @@ fn resources(
         registry,
         readiness,
         federation,
+        outage_sessions,
     }
 }
 
@@ -266,13 +278,28 @@ fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
+    outage_sessions: Option<OutageSessions>,
 ) -> Api {
+    let api = match outage_sessions {
+        Some(sessions) => api.with_outage_sessions(Arc::new(move || sessions.status())),
+        None => api,
+    };
     let Some(handle) = replication.cloned() else {
         // Their last value stays readable.
         return api.with_status(health, watch::channel(Arc::default()).1);
     };
     let replicators = handle.statuses.clone();
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
+/// What renews sessions in an outage, when it is to.
+fn outage_sessions(
+    root: &Root,
+    authenticator: &Arc<Authenticator>,
+    minter: Option<&Minter>,
+) -> Option<OutageSessions> {
+    let (longest, minter) = root.auth.outage_sessions.zip(minter)?;
+    Some(OutageSessions::new(Arc::clone(authenticator), minter.clone(), longest))
 }
 
 /// The listener's certificate, when there is one.
@@ -302,6 +329,9 @@ fn metrics(
         shared.answering.resources.fan_outs.register(families);
         upstream::register_metrics(health, families);
         certificates::register_metrics(families);
+        if let Some(sessions) = &shared.answering.resources.outage_sessions {
+            sessions.register(families);
+        }
         if let Some(replication) = replication {
             replication.metrics.register(families);
         }

@@ -62,6 +62,17 @@ fn auth(root: &Root) -> Verdict {
              [/etc/sensu/certs/jwt_public.pem]",
         );
     }
+    if let Some(longest) = root.auth.outage_sessions {
+        if root.auth.jwt_private_key_file.is_none() {
+            return broken(
+                "auth.outage-sessions",
+                "needs auth.jwt-private-key-file: renewed tokens have to be signed",
+            );
+        }
+        if !(MIN_OUTAGE..=MAX_OUTAGE).contains(&longest) {
+            return broken("auth.outage-sessions", "must be off, or from 1m to 12h");
+        }
+    }
     match root.auth.admin_groups.iter().position(String::is_empty) {
         Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
         None => Ok(()),
@@ -232,6 +243,12 @@ fn broken(key: &str, what: &str) -> Verdict {
 
 /// Most backends of one cluster.
 const MAX_URLS: usize = 64;
+
+/// Below the time between two renewals by Sensu's clients, hardly any session would be renewed.
+const MIN_OUTAGE: Duration = Duration::from_secs(60);
+
+/// As long as Sensu's own refresh tokens are valid.
+const MAX_OUTAGE: Duration = Duration::from_secs(12 * 3600);
 
 /// The shortest that browsers count in.
 const MIN_HSTS: Duration = Duration::from_secs(1);

@@ -194,6 +194,20 @@ fn values_that_cannot_work_are_refused() {
     assert!(read(&plain.replace("8080'}", "8080', allow-plaintext: true}")).listen.allow_plaintext);
     assert!(read(&plain.replace("8080'}", "8080', cert-file: /c, key-file: /k}")).listen.tls().is_some());
 
+    let outage = |value: &str| {
+        let with_key = MINIMAL.replace("auth:\n", "auth:\n  jwt-private-key-file: /s.pem\n");
+        with_key.replace("auth:\n", &format!("auth:\n  outage-sessions: {value}\n"))
+    };
+    assert_eq!(read(&outage("off")).auth.outage_sessions, None);
+    assert_eq!(read(&outage("1h")).auth.outage_sessions, Some(Duration::from_secs(3600)));
+    for value in ["59s", "13h"] {
+        assert!(
+            refused(&outage(value)).starts_with("f.yaml:3: auth.outage-sessions: must be off, or from 1m")
+        );
+    }
+    let keyless = outage("1h").replace("  jwt-private-key-file: /s.pem\n", "");
+    assert!(refused(&keyless).starts_with("f.yaml:3: auth.outage-sessions: needs auth.jwt-private-key-file"));
+
     let tls = |hsts: &str| {
         MINIMAL.replace("8080'}", &format!("8080', cert-file: /c, key-file: /k, hsts: {hsts}}}"))
     };

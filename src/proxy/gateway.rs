@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Federation, Readiness, Settings};
+use super::{Federation, OutageSessions, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
@@ -31,6 +31,8 @@ pub struct Resources {
     pub readiness: Readiness,
     /// Answers `federation/v1`.
     pub federation: Federation,
+    /// Renews sessions while the local cluster is away, when it is to.
+    pub outage_sessions: Option<OutageSessions>,
 }
 
 /// What answers requests on one worker. Layers and requests share one: cloning its parts for each request would touch

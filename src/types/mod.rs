@@ -23,4 +23,6 @@ pub use principal::{Caller, Principal};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
 pub use scope::{AuthScope, ListScope};
 pub use shape::Shape;
-pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};
+pub use status::{
+    BackendHealth, BackendState, ClusterHealth, OutageStatus, ReplicatorState, ReplicatorStatus,
+};

@@ -75,7 +75,6 @@ pub mod duration_or_off {
     use super::{Deserializer, Duration, Serializer, UnitError, Words, parse_duration, show_duration};
 
     /// In the largest unit that divides it.
-    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
     pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => to.serialize_str(&show_duration(*value)),

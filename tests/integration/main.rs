@@ -11,6 +11,7 @@ mod fault_table;
 mod faults;
 mod federation;
 mod graphql;
+mod outage;
 mod paging;
 mod refusals;
 mod rewriting;

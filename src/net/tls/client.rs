@@ -1,7 +1,10 @@
 use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::digest;
-use rustls::{ClientConfig, RootCertStore, client::danger::ServerCertVerifier, pki_types::CertificateDer};
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::danger::ServerCertVerifier,
+    pki_types::CertificateDer,
+};
 
 use super::{
     PROVIDER, TlsError,
@@ -57,11 +60,7 @@ impl ClientFiles {
             _ => None,
         };
         let verifier = verifier(roots, files, in_use)?;
-        let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
-            .with_safe_default_protocol_versions()
-            .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
+        let builder = builder().dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match client {
             Some((chain, key, cert_path, key_path)) => {
                 builder.with_client_auth_cert(chain, key).map_err(|source| TlsError::Pair {
@@ -96,6 +95,12 @@ impl ClientFiles {
         sum.copy_from_slice(context.finish().as_ref());
         sum
     }
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()
+        .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
 }
 
 /// Decides about server certificates, and lists the files in use for as long as it does.

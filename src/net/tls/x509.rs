@@ -15,7 +15,7 @@ pub struct Certificate {
     pub not_after: i64,
     /// Its subject, such as `CN=sensu, O=Example`, of a bounded length.
     pub subject: String,
-    /// Its serial number as hexadecimal digits, of a bounded length.
+    /// Its serial number as hexadecimal bytes, such as `0a:1b`, of a bounded length.
     pub serial: String,
 }
 
@@ -25,11 +25,10 @@ impl Certificate {
     /// `None` for what is no certificate.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let cert = parse(der)?;
-        let serial = cert.raw_serial().iter().take(MAX_SERIAL);
         Some(Self {
             not_after: cert.validity().not_after.timestamp(),
             subject: cert.subject().to_string().chars().take(MAX_SUBJECT).collect(),
-            serial: serial.map(|byte| format!("{byte:02x}")).collect(),
+            serial: cert.raw_serial_as_string().chars().take(MAX_SERIAL).collect(),
         })
     }
 }
@@ -79,7 +78,7 @@ fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
 /// Longest subject that is kept, in characters.
 const MAX_SUBJECT: usize = 128;
 
-/// Longest serial number that is kept, in bytes; RFC 5280 allows 20.
-const MAX_SERIAL: usize = 20;
+/// Longest serial number that is kept, in characters: the 20 bytes that RFC 5280 allows.
+const MAX_SERIAL: usize = 3 * 20 - 1;
 
 const MIN_RSA: usize = 2048;
