@@ -39,6 +39,14 @@ const REQUESTS: &[&str] = &[
     "PUT /?> HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n?<>\r\n0\r\nA: ?>\r\n\r\nGET /?> HTTP/1.1\r\n\r\n",
 ];
 
+const PROXY_HEADERS: &[&str] = &[
+    "PROXY TCP4 192.0.2.1 10.0.0.1 40000 443\r\nGET / HTTP/1.1\r\n",
+    "PROXY TCP6 2001:db8::7 ::1 40000 443\r\n",
+    "PROXY UNKNOWN whatever\r\n",
+    "\r\n\r\n\0\r\nQUIT\n\u{21}\u{11}\0\u{c}\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}\u{8}\u{9}\u{a}\u{b}\u{c}",
+    "\r\n\r\n\0\r\nQUIT\n\u{20}\0\0\0GET /",
+];
+
 const AUTHORIZATION: &[&str] = &[
     "Bearer eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjF9.c2ln",
     "Key 83abef1e-e7d7-4beb-91fc-79ad90084d5b",
@@ -191,6 +199,11 @@ fn routing_is_total_and_stable() {
 #[test]
 fn only_queries_change_on_their_way_to_hyper() {
     run("queries", REQUESTS, false, listener::fuzzing::queries);
+}
+
+#[test]
+fn proxy_headers_mean_one_thing() {
+    run("proxy_header", PROXY_HEADERS, false, listener::fuzzing::proxy_header);
 }
 
 #[test]

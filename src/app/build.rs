@@ -100,18 +100,20 @@ impl Server {
         );
         let replication = store::replication(root, registry.clone(), &store, leadership)?;
         let (replication, handle) = replication.unzip();
-        let outage_sessions = outage_sessions(root, &authenticator, authority.minter.as_ref());
+        let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
-        let api = attach_status(api, health.clone(), handle.as_ref(), outage_sessions.clone());
+        let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
+        let resources = resources(root, registry, readiness, federation, outage.clone());
         let shared = Shared {
             listening: Listening {
-                limits: root.limits.clone(),
+                terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
                 connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
                 phase: phase_seen,
+                metrics: listener::Metrics::default(),
             },
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
@@ -125,13 +127,7 @@ impl Server {
                 tls_configs: tls_configs.clone(),
             },
             answering: Answering {
-                resources: Arc::new(resources(
-                    root,
-                    registry,
-                    readiness,
-                    federation,
-                    outage_sessions.clone(),
-                )),
+                resources: Arc::new(resources),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -161,7 +157,7 @@ impl Server {
             authority,
             prober,
             reloader,
-            outage_sessions,
+            outage_sessions: outage,
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
@@ -324,6 +320,7 @@ fn metrics(
     replication: Option<&replication::Handle>,
 ) -> Arc<Metrics> {
     Arc::new(Metrics::new(|families| {
+        shared.listening.metrics.register(families);
         shared.authentication.authenticator.metrics().register(families);
         registry::register_metrics(shared.reach.clusters.clone(), families);
         shared.answering.resources.fan_outs.register(families);
@@ -348,7 +345,7 @@ fn serve_admin(
     // It outlives the drain, so that the drain can be watched: its own phase never changes.
     let (forever, phase) = watch::channel(Phase::Running);
     let connections = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let listener = Listener::new(shared.listening.limits.clone(), None, connections, phase);
+    let listener = Listener::new(shared.listening.terms.admin(), None, connections, phase);
     Ok(async move {
         listener.serve(socket, admin.service()).await;
         drop(forever);

@@ -28,11 +28,12 @@ pub(super) struct Shared {
 /// How connections are accepted, and how long.
 #[derive(Clone)]
 pub(super) struct Listening {
-    pub(super) limits: listener::Limits,
+    pub(super) terms: listener::Terms,
     pub(super) tls: Option<ServerTls>,
     /// A permit for each connection of any worker.
     pub(super) connections: Arc<Semaphore>,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) metrics: listener::Metrics,
 }
 
 /// Who is asking.

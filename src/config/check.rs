@@ -134,6 +134,7 @@ fn durations(root: &Root) -> Verdict {
         ("upstream.health.interval", upstream.health.interval),
         ("upstream.health.timeout", upstream.health.timeout),
         ("limits.head-timeout", root.limits.head_timeout),
+        ("listen.keep-alive", root.listen.keep_alive),
         ("auth.api-key-ttl", root.auth.api_key_ttl),
     ] {
         if value.is_zero() {

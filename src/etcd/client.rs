@@ -3,7 +3,6 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, stream};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
@@ -14,9 +13,8 @@ use super::{
     connection::Connection,
     proto::{
         CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
-        LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, LeaseRevokeResponse, PutRequest,
-        PutResponse, RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
-        WatchCreateRequest,
+        LeaseGrantResponse, LeaseRequest, LeaseRevokeResponse, PutRequest, PutResponse, RangeRequest,
+        RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest,
     },
 };
 
@@ -24,7 +22,7 @@ use super::{
 ///
 /// Connects at the first call, and again when the connection is lost. Calls share one connection and end within the
 /// request timeout; each watch has a connection of its own, so that one that is not read delays no call. After an
-/// endpoint fails, the next one in the list is used.
+/// endpoint fails, the next one in the list is used. What is opened here ends at etcd when it is dropped.
 pub struct Client {
     config: Config,
     /// Index of the endpoint to use next.
@@ -106,23 +104,6 @@ impl Client {
         Ok(Lease { id: granted.id, ttl: seconds(granted.ttl) })
     }
 
-    /// Renews a lease once. [`Error::LeaseNotFound`]: it has ended.
-    pub async fn lease_keep_alive(&self, id: i64) -> Result<Lease, Error> {
-        let deadline = self.deadline();
-        let mut attempts = self.config.endpoints.len();
-        loop {
-            let error = match self.keep_alive_once(id, deadline).await {
-                Ok(0) => return Err(Error::LeaseNotFound),
-                Ok(ttl) => return Ok(Lease { id, ttl: seconds(ttl) }),
-                Err(error) => error,
-            };
-            if attempts == 0 || !error.is_endpoint_fault() || Instant::now() >= deadline {
-                return Err(error);
-            }
-            attempts -= 1;
-        }
-    }
-
     /// Ends a lease and deletes its keys.
     pub async fn lease_revoke(&self, id: i64) -> Result<(), Error> {
         let _: LeaseRevokeResponse =
@@ -161,7 +142,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<WatchStream, Error> {
         let opened = timeout_at(deadline, WatchStream::open(connection, request)).await;
-        let opened = opened.unwrap_or_else(|_| Err(timed_out(connection)));
+        let opened = opened.unwrap_or_else(|_| Err(connection.timed_out()));
         if opened.as_ref().is_err_and(Error::is_endpoint_fault) {
             self.skip_endpoint(connection);
         }
@@ -232,29 +213,16 @@ impl Client {
     {
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = timeout_at(deadline, connection.unary(path, request, left)).await;
-        answer.unwrap_or_else(|_| Err(timed_out(connection)))
+        answer.unwrap_or_else(|_| Err(connection.timed_out()))
     }
 
-    /// The seconds that etcd grants; 0 when there is no such lease.
-    async fn keep_alive_once(&self, id: i64, deadline: Instant) -> Result<i64, Error> {
-        let connection = self.connection(deadline).await?;
-        let renew = async {
-            // etcd closes a stream whose client has closed its half, which could come before the answer.
-            let requests = stream::iter([LeaseRequest { id }]).chain(stream::pending());
-            let path = "/etcdserverpb.Lease/LeaseKeepAlive";
-            let mut answers = connection.streaming::<_, LeaseKeepAliveResponse>(path, requests).await?;
-            let answer = answers.message().await.map_err(|status| connection.failure(&status))?;
-            let endpoint = connection.endpoint().clone();
-            answer.map(|lease| lease.ttl).ok_or(Error::Disconnected { endpoint, source: None })
-        };
-        let answer = timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(timed_out(&connection)));
-        if answer.as_ref().is_err_and(Error::is_endpoint_fault) {
-            self.discard(&connection);
-        }
-        answer
+    /// How many endpoints there are to try.
+    pub(super) fn endpoints(&self) -> usize {
+        self.config.endpoints.len()
     }
 
-    async fn connection(&self, deadline: Instant) -> Result<Connection, Error> {
+    /// The connection for calls, opened if it has to be.
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, Error> {
         let index = self.endpoint.load(Ordering::Relaxed) % self.config.endpoints.len();
         let waiting = || Error::Timeout { endpoint: self.config.endpoints[index].clone() };
         let mut slot = timeout_at(deadline, self.connection.lock()).await.map_err(|_| waiting())?;
@@ -264,7 +232,8 @@ impl Client {
         Ok(slot.insert(self.dial(deadline).await?).clone())
     }
 
-    fn discard(&self, connection: &Connection) {
+    /// Makes the next call use another connection, to the endpoint after this one's.
+    pub(super) fn discard(&self, connection: &Connection) {
         connection.retire();
         self.skip_endpoint(connection);
     }
@@ -274,10 +243,6 @@ impl Client {
         let next = index.wrapping_add(1);
         let _ = self.endpoint.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
-}
-
-fn timed_out(connection: &Connection) -> Error {
-    Error::Timeout { endpoint: connection.endpoint().clone() }
 }
 
 fn seconds(ttl: i64) -> Duration {

@@ -15,10 +15,12 @@ use http::{Request, Response, Uri, uri::PathAndQuery};
 use hyper::{
     body::Incoming,
     client::conn::http2::{Builder, SendRequest},
+    rt::Executor,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::{
+    sync::watch,
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
@@ -31,7 +33,7 @@ use crate::{
     types::{Backend, TlsFiles},
 };
 
-/// A connection; cheap to clone. It is closed when the last clone is gone.
+/// A connection; cheap to clone. It is closed when the last clone is gone, whatever was open on it.
 #[derive(Clone)]
 pub(super) struct Connection {
     inner: Arc<Inner>,
@@ -42,8 +44,17 @@ struct Inner {
     endpoint: Backend,
     peer: Arc<Peer>,
     task: AbortHandle,
+    /// Dropping it ends every task of the connection.
+    _owner: watch::Sender<()>,
     /// No new call may use it.
     retired: AtomicBool,
+}
+
+/// Runs what hyper runs for one connection, until the connection's owner is gone. On its own, hyper keeps a connection open
+/// until every stream has ended.
+#[derive(Clone)]
+struct OwnedTasks {
+    owner: watch::Receiver<()>,
 }
 
 /// hyper's sender as tonic wants it.
@@ -94,7 +105,8 @@ impl Connection {
         response.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
-    /// Two streams; ends with an error when the member loses its leader.
+    /// Two streams; ends with an error when the member loses its leader. Only for [`Duplex`](super::duplex::Duplex),
+    /// whose `messages` end.
     pub(super) async fn streaming<Q, A>(
         &self,
         path: &'static str,
@@ -112,6 +124,16 @@ impl Connection {
         response.map(tonic::Response::into_inner).map_err(|status| self.failure(&status))
     }
 
+    /// Whether both are the same connection.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The error of a call that was not answered in time.
+    pub(super) fn timed_out(&self) -> Error {
+        Error::Timeout { endpoint: self.endpoint().clone() }
+    }
+
     /// What a failed call means here.
     pub(super) fn failure(&self, status: &Status) -> Error {
         let error = Error::from_status(self.endpoint(), status);
@@ -127,12 +149,6 @@ impl Connection {
         let ready = grpc.ready().await;
         ready.map_err(|error| self.failure(&Status::from_error(error.into())))?;
         Ok(grpc)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -174,7 +190,9 @@ async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result
         endpoint: endpoint.clone(),
         source: Some(source.into()),
     };
-    let (sender, connection) = Builder::new(TokioExecutor::new())
+    let (owner, receiver) = watch::channel(());
+    let tasks = OwnedTasks { owner: receiver };
+    let (sender, connection) = Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(config.keep_alive_interval)
         .keep_alive_timeout(config.keep_alive_timeout)
@@ -184,7 +202,7 @@ async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result
         .await
         .map_err(lost)?;
     // Calls see how the connection ends, so its result is not needed here.
-    let task = tokio::spawn(connection.map(drop)).abort_handle();
+    let task = tasks.spawn(connection.map(drop));
     let origin: Uri = endpoint.to_string().parse().expect("an endpoint is scheme, host and port");
     let grpc = Grpc::with_origin(Http2(sender), origin).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(Connection {
@@ -193,9 +211,33 @@ async fn handshake(config: &Config, endpoint: &Backend, io: Monitored) -> Result
             endpoint: endpoint.clone(),
             peer,
             task,
+            _owner: owner,
             retired: AtomicBool::new(false),
         }),
     })
+}
+
+// === impl OwnedTasks ===
+
+impl OwnedTasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut owner = self.owner.clone();
+        let until_then = async move {
+            tokio::select! {
+                biased;
+                // Nothing is ever sent: it ends when the sender is dropped.
+                _ = owner.changed() => {}
+                () = task => {}
+            }
+        };
+        tokio::spawn(until_then).abort_handle()
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for OwnedTasks {
+    fn execute(&self, task: F) {
+        self.spawn(task);
+    }
 }
 
 // === impl Http2 ===

@@ -2,17 +2,23 @@
 //!
 //! | Part | Does |
 //! |---|---|
-//! | [`Client`] | single calls, with a deadline each, over one shared connection; leases; watches |
+//! | [`Client`] | single calls, with a deadline each, over one shared connection |
+//! | [`KeepAlive`] | renews one lease, on one stream over that connection |
 //! | [`WatchStream`] | one watch on one connection; ends when either does |
 //! | [`Mirror`] | load and watch without end: reconnects, resumes, reloads |
 //! | [`proto`] | etcd's messages |
+//!
+//! Streams and connections end, at etcd too, with what holds them: a stream is open only inside a value of the types
+//! above, and everything that hyper runs for a connection ends with its last user.
 //!
 //! The messages are written here by hand (derived, not generated), so that building needs no `protoc`. HTTP/2 is
 //! hyper's and TLS rustls', as everywhere in this crate; tonic does the framing of gRPC.
 
 mod client;
 mod connection;
+mod duplex;
 mod error;
+mod keep_alive;
 mod machine;
 mod mirror;
 pub mod proto;
@@ -24,6 +30,7 @@ use std::time::Duration;
 
 pub use client::{Client, Lease};
 pub use error::Error;
+pub use keep_alive::KeepAlive;
 pub use machine::Event;
 pub use mirror::Mirror;
 pub use watch::WatchStream;

@@ -6,6 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::ProxyProtocol;
 use crate::{
     types::{Cidr, units},
     wire::budget::LIST_READ_AHEAD_BYTES,
@@ -24,6 +25,11 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// Allow plain HTTP on an address that is not a loopback one, where tokens travel in the clear.
     pub allow_plaintext: bool,
+    /// Whether a load balancer says who the client is. Then nobody but the load balancer may reach the listener.
+    pub proxy_protocol: ProxyProtocol,
+    /// How long a connection may be without requests. Longer than the load balancer keeps it, or a request meets its end.
+    #[serde(with = "units::duration")]
+    pub keep_alive: Duration,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
     /// How long browsers are to use TLS only, counted from their last answer (`Strict-Transport-Security`). Needs TLS.
@@ -59,7 +65,7 @@ pub struct Limits {
     /// Body of one request; Sensu's own limit.
     #[serde(with = "units::size")]
     pub request_body_bytes: usize,
-    /// From the connection's start to the first complete head, TLS included.
+    /// From the connection's start to the first complete head, PROXY header and TLS included.
     #[serde(with = "units::duration")]
     pub head_timeout: Duration,
     /// Lists over several clusters that are in work at once.
@@ -97,6 +103,8 @@ impl Default for Config {
             cert_file: None,
             key_file: None,
             allow_plaintext: false,
+            proxy_protocol: ProxyProtocol::Off,
+            keep_alive: KEEP_ALIVE,
             trusted_proxies: Vec::new(),
             hsts: None,
             workers: 0,
@@ -136,3 +144,7 @@ impl Default for Shutdown {
         Self { announce: Duration::ZERO, drain: Duration::from_secs(30) }
     }
 }
+
+/// Google's load balancers keep idle connections for 600 s, others for less. The one that closes first must be the balancer:
+/// it knows whether a request is on its way.
+const KEEP_ALIVE: Duration = Duration::from_secs(620);

@@ -1,6 +1,26 @@
-//! Entry for fuzzers: nothing but the raw bytes of queries may change on the way to hyper.
+//! Entries for fuzzers: nothing but the raw bytes of queries may change on the way to hyper, and a PROXY header means the
+//! same however it arrives.
 
-use super::query::Encoder;
+use super::{proxy_protocol::parse, query::Encoder};
+
+/// Checks that what the first bytes of a connection mean is decided once, and soon.
+///
+/// # Panics
+/// When a property does not hold.
+pub fn proxy_header(data: &[u8]) {
+    let mut decided = None;
+    for length in 0..=data.len().min(200) {
+        let found = parse(&data[..length]);
+        match decided {
+            None if found == Ok(None) => assert!(length < 107, "undecided after {length} bytes"),
+            None => decided = Some(found),
+            Some(before) => assert_eq!(found, before, "with {length} bytes"),
+        }
+        if let Ok(Some(header)) = found {
+            assert!((15..=16 + 0xffff).contains(&header.length));
+        }
+    }
+}
 
 /// Checks that arbitrary bytes of a connection pass unchanged but for some that are percent-encoded, however they
 /// arrive, and that encoded ones pass unchanged.

@@ -70,8 +70,13 @@ impl Seen {
         self.request.load(Ordering::Relaxed)
     }
 
+    /// Whether one of HTTP/2 has come.
+    pub(super) fn is_http_2(&self) -> bool {
+        self.http_2.load(Ordering::Relaxed)
+    }
+
     fn most(&self) -> Duration {
-        if self.http_2.load(Ordering::Relaxed) { HTTP_2_MOST } else { SILENCE }
+        if self.is_http_2() { HTTP_2_MOST } else { SILENCE }
     }
 }
 

@@ -2,7 +2,7 @@
 //! code:
 //!
 //! ```text
-//! listener   accept, TLS, HTTP/1.1 or HTTP/2                    one worker thread, never left
+//! listener   accept, PROXY header, TLS, HTTP/1.1 or HTTP/2      one worker thread, never left; who the client is
 //!  └ access log   request id, one line when the answer has ended
 //!     └ cors      answers preflights (off without allowed origins)
 //!        └ rescue the only place where errors become HTTP

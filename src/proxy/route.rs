@@ -5,8 +5,8 @@ use http::Request;
 use super::{Gateway, guard::is_bare_check};
 use crate::{
     routing::{Route, RouteError, Routed, route},
-    types::Snapshot,
-    wire::Body,
+    types::{ConnInfo, Snapshot},
+    wire::{Body, forwarded},
 };
 
 /// Where a request goes, in its extensions from routing to dispatch.
@@ -16,6 +16,18 @@ pub(super) struct Destination {
     pub(super) route: Result<Route, RouteError>,
     /// What it was decided by, and what the rest of the request is answered by.
     pub(super) clusters: Arc<Snapshot>,
+}
+
+/// Finds out who has sent a request, where its connection comes from a trusted proxy.
+pub(super) fn find_client(gateway: &Gateway, mut request: Request<Body>) -> Request<Body> {
+    let trusted = &gateway.settings().trusted_proxies;
+    if !trusted.is_empty()
+        && let Some(mut info) = request.extensions().get::<ConnInfo>().copied()
+    {
+        info.client = forwarded::client(info.peer.ip(), request.headers(), trusted);
+        request.extensions_mut().insert(info);
+    }
+    request
 }
 
 /// Routes a request: the one time that its path is read. How it has to be authenticated follows from the same reading.

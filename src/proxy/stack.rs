@@ -4,7 +4,12 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Gateway, GuardLayer, RescueLayer, dispatch::Dispatch, hsts::HstsLayer, route::locate};
+use super::{
+    Gateway, GuardLayer, RescueLayer,
+    dispatch::Dispatch,
+    hsts::HstsLayer,
+    route::{find_client, locate},
+};
 use crate::{
     auth::{AuthLayer, Authenticator},
     telemetry::AccessLogLayer,
@@ -20,10 +25,13 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
     let hsts = gateway.settings().hsts.map(HstsLayer::new);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
+    let locating = Arc::clone(&gateway);
     let service = ServiceBuilder::new()
         // Outermost, so that it is on every answer.
         .option_layer(hsts)
-        // Above all that may answer, so that every answer has an id and a line, those of the layers below included.
+        // Before everything that asks who the client is.
+        .map_request(move |request| find_client(&gateway, request))
+        // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(cors(allowed_origins))
@@ -32,7 +40,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Cheap refusals first: nothing has been read or verified yet.
         .layer(GuardLayer::new(max_headers))
         // The one reading of the path: how to authenticate the request and where it goes both follow from it.
-        .map_request(move |request| locate(&gateway, request))
+        .map_request(move |request| locate(&locating, request))
         // Before the route is looked at: without credentials even an unknown path is 401.
         .layer(AuthLayer::new(authenticator))
         // The route, and what answers it.

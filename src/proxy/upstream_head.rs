@@ -4,7 +4,11 @@ use std::net::Ipv4Addr;
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 
-use crate::{listener::ConnInfo, routing::RouteError, types::Cidr, wire::header as names};
+use crate::{
+    routing::RouteError,
+    types::{Cidr, ConnInfo},
+    wire::header as names,
+};
 
 /// Where a request goes, and whether its answer is going to be edited.
 pub(super) struct Target<'a> {
@@ -44,9 +48,7 @@ pub(super) fn build(parts: &Parts, target: &Target<'_>, trusted: &[Cidr]) -> Res
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host`. A client's own are dropped unless it is a trusted proxy.
 fn forwarded(headers: &mut HeaderMap, connection: Option<ConnInfo>, trusted: &[Cidr]) {
-    // A dual-stack socket names an IPv4 peer as `::ffff:192.0.2.1`.
-    let (peer, tls) =
-        connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (c.peer.ip().to_canonical(), c.tls));
+    let (peer, tls) = connection.map_or((Ipv4Addr::LOCALHOST.into(), false), |c| (c.peer.ip(), c.tls));
     let trusted = trusted.iter().any(|range| range.contains(peer));
     let earlier = headers.get_all(names::X_FORWARDED_FOR).iter().filter(|_| trusted);
     // Every line counts: some proxies add one of their own below a forged one.
@@ -77,7 +79,7 @@ mod tests {
         for (name, value) in pairs {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        request.extensions_mut().insert(ConnInfo { peer: peer.parse().unwrap(), tls: true });
+        request.extensions_mut().insert(ConnInfo::new(peer.parse().unwrap(), true));
         request.into_parts().0
     }
 

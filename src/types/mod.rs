@@ -2,6 +2,7 @@
 
 mod cidr;
 mod cluster;
+mod connection;
 mod failure;
 mod name;
 mod page;
@@ -16,6 +17,7 @@ pub mod units;
 pub use cidr::{Cidr, CidrError};
 pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use connection::ConnInfo;
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};

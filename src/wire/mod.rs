@@ -4,6 +4,7 @@
 mod body;
 pub mod budget;
 mod concat;
+pub mod forwarded;
 pub mod fuzzing;
 pub mod header;
 mod reply;

@@ -1,4 +1,4 @@
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use fedgate::{
     etcd::{
@@ -111,12 +111,13 @@ async fn the_keys_of_a_lease_end_with_it() {
     let lease = client.lease_grant(Duration::from_secs(1)).await.unwrap();
     let put = PutRequest { lease: lease.id, ..PutRequest::new("/l", "value") };
     let revision = client.put(put).await.unwrap().header.unwrap().revision;
-    assert_eq!(client.lease_keep_alive(lease.id).await.unwrap(), lease);
+    let mut keep_alive = client.keep_alive(lease.id);
+    assert_eq!((keep_alive.lease(), keep_alive.renew().await.unwrap()), (lease.id, lease.ttl));
 
     let mut watch = client.watch(WatchCreateRequest::prefix(b"/l", revision + 1)).await.unwrap();
     let gone = tokio::time::timeout(PATIENCE, watch.message()).await.unwrap().unwrap();
     assert_eq!(gone.events[0].kv.as_ref().unwrap().key, b"/l");
-    assert!(matches!(client.lease_keep_alive(lease.id).await, Err(Error::LeaseNotFound)));
+    assert!(matches!(keep_alive.renew().await, Err(Error::LeaseNotFound)));
 
     let lease = client.lease_grant(Duration::from_secs(600)).await.unwrap();
     client.put(PutRequest { lease: lease.id, ..PutRequest::new("/l", "value") }).await.unwrap();
@@ -208,11 +209,11 @@ async fn a_peer_that_says_nothing_times_out() {
         request_timeout: Duration::from_millis(100),
         ..Config::new(vec![local(listener.local_addr().unwrap().port())], TlsFiles::default())
     };
-    let client = Client::new(config).unwrap();
+    let client = Arc::new(Client::new(config).unwrap());
     for _ in 0..2 {
         let error = client.put(PutRequest::new("/s", "value")).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
-        assert!(matches!(client.lease_keep_alive(1).await, Err(Error::Timeout { .. })));
+        assert!(matches!(client.keep_alive(1).renew().await, Err(Error::Timeout { .. })));
         let watch = client.watch(WatchCreateRequest::prefix(b"/s", 0)).await;
         assert!(matches!(watch, Err(Error::Timeout { .. })));
     }

@@ -6,6 +6,7 @@
 mod authz;
 mod calls;
 mod gateways;
+mod lifetimes;
 mod mirror;
 mod proxy;
 mod store;
@@ -17,5 +18,7 @@ mod etcd_server;
 mod secure_etcd;
 #[path = "../support/store_suite.rs"]
 mod store_suite;
+#[path = "../support/usage.rs"]
+mod usage;
 #[path = "../support/wait.rs"]
 mod wait;

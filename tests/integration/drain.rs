@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fedgate::{
     app::Server,
     config,
-    listener::{Limits, Listener, Phase},
+    listener::{Listener, Phase, Terms},
     net::ServerTls,
     sim::SharedKeys,
     wire::Body,
@@ -141,7 +141,7 @@ async fn tls_listener() -> (SocketAddr, watch::Sender<Phase>, rustls::RootCertSt
     });
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = Listener::new(Limits::default(), Some(tls), Arc::new(Semaphore::new(10)), seen);
+    let listener = Listener::new(Terms::default(), Some(tls), Arc::new(Semaphore::new(10)), seen);
     tokio::spawn(listener.serve(socket, service));
     (address, phase, roots)
 }
@@ -197,7 +197,7 @@ async fn list_listener(after: Duration) -> (SocketAddr, watch::Sender<Phase>, to
     });
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = Listener::new(Limits::default(), None, Arc::new(Semaphore::new(100)), seen);
+    let listener = Listener::new(Terms::default(), None, Arc::new(Semaphore::new(100)), seen);
     (address, phase, tokio::spawn(listener.serve(socket, service)))
 }
 

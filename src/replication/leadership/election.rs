@@ -11,7 +11,7 @@ use tokio::{
 use super::{LeaderStatus, Leadership, Term};
 use crate::{
     etcd::{
-        Client, Error,
+        Client, Error, KeepAlive,
         proto::{
             Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
             TxnRequest, TxnResponse,
@@ -64,23 +64,23 @@ impl Election {
     /// Leads once, from election to loss.
     async fn once(&self) -> Result<(), Error> {
         let lease = self.client.lease_grant(self.ttl).await?;
-        let result = self.with_lease(lease.id).await;
+        let result = self.with_lease(self.client.keep_alive(lease.id)).await;
         self.step_down();
         // The next leader need not wait for the lease to expire.
         let _ = self.client.lease_revoke(lease.id).await;
         result
     }
 
-    async fn with_lease(&self, lease: i64) -> Result<(), Error> {
-        while !self.claim(lease).await? {
+    async fn with_lease(&self, mut lease: KeepAlive) -> Result<(), Error> {
+        while !self.claim(&mut lease).await? {
             sleep(self.ttl / RENEWALS).await;
-            self.client.lease_keep_alive(lease).await?;
+            lease.renew().await?;
         }
-        let (number, holder) = self.count(lease).await?;
+        let (number, holder) = self.count(&mut lease).await?;
         let asked = Instant::now();
-        self.client.lease_keep_alive(lease).await?;
+        lease.renew().await?;
         let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
-        *self.lease.lock() = Some(lease);
+        *self.lease.lock() = Some(lease.lease());
         self.leader_status.send_replace(None);
         self.own_status.send_replace(None);
         self.term.send_replace(Some(term.clone()));
@@ -89,15 +89,15 @@ impl Election {
     }
 
     /// Renews until that has failed for so long that another may lead.
-    async fn hold(&self, lease: i64, term: &Term) -> Result<(), Error> {
+    async fn hold(&self, mut lease: KeepAlive, term: &Term) -> Result<(), Error> {
         let mut published = None;
         loop {
             sleep(self.ttl / RENEWALS).await;
             let asked = Instant::now();
-            match self.renew(lease).await {
+            match self.renew(&mut lease).await {
                 Ok(true) => {
                     term.extend(asked + self.ttl);
-                    self.publish(lease, &mut published).await;
+                    self.publish(lease.lease(), &mut published).await;
                 }
                 Ok(false) => return Ok(()),
                 Err(Error::LeaseNotFound) => return Err(Error::LeaseNotFound),
@@ -121,15 +121,16 @@ impl Election {
     }
 
     /// Renews the lease, and returns whether this gateway still leads.
-    async fn renew(&self, lease: i64) -> Result<bool, Error> {
-        self.client.lease_keep_alive(lease).await?;
+    async fn renew(&self, lease: &mut KeepAlive) -> Result<bool, Error> {
+        lease.renew().await?;
         let found = self.client.range(RangeRequest::key(&*self.leader)).await?;
-        Ok(found.kvs.first().is_some_and(|kv| kv.lease == lease))
+        Ok(found.kvs.first().is_some_and(|kv| kv.lease == lease.lease()))
     }
 
     /// Becomes the leader if there is none. Otherwise notes who is.
-    async fn claim(&self, lease: i64) -> Result<bool, Error> {
-        let put = PutRequest { lease, ..PutRequest::new(&*self.leader, self.gateway.as_bytes()) };
+    async fn claim(&self, lease: &mut KeepAlive) -> Result<bool, Error> {
+        let put =
+            PutRequest { lease: lease.lease(), ..PutRequest::new(&*self.leader, self.gateway.as_bytes()) };
         let request = TxnRequest {
             compare: vec![Compare::absent(&*self.leader)],
             success: vec![Op::Put(put).into()],
@@ -170,7 +171,7 @@ impl Election {
     }
 
     /// The number of this term and its holder: a new number, unless the last leader handed over cleanly.
-    async fn count(&self, lease: i64) -> Result<(u64, Arc<str>), Error> {
+    async fn count(&self, lease: &mut KeepAlive) -> Result<(u64, Arc<str>), Error> {
         loop {
             let found = self.client.range(RangeRequest::key(&*self.counter)).await?;
             let kv = found.kvs.first();

@@ -1,0 +1,97 @@
+//! When a connection of HTTP/2 is idle, which hyper does not say: no stream is open on it.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+use crate::{error::BoxError, wire::Body};
+
+/// The requests of one connection.
+pub(super) struct Activity {
+    begun: Instant,
+    open: AtomicUsize,
+    /// When the last one ended, in milliseconds after the beginning.
+    ended: AtomicU64,
+}
+
+/// A request until its answer is written, or given up.
+pub(super) struct InProgress(Arc<Activity>);
+
+/// An answer's body that ends a request.
+struct Ending {
+    inner: Body,
+    _request: InProgress,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now(), open: AtomicUsize::new(0), ended: AtomicU64::new(0) }
+    }
+
+    /// A request has come.
+    pub(super) fn request(self: &Arc<Self>) -> InProgress {
+        self.open.fetch_add(1, Relaxed);
+        InProgress(Arc::clone(self))
+    }
+
+    /// Since when there is no request; `None` while there is one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let ended = Duration::from_millis(self.ended.load(Relaxed));
+        (self.open.load(Relaxed) == 0).then(|| self.begun + ended)
+    }
+}
+
+// === impl InProgress ===
+
+impl InProgress {
+    /// Lasts as long as the answer.
+    pub(super) fn until_end_of(self, response: Response<Body>) -> Response<Body> {
+        if response.body().is_end_stream() {
+            return response;
+        }
+        response.map(|inner| Body::boxed(Ending { inner, _request: self }))
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let ended = self.0.begun.elapsed().as_millis();
+        self.0.ended.store(u64::try_from(ended).unwrap_or(u64::MAX), Relaxed);
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Ending ===
+
+impl HttpBody for Ending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
