@@ -8,7 +8,7 @@ use futures::future::{FutureExt as _, Map};
 use http::{HeaderValue, Request, Response, header::STRICT_TRANSPORT_SECURITY};
 use tower::{Layer, Service};
 
-use crate::{listener::ConnInfo, wire::Body};
+use crate::{types::ConnInfo, wire::Body};
 
 /// Tells browsers to use TLS only for some time (RFC 6797), on connections that do.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ mod tests {
     fn header(connection: Option<bool>) -> Option<HeaderValue> {
         let mut request = Request::new(Body::empty());
         if let Some(tls) = connection {
-            request.extensions_mut().insert(ConnInfo { peer: ([127, 0, 0, 1], 1).into(), tls });
+            request.extensions_mut().insert(ConnInfo::new(([127, 0, 0, 1], 1).into(), tls));
         }
         let inner = service_fn(|_| std::future::ready(Ok(Response::new(Body::empty()))));
         let layer = HstsLayer::new(Duration::from_secs(60));
