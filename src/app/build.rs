@@ -22,7 +22,9 @@ use super::{
     error::BuildError,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
-    store, web, worker,
+    store,
+    tracing::Tracing,
+    web, worker,
 };
 use crate::{
     api::Api,
@@ -36,7 +38,7 @@ use crate::{
     proxy::{Federation, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
-    telemetry::{LogHandle, Metrics},
+    telemetry::{LogHandle, Metrics, trace::Tracer},
     types::{ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
@@ -53,6 +55,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
+    tracing: Option<Tracing>,
 }
 
 // === impl Server ===
@@ -83,7 +86,9 @@ impl Server {
         let admin = listener::bind(root.admin.address, 1)?.remove(0);
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let (store, leadership) = store::open(root)?;
+        let tracing = Tracing::new(&root.tracing);
+        let tracer = tracing.as_ref().map(|tracing| &tracing.tracer);
+        let (store, leadership) = store::open(root, tracer)?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
@@ -98,7 +103,7 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let replication = store::replication(root, registry.clone(), &store, leadership)?;
+        let replication = store::replication(root, registry.clone(), &store, leadership, tracer)?;
         let (replication, handle) = replication.unzip();
         let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
@@ -106,7 +111,7 @@ impl Server {
         let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
-        let resources = resources(root, registry, readiness, federation, outage.clone());
+        let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
@@ -161,8 +166,8 @@ impl Server {
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref());
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied })
+        let metrics = metrics(&shared, health, handle.as_ref(), tracing.as_ref());
+        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied, tracing })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -173,8 +178,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied } = self;
+        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied, tracing } = self;
         let mut tasks = JoinSet::new();
+        let exporting = tracing.map(Tracing::spawn);
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         tasks.spawn(serve_admin(admin, &shared, metrics)?);
         // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
@@ -211,6 +217,9 @@ impl Server {
             // Another gateway takes over sooner when this one has resigned.
             let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
         }
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
         // With it, all tasks of the control plane end.
         drop(tasks);
         Ok(())
@@ -236,8 +245,9 @@ fn resources(
     readiness: Readiness,
     federation: Federation,
     outage_sessions: Option<OutageSessions>,
+    tracer: Option<&Tracer>,
 ) -> Resources {
-    let settings = settings(root);
+    let settings = Settings { tracer: tracer.cloned(), ..settings(root) };
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
@@ -310,6 +320,7 @@ fn settings(root: &Root) -> Settings {
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
         hsts: root.listen.hsts,
+        tracer: None,
     }
 }
 
@@ -318,6 +329,7 @@ fn metrics(
     shared: &Shared,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
+    tracing: Option<&Tracing>,
 ) -> Arc<Metrics> {
     Arc::new(Metrics::new(|families| {
         shared.listening.metrics.register(families);
@@ -326,6 +338,9 @@ fn metrics(
         shared.answering.resources.fan_outs.register(families);
         upstream::register_metrics(health, families);
         certificates::register_metrics(families);
+        if let Some(tracing) = tracing {
+            tracing.register(families);
+        }
         if let Some(sessions) = &shared.answering.resources.outage_sessions {
             sessions.register(families);
         }

@@ -11,6 +11,7 @@ mod error;
 mod reload;
 mod shared;
 mod store;
+mod tracing;
 mod web;
 mod worker;
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::{AuthLayer, Authenticator},
-    telemetry::AccessLogLayer,
+    telemetry::{AccessLogLayer, trace::TraceLayer},
     wire::{Body, header as names},
 };
 
@@ -23,6 +23,7 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
     let hsts = gateway.settings().hsts.map(HstsLayer::new);
+    let tracing = gateway.settings().tracer.clone().map(TraceLayer::new);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
@@ -33,6 +34,8 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .map_request(move |request| find_client(&gateway, request))
         // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer)
+        // Below it, so that a span has the request's id; above all that makes spans of its own.
+        .option_layer(tracing)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(cors(allowed_origins))
         // Below it everything may fail; above it nothing does.

@@ -188,7 +188,7 @@ impl Drop for Line {
 }
 
 /// The path without query, bounded, and without the name of an API key, in any spelling: the name is the key.
-fn loggable_path(path: &str) -> String {
+pub(super) fn loggable_path(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let path = match decoded.find("apikeys/") {
         Some(at) => &decoded[..at + "apikeys/".len()],
@@ -198,7 +198,7 @@ fn loggable_path(path: &str) -> String {
 }
 
 /// The method; a client can invent one of any length.
-fn loggable_method(method: &Method) -> &'static str {
+pub(super) fn loggable_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }

@@ -1,4 +1,4 @@
-//! What the process says about itself: logs, one access line per request, request ids, metrics.
+//! What the process says about itself: logs, one access line per request, request ids, metrics, traces.
 
 mod access;
 #[cfg(test)]
@@ -6,6 +6,7 @@ mod capture;
 mod logs;
 pub mod metrics;
 mod request_id;
+pub mod trace;
 
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
 #[cfg(test)]

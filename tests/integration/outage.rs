@@ -38,6 +38,12 @@ async fn renew(world: &World, pair: &Value) -> Answer {
     renew_at(world, "/auth/token", pair).await
 }
 
+/// Changes what becomes of connections to the local cluster, and lets those end that are kept.
+async fn set_local(world: &World, line: Line) {
+    world.net.set("local-cluster", line);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
 fn payload(token: &Value) -> Value {
     let part = token.as_str().unwrap().split('.').nth(1).unwrap().to_owned();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
@@ -63,7 +69,7 @@ async fn a_session_outlives_an_outage_and_goes_on_in_the_cluster_afterwards() {
     let world = world(Some(HOUR));
     let outage = world.outage.clone().unwrap();
     let first = log_in(&world).await;
-    world.net.set("local-cluster", Line::Refused);
+    set_local(&world, Line::Refused).await;
     let mut pair = first.clone();
     for target in ["/auth/token", "/c/~/auth/token", "/c/local-cluster/auth/token", "/auth/token?x=1"] {
         let answer = renew_at(&world, target, &pair).await;
@@ -100,11 +106,11 @@ async fn a_session_outlives_an_outage_and_goes_on_in_the_cluster_afterwards() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_to_be_renewed_is_answered_as_without_the_key() {
     let off = world(None);
-    off.net.set("local-cluster", Line::Refused);
+    set_local(&off, Line::Refused).await;
     let usual = renew(&off, &aged(&off, 360)).await;
     assert_eq!(usual.status, 502);
     let world = world(Some(HOUR));
-    world.net.set("local-cluster", Line::Refused);
+    set_local(&world, Line::Refused).await;
     assert_eq!(renew(&world, &aged(&world, 3500)).await.status, 200);
     let good = aged(&world, 360);
     let mut forged = good.clone();
@@ -136,7 +142,7 @@ async fn a_cluster_that_may_have_renewed_the_session_is_not_replaced() {
         (Line::Scripted("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n".to_owned()), 500),
         (Line::Scripted("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned()), 401),
     ] {
-        world.net.set("local-cluster", line.clone());
+        set_local(&world, line.clone()).await;
         assert_eq!(renew(&world, &pair).await.status, status, "{line:?}");
     }
     assert_eq!(world.outage.as_ref().unwrap().status().renewed, 0);

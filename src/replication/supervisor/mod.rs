@@ -208,6 +208,7 @@ impl Supervisor {
                         reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
+                        tracer: self.tracer.as_ref(),
                     };
                     start.task(&known.address)
                 });
