@@ -1,6 +1,6 @@
 //! What an error must be able to answer, so that one place (`proxy::rescue`) can turn it into HTTP.
 
-use std::{borrow::Cow, error::Error, fmt, iter};
+use std::{borrow::Cow, error::Error, fmt, io, iter};
 
 use http::StatusCode;
 
@@ -57,6 +57,18 @@ pub trait Classify: std::error::Error {
     fn reply(&self) -> Reply;
 }
 
+/// What to do about a file or directory that the system refuses to read or to write; begins with `; `, or is empty.
+pub struct Advice<'a>(pub &'a io::Error, pub Access);
+
+/// What was tried with a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading it.
+    Read,
+    /// Writing or creating it.
+    Write,
+}
+
 /// An error and what caused it, on one line.
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
@@ -92,5 +104,51 @@ impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         causes(self.0).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+// === impl Advice ===
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = rustix::process::geteuid().as_raw();
+        match (self.0.kind(), self.1) {
+            (io::ErrorKind::PermissionDenied, Access::Read) => {
+                write!(f, "; user {user}, whom the process runs as, must be allowed to read it")
+            }
+            (io::ErrorKind::PermissionDenied, Access::Write) => {
+                write!(f, "; user {user}, whom the process runs as, must be allowed to write there")
+            }
+            (io::ErrorKind::ReadOnlyFilesystem, _) => {
+                f.write_str("; mount a volume there that can be written")
+            }
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
+                f.write_str("; make room on that file system")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_comes_with_what_to_do() {
+        let advice = |kind: io::ErrorKind, access| Advice(&kind.into(), access).to_string();
+        let user = format!("; user {}, ", rustix::process::geteuid().as_raw());
+        let unreadable = advice(io::ErrorKind::PermissionDenied, Access::Read);
+        assert!(unreadable.starts_with(&user) && unreadable.ends_with("allowed to read it"), "{unreadable}");
+        let unwritable = advice(io::ErrorKind::PermissionDenied, Access::Write);
+        assert!(
+            unwritable.starts_with(&user) && unwritable.ends_with("allowed to write there"),
+            "{unwritable}"
+        );
+        assert!(advice(io::ErrorKind::ReadOnlyFilesystem, Access::Write).starts_with("; mount a volume"));
+        for full in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(advice(full, Access::Write).starts_with("; make room"));
+        }
+        assert_eq!(advice(io::ErrorKind::NotFound, Access::Read), "");
     }
 }

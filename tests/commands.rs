@@ -26,10 +26,15 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
+        Self::start_with(args, Stdio::null())
+    }
+
+    fn start_with(args: &[&str], stdin: Stdio) -> Self {
         let mut child = Command::new(FEDGATE)
             .args(args)
             .env_clear()
             .env("TMPDIR", std::env::temp_dir())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -329,38 +334,164 @@ fn a_reload_that_failed_for_a_missing_file_is_done_once_the_file_is_there() {
     gateway.until("were read again");
 }
 
+/// What the demo printed, as commands that begin with one of these words.
+fn commands<'a>(printed: &'a [String], words: &[&str]) -> Vec<&'a str> {
+    let lines = printed.iter().map(|line| line.trim());
+    lines.filter(|line| words.iter().any(|word| line.starts_with(word))).collect()
+}
+
+fn printed<'a>(lines: &'a [String], word: &str) -> &'a str {
+    let value = lines.iter().find_map(|line| line.trim().strip_prefix(word));
+    value.expect("the demo prints it").trim()
+}
+
 #[test]
 fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Running::start(&["demo", "--port", "0"]);
-    let printed = demo.until("Ctrl-C ends it");
-    let command = |start: &str| -> Vec<String> {
-        printed
-            .iter()
-            .map(|line| line.trim())
-            .filter(|line| line.starts_with(start))
-            .map(str::to_owned)
-            .collect()
-    };
-    let mut script = command("TOKEN=");
-    assert_eq!(script.len(), 1, "{printed:#?}");
-    for (index, curl) in command("curl ").into_iter().enumerate() {
-        script.push(format!("{curl} > answer{index}"));
-    }
+    let lines = demo.until("Ctrl-C ends it");
+    let script = commands(&lines, &["export FEDGATE_PASSWORD", FEDGATE, "TOKEN=", "curl "]);
+    assert_eq!(script.len(), 7, "{lines:#?}");
+    let script: Vec<String> = script
+        .iter()
+        .enumerate()
+        .map(|(index, command)| {
+            if command.contains("--url") || command.starts_with("curl") {
+                format!("{command} > answer{index}")
+            } else {
+                (*command).to_owned()
+            }
+        })
+        .collect();
     let Output { status, stderr, .. } = shell(&script.join("\n"), directory.path());
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
 
-    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
-    let events: Vec<serde_json::Value> = serde_json::from_str(&read("answer0")).unwrap();
+    let read = |index: usize| fs::read_to_string(directory.path().join(format!("answer{index}"))).unwrap();
     for cluster in ["local-cluster", "alpha", "beta"] {
-        assert!(events.iter().any(|event| event["cluster"] == cluster), "an event of {cluster}");
+        assert!(read(1).contains(cluster), "{cluster} is in the state: {}", read(1));
+        let of_cluster =
+            read(2).lines().filter(|line| line.split_whitespace().any(|word| word == cluster)).count();
+        assert!(of_cluster > 5, "events of {cluster}: {}", read(2));
     }
-    let of_alpha: Vec<serde_json::Value> = serde_json::from_str(&read("answer1")).unwrap();
-    assert!(!of_alpha.is_empty());
-    assert!(of_alpha.iter().all(|event| event["entity"]["metadata"]["namespace"] == "default@alpha"));
-    assert!(read("answer2").contains("fedgate-complete: true"));
+    assert!(read(3).contains("alpha"), "{}", read(3));
+    assert!(read(5).contains("fedgate-complete: true"));
+    let of_alpha: Vec<serde_json::Value> = serde_json::from_str(&read(6)).unwrap();
+    assert_eq!(of_alpha.len(), 1);
+    assert_eq!(of_alpha[0]["entity"]["metadata"]["namespace"], "default@alpha");
+    assert!(read(6).len() < 10_000, "nobody wants to read a hundred kilobytes");
+
+    // What sensuctl is told to write goes away with the demo.
+    let sensuctl = commands(&lines, &["export SENSU_CONFIG_DIR="])[0];
+    assert!(sensuctl.contains("/fedgate-demo-"), "{sensuctl}");
+    let url = printed(&lines, "URL");
+    let Output { stdout, .. } =
+        Command::new("curl").args(["-sS", "-H", "Accept: text/html", url]).output().unwrap();
+    assert!(String::from_utf8(stdout).unwrap().contains("<h1>fedgate</h1>"));
 
     demo.signal("INT");
     demo.until("stopped");
     assert_eq!(demo.exit_code(), Some(0));
+}
+
+fn status_of_demo(lines: &[String]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = Command::new(FEDGATE)
+        .args(["status", "--url", printed(lines, "URL"), "--user", printed(lines, "User")])
+        .env_clear()
+        .env("FEDGATE_PASSWORD", printed(lines, "Password"))
+        .output()
+        .unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap() + &String::from_utf8_lossy(&stderr))
+}
+
+#[test]
+fn a_cluster_of_the_demo_can_be_down_from_the_start() {
+    let demo = Running::start(&["demo", "--listen", "127.0.0.1:0", "--fail", "alpha"]);
+    let lines = demo.until("Ctrl-C ends it");
+    demo.until("alpha is down");
+    // The first check of its health has not necessarily been made.
+    let unhealthy = loop {
+        let (code, text) = status_of_demo(&lines);
+        if code == Some(3) {
+            break text;
+        }
+    };
+    assert!(unhealthy.lines().any(|line| line.starts_with("alpha") && line.contains("down")), "{unhealthy}");
+    assert_eq!(run(&["demo", "--fail", "gamma"]).0, Some(64));
+}
+
+#[test]
+fn a_key_takes_a_cluster_of_the_demo_down_and_brings_it_back() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let other_side = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let before = rustix::termios::tcgetattr(&other_side).unwrap().local_modes;
+    let mut demo = Running::start_with(&["demo", "--port", "0"], other_side.try_clone().unwrap().into());
+    let lines = demo.until("Ctrl-C ends it");
+    assert!(lines.iter().any(|line| line.starts_with("Press a, b or l")), "{lines:#?}");
+    assert_ne!(rustix::termios::tcgetattr(&other_side).unwrap().local_modes, before);
+    let press = |key: &[u8]| rustix::io::write(&terminal, key).unwrap();
+    press(b"xa");
+    demo.until("alpha is down");
+    let url = format!("{}/api/core/v2/namespaces", printed(&lines, "URL"));
+    let token = commands(&lines, &["TOKEN="])[0];
+    let directory = tempfile::tempdir().unwrap();
+    let complete = || {
+        let script = format!("{token}\ncurl -si -H \"Authorization: Bearer $TOKEN\" {url}");
+        let Output { stdout, .. } = shell(&script, directory.path());
+        let answer = String::from_utf8(stdout).unwrap();
+        (answer.contains("fedgate-complete: false"), answer)
+    };
+    let wait_for_complete = |incomplete: bool| while complete().0 != incomplete {};
+    wait_for_complete(true);
+    assert!(complete().1.contains("\"alpha\";error=unreachable"), "{}", complete().1);
+    press(b"a");
+    demo.until("alpha is up again");
+    wait_for_complete(false);
+    demo.signal("INT");
+    demo.until("stopped");
+    assert_eq!(demo.exit_code(), Some(0));
+    assert_eq!(rustix::termios::tcgetattr(&other_side).unwrap().local_modes, before, "as it was");
+}
+
+#[test]
+fn a_simulated_cluster_runs_alone_and_is_asked_for_its_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys").display().to_string();
+    let mut cluster = Running::start(&["simulate", "alpha", "--listen", "127.0.0.1:0", "--keys", &keys]);
+    let listens = cluster.until("alpha listens on ").pop().unwrap();
+    let url = listens.strip_prefix("alpha listens on ").unwrap();
+    assert_eq!(run(&["health", "--url", &format!("{url}/version")]).0, Some(0));
+    assert_eq!(run(&["health", "--url", &format!("{url}/nothing")]).0, Some(69));
+    cluster.signal("TERM");
+    cluster.until("stopped");
+    assert_eq!(cluster.exit_code(), Some(0));
+}
+
+#[test]
+fn check_config_beside_the_gateway_that_runs_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let gateway = Running::start(&["serve", "--config", &config]);
+    gateway.until("listening");
+    let Output { stdout, .. } =
+        Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
+    let table = String::from_utf8(stdout).unwrap();
+    let row = table.lines().find(|line| line.contains("registry ")).unwrap();
+    assert!(
+        row.starts_with("works  registry ") && row.ends_with("in use by a running gateway, not read"),
+        "{row}"
+    );
+}
+
+#[test]
+fn a_first_start_without_a_configuration_shows_one_that_can_be_pasted() {
+    let (code, line) = run(&["serve", "--config", "/nowhere/fedgate.yaml"]);
+    assert_eq!((code, line.lines().count()), (Some(78), 1), "{line}");
+    assert!(line.starts_with("fedgate: there is no /nowhere/fedgate.yaml: write it"), "{line}");
+    let example = &line[line.find('{').unwrap()..=line.rfind('}').unwrap()];
+    let root = fedgate::config::parse(example, "example", &std::collections::BTreeMap::new()).unwrap();
+    assert_eq!(root.listen.address.to_string(), "127.0.0.1:8080");
 }

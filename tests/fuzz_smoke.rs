@@ -132,12 +132,15 @@ const KEYS_IN_ETCD: &[&str] = &[
     "users/admin",
     "checks/default/disk",
     "silenced/a/b:c",
+    "assets/default/sensu/sensu-cpu-check",
+    "assets/default/a/../b",
 ];
 
 const VALUES_IN_ETCD: &[&str] = &[
     "rbac/clusterrolebindings/system:user\0\n\u{15}\n\u{5}Group\u{12}\u{c}system:users\u{12}\u{1a}\n\u{b}ClusterRole\u{12}\u{b}system:user\"\r\n\u{b}system:user",
     "rbac/roles/default/a\0{\"rules\":[{\"verbs\":[\"*\"],\"Resources\":[\"*\"]}],\"metadata\":{\"name\":\"a\",\"namespace\":\"default\",\"labels\":{\"b\":\"c\"}}}",
     "namespaces/default\0\n\u{7}default",
+    "assets/a/b/c\0B\u{9}\n\u{4}b//c\u{12}\u{1}a",
     "users/ann\0{\"username\":\"ann\",\"groups\":[\"ops\"],\"disabled\":true}",
 ];
 

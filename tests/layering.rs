@@ -57,6 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "config",
         &[
             "types",
+            "net",
             "telemetry",
             "auth",
             "upstream",

@@ -84,6 +84,34 @@ fn the_test_entry_is_executable_and_run_is_the_same() {
     assert!(status.unwrap().success());
 }
 
+/// Who may not install packages is told how to, in a line for the terminal.
+#[test]
+fn the_test_entry_prints_what_to_install_as_a_line_that_can_be_pasted() {
+    let script = read(".ci/test");
+    let start = script.find("have() {").unwrap();
+    let end = script.find("# Packages start their services").unwrap();
+    let functions = format!(
+        "{}{}",
+        &script[start..end],
+        script[script.find("# The same as this distribution").unwrap()..]
+            .split("mapfile -t missing")
+            .next()
+            .unwrap()
+    );
+    let with_policy = |policy: &str| {
+        let script = format!(
+            "set -euo pipefail\nsay() {{ :; }}\n{functions}\napt-get() {{ :; }}\n\
+             apt-cache() {{ echo '  Candidate: {policy}'; }}\nhow_to_install gcc libc6-dev etcd"
+        );
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let install = "sudo apt-get update && sudo apt-get install -y --no-install-recommends";
+    assert_eq!(with_policy("3.4.23"), format!("{install} gcc libc6-dev etcd-server etcd-client\n"));
+    assert_eq!(with_policy("(none)"), format!("{install} gcc libc6-dev etcd\n"));
+}
+
 #[test]
 fn the_oldest_rust_that_the_pages_name_is_the_one_that_cargo_wants() {
     let manifest = read("Cargo.toml");

@@ -22,6 +22,7 @@ use super::{
     error::BuildError,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
+    sockets::Sockets,
     store,
     tracing::Tracing,
     web, worker,
@@ -47,8 +48,7 @@ use crate::{
 /// A gateway that is built and bound, but does not serve yet.
 pub struct Server {
     shared: Shared,
-    sockets: Vec<StdTcpListener>,
-    admin: StdTcpListener,
+    sockets: Sockets,
     phase: watch::Sender<Phase>,
     shutdown: listener::Shutdown,
     control: Control,
@@ -68,6 +68,16 @@ impl Server {
         source: Option<reload::Source>,
         logs: LogHandle,
     ) -> Result<Self, BuildError> {
+        Self::build_on(None, root, source, logs).await
+    }
+
+    /// The same on sockets that are bound already, whatever addresses the configuration names.
+    pub async fn build_on(
+        sockets: Option<Sockets>,
+        root: &Root,
+        source: Option<reload::Source>,
+        logs: LogHandle,
+    ) -> Result<Self, BuildError> {
         let keys = KeyFiles::load_in_time(&root.auth.jwt_public_key_files).await?;
         let authority = Authority::build(root, &keys).await?;
         let authenticator = Arc::new(Authenticator::new(&root.auth, keys));
@@ -75,15 +85,10 @@ impl Server {
         let snapshot = Arc::new(root.snapshot());
         let tls_configs = load_certificates(&snapshot).await?;
         warn_insecure(snapshot.iter());
-        let web = Arc::new(ArcSwap::from_pointee(web::content(root)?));
+        let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let workers = match root.listen.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
         let connections = listener::usable_connections(root.limits.connections);
-        let sockets = listener::bind(root.listen.address, workers)?;
-        let admin = listener::bind(root.admin.address, 1)?.remove(0);
+        let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let tracing = Tracing::new(&root.tracing);
@@ -93,7 +98,7 @@ impl Server {
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
         let (applied, applied_seen): (Vec<_>, Vec<_>) =
-            sockets.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
+            sockets.workers.iter().map(|_| watch::channel(Arc::clone(&registered.borrow()))).unzip();
         let connect: Arc<dyn Connect> =
             Arc::new(Connector::new(tls_configs.clone(), root.upstream.connect_timeout));
         let board = Arc::new(HealthBoard::new());
@@ -167,22 +172,22 @@ impl Server {
         };
         let shutdown = root.shutdown.clone();
         let metrics = metrics(&shared, health, handle.as_ref(), tracing.as_ref());
-        Ok(Self { shared, sockets, admin, phase, shutdown, control, metrics, applied, tracing })
+        Ok(Self { shared, sockets, phase, shutdown, control, metrics, applied, tracing })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
     pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.sockets[0].local_addr()?, self.admin.local_addr()?))
+        self.sockets.addresses()
     }
 
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, admin, phase, shutdown, control, metrics, applied, tracing } = self;
+        let Self { shared, sockets, phase, shutdown, control, metrics, applied, tracing } = self;
         let mut tasks = JoinSet::new();
         let exporting = tracing.map(Tracing::spawn);
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
-        tasks.spawn(serve_admin(admin, &shared, metrics)?);
+        tasks.spawn(serve_admin(sockets.admin, &shared, metrics)?);
         // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
         let mut clusters = shared.reach.clusters.clone();
         tokio::select! {
@@ -192,7 +197,7 @@ impl Server {
             _ = stop.recv() => return Ok(()),
         }
         let (finished, mut workers_left) = mpsc::channel::<()>(1);
-        for (index, (socket, applied)) in sockets.into_iter().zip(applied).enumerate() {
+        for (index, (socket, applied)) in sockets.workers.into_iter().zip(applied).enumerate() {
             let shared = shared.clone();
             let finished = finished.clone();
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {

@@ -1,7 +1,12 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    auth::KeyError, error::Chain, etcd, listener::BindError, net::TlsError, registry::StoreError,
+    auth::KeyError,
+    error::{Access, Advice, Chain},
+    etcd,
+    listener::BindError,
+    net::TlsError,
+    registry::StoreError,
     webui::LoadError,
 };
 
@@ -32,7 +37,11 @@ pub enum BuildError {
     #[error(transparent)]
     Etcd(#[from] etcd::Error),
     /// The registry's directory cannot be made.
-    #[error("cannot make the directory of the registry {}: {error}: make it, or set store.embedded.path", path.display())]
+    #[error(
+        "cannot make the directory of the registry {}: {error}{}; make it, or set store.embedded.path",
+        path.display(),
+        Advice(error, Access::Write)
+    )]
     StoreDirectory {
         /// The file that was to lie in it.
         path: PathBuf,

@@ -3,7 +3,7 @@ use std::{io, path::PathBuf};
 use http::StatusCode;
 
 use crate::{
-    error::{Classify, ErrorKind, Reply},
+    error::{Access, Advice, Classify, ErrorKind, Reply},
     net::FileTimeout,
 };
 
@@ -50,7 +50,7 @@ pub enum KeyError {
     #[error("more than {} JWT public keys: remove the retired ones", super::MAX_KEYS)]
     TooMany,
     /// The file is missing or not readable.
-    #[error("cannot read {path}: {error}", path = path.display())]
+    #[error("cannot read {path}: {error}{}", Advice(error, Access::Read), path = path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -7,6 +7,7 @@ mod health;
 mod output;
 mod runtime;
 mod serve;
+mod simulate;
 mod text;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
@@ -30,6 +31,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run three simulated clusters with live data and the gateway in front of them
     Demo(demo::Demo),
+    /// Run one simulated cluster alone, for a demo of several processes or containers
+    Simulate(simulate::Simulate),
     /// Load and validate a configuration, connect to everything that it names, and report what works
     CheckConfig(ConfigFile),
     /// Ask a running gateway whether it is ready (for container health checks)
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::CheckConfig(file) => check::run(&file),
         Command::Health(health) => health.run(),
         Command::Client(command) => command.run(),

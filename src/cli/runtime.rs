@@ -1,6 +1,6 @@
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 
@@ -14,9 +14,17 @@ pub(super) fn control_runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(1, format!("cannot start a runtime: {error}")))
 }
 
+/// SIGHUP, which comes when a terminal goes away.
+pub(super) fn hangup_signals() -> Result<Signal, Failure> {
+    handler(SignalKind::hangup())
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))
+}
+
 /// One message for each SIGTERM or SIGINT.
 pub(super) fn stop_signals() -> Result<mpsc::Receiver<()>, Failure> {
-    let handler = |kind| signal(kind).map_err(|e| Failure::new(1, format!("cannot handle signals: {e}")));
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
     let (sender, receiver) = mpsc::channel(2);

@@ -34,11 +34,11 @@ impl Serve {
         if let Some(level) = self.log_level {
             env.insert("FEDGATE_LOG__LEVEL".into(), level);
         }
-        let root = config::load(&self.file.config, &env)?;
-        let logs = telemetry::init(&root.log);
         let source = Source { path: self.file.config, env };
         let runtime = control_runtime()?;
         let served = runtime.block_on(async move {
+            let root = config::load_in_time(&source.path, &source.env).await?;
+            let logs = telemetry::init(&root.log);
             let server = Server::build(&root, Some(source), logs).await?;
             let (main, admin) = server.addresses().map_err(BuildError::from)?;
             tracing::info!(%main, %admin, clusters = root.clusters.len() + 1, "listening");

@@ -1,4 +1,10 @@
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::net::FileTimeout;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +25,27 @@ pub enum Place {
 /// Values are not repeated but for short ones that cannot be secret: a URL may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is missing or unreadable: usually a wrong path or missing rights.
+    /// The file cannot be read. Usual cause: missing rights.
     #[error("cannot read {}: {error}; check the path and its permissions, or name another file with --config", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
         error: io::Error,
+    },
+    /// There is no such file. Usual cause: a first start.
+    #[error("there is no {}: {EXAMPLE}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be read in time.
+    #[error("cannot read {}: {error}", path.display())]
+    Timeout {
+        /// The file.
+        path: PathBuf,
+        /// What to look at.
+        error: FileTimeout,
     },
     /// Not YAML, or YAML with a key written twice: usually wrong indentation.
     #[error("{place}: not valid YAML: {what}")]
@@ -75,6 +95,19 @@ pub enum ConfigError {
     },
 }
 
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// Why the file could not be read.
+    pub(super) fn of(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            _ => Self::Read { path, error },
+        }
+    }
+}
+
 // === impl Place ===
 
 impl fmt::Display for Place {
@@ -93,3 +126,9 @@ fn suggestion(nearest: Option<&str>) -> String {
         None => "; remove it or see the list of keys in the documentation".to_owned(),
     }
 }
+
+/// The shortest configuration that can work, on one line.
+const EXAMPLE: &str = "write it, for example {listen: {address: \"127.0.0.1:8080\"}, \
+                       auth: {jwt-public-key-files: [/etc/sensu/certs/jwt_public.pem]}, \
+                       local-cluster: {api-urls: [\"https://sensu.example.com:8080\"]}}, \
+                       or name another file with --config; fedgate demo needs none";

@@ -20,7 +20,7 @@ mod root;
 
 pub use error::{ConfigError, Place};
 pub use keys::known_keys;
-pub use load::{load, parse};
+pub use load::{load, load_in_time, parse};
 pub use root::Root;
 
 #[cfg(test)]

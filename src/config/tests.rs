@@ -353,9 +353,29 @@ fn other_variables_are_left_alone() {
 
 #[test]
 fn a_missing_file_says_what_to_do() {
-    let error = load(std::path::Path::new("/nonexistent/f.yaml"), &BTreeMap::new()).unwrap_err().to_string();
-    assert!(error.starts_with("cannot read /nonexistent/f.yaml: "), "{error}");
-    assert!(error.ends_with("name another file with --config"), "{error}");
+    let load = |path: &str| load(std::path::Path::new(path), &BTreeMap::new()).unwrap_err().to_string();
+    let error = load("/nonexistent/f.yaml");
+    assert!(error.starts_with("there is no /nonexistent/f.yaml: write it, for example {listen: "), "{error}");
+    assert!(error.contains("or name another file with --config"), "{error}");
+    // Neither a directory nor an endless file is a configuration.
+    for other in ["/", "/dev/zero"] {
+        let error = load(other);
+        assert!(error.starts_with(&format!("cannot read {other}: ")), "{error}");
+        assert!(error.ends_with("name another file with --config"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_read_in_time_is_given_up() {
+    // A pipe that nobody writes to, as a file system that hangs.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fedgate.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let error = load_in_time(&path, &BTreeMap::new()).await.unwrap_err().to_string();
+    // The thread that waits is let go.
+    drop(std::fs::OpenOptions::new().read(true).write(true).open(&path));
+    assert!(error.ends_with("the file system does not answer: is it a mount that hangs?"), "{error}");
 }
 
 proptest::proptest! {

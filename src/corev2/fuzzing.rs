@@ -20,6 +20,10 @@ pub fn key(data: &[u8]) {
     assert_eq!(read.kind.key(read.namespace, read.name).as_bytes(), key);
     assert_eq!(read.kind.is_namespaced(), read.namespace.is_some());
     assert_eq!(Type::ALL.iter().filter(|kind| key.starts_with(kind.prefix().as_bytes())).count(), 1);
+    assert!(read.kind.has_paths() || !read.name.contains('/'));
+    for part in [read.namespace.unwrap_or("x")].into_iter().chain(read.name.split('/')) {
+        assert!(!matches!(part, "" | "." | ".."), "Sensu cleans its paths");
+    }
 }
 
 /// Checks that a value, which follows its key and a NUL, has the names of one key only, and that a type that is read

@@ -49,6 +49,14 @@ pub async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     in_time_then(work, |done| done).await
 }
 
+/// The same with another limit, for more than a few small files.
+pub async fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FileTimeout> {
+    bounded(&PERMITS, limit, work, |done| done).await
+}
+
 /// Reads as [`in_time`] does, and makes something of what was read. Only the reading is timed; after a timeout the making
 /// still happens once the reading has ended.
 pub async fn in_time_then<R, T: Send + 'static>(

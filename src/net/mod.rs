@@ -18,7 +18,9 @@ mod tls;
 
 pub use backoff::Backoff;
 pub use dial::{BoxIo, ConnectError, Io, connect, secure};
-pub use file::{FILE_TIMEOUT, FileTimeout, MAX_FILE, in_time, in_time_then, read_file, read_file_up_to};
+pub use file::{
+    FILE_TIMEOUT, FileTimeout, MAX_FILE, in_time, in_time_then, read_file, read_file_up_to, within,
+};
 pub use monitor::{Monitored, Peer};
 pub use tls::{
     Certificate, CertificateFile, ClientFiles, ReadFiles, ServerTls, TlsConfigs, TlsError, Usage,

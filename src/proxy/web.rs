@@ -17,7 +17,8 @@ impl Gateway {
         let (request, _) = request.into_parts();
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
         let Some(answer) = self.web.answer(&request.method, target, &request.headers).await? else {
-            return self.no_page(&request.headers, RouteError::NotFound);
+            let error = if request.uri.path() == "/" { RouteError::NoWebUi } else { RouteError::NotFound };
+            return self.no_page(&request.headers, error);
         };
         let (parts, body) = answer.into_parts();
         Ok(Response::from_parts(parts, SlowClientBody::wrap(body).await?))

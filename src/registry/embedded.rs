@@ -32,6 +32,17 @@ pub struct EmbeddedStore {
     writer: Option<JoinHandle<()>>,
 }
 
+/// What a check of the file found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A registry that can be opened.
+    Registry,
+    /// Nothing; a registry would be created.
+    Nothing,
+    /// A file that another process, as a rule a gateway, has open. What it holds was not read.
+    InUse,
+}
+
 /// Opens the file, the first time and after a failure.
 pub(super) type Opener = Box<dyn Fn() -> Result<Database, BoxError> + Send>;
 
@@ -61,12 +72,16 @@ impl EmbeddedStore {
         Self::open_with(path, Box::new(move || file::open(&owned)))
     }
 
-    /// Checks that [`Self::open`] would succeed, and returns whether it would find a file rather than create one. Changes
-    /// and creates nothing: it opens a copy in memory. Blocks.
-    pub fn check(path: &Path) -> Result<bool, StoreError> {
-        let failed = |reason: BoxError| StoreError::Open { path: path.to_owned(), reason };
-        let copy = file::copy(path).map_err(failed)?;
-        copy.map(|copy| content(&copy, path)).transpose().map(|found| found.is_some())
+    /// Checks that [`Self::open`] would succeed, or has done so in the gateway that runs. Changes and creates nothing: it
+    /// opens a copy in memory. Blocks.
+    pub fn check(path: &Path) -> Result<Found, StoreError> {
+        let copy = match file::copy(path) {
+            Ok(Some(copy)) => copy,
+            Ok(None) => return Ok(Found::Nothing),
+            Err(error) if error.is::<file::InUse>() => return Ok(Found::InUse),
+            Err(reason) => return Err(StoreError::Open { path: path.to_owned(), reason }),
+        };
+        content(&copy, path).map(|_| Found::Registry)
     }
 
     pub(super) fn open_with(path: &Path, open: Opener) -> Result<Self, StoreError> {

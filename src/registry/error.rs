@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 
-use crate::error::{BoxError, Chain, Classify, ErrorKind, Reply};
+use crate::error::{Access, Advice, BoxError, Chain, Classify, ErrorKind, Reply, causes};
 
 /// Why a store did not do what it was asked. The messages include the cause, which is therefore not a `source`.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum StoreError {
     #[error("the entry is too large for the store: {}", Chain(&**.0))]
     TooLarge(BoxError),
     /// The file cannot be opened. Usual cause: a wrong path or owner, or another gateway that has it open.
-    #[error("cannot open the registry {}: {}", path.display(), Chain(&**.reason))]
+    #[error("cannot open the registry {}: {}{}", path.display(), Chain(&**.reason), advice(.reason))]
     Open {
         /// The file.
         path: PathBuf,
@@ -84,3 +84,9 @@ fn later(message: &'static str) -> Reply {
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: u32 = 5;
+
+/// What to do when it is the system that refused.
+fn advice(reason: &BoxError) -> String {
+    let refused = causes(&**reason).find_map(|cause| cause.downcast_ref());
+    refused.map(|error| Advice(error, Access::Write).to_string()).unwrap_or_default()
+}

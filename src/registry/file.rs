@@ -8,12 +8,17 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, StorageBackend,
+    Builder, Database, DatabaseError, StorageBackend, StorageError,
     backends::{FileBackend, InMemoryBackend},
 };
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access as Mode, AtFlags, CWD, accessat};
 
-use crate::error::BoxError;
+use crate::error::{Access, Advice, BoxError};
+
+/// Another process has the file open: as a rule the gateway that runs here.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("another fedgate has this file open; use one file per gateway, or store.etcd for several")]
+pub(super) struct InUse;
 
 /// Opens the file, or creates it, readable by its owner only.
 pub(super) fn open(path: &Path) -> Result<Database, BoxError> {
@@ -49,7 +54,7 @@ pub(super) fn copy(path: &Path) -> Result<Option<Database>, BoxError> {
     let mut file = options().open(path)?;
     match file.try_lock_shared() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(IN_USE.into()),
+        Err(TryLockError::WouldBlock) => return Err(InUse.into()),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     let metadata = file.metadata()?;
@@ -121,8 +126,10 @@ fn may_create(path: &Path) -> Result<(), BoxError> {
     if !existing.is_dir() {
         return Err(format!("cannot be created: {} is not a directory", existing.display()).into());
     }
-    accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
-        format!("cannot be created in {}: {}", existing.display(), io::Error::from(error)).into()
+    accessat(CWD, existing, Mode::WRITE_OK | Mode::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
+        let error = io::Error::from(error);
+        let advice = Advice(&error, Access::Write);
+        format!("cannot be created in {}: {error}{advice}", existing.display()).into()
     })
 }
 
@@ -151,7 +158,9 @@ fn database_in(backend: impl StorageBackend) -> Result<Database, BoxError> {
     // Damage by something else is an error then, rather than a panic.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder.create_with_backend(backend).map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => IN_USE.into(),
+        DatabaseError::DatabaseAlreadyOpen => InUse.into(),
+        // As itself, so that what to do about it can be said.
+        DatabaseError::Storage(StorageError::Io(error)) => error.into(),
         error => error.into(),
     })
 }
@@ -165,7 +174,5 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 const OWNER_ONLY: u32 = 0o600;
 /// The first bytes of redb's files.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
-const IN_USE: &str =
-    "another fedgate has this file open; use one file per gateway, or store.etcd for several";
 /// Small, because everything is in memory already.
 const CACHE_BYTES: usize = 1 << 20;

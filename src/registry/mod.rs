@@ -35,7 +35,7 @@ mod view;
 mod tests;
 
 pub use config::{Config, EmbeddedConfig, EtcdConfig, LocalCluster, StaticCluster};
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, Found};
 pub use error::StoreError;
 pub use etcd::EtcdStore;
 pub use memory::MemoryStore;

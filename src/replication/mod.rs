@@ -22,6 +22,7 @@
 //! | `cache` | a copy in memory of one etcd's keyspaces; the source's is shared by all destinations |
 //! | `machine` | what one destination's task does next: a state machine without I/O |
 //! | `work`, `decide`, `queue` | what differs, what has to be done, in which order |
+//! | `refused` | what a destination does not take, and when it is tried again |
 //! | `record` | what is kept in the destination: fence and ownership |
 //! | `protect` | what is never touched |
 //! | [`Leadership`] | whether this gateway replicates |
@@ -44,6 +45,10 @@
 //! before bindings; last, roles that replaced bindings used to name. The replicators of one destination share this order,
 //! because they share its task.
 //!
+//! *A kind fails alone.* One that cannot be read or written at a destination, for want of rights or for its size, delays
+//! neither the others nor any revocation: a deletion needs only the ownership records, and revocations are transactions of
+//! their own.
+//!
 //! *Nobody is locked out*: see `protect` and `decide`.
 //!
 //! *There are no queues of events.* A destination that is slow or unreachable falls behind the source's history, examines
@@ -63,6 +68,7 @@ mod plan;
 mod protect;
 mod queue;
 mod record;
+mod refused;
 mod status;
 mod supervisor;
 mod work;

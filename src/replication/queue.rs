@@ -1,10 +1,16 @@
 //! Writes that are due, in the order in which they must be made, and how many fit into one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem::discriminant,
+};
 
 use bytes::Bytes;
 
-use super::decide::{Op, Rank};
+use super::{
+    decide::{Op, Rank},
+    refused::kind_prefix,
+};
 
 /// Decisions that have not been carried out; for each key the last one.
 #[derive(Debug, Default)]
@@ -31,6 +37,11 @@ impl Queue {
         self.ops.is_empty()
     }
 
+    /// The keys that something is to be done with.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.ranks.keys()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -40,21 +51,34 @@ impl Queue {
         self.ranks.get(key).is_some_and(|rank| !matches!(rank, Rank::Put(_)))
     }
 
+    /// Drops what was decided about the keys under a prefix.
+    pub(super) fn remove_under(&mut self, prefix: &str) {
+        self.ops.retain(|(_, key), _| !key.starts_with(prefix.as_bytes()));
+        self.ranks.retain(|key, _| !key.starts_with(prefix.as_bytes()));
+    }
+
+    /// Whether something is to be done with a key under a prefix.
+    pub(super) fn has_under(&self, prefix: &str) -> bool {
+        self.ranks.keys().any(|key| key.starts_with(prefix.as_bytes()))
+    }
+
     /// Whether the first batch makes the store smaller. etcd accepts that even when its space is used up.
     pub(super) fn begins_with_deletion(&self) -> bool {
         self.ops.first_key_value().is_some_and(|((rank, _), _)| !matches!(rank, Rank::Put(_)))
     }
 
-    /// The first batch: at most so many keys, and not much more than [`MAX_BYTES`]. Deletions and writes are never mixed,
-    /// so that a full store still accepts revocations.
-    pub(super) fn batch(&self, most: usize) -> Vec<(Bytes, Op)> {
+    /// The first batch: at most so many keys, and not much more than [`MAX_BYTES`]. Revocations, other deletions and writes
+    /// are never mixed, so that a full store still accepts deletions and nothing else makes a revocation fail. With
+    /// `one_kind`, nor are kinds and namespaces.
+    pub(super) fn batch(&self, most: usize, one_kind: bool) -> Vec<(Bytes, Op)> {
         let mut bytes = 0;
         let mut batch = Vec::new();
-        let deletes = self.begins_with_deletion();
+        let Some(((first, key), _)) = self.ops.first_key_value() else { return batch };
+        let prefix = kind_prefix(key).filter(|_| one_kind).unwrap_or_default();
         for ((rank, key), op) in self.ops.iter().take(most) {
             let size = key.len() * 2 + if let Op::Put { value, .. } = op { value.len() } else { 0 };
-            let same_kind = deletes != matches!(rank, Rank::Put(_));
-            if !batch.is_empty() && (bytes + size > MAX_BYTES || !same_kind) {
+            let belongs = discriminant(rank) == discriminant(first) && key.starts_with(prefix.as_bytes());
+            if !batch.is_empty() && (bytes + size > MAX_BYTES || !belongs) {
                 break;
             }
             bytes += size;
@@ -98,7 +122,7 @@ mod tests {
         let mut order = Vec::new();
         let mut batches = Vec::new();
         while !queue.is_empty() {
-            let batch = queue.batch(MAX_KEYS);
+            let batch = queue.batch(MAX_KEYS, false);
             batches.push(batch.len());
             for (key, _) in batch {
                 queue.set(&key, None);
@@ -109,7 +133,7 @@ mod tests {
             order,
             ["old binding", "free role", "new namespace", "new role", "new binding", "role in use"]
         );
-        assert_eq!(batches, [2, 3, 1], "deletions and writes are not mixed");
+        assert_eq!(batches, [1, 1, 3, 1], "revocations, deletions and writes are not mixed");
     }
 
     #[test]
@@ -118,15 +142,34 @@ mod tests {
         for n in 0..100 {
             queue.set(&format!("{n}").into(), Some((Rank::Put(Type::Asset), put(10))));
         }
-        assert_eq!(queue.batch(MAX_KEYS).len(), MAX_KEYS);
+        assert_eq!(queue.batch(MAX_KEYS, false).len(), MAX_KEYS);
         queue.clear();
         for n in 0..3 {
             queue.set(&format!("{n}").into(), Some((Rank::Put(Type::Asset), put(MAX_BYTES))));
         }
-        assert_eq!(queue.batch(MAX_KEYS).len(), 1);
+        assert_eq!(queue.batch(MAX_KEYS, false).len(), 1);
         // The last decision counts.
         queue.set(&"0".into(), Some((Rank::Revoke(Reverse(Type::Asset)), Op::Delete)));
-        assert_eq!(queue.batch(MAX_KEYS), [("0".into(), Op::Delete)]);
+        assert_eq!(queue.batch(MAX_KEYS, false), [("0".into(), Op::Delete)]);
         assert!(queue.deletes(&"0".into()) && !queue.deletes(&"1".into()));
+    }
+    #[test]
+    fn a_batch_can_be_kept_to_one_kind_and_namespace_in_the_same_order() {
+        let mut queue = Queue::default();
+        for key in ["checks/a/x", "checks/a/y", "checks/b/x", "hooks/a/x"] {
+            let kind = if key.starts_with('c') { Type::CheckConfig } else { Type::HookConfig };
+            queue.set(&format!("/sensu.io/{key}").into(), Some((Rank::Put(kind), put(1))));
+        }
+        assert_eq!(queue.batch(MAX_KEYS, false).len(), 4);
+        for (expected, prefix) in [(2, "/sensu.io/checks/a/"), (1, "/sensu.io/checks/b/")] {
+            let batch = queue.batch(MAX_KEYS, true);
+            assert!(
+                batch.len() == expected && batch.iter().all(|(key, _)| key.starts_with(prefix.as_bytes()))
+            );
+            assert!(queue.has_under(prefix));
+            queue.remove_under(prefix);
+            assert!(!queue.has_under(prefix));
+        }
+        assert_eq!(queue.batch(MAX_KEYS, true).len(), 1);
     }
 }

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::{
     cache::SyncState,
     decide::Scope,
-    machine::{Machine, State, source_keyspaces},
+    keyspace_of,
+    machine::{Machine, State, scope_keyspaces},
+    record::RECORDS,
     work::{Sides, is_source},
 };
 use crate::{
@@ -35,6 +37,8 @@ pub(super) struct Report {
     pub(super) unassigned_owners: BTreeMap<String, u64>,
     /// Whether `unassigned_owners` can be relied on.
     pub(super) is_current: bool,
+    /// Why keys of those cannot be removed, by name.
+    pub(super) stuck: BTreeMap<String, Arc<str>>,
     /// What is wrong with the destination.
     pub(super) trouble: Option<Arc<str>>,
     /// A write of unknown outcome may still arrive.
@@ -110,12 +114,15 @@ impl Metrics {
 
     pub(super) fn count(&self, machine: &mut Machine) {
         let tally = std::mem::take(&mut machine.tally);
-        if tally.writes.is_empty() && tally.errors == 0 {
+        if tally.writes.is_empty() && tally.denied.is_empty() && tally.errors == 0 {
             return;
         }
         let mut inner = self.inner.lock();
         for name in tally.writes {
             inner.counts.entry(name).or_default().writes += 1;
+        }
+        for name in tally.denied {
+            inner.counts.entry(name).or_default().errors += 1;
         }
         for scope in &machine.assignment.scopes {
             inner.counts.entry(Arc::clone(&scope.name)).or_default().errors += tally.errors;
@@ -135,13 +142,13 @@ fn samples<'a, N>(
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
     let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
-    let state = machine.follows().filter(|_| is_held).map(|keyspaces| sides.dest.sync_state(&keyspaces));
+    let state = is_held.then(|| sides.dest.sync_state(&[RECORDS]));
     let dest_trouble = machine.trouble.clone().or(match &state {
         Some(SyncState::Stale(why)) => Some(format!("the destination is not being watched: {why}").into()),
         Some(SyncState::Incomplete(why)) => why.clone(),
         _ => None,
     });
-    let context = Context { machine, sides, now, owned: &owned, trouble: dest_trouble.clone() };
+    let context = Context { machine, sides, now, owned: &owned, is_held, trouble: dest_trouble.clone() };
     let statuses = machine.assignment.scopes.iter().map(|scope| context.status(scope, before)).collect();
     let is_ours = |name: &str| {
         machine.assignment.foreign_owners.contains(name)
@@ -160,6 +167,7 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
         },
         unassigned_owners: unassigned_owners.collect(),
         is_current: state == Some(SyncState::Current) && machine.work.is_done(),
+        stuck: machine.work.stuck(sides.dest),
         trouble: dest_trouble,
         unresolved: machine.unresolved,
     }
@@ -170,6 +178,8 @@ struct Context<'a> {
     sides: Sides<'a>,
     now: Instant,
     owned: &'a BTreeMap<String, u64>,
+    /// The fence is ours.
+    is_held: bool,
     trouble: Option<Arc<str>>,
 }
 
@@ -182,12 +192,12 @@ impl Context<'_> {
             (_, true) => (ReplicatorState::Stopped, None),
             (text, _) if self.machine.is_refused() => (ReplicatorState::Rejected, text),
             (Some(text), _) if is_waiting => (ReplicatorState::Retrying, Some(text)),
-            (text, _) if self.machine.synced => (ReplicatorState::Following, text),
+            (text, _) if self.machine.is_synced(scope) => (ReplicatorState::Following, text),
             (text, _) => (ReplicatorState::Syncing, text),
         };
         let old = before.statuses.iter().find(|status| status.name == scope.name);
         let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
-        let is_known = self.machine.synced && self.source_trouble().is_none();
+        let is_known = self.machine.is_synced(scope) && self.source_trouble(scope).is_none();
         let oldest = self.machine.work.oldest(scope).map(|at| self.now.duration_since(at));
         ReplicatorStatus {
             name: Arc::clone(&scope.name),
@@ -196,7 +206,7 @@ impl Context<'_> {
             error,
             keys: self.owned.get(&*scope.name).copied().unwrap_or_default(),
             lag: oldest.or_else(|| is_known.then_some(std::time::Duration::ZERO)),
-            last_sync: self.machine.last_sync,
+            last_sync: self.machine.last_sync(scope),
             leader: self.machine.term.is_some(),
         }
     }
@@ -209,7 +219,8 @@ impl Context<'_> {
         if scope.held {
             return (Some("waiting for its old destination to be cleaned up".into()), true);
         }
-        if let Some(text) = self.source_trouble() {
+        let trouble = self.source_trouble(scope).or_else(|| self.dest_trouble(scope));
+        if let Some(text) = trouble {
             return (Some(text), true);
         }
         match self.machine.work.problems_of(&scope.name) {
@@ -223,18 +234,35 @@ impl Context<'_> {
         }
     }
 
-    fn source_trouble(&self) -> Option<Arc<str>> {
-        match self.sides.source.sync_state(&source_keyspaces(&self.machine.assignment)) {
-            SyncState::Incomplete(None) => None,
-            SyncState::Incomplete(Some(why)) => Some(format!("the local cluster's etcd: {why}").into()),
-            SyncState::Stale(why) => Some(
+    /// What is wrong with this kind at the destination only.
+    fn dest_trouble(&self, scope: &Scope) -> Option<Arc<str>> {
+        let keyspace = keyspace_of(scope.kind);
+        match self.sides.dest.sync_state(&[keyspace]) {
+            SyncState::Incomplete(Some(why)) if self.is_held => {
+                Some(format!("{keyspace} at the destination cannot be read: {why}").into())
+            }
+            SyncState::Stale(why) if self.is_held => {
+                Some(format!("{keyspace} at the destination is not being watched: {why}").into())
+            }
+            _ => self.machine.work.refused.denial_under(&scope.prefix()).cloned(),
+        }
+    }
+
+    fn source_trouble(&self, scope: &Scope) -> Option<Arc<str>> {
+        let states =
+            scope_keyspaces(scope).map(|keyspace| (keyspace, self.sides.source.sync_state([&keyspace])));
+        match states.into_iter().find(|(_, state)| *state != SyncState::Current) {
+            None => (!is_source(self.sides.source)).then(|| NO_SOURCE.into()),
+            Some((keyspace, SyncState::Incomplete(Some(why)))) => {
+                Some(format!("the local cluster's etcd: {keyspace} cannot be read: {why}").into())
+            }
+            Some((keyspace, SyncState::Stale(why))) => Some(
                 format!(
-                    "the local cluster's etcd cannot be followed, so its last known state is kept: {why}"
+                    "the local cluster's etcd cannot be followed, so the last known state of {keyspace} is kept: {why}"
                 )
                 .into(),
             ),
-            SyncState::Current if is_source(self.sides.source) => None,
-            SyncState::Current => Some(NO_SOURCE.into()),
+            Some((_, SyncState::Incomplete(None) | SyncState::Current)) => None,
         }
     }
 }

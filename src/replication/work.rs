@@ -15,6 +15,7 @@ use super::{
     decide::{Op, Problem, References, Scope, Verdict, World},
     queue::Queue,
     record::{RECORDS, object_of, owner_of, record_of},
+    refused::Refused,
 };
 use crate::corev2::{ObjectKey, Type};
 
@@ -49,6 +50,8 @@ pub(super) struct Work {
     seen: (u64, u64),
     /// Keyspaces of the source that were complete when last examined.
     complete: BTreeSet<&'static str>,
+    /// Keyspaces of the destination that could not be relied on then. See [`World::unseen`].
+    unseen: BTreeSet<&'static str>,
     /// When changes of the source arrived that have not been copied.
     arrived: HashMap<Bytes, Instant>,
     /// Keys restored since the last comparison: not restored again before the next, in case something else keeps
@@ -56,7 +59,7 @@ pub(super) struct Work {
     repaired: BTreeSet<Bytes>,
     /// Those of them that differ again.
     deferred: BTreeSet<Bytes>,
-    refused: BTreeMap<Bytes, String>,
+    pub(super) refused: Refused,
     problems: BTreeMap<Bytes, Problem>,
     /// Roles that bindings name and that do not exist.
     missing: BTreeSet<Bytes>,
@@ -97,10 +100,11 @@ impl Work {
             compare: Compare::Fully,
             seen: (0, 0),
             complete: BTreeSet::new(),
+            unseen: BTreeSet::new(),
             arrived: HashMap::new(),
             repaired: BTreeSet::new(),
             deferred: BTreeSet::new(),
-            refused: BTreeMap::new(),
+            refused: Refused::default(),
             problems: BTreeMap::new(),
             missing: BTreeSet::new(),
             emptied: BTreeSet::new(),
@@ -124,8 +128,17 @@ impl Work {
         // The bindings that name them have a problem each, and are therefore examined.
         self.missing.clear();
         self.dirty.extend(std::mem::take(&mut self.deferred).into_iter().map(|key| (key, Cause::Source)));
-        for key in std::mem::take(&mut self.refused).into_keys() {
-            self.dirty.insert(key, Cause::Source);
+        self.dirty.extend(self.refused.forget_keys().map(|key| (key, Cause::Source)));
+    }
+
+    /// Kinds that were denied are examined when it is time to try them again.
+    pub(super) fn try_denied(&mut self, sides: Sides<'_>, now: Instant) {
+        for prefix in self.refused.due(now) {
+            let source = sides.source.range(prefix.as_bytes()).map(|(key, _)| key.clone());
+            self.dirty.extend(source.map(|key| (key, Cause::Source)));
+            let records = record_of(&self.records, prefix.as_bytes());
+            let owned = sides.dest.range(&records).filter_map(|(record, _)| object_of(&self.records, record));
+            self.dirty.extend(owned.map(|key| (key, Cause::Source)));
         }
     }
 
@@ -134,8 +147,13 @@ impl Work {
         let complete: BTreeSet<_> = keyspaces(&assignment.scopes)
             .filter(|keyspace| is_source(sides.source) && is_complete(sides.source, keyspace))
             .collect();
-        if self.complete != complete {
+        let is_unseen =
+            |keyspace: &&'static str| !matches!(sides.dest.sync_state([keyspace]), SyncState::Current);
+        let unseen: BTreeSet<_> =
+            keyspaces(&assignment.scopes).chain([RBAC]).filter(|keyspace| is_unseen(keyspace)).collect();
+        if self.complete != complete || self.unseen != unseen {
             self.complete = complete;
+            self.unseen = unseen;
             self.compare = Compare::Fully;
         }
         let changes = (sides.source.since(self.seen.0), sides.dest.since(self.seen.1));
@@ -190,8 +208,7 @@ impl Work {
 
     /// A role that disappeared, or appeared after it was missing, affects the bindings that name it.
     fn role_changed(&mut self, assignment: &Assignment, sides: Sides<'_>, side: &Content, key: &Bytes) {
-        let is_role = matches!(ObjectKey::parse(key), Some(Ok(object)) if object.kind.is_role());
-        if is_role && (side.get(key).is_none() || self.missing.contains(key)) {
+        if is_role(key) && (side.get(key).is_none() || self.missing.contains(key)) {
             self.bindings_again(&assignment.scopes, sides);
         }
     }
@@ -234,6 +251,7 @@ impl Work {
                 scopes: &scopes,
                 foreign_owners: &assignment.foreign_owners,
                 refused: &refused,
+                unseen: &self.unseen,
                 records: &self.records,
             };
             let leaving = |key: &Bytes| self.queue.deletes(key);
@@ -255,6 +273,11 @@ impl Work {
                 self.missing.clear();
                 self.bindings_due = true;
             }
+        }
+        let queue = &self.queue;
+        if self.refused.settle(|prefix| queue.has_under(prefix)) {
+            self.granted();
+            return self.decide(assignment, sides);
         }
         self.queue.is_empty()
     }
@@ -297,7 +320,7 @@ impl Work {
             return;
         }
         self.deferred.remove(&key);
-        if verdict.op.is_none() {
+        if verdict.op.is_none() && !verdict.waits {
             self.arrived.remove(&key);
         }
         self.queue.set(&key, verdict.op);
@@ -316,10 +339,19 @@ impl Work {
     /// A key was written as decided.
     pub(super) fn done(&mut self, key: &Bytes) {
         self.arrived.remove(key);
+        if self.refused.granted(key) {
+            self.granted();
+        }
         self.queue.set(key, None);
         if is_binding(key) {
             self.emptied_again();
         }
+    }
+
+    /// Something is not denied any more: what depends on it is examined.
+    fn granted(&mut self) {
+        self.bindings_due = true;
+        self.emptied_again();
     }
 
     /// Roles that are kept until bindings are gone are examined when a binding changes.
@@ -332,10 +364,30 @@ impl Work {
     /// The destination refuses a key. It is left out until the next comparison.
     pub(super) fn refuse(&mut self, assignment: &Assignment, sides: Sides<'_>, key: &Bytes, reason: String) {
         self.queue.set(key, None);
-        self.refused.insert(key.clone(), reason);
+        self.refused.refuse(key.clone(), reason);
         self.dirty.insert(key.clone(), Cause::Source);
-        // A binding whose role does not arrive must be decided again.
+        self.refused_again(assignment, sides);
+    }
+
+    /// The destination denies a kind in a namespace. It is left alone until then.
+    pub(super) fn deny(
+        &mut self,
+        assignment: &Assignment,
+        sides: Sides<'_>,
+        prefix: String,
+        text: Arc<str>,
+        until: Instant,
+    ) {
+        self.queue.remove_under(&prefix);
+        self.refused.deny(prefix, text, until);
+        self.refused_again(assignment, sides);
+    }
+
+    /// A binding whose role does not arrive must be decided again, and a role whose binding does not go.
+    fn refused_again(&mut self, assignment: &Assignment, sides: Sides<'_>) {
         self.bindings_again(&assignment.scopes, sides);
+        let leaving = self.queue.keys().filter(|key| is_role(key)).cloned().collect::<Vec<_>>();
+        self.dirty.extend(leaving.into_iter().map(|key| (key, Cause::Source)));
     }
 
     /// Whether everything noted has been decided and written.
@@ -343,9 +395,18 @@ impl Work {
         self.queue.is_empty() && self.dirty.is_empty() && !self.bindings_due && self.compare == Compare::No
     }
 
-    /// Whether, in addition, no difference remains.
-    pub(super) fn is_equal(&self) -> bool {
-        self.is_done() && self.deferred.is_empty() && !self.problems.values().any(|problem| problem.is_error)
+    /// Whether, in addition, no difference remains in what a replicator copies.
+    pub(super) fn is_equal(&self, scope: &Scope) -> bool {
+        let prefix = scope.prefix();
+        let is_error = |problem: &Problem| problem.is_error && problem.replicator == scope.name;
+        self.is_done()
+            && !self.deferred.iter().any(|key| key.starts_with(prefix.as_bytes()))
+            && !self.problems.values().any(is_error)
+    }
+
+    /// Whether the destination's objects of a type can be relied on.
+    pub(super) fn sees(&self, kind: Type) -> bool {
+        !self.unseen.contains(super::keyspace_of(kind))
     }
 
     /// Whether the source of a type can be relied on.
@@ -399,6 +460,17 @@ impl Work {
         counts
     }
 
+    /// Who owns keys that cannot be removed because their kind is denied, and why.
+    pub(super) fn stuck(&self, dest: &Content) -> BTreeMap<String, Arc<str>> {
+        let mut stuck = BTreeMap::new();
+        for (prefix, text) in self.refused.denials() {
+            for (_, record) in dest.range(&record_of(&self.records, prefix.as_bytes())) {
+                stuck.entry(owner_of(&record.value).to_owned()).or_insert_with(|| Arc::clone(text));
+            }
+        }
+        stuck
+    }
+
     /// How many changes are noted.
     #[cfg(test)]
     pub(super) fn noted(&self) -> usize {
@@ -413,6 +485,10 @@ impl Work {
 
 /// Most changes that are noted one by one while nothing can be written. After more, everything is examined.
 const MOST_NOTED: usize = 16_384;
+
+fn is_role(key: &Bytes) -> bool {
+    matches!(ObjectKey::parse(key), Some(Ok(object)) if object.kind.is_role())
+}
 
 /// Whether a key is a binding's, of whatever form.
 fn is_binding(key: &Bytes) -> bool {

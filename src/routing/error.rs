@@ -59,6 +59,12 @@ pub enum RouteError {
     /// A path without an answer.
     #[error("not found")]
     NotFound,
+    /// The first page, of a gateway that has none.
+    #[error(
+        "no web UI is configured (web-ui.directory or web-ui.upstream); Sensu's API for all clusters is at /auth, \
+         /api/core/v2/… and /graphql, that of one cluster at /c/<cluster>/…"
+    )]
+    NoWebUi,
 }
 
 impl RouteError {
@@ -81,7 +87,7 @@ impl Classify for RouteError {
         let (status, code) = match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::RegistryUnread => (StatusCode::SERVICE_UNAVAILABLE, 0),
-            Self::NotRegistered { .. } | Self::NotFound => (StatusCode::NOT_FOUND, 2),
+            Self::NotRegistered { .. } | Self::NotFound | Self::NoWebUi => (StatusCode::NOT_FOUND, 2),
             Self::TooManyClusters { .. }
             | Self::Path
             | Self::Namespace

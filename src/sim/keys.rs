@@ -55,11 +55,7 @@ impl SharedKeys {
     ///
     /// [`KeyError::Malformed`] for anything else, [`KeyError::Mismatch`] when they are not a pair.
     pub fn from_pem(private: &str, public: &str) -> Result<Self, KeyError> {
-        let der = pem_decode(private)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
-            .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der))
-            .map_err(|_| KeyError::Malformed)?;
-        let keys = Self::of(pair);
+        let keys = Self::from_private_pem(private)?;
         let spki = pem_decode(public)?;
         // An SPKI of P-256 is a fixed prefix followed by the 65-byte point.
         if spki.len() > keys.public.len() && spki.ends_with(&keys.public) {
@@ -67,6 +63,19 @@ impl SharedKeys {
         } else {
             Err(KeyError::Mismatch)
         }
+    }
+
+    /// Reads a private key (PKCS #8 or SEC 1), which is all of the pair.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] for anything else.
+    pub fn from_private_pem(private: &str) -> Result<Self, KeyError> {
+        let der = pem_decode(private)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
+            .or_else(|_| EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der))
+            .map_err(|_| KeyError::Malformed)?;
+        Ok(Self::of(pair))
     }
 
     fn of(pair: EcdsaKeyPair) -> Self {

@@ -1,7 +1,8 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    error::{Classify, ErrorKind, Reply},
+    error::{Access, Advice, Classify, ErrorKind, Reply},
+    net::FileTimeout,
     upstream,
 };
 
@@ -9,12 +10,20 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file or directory is missing or may not be read.
-    #[error("web-ui.directory: cannot read {}: {error}", path.display())]
+    #[error("web-ui.directory: cannot read {}: {error}{}", path.display(), Advice(error, Access::Read))]
     Read {
         /// Which.
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// The directory could not be read in time.
+    #[error("web-ui.directory: cannot read {}: {error}", path.display())]
+    Timeout {
+        /// The directory.
+        path: PathBuf,
+        /// What to look at.
+        error: FileTimeout,
     },
     /// No built UI lies there: usually its sources, or a directory above it.
     #[error("web-ui.directory: {} has no index.html: name the directory of a built web UI", path.display())]

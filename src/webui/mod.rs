@@ -24,16 +24,20 @@ mod tests;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
+    net,
     types::{Backend, TlsFiles},
     upstream::Manager,
     wire::{self, Body},
 };
+
+use no_page::start_page;
 
 pub use config::Config;
 pub use error::{LoadError, WebUiError};
@@ -65,6 +69,13 @@ impl Content {
     /// A built UI. Reads the whole directory into memory; later changes need another call.
     pub fn directory(path: &Path) -> Result<Self, LoadError> {
         files::Files::load(path).map(|files| Self(Inner::Files(files)))
+    }
+
+    /// The same on a thread for blocking work, which is given up when its file system hangs.
+    pub async fn directory_in_time(path: &Path) -> Result<Self, LoadError> {
+        let owned = path.to_owned();
+        let loaded = net::within(PATIENCE, move || Self::directory(&owned)).await;
+        loaded.unwrap_or_else(|error| Err(LoadError::Timeout { path: path.to_owned(), error }))
     }
 
     /// The static part of a dashboard listener, with the certificate files of the local cluster.
@@ -101,9 +112,11 @@ impl WebUi {
         let content = self.content.load_full();
         let path = target.split('?').next().unwrap_or_default();
         let Some(path) = page(path) else { return Ok(None) };
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
         let mut response = match &content.0 {
+            Inner::Nothing if path.is_empty() && is_read && is_navigation(headers) => start_page(),
             Inner::Nothing => return Ok(None),
-            _ if !matches!(*method, Method::GET | Method::HEAD) => method_not_allowed(),
+            _ if !is_read => method_not_allowed(),
             Inner::Files(files) => match files.answer(method, &path, headers) {
                 Some(response) => response,
                 None => return Ok(None),
@@ -143,6 +156,9 @@ fn secure(headers: &mut HeaderMap) {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
+
+/// How long a directory may take: a slow network mount has 64 MiB read within it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// First segments that are not pages, now or in later versions.
 const RESERVED: [&str; 11] =

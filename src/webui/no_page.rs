@@ -4,19 +4,27 @@ use crate::wire::{self, Body};
 
 /// What a person reads who opened a link that leads nowhere.
 pub(super) fn no_page(status: StatusCode, message: &str, has_pages: bool) -> Response<Body> {
-    let web_ui = if has_pages {
-        "<a href=\"/\">/</a>: Sensu's web UI"
-    } else {
-        "no web UI: an administrator can set <code>web-ui.directory</code> or <code>web-ui.upstream</code>"
-    };
+    let web_ui = if has_pages { "<a href=\"/\">/</a>: Sensu's web UI" } else { NO_WEB_UI };
     let message = escape(message);
+    page(status, &format!("{status} - fedgate"), &format!("<h1>{status}</h1>\n<p>{message}</p>"), web_ui)
+}
+
+/// What a person reads at `/` of a gateway without a web UI.
+pub(super) fn start_page() -> Response<Body> {
+    page(StatusCode::OK, "fedgate", "<h1>fedgate</h1>", NO_WEB_UI)
+}
+
+fn page(status: StatusCode, title: &str, heading: &str, web_ui: &str) -> Response<Body> {
     let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} - fedgate</title></head>\n\
-         <body><h1>{status}</h1>\n<p>{message}</p>\n<p>This is fedgate, a gateway to several Sensu clusters. It serves:</p>\n\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title></head>\n\
+         <body>{heading}\n<p>This is fedgate, a gateway to several Sensu clusters. It serves:</p>\n\
          <ul>\n<li>{web_ui}</li>\n\
          <li><code>/auth</code>, <code>/api/core/v2/…</code> and <code>/graphql</code>: Sensu's API, for all clusters; \
-         the place for <code>sensuctl --api-url</code></li>\n\
+         the place for <code>sensuctl --api-url</code> and <code>fedgate list event --url</code></li>\n\
          <li><code>/c/{{cluster}}/…</code>: the API of one cluster</li>\n\
+         <li><code>/api/federation/v1/…</code>: clusters and replicators, for <code>fedgate create</code> and \
+         <code>fedgate status</code></li>\n\
          <li><a href=\"/readyz\">/readyz</a>: whether the gateway is ready</li>\n</ul></body></html>\n"
     );
     let mut response = wire::text(status, page);
@@ -31,6 +39,9 @@ pub(super) fn no_page(status: StatusCode, message: &str, has_pages: bool) -> Res
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+const NO_WEB_UI: &str =
+    "no web UI: an administrator can set <code>web-ui.directory</code> or <code>web-ui.upstream</code>";
 
 #[cfg(test)]
 mod tests {

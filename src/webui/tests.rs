@@ -112,8 +112,11 @@ async fn only_get_and_head_are_allowed() {
     assert_eq!((head.status().as_u16(), header(&head, "content-length")), (200, "3"));
     assert_eq!(head.into_body().as_full(), Some(&b""[..]));
     let nothing = self::web_ui(Content::default());
-    assert!(ask(&nothing, "GET", "/", NAVIGATION).await.is_none());
-    assert!(ask(&nothing, "POST", "/", NAVIGATION).await.is_none());
+    let start = ask(&nothing, "GET", "/", NAVIGATION).await.unwrap();
+    assert_eq!((start.status().as_u16(), header(&start, "content-type")), (200, "text/html; charset=utf-8"));
+    for (method, headers) in [("GET", &[][..]), ("POST", NAVIGATION), ("OPTIONS", NAVIGATION)] {
+        assert!(ask(&nothing, method, "/", headers).await.is_none(), "{method}");
+    }
 }
 
 #[tokio::test]

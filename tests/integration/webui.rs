@@ -193,11 +193,24 @@ async fn no_spelling_of_a_path_leaves_the_directory() {
 }
 
 #[tokio::test]
-async fn without_a_web_ui_there_are_no_pages() {
+async fn without_a_web_ui_the_first_page_says_what_is_served() {
     let world = World::new();
+    let page = navigate(&world, "/").await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+    for served in ["<h1>fedgate</h1>", "web-ui.directory", "/api/core/v2/", "/graphql", "/readyz"] {
+        assert!(page.text().contains(served), "{served}: {}", page.text());
+    }
+    assert_eq!((page.header("cache-control"), page.header("vary")), ("no-store", "Accept, Sec-Fetch-Mode"));
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    // A check that asks for `/` must not find a healthy answer there.
     for method in [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS] {
-        let answer = world.send(plain(method, "/", "")).await;
+        let answer = world.send(plain(method.clone(), "/", "")).await;
         assert_eq!(answer.status, 404);
+        let says_it = answer.json()["message"].as_str().is_some_and(|text| text.contains("/api/core/v2/"));
+        assert!(says_it || method == Method::HEAD, "{}", answer.text());
+    }
+    for target in ["/n/default", "/index.html"] {
+        is_no_page(&navigate(&world, target).await, 404, "not found");
     }
 }
 

@@ -7,7 +7,9 @@ mod checker;
 mod faults;
 mod leaders;
 mod moves;
+mod names;
 mod order;
+mod rights;
 mod strays;
 mod support;
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use fedgate::types::TlsFiles;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::etcd_server::Etcd;
 
@@ -15,10 +15,12 @@ pub(crate) fn ca() -> Ca {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Writes a certificate of the CA and its key as `{name}.pem` and `{name}-key.pem`.
+/// Writes a certificate of the CA, for a user of this name, and its key as `{name}.pem` and `{name}-key.pem`.
 pub(crate) fn issue(ca: &Ca, dir: &Path, name: &str) {
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, ca).unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let cert = params.signed_by(&key, ca).unwrap();
     fs::write(dir.join(format!("{name}.pem")), cert.pem()).unwrap();
     fs::write(dir.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
 }

@@ -25,8 +25,11 @@ use crate::{
 
 /// `fedgate check-config`.
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
-    let root = config::load(&file.config, &environment())?;
-    let rows = control_runtime()?.block_on(check(&root));
+    let runtime = control_runtime()?;
+    let root = runtime.block_on(config::load_in_time(&file.config, &environment()))?;
+    let rows = runtime.block_on(check(&root));
+    // A hanging file system must not keep the process alive.
+    runtime.shutdown_background();
     let shown = output::print(&table(&rows));
     match rows.iter().filter(|row| row.has_failed()).count() {
         0 => shown,
@@ -72,7 +75,7 @@ async fn check(root: &Root) -> Vec<Row> {
 
 async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
     if let Some(directory) = &root.web_ui.directory {
-        return Some(Row::loaded("web UI", directory, Content::directory(directory)));
+        return Some(Row::loaded("web UI", directory, Content::directory_in_time(directory).await));
     }
     let dashboard = root.web_ui.upstream.as_ref()?;
     let content = Content::upstream(dashboard.clone(), root.local_cluster.tls());

@@ -8,7 +8,7 @@ use crate::{
     config::Root,
     error::Chain,
     etcd::{Client, Config, proto::RangeRequest},
-    registry::{EmbeddedStore, EtcdStore},
+    registry::{EmbeddedStore, EtcdStore, Found},
     types::{Backend, TlsFiles},
 };
 
@@ -44,8 +44,9 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
 
 fn embedded(path: &Path) -> Result<String, String> {
     match EmbeddedStore::check(path) {
-        Ok(true) => Ok("ok".into()),
-        Ok(false) => Ok("ok, will be created".into()),
+        Ok(Found::Registry) => Ok("ok".into()),
+        Ok(Found::Nothing) => Ok("ok, will be created".into()),
+        Ok(Found::InUse) => Ok("in use by a running gateway, not read".into()),
         Err(error) => Err(error.to_string()),
     }
 }

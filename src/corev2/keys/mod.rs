@@ -48,8 +48,8 @@ pub struct ObjectKey<'a> {
 /// Why an object must not be copied. A backend that meets one may refuse every request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// The key has more or fewer parts than keys of its type, or is not UTF-8. Sensu would list its object all the same,
-    /// under the names in the value.
+    /// Sensu gives no object of this type such a key: it has more or fewer parts, an empty one, `.` or `..`, or is not
+    /// UTF-8. Sensu would list its object all the same, under the names in the value.
     #[error("the key is not that of a {0}: it has too many or too few parts")]
     Key(&'static str),
     /// The value cannot be read. Usual cause: written by hand.
@@ -135,6 +135,11 @@ impl Type {
             self,
             Self::Namespace | Self::User | Self::ApiKey | Self::ClusterRole | Self::ClusterRoleBinding
         )
+    }
+
+    /// Whether its names may contain slashes, as in `sensu/sensu-cpu-check`: each is then one more part of the key.
+    pub const fn has_paths(self) -> bool {
+        matches!(self, Self::Asset)
     }
 
     /// Whether it grants a role to subjects.
@@ -239,8 +244,10 @@ impl<'a> ObjectKey<'a> {
                 Some((namespace, name)) if kind.is_namespaced() => (Some(namespace), name),
                 _ => return None,
             };
-            let legal = |part: &str| !part.is_empty() && !part.contains('/');
-            (legal(name) && namespace.is_none_or(legal)).then_some(Self { kind, namespace, name })
+            // Sensu cleans the paths that it makes of names.
+            let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('/');
+            let is_name = if kind.has_paths() { name.split('/').all(is_part) } else { is_part(name) };
+            (is_name && namespace.is_none_or(is_part)).then_some(Self { kind, namespace, name })
         };
         Some(parse().ok_or(Unfit::Key(kind.name())))
     }
@@ -251,13 +258,31 @@ impl<'a> ObjectKey<'a> {
     /// nested one would be found only by a backend, and break that one list of its namespace.
     pub fn check(&self, value: &[u8]) -> Result<(), Unfit> {
         let kind = self.kind;
-        let found = names(kind, value)?;
-        if found.0 == self.namespace.unwrap_or_default() && found.1 == self.name {
+        let (namespace, name) = names(kind, value)?;
+        let is_it = if kind.has_paths() { leads_to(&namespace, &name, self.name) } else { name == self.name };
+        if is_it && namespace == self.namespace.unwrap_or_default() {
             Ok(())
         } else {
             Err(Unfit::Names(kind.name()))
         }
     }
+}
+
+/// Whether the key of an object of this name ends in the path `to`. Sensu joins namespace and name to a path and cleans
+/// it, so that an asset `a//b` is stored as `a/b`, and one named `../prod/a` in another namespace's keys.
+fn leads_to(namespace: &str, name: &str, to: &str) -> bool {
+    let mut path = vec![namespace];
+    for part in name.split('/') {
+        if part == ".." {
+            if path.pop().is_none() {
+                return false;
+            }
+        } else if !matches!(part, "" | ".") {
+            path.push(part);
+        }
+    }
+    path.split_first()
+        .is_some_and(|(first, rest)| *first == namespace && rest.iter().copied().eq(to.split('/')))
 }
 
 /// The namespace and name inside a value.

@@ -45,12 +45,83 @@ fn a_key_has_exactly_its_parts() {
         ("/sensu.io/rbac/clusterroles/", Some(false)),
         ("/sensu.io/rbac/clusterrolesx/a", None),
         ("/sensu.io/event-filters/default/a:b", Some(true)),
+        ("/sensu.io/checks/default/.", Some(false)),
+        ("/sensu.io/checks/../a", Some(false)),
+        ("/sensu.io/users/..", Some(false)),
+        ("/sensu.io/assets/dev", Some(false)),
+        ("/sensu.io/assets/dev/a/", Some(false)),
+        ("/sensu.io/assets/dev//a", Some(false)),
+        ("/sensu.io/assets/dev/a//b", Some(false)),
+        ("/sensu.io/assets/dev/a/../b", Some(false)),
+        ("/sensu.io/assets/./a", Some(false)),
         ("/sensu.io/events/default/a/b", None),
         ("/other", None),
     ] {
         assert_eq!(parse(key), fits, "{key}");
     }
     assert_eq!(ObjectKey::parse(b"/sensu.io/users/\xff"), Some(Err(Unfit::Key("User"))));
+}
+
+/// An object that consists of its metadata.
+fn named(kind: Type, namespace: &str, name: &str) -> Vec<u8> {
+    let metadata = ObjectMeta { namespace: namespace.into(), name: name.into(), ..ObjectMeta::default() };
+    match kind {
+        Type::Namespace => Namespace { name: name.into() }.encode_to_vec(),
+        Type::User => User { username: name.into(), ..User::default() }.encode_to_vec(),
+        kind => {
+            let mut value = Vec::new();
+            let tag = kind.fields().0.unwrap() << 3 | 2;
+            prost::encoding::encode_varint(tag.into(), &mut value);
+            prost::encoding::encode_varint(metadata.encoded_len() as u64, &mut value);
+            [value, metadata.encode_to_vec()].concat()
+        }
+    }
+}
+
+/// The key that a backend of Sensu 6.12 uses for each, as observed; `None`: not one of the type's own.
+#[test]
+fn each_name_that_sensu_accepts_fits_the_key_that_it_is_stored_under() {
+    let (asset, check, silenced) = (Type::Asset, Type::CheckConfig, Type::Silenced);
+    for (kind, name, stored) in [
+        (asset, "sensu/sensu-cpu-check", Some("sensu/sensu-cpu-check")),
+        (asset, "plain", Some("plain")),
+        (asset, "sensu/sensu-go/deep:1.2", Some("sensu/sensu-go/deep:1.2")),
+        (asset, "a//b", Some("a/b")),
+        (asset, "/lead", Some("lead")),
+        (asset, "trail/", Some("trail")),
+        (asset, "./c", Some("c")),
+        (asset, "dot/.", Some("dot")),
+        (asset, "x/../y", Some("y")),
+        (asset, "../dev/z", Some("z")),
+        (asset, "../other/z", None),
+        (asset, "../../checks/dev/z", None),
+        (asset, "../../../../z", None),
+        (asset, ".", None),
+        (asset, "", None),
+        (check, "a:b", Some("a:b")),
+        (check, "a.b_c-d:e", Some("a.b_c-d:e")),
+        (check, ".", None),
+        (check, "..", None),
+        (check, "a/b", None),
+        (silenced, "entity:foo:check:x", Some("entity:foo:check:x")),
+        (silenced, "*:check", Some("*:check")),
+        (silenced, "linux:*", Some("linux:*")),
+    ] {
+        let value = named(kind, "dev", name);
+        if let Some(stored) = stored {
+            check_at(kind, "dev", stored, &value).unwrap();
+        }
+        for other in ["other", "sensu", "b", "z", "a/b/c", "..", "dev/z"] {
+            if stored != Some(other) {
+                assert!(check_at(kind, "dev", other, &value).is_err(), "{name} {other}");
+            }
+            assert!(check_at(kind, "other", other, &value).is_err(), "{name} {other}");
+        }
+    }
+}
+
+fn check_at(kind: Type, namespace: &str, name: &str, value: &[u8]) -> Result<(), Unfit> {
+    ObjectKey::parse(kind.key(Some(namespace), name).as_bytes()).unwrap()?.check(value)
 }
 
 #[test]
@@ -111,7 +182,46 @@ fn role(labels: &[(String, String)], rule: &str) -> Vec<u8> {
     value
 }
 
+/// Go's `path.Join`, which Sensu makes keys with.
+fn join(parts: &[&str]) -> String {
+    let joined = parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let mut clean: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    format!("/{}", clean.join("/"))
+}
+
 proptest! {
+    #[test]
+    fn an_object_fits_the_key_that_sensu_stores_it_under_and_no_other(
+        index in 0..Type::ALL.len(),
+        namespace in "(dev|a|[a-z:._-]{1,3})",
+        path in "([a-z:._-]{1,3}|dev|a|/|\\.\\./|/\\./){1,6}",
+        name in "[A-Za-z0-9_.:-]{1,8}",
+        other in "[a-z./]{1,6}",
+    ) {
+        let kind = Type::ALL[index];
+        let name = if kind.has_paths() { path } else { name };
+        let namespace = if kind.is_namespaced() { namespace } else { String::new() };
+        let value = named(kind, &namespace, &name);
+        let key = join(&[kind.prefix(), &namespace, &name]);
+        // A name such as `..` leads elsewhere: what is there is not of its namespace, or of its type.
+        let prefix = join(&[kind.prefix(), &namespace]) + "/";
+        let is_own = namespace != "." && namespace != ".." && key.starts_with(&prefix);
+        let fits = |key: &str| match ObjectKey::parse(key.as_bytes()) {
+            Some(Ok(parsed)) => parsed.check(&value).is_ok(),
+            _ => false,
+        };
+        prop_assert_eq!(fits(&key), is_own, "{} {}", key, name);
+        let elsewhere = join(&[kind.prefix(), &namespace, &other]);
+        prop_assert_eq!(fits(&elsewhere), is_own && elsewhere == key, "{} {}", elsewhere, name);
+    }
+
     #[test]
     fn the_order_of_labels_does_not_count_and_all_else_does(
         labels in proptest::collection::btree_map("[a-z]{1,4}", "[a-z]{0,4}", 0..5),

@@ -2,18 +2,21 @@ use std::path::PathBuf;
 
 use rustls::pki_types::pem;
 
-use crate::net::FileTimeout;
+use crate::{
+    error::{Access, Advice},
+    net::FileTimeout,
+};
 
 /// Why certificate files cannot be used. The text names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is missing or may not be read.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}: {error}{}", .path.display(), Advice(.error, Access::Read))]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A file is not PEM, or is damaged.
     #[error("{} is not valid PEM: {}", .path.display(), said(.error))]

@@ -10,7 +10,7 @@ use crate::net::read_file;
 
 /// Blocks as [`read_file`] does.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    read_file(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    read_file(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 /// The certificates of a PEM text, at least one. `path` is for messages only.

@@ -8,7 +8,7 @@ use redb::{ReadableDatabase as _, TableHandle as _};
 use super::{json, next};
 use crate::{
     error::{BoxError, Chain, Classify as _},
-    registry::{EmbeddedStore, Event, MemoryStore, Precondition, Secret, Store, StoreError},
+    registry::{EmbeddedStore, Event, Found, MemoryStore, Precondition, Secret, Store, StoreError},
 };
 
 #[tokio::test]
@@ -161,7 +161,7 @@ fn what_is_no_registry_is_not_opened_and_not_touched() {
         assert_eq!(opened.matches(reason).count(), 1, "{opened}");
         match EmbeddedStore::check(&path) {
             // The directory would be made first.
-            Ok(exists) => assert!(!exists && name == "no/such", "{name}"),
+            Ok(found) => assert!(found == Found::Nothing && name == "no/such", "{name}"),
             Err(error) => assert_eq!(error.to_string(), opened),
         }
         if reason.contains("registry") {
@@ -183,35 +183,34 @@ fn an_empty_file_becomes_a_registry_of_its_owners() {
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     symlink(&path, &link).unwrap();
-    assert!(!EmbeddedStore::check(&link).unwrap());
+    assert_eq!(EmbeddedStore::check(&link).unwrap(), Found::Nothing);
     assert_eq!(path.metadata().unwrap().len(), 0, "a check makes nothing");
     drop(EmbeddedStore::open(&link).unwrap());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert!(link.is_symlink());
-    assert!(EmbeddedStore::check(&path).unwrap());
+    assert_eq!(EmbeddedStore::check(&path).unwrap(), Found::Registry);
 }
 
 #[tokio::test]
 async fn a_check_tries_what_is_there_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.redb");
-    assert!(!EmbeddedStore::check(&path).unwrap());
+    assert_eq!(EmbeddedStore::check(&path).unwrap(), Found::Nothing);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     let store = EmbeddedStore::open(&path).unwrap();
     store.put("clusters/a", json("a", "https://a"), Precondition::Any).await.unwrap();
-    for refused in [EmbeddedStore::check(&path).err(), EmbeddedStore::open(&path).err()] {
-        let line = refused.unwrap().to_string();
-        let expected =
-            "another fedgate has this file open; use one file per gateway, or store.etcd for several";
-        assert_eq!(line, format!("cannot open the registry {}: {expected}", path.display()));
-    }
+    // The gateway that has it open may be the one whose configuration is checked.
+    assert_eq!(EmbeddedStore::check(&path).unwrap(), Found::InUse);
+    let refused = EmbeddedStore::open(&path).err().unwrap().to_string();
+    let expected = "another fedgate has this file open; use one file per gateway, or store.etcd for several";
+    assert_eq!(refused, format!("cannot open the registry {}: {expected}", path.display()));
     // As a gateway that was killed leaves it.
     let killed = directory.path().join("killed.redb");
     fs::copy(&path, &killed).unwrap();
     drop(store);
     for path in [path, killed] {
         let before = fs::read(&path).unwrap();
-        assert!(EmbeddedStore::check(&path).unwrap());
+        assert_eq!(EmbeddedStore::check(&path).unwrap(), Found::Registry);
         assert_eq!(fs::read(&path).unwrap(), before);
         drop(EmbeddedStore::open(&path).unwrap());
     }

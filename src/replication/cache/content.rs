@@ -20,7 +20,7 @@ pub(in crate::replication) struct Content {
     /// Keys that changed, oldest first; the last one is number `changes`.
     history: VecDeque<Bytes>,
     changes: u64,
-    /// Grows whenever a load begins: results of writes made before are not applied then.
+    /// Grows whenever a load begins: results of writes made before are not applied to its keyspace.
     epoch: u64,
 }
 
@@ -38,6 +38,8 @@ struct Keyspace {
     complete: bool,
     followed: bool,
     trouble: Option<Arc<str>>,
+    /// The epoch in which the last load began.
+    begun: u64,
     loading: BTreeMap<Bytes, Entry>,
     /// The watch has delivered everything up to this revision.
     seen_until: i64,
@@ -102,7 +104,7 @@ impl Content {
     pub(super) fn open(&mut self, name: &'static str) -> OpenKeyspace {
         self.forget(name);
         let id = self.epoch;
-        self.keyspaces.insert(name, Keyspace { id, ..Keyspace::default() });
+        self.keyspaces.insert(name, Keyspace { id, begun: id, ..Keyspace::default() });
         OpenKeyspace { name, id }
     }
 
@@ -123,6 +125,7 @@ impl Content {
                 keyspace.loading.clear();
                 keyspace.followed = false;
                 self.epoch += 1;
+                keyspace.begun = self.epoch;
             }
             Event::Item(kv) => {
                 let (key, entry) = entry_of(kv);
@@ -166,10 +169,12 @@ impl Content {
         }
     }
 
-    pub(super) fn wrote(&mut self, revision: i64, write: OwnWrite) {
+    pub(super) fn wrote(&mut self, epoch: u64, revision: i64, write: OwnWrite) {
         let (OwnWrite::Put(key, _) | OwnWrite::Deleted(key)) = &write;
         let keyspace = self.keyspaces.iter_mut().find(|(name, _)| key.starts_with(name.as_bytes()));
-        let Some((_, keyspace)) = keyspace else { return };
+        // What has not been read yet is going to show it.
+        let is_read = |keyspace: &Keyspace| keyspace.complete && keyspace.begun <= epoch;
+        let Some((_, keyspace)) = keyspace.filter(|(_, keyspace)| is_read(keyspace)) else { return };
         // The watch may be faster than the answer, and have delivered later changes as well.
         if keyspace.seen_until >= revision {
             return;

@@ -86,15 +86,12 @@ impl ReplicaCache {
         self.changed.send_replace(());
     }
 
-    /// Applies the result of a write of our own, without waiting for the watch. If a load has begun since, that shows it
-    /// instead.
+    /// Applies the result of a write of our own, without waiting for the watch. If a load of the keyspace has begun since
+    /// this epoch, that shows it instead.
     pub(super) fn wrote(&self, epoch: u64, revision: i64, written: impl IntoIterator<Item = OwnWrite>) {
         let mut content = self.write();
-        if content.epoch() != epoch {
-            return;
-        }
         for write in written {
-            content.wrote(revision, write);
+            content.wrote(epoch, revision, write);
         }
     }
 

@@ -107,9 +107,13 @@ fn an_own_write_counts_at_once_and_its_echo_and_older_news_do_not() {
     let keyspace = cache.open(KEYSPACE);
     cache.apply(keyspace, load(&[("/a/1", "x", 1)]));
     let epoch = cache.read().epoch();
-    let before = cache.read().changes();
     let put = |value: &'static str| OwnWrite::Put("/a/1".into(), value.into());
-    cache.wrote(epoch, 5, [put("ours")]);
+    // A load of another keyspace does not matter; that one will show by itself what is written to it.
+    let other = cache.open("/b/");
+    cache.apply(other, [Event::Reset]);
+    let before = cache.read().changes();
+    cache.wrote(epoch, 5, [put("ours"), OwnWrite::Put("/b/1".into(), "ours".into())]);
+    assert_eq!(value(&cache, "/b/1"), None);
     cache.apply(keyspace, [Event::Put(kv("/a/1", "older", 4)), Event::Put(kv("/a/1", "ours", 5))]);
     assert_eq!(value(&cache, "/a/1"), Some("ours".into()));
     cache.wrote(epoch, 7, [OwnWrite::Deleted("/a/1".into())]);

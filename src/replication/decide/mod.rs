@@ -15,21 +15,20 @@
 //! Two more rules keep followers usable. A binding to a role that does not exist makes a backend answer 500 to the
 //! binding's subjects: such a binding is not copied to a follower if its subjects are those who could repair it (it would
 //! grant nothing there anyway). And a role that has to be deleted while a binding of the follower's own names it is emptied
-//! instead: its rights are gone, and its subjects keep their other rights.
+//! instead: its rights are gone, and its subjects keep their other rights. The same goes for a binding of ours that the
+//! follower does not let go.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
     cache::{Content, Entry},
+    keyspace_of,
     protect::{Protection, protection},
     record::{owner_of, record_of},
+    refused::Refused,
 };
 use crate::corev2::{ClusterRole, ObjectKey, ObjectMeta, Role, Type, Unfit};
 
@@ -51,8 +50,11 @@ pub(super) struct World<'a> {
     /// Replicators whose records must be left alone here: another task of this gateway serves them at this place, or
     /// their definition cannot be read.
     pub(super) foreign_owners: &'a BTreeSet<Arc<str>>,
-    /// Keys that the destination refuses, and why.
-    pub(super) refused: &'a BTreeMap<Bytes, String>,
+    /// What the destination refuses, and why.
+    pub(super) refused: &'a Refused,
+    /// Keyspaces of the destination that have not been read, or are not followed: nothing is written there, and only what
+    /// needs no look at them is deleted.
+    pub(super) unseen: &'a BTreeSet<&'static str>,
     /// The prefix of this store's ownership records.
     pub(super) records: &'a str,
 }
@@ -73,7 +75,7 @@ pub(super) enum Op {
 /// The order of writes: what is done first sorts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// First, deletions of bindings: revocations take effect at once.
+    /// First, deletions of bindings, users and their API keys: revocations take effect at once.
     Revoke(Reverse<Type>),
     /// Then deletions of what nothing refers to.
     Delete(Reverse<Type>),
@@ -92,6 +94,8 @@ pub(super) struct Verdict {
     pub(super) missing: Option<Bytes>,
     /// The key is a role that is kept without rules until a binding is gone.
     pub(super) emptied: bool,
+    /// Nothing can be decided or done now.
+    pub(super) waits: bool,
 }
 
 /// Who owns a key in the destination.
@@ -115,7 +119,10 @@ impl<'a> World<'a> {
             Some(Err(unfit)) => return self.unfit_key(key, &unfit),
             None => return Verdict::default(),
         };
-        if let Some(reason) = self.refused.get(key) {
+        if self.refused.is_denied(key) {
+            return WAIT;
+        }
+        if let Some(reason) = self.refused.reason(key) {
             let problem = self.wanted(&object).map(|scope| scope.error(key, &reason));
             return Verdict { problem, ..Verdict::default() };
         }
@@ -189,6 +196,9 @@ impl<'a> World<'a> {
         let Some(Entry { value, .. }) = self.source.get(key) else {
             return self.unwanted_key(key, object, protection, references);
         };
+        if self.unseen.contains(keyspace_of(object.kind)) {
+            return WAIT;
+        }
         if let Err(unfit) = object.check(value) {
             let op = self.if_it_locks_out(key, object, protection, references);
             return Verdict { op, problem: Some(scope.error(key, &unfit)), ..Verdict::default() };
@@ -257,11 +267,14 @@ impl<'a> World<'a> {
             return only(Rank::Delete(reverse), Op::Disown);
         }
         // Also if the key was not there when last seen: deleting only the record would leave behind what was written since.
-        if object.kind.is_binding() {
+        if object.kind.is_binding() || matches!(object.kind, Type::User | Type::ApiKey) {
             return only(Rank::Revoke(reverse), Op::Delete);
         }
         if !object.kind.is_role() {
             return only(Rank::Delete(reverse), Op::Delete);
+        }
+        if self.unseen.contains(keyspace_of(object.kind)) {
+            return WAIT;
         }
         let named = references.of(key);
         if named.by_local || named.by_vital {
@@ -288,15 +301,19 @@ impl<'a> World<'a> {
         }
         let wanted = self.wanted(&object).filter(|scope| !scope.held);
         if let (Some(_), Some(source)) = (wanted, self.source.get(role)) {
-            return is_there || (!self.refused.contains_key(role) && object.check(&source.value).is_ok());
+            return is_there || (!self.refused.holds(role) && object.check(&source.value).is_ok());
         }
         let leaves = matches!(self.owner(role, &object), Owner::Valid | Owner::Stale)
             && self.wanted(&object).is_none_or(|scope| !scope.held)
             && protection(&object) != Protection::Kept
+            && !self.refused.holds(role)
             && !references.of(role).by_local;
         is_there && !leaves
     }
 }
+
+/// Nothing can be decided or done now.
+const WAIT: Verdict = Verdict { op: None, problem: None, missing: None, emptied: false, waits: true };
 
 /// A role of this name without rules.
 fn empty_role(object: &ObjectKey<'_>) -> Bytes {

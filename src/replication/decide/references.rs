@@ -16,7 +16,7 @@ pub(in crate::replication) struct References<'a> {
 /// Which bindings name a role.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Named {
-    /// One of the follower's own.
+    /// One of the follower's own, or one of ours that cannot be changed there.
     pub(super) by_local: bool,
     /// One of ours that stays.
     pub(super) by_owned: bool,
@@ -49,6 +49,7 @@ impl<'a> References<'a> {
                     Owner::Nobody if !self.world.will_own(key, &object) => {
                         names.entry(role).or_default().by_local = true;
                     }
+                    _ if self.world.refused.holds(key) => names.entry(role).or_default().by_local = true,
                     _ if (self.leaving)(key) => {}
                     _ => {
                         let entry = names.entry(role).or_default();

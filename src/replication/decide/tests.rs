@@ -110,7 +110,7 @@ fn run(case: &Case) -> (State, usize) {
         if work.decide(&assignment, sides) {
             return (dest, writes);
         }
-        let (key, op) = work.queue.batch(1).remove(0);
+        let (key, op) = work.queue.batch(1, false).remove(0);
         let object = parse(&key);
         let record = record_of(&owned_prefix(STORE), &key);
         assert_ne!(protection(&object), Protection::Untouched, "{key:?}");
@@ -252,7 +252,8 @@ fn decide_one(source: &State, dest: &State, scope: &Scope, key: &Bytes) -> Verdi
         dest: &dest,
         scopes: std::slice::from_ref(scope),
         foreign_owners: &BTreeSet::from(["other".into()]),
-        refused: &BTreeMap::new(),
+        refused: &Refused::default(),
+        unseen: &BTreeSet::new(),
         records: &records,
     };
     world.decide(key, &References::new(world, &|_| false))
@@ -378,7 +379,7 @@ impl Live {
                 return;
             }
             most -= 1;
-            let batch = self.work.queue.batch(2);
+            let batch = self.work.queue.batch(2, false);
             let epoch = dest.epoch();
             drop((source, dest));
             self.revision += 1;
@@ -407,7 +408,7 @@ impl Live {
         let mut fresh = Work::new(owned_prefix(STORE));
         fresh.look(&self.assignment, sides, tokio::time::Instant::now());
         fresh.decide(&self.assignment, sides);
-        fresh.queue.batch(usize::MAX)
+        fresh.queue.batch(usize::MAX, false)
     }
 }
 

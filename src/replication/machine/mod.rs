@@ -12,6 +12,7 @@
 
 use std::{
     cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -22,7 +23,8 @@ use tokio::time::Instant;
 use super::{
     RBAC,
     cache::SyncState,
-    decide::Op,
+    decide::{Op, Scope},
+    keyspace_of,
     queue::MAX_KEYS,
     record::{self, FENCE, Fence, RECORDS},
     work::{Assignment, Sides, Work, is_source, keyspaces},
@@ -74,8 +76,10 @@ pub(super) enum Input {
 pub(super) struct Tally {
     /// Objects that were written or deleted, by replicator.
     pub(super) writes: Vec<Arc<str>>,
-    /// Failed commands.
+    /// Failed commands that concern every replicator.
     pub(super) errors: u64,
+    /// Denied writes, by replicator.
+    pub(super) denied: Vec<Arc<str>>,
 }
 
 /// See the module.
@@ -91,9 +95,10 @@ pub(super) struct Machine {
     pub(super) place: Option<String>,
     pub(super) tally: Tally,
     proof: Proof,
-    /// Everything has been equal once since the last restart of the work.
-    pub(super) synced: bool,
-    pub(super) last_sync: Option<SystemTime>,
+    /// Replicators whose objects have all been equal once since the last restart of the work.
+    synced: BTreeSet<Arc<str>>,
+    /// When each was last known to be equal.
+    last_sync: BTreeMap<Arc<str>, SystemTime>,
     /// Keys of the batch in flight.
     in_flight: Vec<Bytes>,
     /// A write of unknown outcome may still arrive: nothing is written before the fence has changed, or that write could
@@ -108,6 +113,8 @@ pub(super) struct Machine {
     next_compare: Instant,
     /// Most keys of a batch.
     most: usize,
+    /// Something is denied: a batch is of one kind, so that no other fails with it.
+    one_kind: bool,
     failures: u32,
     /// How often the fence was lost to a gateway with the same store and term, and when it may be taken again.
     contests: u32,
@@ -156,8 +163,8 @@ impl Machine {
             place: None,
             tally: Tally::default(),
             proof: Proof::Open,
-            synced: false,
-            last_sync: None,
+            synced: BTreeSet::new(),
+            last_sync: BTreeMap::new(),
             in_flight: Vec::new(),
             unresolved: false,
             held: Vec::new(),
@@ -165,6 +172,7 @@ impl Machine {
             superseded: None,
             next_compare: now,
             most: MAX_KEYS,
+            one_kind: false,
             failures: 0,
             contests: 0,
             may_take: now,
@@ -212,8 +220,8 @@ impl Machine {
         }
     }
 
-    /// What must be read of the destination before anything is written: always bindings and roles, because bindings keep
-    /// roles from being deleted.
+    /// What is read of the destination: always bindings and roles, because bindings keep roles from being deleted. Nothing
+    /// is done without the records; each other keyspace delays only what depends on it.
     fn keyspaces(&self) -> Vec<&'static str> {
         let mut all: Vec<_> = [RECORDS, RBAC].into_iter().chain(keyspaces(&self.assignment.scopes)).collect();
         all.sort_unstable();
@@ -277,7 +285,7 @@ impl Machine {
             State::Proving { .. } => Command::Prove,
             State::Holding { fence } => self.work_on(fence, sides, now),
             State::Waiting { until, fence, may_delete } => match fence {
-                Some(fence) if may_delete && self.sees(fence, sides) == Ordering::Equal => {
+                Some(fence) if may_delete && Self::sees(fence, sides) == Ordering::Equal => {
                     self.work.decide(&self.assignment, sides);
                     if self.work.queue.begins_with_deletion() {
                         self.write(fence, sides)
@@ -296,8 +304,9 @@ impl Machine {
             self.next_compare = now + self.assignment.interval.max(SHORTEST_INTERVAL);
             self.work.compare();
         }
+        self.work.try_denied(sides, now);
         let wait = Command::Wait { until: Some(self.next_compare) };
-        match self.sees(fence, sides) {
+        match Self::sees(fence, sides) {
             Ordering::Equal => {}
             // The watch is behind: it will catch up.
             Ordering::Less => return wait,
@@ -312,21 +321,41 @@ impl Machine {
         }
         self.trouble = None;
         self.failures = 0;
-        let keyspaces = source_keyspaces(&self.assignment);
-        if sides.source.sync_state(&keyspaces) == SyncState::Current
-            && (keyspaces.is_empty() || is_source(sides.source))
-        {
-            self.synced = true;
-            if self.work.is_equal() {
-                self.last_sync = Some(SystemTime::now());
+        self.one_kind &= !self.work.refused.denies_nothing();
+        self.note_synced(sides);
+        let until = self.work.refused.next_due().map_or(self.next_compare, |due| due.min(self.next_compare));
+        Command::Wait { until: Some(until) }
+    }
+
+    /// Everything was decided and written, except what is denied or cannot be read.
+    fn note_synced(&mut self, sides: Sides<'_>) {
+        let is_source = is_source(sides.source);
+        for scope in &self.assignment.scopes {
+            let is_read = is_source
+                && sides.source.sync_state(&scope_keyspaces(scope)) == SyncState::Current
+                && self.work.sees(scope.kind);
+            if is_read && self.work.refused.denial_under(&scope.prefix()).is_none() {
+                self.synced.insert(Arc::clone(&scope.name));
+                if self.work.is_equal(scope) {
+                    self.last_sync.insert(Arc::clone(&scope.name), SystemTime::now());
+                }
             }
         }
-        wait
+    }
+
+    /// Whether everything of a replicator has been equal once since the last restart of the work.
+    pub(super) fn is_synced(&self, scope: &Scope) -> bool {
+        self.synced.contains(&scope.name)
+    }
+
+    /// When everything of a replicator was last known to be equal.
+    pub(super) fn last_sync(&self, scope: &Scope) -> Option<SystemTime> {
+        self.last_sync.get(&scope.name).copied()
     }
 
     /// Whether what was seen of the destination is as new as our fence, older, or shows that the fence is no longer ours.
-    fn sees(&self, fence: i64, sides: Sides<'_>) -> Ordering {
-        if !matches!(sides.dest.sync_state(&self.keyspaces()), SyncState::Current) {
+    fn sees(fence: i64, sides: Sides<'_>) -> Ordering {
+        if !matches!(sides.dest.sync_state(&[RECORDS]), SyncState::Current) {
             return Ordering::Less;
         }
         let shown = sides.dest.get(FENCE.as_bytes()).map(|entry| entry.revision);
@@ -335,8 +364,11 @@ impl Machine {
 
     fn begin(&mut self) {
         self.work.start_over();
-        self.synced = false;
+        self.synced.clear();
+        let scopes = &self.assignment.scopes;
+        self.last_sync.retain(|name, _| scopes.iter().any(|scope| scope.name == *name));
         self.most = MAX_KEYS;
+        self.one_kind = false;
     }
 
     fn written(&mut self) {
@@ -348,7 +380,7 @@ impl Machine {
     }
 
     fn write(&mut self, fence: i64, sides: Sides<'_>) -> Command {
-        let ops = self.work.queue.batch(self.most);
+        let ops = self.work.queue.batch(self.most, self.one_kind);
         self.in_flight = ops.iter().map(|(key, _)| key.clone()).collect();
         let records = ops.iter().map(|(key, op)| {
             let writer = self.work.writer_of(&self.assignment, sides, key, op);
@@ -380,6 +412,11 @@ pub(super) fn source_keyspaces(assignment: &Assignment) -> Vec<&'static str> {
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// What must be read of the source for one replicator.
+pub(super) fn scope_keyspaces(scope: &Scope) -> [&'static str; 2] {
+    [RBAC, keyspace_of(scope.kind)]
 }
 
 /// Comparing everything costs no request, but CPU time.

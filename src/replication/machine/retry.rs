@@ -1,22 +1,27 @@
 //! What follows a failed command: smaller batches, or a pause.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Machine, State};
 use crate::{
     etcd::Error,
     net::Backoff,
-    replication::{explain, work::Sides},
+    replication::{decide::Scope, explain, refused::kind_prefix, work::Sides},
 };
 
 // === impl Machine ===
 
 impl Machine {
     pub(super) fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
-        self.tally.errors += 1;
         let batch = std::mem::take(&mut self.in_flight);
+        if let (false, Error::Denied { .. }) = (batch.is_empty(), error) {
+            self.denied(&batch, error, sides, now);
+            return state.clone();
+        }
+        self.tally.errors += 1;
         let mut text = explain::of_etcd(error);
         if let State::Proving { .. } = state {
             text = format!("{UNPROVEN}: {text}");
@@ -50,6 +55,28 @@ impl Machine {
         State::Waiting { until, fence, may_delete }
     }
 
+    /// Something in a batch is denied. etcd does not say what: kinds are tried apart from each other, and the one to blame
+    /// is left alone for a while.
+    fn denied(&mut self, batch: &[Bytes], error: &Error, sides: Sides<'_>, now: Instant) {
+        let prefixes: BTreeSet<String> = batch.iter().filter_map(|key| kind_prefix(key)).collect();
+        let concerns = |scope: &&Scope| {
+            let own = scope.prefix();
+            prefixes.iter().any(|prefix| prefix.starts_with(&own) || own.starts_with(prefix))
+        };
+        let concerned = self.assignment.scopes.iter().filter(concerns);
+        self.tally.denied.extend(concerned.map(|scope| Arc::clone(&scope.name)));
+        if prefixes.len() > 1 {
+            self.one_kind = true;
+            return;
+        }
+        for prefix in prefixes {
+            let pause = RETRY.delay(self.work.refused.failures(&prefix), &mut self.random);
+            let text = format!("{prefix} {DENIED}: {}", explain::of_etcd(error));
+            self.one_kind = true;
+            self.work.deny(&self.assignment, sides, prefix, text.into(), now + pause);
+        }
+    }
+
     pub(super) fn wait(&mut self, now: Instant, pause: Duration, fence: Option<i64>, text: String) -> State {
         self.trouble = Some(text.into());
         State::Waiting { until: now + pause, fence, may_delete: false }
@@ -62,6 +89,8 @@ impl Machine {
         pause
     }
 }
+
+const DENIED: &str = "may not be written at the destination, so nothing there is changed or deleted";
 
 const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd, which does not answer";
 

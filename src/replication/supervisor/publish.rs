@@ -144,7 +144,7 @@ impl Supervisor {
             for name in known.names.iter().filter(|name| !task.serves(name)) {
                 let is_moved = self.leaving.contains(id, name);
                 let place = known.address.describe();
-                let (state, error) = match &report.trouble {
+                let (state, error) = match report.trouble.as_ref().or_else(|| report.stuck.get(&**name)) {
                     Some(trouble) if is_moved => (
                         ReplicatorState::Retrying,
                         format!("moved, but its keys at {place} cannot be removed: {trouble}"),

@@ -109,7 +109,8 @@ impl Exporter {
 fn encode(batch: &[Finished]) -> ExportTraceServiceRequest {
     let resource = [("service.name", "fedgate"), ("service.version", env!("CARGO_PKG_VERSION"))];
     let attributes = resource.into_iter().map(|(key, value)| attribute(key, &value.into())).collect();
-    let scope = InstrumentationScope { name: "fedgate".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let scope =
+        InstrumentationScope { name: "fedgate".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let spans = batch.iter().map(span).collect();
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {

@@ -3,7 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::future::{Either, FutureExt as _, BoxFuture};
+use futures::future::{BoxFuture, Either, FutureExt as _};
 use http::{Request, Response};
 use tower::{Layer, Service};
 

@@ -107,7 +107,9 @@ pub fn current() -> Option<Parent> {
 pub fn child(name: &'static str, kind: SpanKind) -> Span {
     CURRENT.with_borrow(|current| match current {
         None => Span(None),
-        Some(Parent { tracer, context }) => tracer.begin(context.child(), Some(context.span_id), name.into(), kind),
+        Some(Parent { tracer, context }) => {
+            tracer.begin(context.child(), Some(context.span_id), name.into(), kind)
+        }
     })
 }
 
@@ -219,7 +221,8 @@ impl Span {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let (attributes, name) = (std::mem::take(&mut self.span.attributes), std::mem::take(&mut self.span.name));
+        let (attributes, name) =
+            (std::mem::take(&mut self.span.attributes), std::mem::take(&mut self.span.name));
         let failure = self.span.failure.take();
         let finished = Finished { ended: now(), attributes, name, failure, ..self.span };
         // A collector that is slow or away must delay nobody.

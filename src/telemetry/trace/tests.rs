@@ -54,7 +54,11 @@ async fn spans_name_their_trace_and_what_they_are_a_part_of() {
     assert_eq!(child.attributes[0].key, "fedgate.cluster");
     assert!(child.end_time_unix_nano >= child.start_time_unix_nano);
     let passed = SpanContext::read(&sent).unwrap();
-    assert_eq!(passed.span_id.to_vec(), child.span_id, "what the cluster does hangs below the span of its call");
+    assert_eq!(
+        passed.span_id.to_vec(),
+        child.span_id,
+        "what the cluster does hangs below the span of its call"
+    );
     assert_eq!(sent["tracestate"], "a=1");
 }
 

@@ -2,10 +2,11 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -52,6 +53,11 @@ impl Process {
 
     pub(crate) fn pause(&mut self) {
         self.signal("STOP");
+        // Under load that takes its time.
+        let stat = format!("/proc/{}/stat", self.child.id());
+        while !fs::read_to_string(&stat).unwrap().rsplit(") ").next().unwrap().starts_with('T') {
+            thread::yield_now();
+        }
         self.stopped = true;
     }
 
