@@ -194,6 +194,18 @@ fn values_that_cannot_work_are_refused() {
     assert!(read(&plain.replace("8080'}", "8080', allow-plaintext: true}")).listen.allow_plaintext);
     assert!(read(&plain.replace("8080'}", "8080', cert-file: /c, key-file: /k}")).listen.tls().is_some());
 
+    let ratio = |value: &str| with(&format!("tracing: {{sample-ratio: {value}}}\n"));
+    for (value, is) in [("0", 0.0), ("0.25", 0.25), ("1", 1.0), ("1.0", 1.0)] {
+        assert!((read(&ratio(value)).tracing.sample_ratio.get() - is).abs() < f64::EPSILON, "{value}");
+    }
+    for value in ["-0.1", "1.01", "2", "much", "-1"] {
+        let said = refused(&ratio(value));
+        assert!(said.starts_with("f.yaml:6: tracing.sample-ratio: must be a number from 0 to 1"), "{said}");
+    }
+    assert!(
+        refused(&with("tracing: {otlp-endpoint: 'http://a:4318/v1'}\n")).contains("tracing.otlp-endpoint")
+    );
+
     let outage = |value: &str| {
         let with_key = MINIMAL.replace("auth:\n", "auth:\n  jwt-private-key-file: /s.pem\n");
         with_key.replace("auth:\n", &format!("auth:\n  outage-sessions: {value}\n"))

@@ -12,7 +12,7 @@ pub struct TracedStore(pub Arc<dyn Store>);
 // === impl TracedStore ===
 
 impl TracedStore {
-    fn traced<'a, T>(
+    fn traced<'a, T: 'a>(
         operation: &'static str,
         call: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {

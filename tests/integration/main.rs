@@ -20,6 +20,7 @@ mod routing;
 mod stores;
 mod support;
 mod tls;
+mod tracing;
 mod webui;
 
 #[path = "../support/store_suite.rs"]

@@ -86,9 +86,9 @@ impl Exporter {
     where
         F: Future<Output = Result<(), BoxError>>,
     {
-        let sent = timeout(TIMEOUT, send(encode(batch).encode_to_vec().into())).await;
+        let outcome = timeout(TIMEOUT, send(encode(batch).encode_to_vec().into())).await;
         let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let error = match sent {
+        let error = match outcome {
             Ok(Ok(())) => {
                 self.counts.exported.fetch_add(spans, Relaxed);
                 if std::mem::take(&mut self.failing) {

@@ -175,6 +175,15 @@ impl Tracer {
     }
 }
 
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer")
+            .field("ratio", &self.0.ratio)
+            .field("counts", &self.0.counts)
+            .finish_non_exhaustive()
+    }
+}
+
 // === impl Span ===
 
 impl Span {

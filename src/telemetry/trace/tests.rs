@@ -121,8 +121,8 @@ async fn a_collector_that_hangs_blocks_nobody_and_nothing_grows() {
     let [_, _, (_, dropped)] = counts.results();
     assert!(dropped >= 20_000 - 4096, "{dropped}");
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let [(_, exported), (_, failed), _] = counts.results();
-    assert!(exported == 0 && failed > 0, "batches are given up");
+    let [(_, taken), (_, failed), _] = counts.results();
+    assert!(taken == 0 && failed > 0, "batches are given up");
     drop(stop);
     running.await.unwrap();
     let total: u64 = counts.results().iter().map(|(_, count)| count).sum();
