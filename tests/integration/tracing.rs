@@ -38,11 +38,12 @@ impl Collector {
         Self { address, spans }
     }
 
-    /// Waits until `count` spans of a trace are there.
+    /// Waits until the span of the request, which ends last, and at least `count` in all are there.
     async fn trace(&mut self, trace_id: &[u8], count: usize) -> Vec<Span> {
         let mut found = Vec::new();
         let gather = async {
-            while found.len() < count {
+            let is_server = |span: &Span| span.kind == i32::from(SpanKind::Server);
+            while found.len() < count || !found.iter().any(is_server) {
                 let span = self.spans.recv().await.unwrap();
                 if span.trace_id == trace_id {
                     found.push(span);
