@@ -72,6 +72,7 @@ impl Client {
             resources: Arc::new(Resources {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
                 settings,
+                requests: Arc::default(),
                 fan_outs,
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness: Readiness::new(phase_seen, views.registry.clone()),

@@ -16,10 +16,10 @@ use tokio::{
 use super::{
     admin::Admin,
     authority::Authority,
-    certificates,
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
+    metrics,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
     sockets::Sockets,
@@ -87,7 +87,7 @@ impl Server {
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let connections = listener::usable_connections(root.limits.connections);
+        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
         let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
@@ -121,7 +121,8 @@ impl Server {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(most)),
+                most,
                 phase: phase_seen,
                 metrics: listener::Metrics::default(),
             },
@@ -135,6 +136,7 @@ impl Server {
                 board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
+                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources),
@@ -142,6 +144,7 @@ impl Server {
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
         };
+        let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
             source,
@@ -152,6 +155,7 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
+            reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
             fault: None,
@@ -171,7 +175,7 @@ impl Server {
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref(), tracing.as_ref());
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
         Ok(Self { shared, sockets, phase, shutdown, control, metrics, applied, tracing })
     }
 
@@ -256,6 +260,7 @@ fn resources(
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
+        requests: Arc::default(),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
@@ -327,32 +332,6 @@ fn settings(root: &Root) -> Settings {
         hsts: root.listen.hsts,
         tracer: None,
     }
-}
-
-/// The page of `/metrics`: what each module has to say.
-fn metrics(
-    shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
-    tracing: Option<&Tracing>,
-) -> Arc<Metrics> {
-    Arc::new(Metrics::new(|families| {
-        shared.listening.metrics.register(families);
-        shared.authentication.authenticator.metrics().register(families);
-        registry::register_metrics(shared.reach.clusters.clone(), families);
-        shared.answering.resources.fan_outs.register(families);
-        upstream::register_metrics(health, families);
-        certificates::register_metrics(families);
-        if let Some(tracing) = tracing {
-            tracing.register(families);
-        }
-        if let Some(sessions) = &shared.answering.resources.outage_sessions {
-            sessions.register(families);
-        }
-        if let Some(replication) = replication {
-            replication.metrics.register(families);
-        }
-    }))
 }
 
 fn serve_admin(

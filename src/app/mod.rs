@@ -8,6 +8,7 @@ mod certificates;
 mod clusters;
 mod control;
 mod error;
+mod metrics;
 mod reload;
 mod shared;
 mod sockets;

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::web;
+use super::{metrics::Reloads, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
@@ -50,6 +50,8 @@ pub(super) struct Reloader {
     /// What is served as the web UI.
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
+    /// How it went, for the metrics.
+    pub(super) reloads: Reloads,
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
@@ -113,7 +115,9 @@ impl Reloader {
     /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
     /// `logged` last.
     async fn reload(&mut self, logged: Option<String>) {
-        match self.try_reload().await {
+        let read = self.try_reload().await;
+        self.reloads.record(read.is_ok());
+        match read {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
                 let other_files = self.current != root || root.web_ui.directory.is_some();

@@ -35,7 +35,7 @@ pub(super) fn run(
         let authenticator = Arc::clone(&shared.authentication.authenticator);
         let service = stack(gateway, authenticator, &shared.answering.allowed_origins)
             .map_request(|request: Request<Incoming>| request.map(Body::from));
-        let Listening { terms, tls, connections, phase, metrics } = shared.listening;
+        let Listening { terms, tls, connections, phase, metrics, .. } = shared.listening;
         let listener = Listener::new(terms, tls, connections, phase).with_metrics(metrics);
         listener.serve(socket, service).await;
         following.abort();

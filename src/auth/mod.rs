@@ -89,7 +89,8 @@ impl Authenticator {
     /// What is wrong with the credential, or [`AuthError::Missing`] where there has to be one.
     pub fn authenticate(&self, headers: &HeaderMap, scope: AuthScope) -> Result<Caller, AuthError> {
         let caller = self.judge(headers, scope);
-        if caller.is_ok() { &self.metrics.ok } else { &self.metrics.rejected }.inc();
+        let counts = self.metrics.here();
+        if caller.is_ok() { &counts.ok } else { &counts.rejected }.inc();
         caller
     }
 
@@ -114,10 +115,10 @@ impl Authenticator {
         let current = self.keys.load();
         let id = TokenId::of(token);
         if let Some(principal) = self.cache.get(&id, current.generation, now) {
-            self.metrics.hits.inc();
+            self.metrics.here().hits.inc();
             return Ok(principal);
         }
-        self.metrics.misses.inc();
+        self.metrics.here().misses.inc();
         let principal = current.verifier.verify(token, now)?;
         self.cache.insert(id, current.generation, Arc::clone(&principal), now);
         Ok(principal)

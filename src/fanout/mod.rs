@@ -126,10 +126,9 @@ impl Merge {
             let slot = match candidate {
                 Candidate::Skip(name, failure) => Slot::failed(name, failure),
                 Candidate::Send(member) => {
-                    let name = member.name().clone();
-                    let (step, abort) = slot::open(index, member, request, shape);
+                    let (step, abort) = slot::open(index, Arc::clone(&member), request, shape);
                     merge.steps.push(step);
-                    Slot::asked(name, abort)
+                    Slot::asked(member, abort)
                 }
             };
             merge.slots.push(slot);

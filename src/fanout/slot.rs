@@ -66,6 +66,8 @@ pub(super) struct Reader {
 /// One member of a fan-out.
 pub(super) struct Slot {
     pub(super) name: ClusterName,
+    /// Who was asked, if anyone.
+    member: Option<Arc<dyn Member>>,
     state: State,
     /// Rewritten bytes in one piece, opened by a `[` that is not sent: they can be checked as a whole while nothing
     /// has gone out.
@@ -205,9 +207,15 @@ impl Reader {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn asked(name: ClusterName, abort: Abort) -> Self {
+    pub(super) fn asked(member: Arc<dyn Member>, abort: Abort) -> Self {
+        let name = member.name().clone();
+        Self { member: Some(member), ..Self::new(name, abort) }
+    }
+
+    fn new(name: ClusterName, abort: Abort) -> Self {
         Self {
             name,
+            member: None,
             state: State::Asked,
             held: BytesMut::new(),
             queue: VecDeque::new(),
@@ -218,7 +226,7 @@ impl Slot {
     }
 
     pub(super) fn failed(name: ClusterName, failure: FailureClass) -> Self {
-        let mut slot = Self::asked(name, futures::future::AbortHandle::new_pair().0);
+        let mut slot = Self::new(name, futures::future::AbortHandle::new_pair().0);
         slot.state = State::Failed(failure);
         slot
     }
@@ -285,6 +293,7 @@ impl Slot {
     pub(super) fn fail(&mut self, failure: FailureClass) -> usize {
         let freed = self.buffered();
         self.state = if self.decided() { State::Broken(failure) } else { State::Failed(failure) };
+        self.count_missing();
         self.held = BytesMut::new();
         self.queue.clear();
         self.queued = 0;
@@ -293,6 +302,12 @@ impl Slot {
             abort.abort();
         }
         freed
+    }
+
+    fn count_missing(&self) {
+        if let Some((member, failure)) = self.member.as_ref().zip(self.failure()) {
+            member.count_missing(failure);
+        }
     }
 
     /// A failure before the head goes out is reported in the head and cuts nothing.
@@ -319,7 +334,10 @@ impl Slot {
                 self.complete();
             }
             Event::Nothing => self.state = State::Complete,
-            Event::Refused(refusal) => self.state = State::Refused(refusal),
+            Event::Refused(refusal) => {
+                self.state = State::Refused(refusal);
+                self.count_missing();
+            }
             Event::Failed(failure) => {
                 self.fail(failure);
             }

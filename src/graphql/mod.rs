@@ -67,6 +67,7 @@ mod json_text;
 mod limits;
 mod literal;
 mod measure;
+mod metrics;
 mod namespace_cache;
 mod parse;
 mod plan;
@@ -100,6 +101,7 @@ use moka::sync::Cache;
 use crate::{
     error::Reply,
     member::{self, Candidate, Member, Members},
+    telemetry::metrics::{Registry, collect},
     types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
 };
@@ -109,6 +111,7 @@ pub use limits::BODY_BYTES;
 pub use request_filter::inspect;
 
 use limits::Limit;
+use metrics::Metrics;
 use namespace_cache::{NamespaceCache, UserKey};
 use plan::Planned;
 use request::{Incoming, Operation};
@@ -133,6 +136,7 @@ pub struct Engine {
     plans: Cache<PlanKey, Planned>,
     namespaces: NamespaceCache,
     memory: Arc<Budget>,
+    metrics: Metrics,
 }
 
 /// A request to answer.
@@ -188,7 +192,45 @@ impl Engine {
             plans: Cache::builder().weigher(weight).max_capacity(PLAN_BYTES).build(),
             namespaces: NamespaceCache::new(),
             memory: Budget::new(GRAPHQL_ANSWER_BYTES),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Adds the families `graphql_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        let engine = self.clone();
+        collect(registry, move |families| {
+            let metrics = &engine.metrics;
+            families.counters(
+                "graphql_operations",
+                "GraphQL operations, by what was done with them.",
+                [
+                    ([("kind", "query")], metrics.sum(|it| &it.queries)),
+                    ([("kind", "mutation")], metrics.sum(|it| &it.mutations)),
+                    ([("kind", "passed")], metrics.sum(|it| &it.passed)),
+                    ([("kind", "refused")], metrics.sum(|it| &it.refused)),
+                ],
+            )?;
+            families.counters(
+                "graphql_plan_cache",
+                "Look-ups in the cache of planned documents.",
+                [
+                    ([("result", "hit")], metrics.sum(|it| &it.plans_found)),
+                    ([("result", "miss")], metrics.sum(|it| &it.plans_made)),
+                ],
+            )?;
+            families.gauge("graphql_plans", "Planned documents in the cache.", engine.plans.entry_count())?;
+            families.counter(
+                "graphql_members_asked",
+                "Requests to clusters for GraphQL operations.",
+                metrics.sum(|it| &it.asked),
+            )
+        });
+    }
+
+    /// What answers that wait for those of other clusters hold in memory.
+    pub fn memory(&self) -> &Arc<Budget> {
+        &self.memory
     }
 
     /// Answers a request.
@@ -214,6 +256,7 @@ impl Engine {
         };
         if operations.len() > limits::OPERATIONS {
             let refusal = Body::full(envelope::limited(Limit::Operations));
+            self.metrics.here().refused.inc();
             return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
         }
         if matches!(call.caller, Caller::Anonymous) {
@@ -243,12 +286,17 @@ impl Engine {
             held: self.memory.hold(),
         };
         let planned = self.plans(&context, &operations).await;
+        self.metrics.count(&planned);
         let outcomes = run_all(&context, &operations, &planned).await;
+        let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
+        self.metrics.here().asked.add(asked as u64);
         assemble(outcomes, list)
     }
 
     /// Has the local cluster answer the request as it is.
     async fn pass(&self, call: &Call<'_>) -> Result<Answered, GraphQlError> {
+        self.metrics.here().passed.inc();
+        self.metrics.here().asked.inc();
         let local = ClusterName::local();
         let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
         let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
@@ -275,8 +323,10 @@ impl Engine {
         digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let key = (schema.generation, operation.skip_validation, digest);
         if let Some(cached) = self.plans.get(&key) {
+            self.metrics.here().plans_found.inc();
             return cached;
         }
+        self.metrics.here().plans_made.inc();
         // Two workers may plan the same document at once; waiting for each other would cost more.
         let planned = if operation.skip_validation {
             plan::plan_unvalidated(text, schema)
@@ -304,6 +354,13 @@ impl Context<'_> {
         match self.member(name) {
             Ok(member) => Candidate::Send(member),
             Err(failure) => Candidate::Skip(name.clone(), failure),
+        }
+    }
+
+    /// Counts an answer that turned out to be none.
+    fn count_missing(&self, name: &ClusterName, why: FailureClass) {
+        if let Ok(member) = self.member(name) {
+            member.count_missing(why);
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     viewer::{self, Outcomes},
 };
 use crate::{
-    member::{Answers, Ask, Member, ask_all, ask_in_turn, within},
+    member::{Answers, Ask, Member, Outcome as MemberOutcome, ask_all, ask_in_turn, within},
     types::{ClusterName, FailureClass, NamespaceRef},
     wire::{Body, TransformBody},
 };
@@ -64,6 +64,13 @@ impl Outcome {
         let Answer::Parts(bytes, None) = &self.answer else { return None };
         let (asked, failed, outcomes) = (self.asked.clone(), self.failed.clone(), self.outcomes.clone());
         Some(Self { answer: Answer::Parts(bytes.clone(), None), asked, failed, outcomes })
+    }
+
+    /// How many clusters have got a request.
+    pub(super) fn members_asked(&self) -> usize {
+        let asked = |outcome: &MemberOutcome| !matches!(outcome, MemberOutcome::Omitted);
+        let fanned = self.outcomes.iter().flatten().filter(|(_, outcome)| asked(outcome)).count();
+        self.asked.len() + fanned
     }
 
     fn by(mut self, cluster: &ClusterName) -> Self {
@@ -352,7 +359,11 @@ impl Merge<'_> {
                 continue;
             }
             asked.push(cluster.clone());
-            match answer.and_then(|answer| self.take(group, &answer, &mut merged)) {
+            let taken = answer.and_then(|answer| {
+                let taken = self.take(group, &answer, &mut merged);
+                taken.inspect_err(|failure| self.context.count_missing(&cluster, *failure))
+            });
+            match taken {
                 Ok(()) => answered = true,
                 Err(failure) => {
                     merged.failed(&group.roots, &cluster, failure);

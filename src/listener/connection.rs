@@ -16,12 +16,13 @@ use tokio::{
 };
 use tower::Service;
 
-use super::{Phase, Terms, activity::Activity, linger::Seen, query::EncodedQueries};
+use super::{Metrics, Phase, Terms, activity::Activity, linger::Seen, query::EncodedQueries};
 use crate::{types::ConnInfo, wire::Body};
 
 /// What is served, and how.
 pub(super) struct Connection {
     pub(super) terms: Arc<Terms>,
+    pub(super) metrics: Metrics,
     pub(super) info: ConnInfo,
     pub(super) seen: Arc<Seen>,
     pub(super) phase: Arc<watch::Receiver<Phase>>,
@@ -50,7 +51,7 @@ impl Connection {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { terms, info, seen, phase, mut ending, deadline } = self;
+        let Self { terms, metrics, info, seen, phase, mut ending, deadline } = self;
         let activity = Arc::new(Activity::new());
         let service = requests(service, info, Arc::clone(&seen), Arc::clone(&activity), phase);
         let builder = builder(&terms);
@@ -70,6 +71,7 @@ impl Connection {
                 () = timer.as_mut(), if waiting.is_some() => match waiting.take() {
                     None => {}
                     Some(Wait::FirstRequest) if !seen.any_request() => {
+                        metrics.here().silent.inc();
                         tracing::debug!(peer = %info.peer, "no request arrived in time");
                         return;
                     }
@@ -92,7 +94,7 @@ impl Connection {
                 },
             }
         };
-        log_end(info, &ended);
+        log_end(info, &metrics, &ended);
     }
 }
 
@@ -153,10 +155,11 @@ fn is_ending(phase: &watch::Receiver<Phase>) -> bool {
     !matches!(phase.has_changed(), Ok(false)) && *phase.borrow() >= Phase::Announcing
 }
 
-fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+fn log_end(info: ConnInfo, metrics: &Metrics, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     let Err(error) = ended else { return };
     // hyper has answered, or tried to, and no service has seen the request, which therefore has no line of its own.
     if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+        metrics.here().unreadable.inc();
         tracing::info!(peer = %info.peer, %error, "a request that cannot be read was refused");
     } else {
         tracing::debug!(peer = %info.peer, %error, "connection ended");

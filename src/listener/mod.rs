@@ -38,7 +38,7 @@ use self::{
 use crate::{net::ServerTls, types::ConnInfo, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, register_connections};
 pub use open_files::usable_connections;
 pub use proxy_protocol::ProxyProtocol;
 pub use socket::{BindError, bind};
@@ -155,6 +155,11 @@ impl Listener {
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
+                let counts = self.metrics.here();
+                counts.accepted.inc();
+                if self.connections.available_permits() == 0 {
+                    counts.delayed.inc();
+                }
                 // Past the limit this one waits here, and others in the kernel's backlog. A permit is not taken in
                 // advance: an idle worker would withhold it from a busy one.
                 let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
@@ -203,16 +208,24 @@ impl Listener {
             let seen = Arc::new(Seen::default());
             let io = LingeringClose::new(io, Arc::clone(&seen));
             let info = ConnInfo::new(peer, tls.is_some());
-            let connection = Connection { terms, info, seen, phase, ending, deadline };
+            let connection =
+                Connection { terms, metrics: metrics.clone(), info, seen, phase, ending, deadline };
             let Some(tls) = tls else { return connection.serve(io, service).await };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
-                Ok(Ok(stream)) => connection.serve(stream, service).await,
+                Ok(Ok(stream)) => {
+                    metrics.here().handshakes.inc();
+                    connection.serve(stream, service).await;
+                }
                 Ok(Err((error, mut io))) => {
+                    metrics.here().handshakes_failed.inc();
                     tracing::debug!(%peer, %error, "TLS handshake failed");
                     // The peer reads the alert that says why.
                     let _ = tokio::time::timeout_at(deadline, io.shutdown()).await;
                 }
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                Err(_) => {
+                    metrics.here().handshakes_late.inc();
+                    tracing::debug!(%peer, "TLS handshake took too long");
+                }
             }
         }
     }

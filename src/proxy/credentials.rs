@@ -163,4 +163,8 @@ impl Member for Exchanged {
         request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
         Member::send(&*self.client, request)
     }
+
+    fn count_missing(&self, why: FailureClass) {
+        self.client.count_missing(why);
+    }
 }

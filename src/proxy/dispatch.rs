@@ -78,8 +78,8 @@ async fn dispatch(
         Ok(route) => route,
         Err(error) => return gateway.refuse(&request, error),
     };
-    info.route = route.name();
-    let mut span = trace::child(info.route, SpanKind::Internal);
+    info.route = route.kind();
+    let mut span = trace::child(info.route.as_str(), SpanKind::Internal);
     let answering = answer(gateway, request, route, &clusters, caller, info);
     let answer = trace::within(span.parent(), answering).await;
     if span.is_recorded() {

@@ -9,6 +9,7 @@ use crate::{
     fanout, graphql,
     registry::Registry,
     routing::RouteError,
+    telemetry::Requests,
     types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
     webui::WebUi,
@@ -19,6 +20,8 @@ use crate::{
 pub struct Resources {
     /// What it obeys.
     pub settings: Settings,
+    /// Counts all requests.
+    pub requests: Arc<Requests>,
     /// What all fan-outs share.
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.

@@ -88,6 +88,26 @@ impl Metrics {
             "Age of the oldest change that has not been copied.",
             samples(&statuses, |it| it.lag.map(|lag| lag.as_secs_f64())),
         )?;
+        families.gauges(
+            "replication_state",
+            "1 for the state that the replicator is in, 0 for the others.",
+            statuses.iter().flat_map(|it| {
+                ReplicatorState::ALL.into_iter().map(|state| {
+                    let labels = [("replicator", Arc::clone(&it.name)), ("state", state.as_str().into())];
+                    (labels, u64::from(it.state == state))
+                })
+            }),
+        )?;
+        families.gauges(
+            "replication_leader",
+            "Whether this gateway is the one that replicates.",
+            samples(&statuses, |it| Some(u64::from(it.leader))),
+        )?;
+        families.gauges(
+            "replication_degraded",
+            "Whether its status shows an error or a warning.",
+            samples(&statuses, |it| Some(u64::from(it.error.is_some()))),
+        )?;
         families.counters(
             "replication_writes",
             "Objects written or deleted.",

@@ -8,13 +8,16 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tower::{Layer, Service};
 
-use super::RequestId;
+use super::{
+    RequestId, Requests, RouteKind,
+    requests::{Answer, Ending, method_name},
+};
 use crate::{
     error::BoxError,
     types::ClusterName,
@@ -29,21 +32,25 @@ pub struct AccessNote(Arc<Mutex<AccessInfo>>);
 /// What the inner layers know for the access line.
 #[derive(Clone, Debug, Default)]
 pub struct AccessInfo {
-    /// The kind of route: a bounded set of names.
-    pub route: &'static str,
+    /// The kind of route.
+    pub route: RouteKind,
     /// The one cluster that answered, if it was one.
     pub cluster: Option<ClusterName>,
     /// The caller's user name.
     pub subject: Option<String>,
 }
 
-/// Gives every request an id, echoes it, and writes one line when its response has ended, however it ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AccessLogLayer;
+/// Gives every request an id, echoes it, and writes one line and counts it when its response has ended, however it
+/// ended.
+#[derive(Clone, Debug)]
+pub struct AccessLogLayer(Arc<Requests>);
 
 /// The service of [`AccessLogLayer`].
 #[derive(Clone, Debug)]
-pub struct AccessLog<S>(S);
+pub struct AccessLog<S> {
+    inner: S,
+    requests: Arc<Requests>,
+}
 
 /// Written when dropped, so that a client that left is logged too.
 struct Line {
@@ -55,7 +62,8 @@ struct Line {
     status: Option<StatusCode>,
     note: AccessNote,
     bytes: u64,
-    outcome: &'static str,
+    ending: Ending,
+    requests: Arc<Requests>,
 }
 
 struct Counted {
@@ -74,11 +82,18 @@ impl AccessNote {
 
 // === impl AccessLogLayer ===
 
+impl AccessLogLayer {
+    /// A layer that counts requests here.
+    pub fn new(requests: Arc<Requests>) -> Self {
+        Self(requests)
+    }
+}
+
 impl<S> Layer<S> for AccessLogLayer {
     type Service = AccessLog<S>;
 
     fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog(inner)
+        AccessLog { inner, requests: Arc::clone(&self.0) }
     }
 }
 
@@ -94,7 +109,7 @@ where
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
@@ -102,24 +117,26 @@ where
         request.extensions_mut().insert(id.clone());
         let note = AccessNote::default();
         request.extensions_mut().insert(note.clone());
+        self.requests.begin();
         let mut line = Line {
-            method: loggable_method(request.method()),
+            method: method_name(request.method()),
             path: loggable_path(request.uri().path()),
             begun: Instant::now(),
             status: None,
             note,
             bytes: 0,
-            outcome: "aborted",
+            ending: Ending::Aborted,
+            requests: Arc::clone(&self.requests),
             id,
         };
-        let answer = self.0.call(request);
+        let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             line.status = Some(response.status());
             response.headers_mut().insert(X_REQUEST_ID, line.id.header());
             // No body follows, or hyper will not ask for it.
             if response.body().is_end_stream() || line.method == "HEAD" {
-                line.end("complete");
+                line.complete();
                 return Ok(response);
             }
             Ok(response.map(|inner| Body::boxed(Counted { inner, line })))
@@ -140,11 +157,11 @@ impl HttpBody for Counted {
             Poll::Ready(Some(Ok(frame))) => {
                 self.line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
                 if self.inner.is_end_stream() {
-                    self.line.outcome = "complete";
+                    self.line.ending = Ending::Complete;
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.line.outcome = "cut",
-            Poll::Ready(None) => self.line.outcome = "complete",
+            Poll::Ready(Some(Err(_))) => self.line.ending = Ending::Cut,
+            Poll::Ready(None) => self.line.ending = Ending::Complete,
             Poll::Pending => {}
         }
         polled
@@ -162,26 +179,29 @@ impl HttpBody for Counted {
 // === impl Line ===
 
 impl Line {
-    fn end(mut self, outcome: &'static str) {
-        self.outcome = outcome;
+    fn complete(mut self) {
+        self.ending = Ending::Complete;
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         let info = std::mem::take(&mut *self.note.0.lock());
-        let outcome = if std::thread::panicking() { "panicked" } else { self.outcome };
+        let ending = if std::thread::panicking() { Ending::Panicked } else { self.ending };
+        let duration = self.begun.elapsed();
+        let answer = Answer { status: self.status, duration, bytes: self.bytes, ending };
+        self.requests.end(info.route, self.method, answer);
         tracing::info!(
             request_id = %self.id,
             method = self.method,
             path = self.path,
-            route = info.route,
+            route = info.route.as_str(),
             cluster = info.cluster.as_ref().map(ClusterName::as_str),
             subject = info.subject,
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
-            duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            outcome,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            outcome = ending.as_str(),
             "request"
         );
     }
@@ -195,12 +215,6 @@ pub(super) fn loggable_path(path: &str) -> String {
         None => path,
     };
     path.chars().take(MAX_PATH).collect()
-}
-
-/// The method; a client can invent one of any length.
-pub(super) fn loggable_method(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// Longest path in a log line, in characters.
@@ -224,7 +238,7 @@ mod tests {
             let answer = what(request.extensions().get::<AccessNote>().unwrap().clone());
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let answer = AccessLogLayer.layer(service).call(Request::new(()));
+        let answer = AccessLogLayer::new(Arc::default()).layer(service).call(Request::new(()));
         let _ = std::panic::AssertUnwindSafe(answer).catch_unwind().now_or_never();
         log.take()
     }
@@ -232,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_known_is_logged_however_a_request_ends() {
         let info = || AccessInfo {
-            route: "list",
+            route: RouteKind::List,
             cluster: Some(ClusterName::local()),
             subject: Some("viewer".to_owned()),
         };
@@ -268,6 +282,5 @@ mod tests {
         for spelling in ["/x/%61pikeys/secret", "/x/apikeys%2Fsecret", "/x/apikey%73%2fsecret"] {
             assert!(!loggable_path(spelling).contains("secret"), "{spelling}");
         }
-        assert_eq!(loggable_method(&Method::from_bytes(b"AAAA").unwrap()), "other");
     }
 }

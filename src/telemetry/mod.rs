@@ -6,6 +6,7 @@ mod capture;
 mod logs;
 pub mod metrics;
 mod request_id;
+mod requests;
 pub mod trace;
 
 pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
@@ -14,3 +15,4 @@ pub(crate) use capture::Capture;
 pub use logs::{Config, Format, Level, LogHandle, init};
 pub use metrics::Metrics;
 pub use request_id::RequestId;
+pub use requests::{Requests, RouteKind};

@@ -13,6 +13,7 @@ use super::{
     body::PooledBody,
     breaker::Permit,
     error::{Error, Phase, UnexpectedUpgrade},
+    metrics::Counts,
     pick::{Candidates, MAX_BACKENDS, Rank},
     pool::{Connection, Pool},
 };
@@ -28,6 +29,8 @@ pub struct ClusterClient {
     config: Config,
     /// In the order of the cluster's backends; never empty.
     pools: Vec<Arc<Pool>>,
+    /// Those of this worker and this cluster's name, whatever has changed of the cluster.
+    counts: Arc<Counts>,
 }
 
 /// In a request's extensions: it changes nothing, whatever its method, so it may be sent more than once.
@@ -62,8 +65,22 @@ enum Again {
 // === impl ClusterClient ===
 
 impl ClusterClient {
-    pub(super) fn new(cluster: Arc<Cluster>, config: Config, pools: Vec<Arc<Pool>>) -> Self {
-        Self { cluster, config, pools }
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        config: Config,
+        pools: Vec<Arc<Pool>>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self { cluster, config, pools, counts }
+    }
+
+    pub(super) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// Counts that this cluster's part is missing in an answer of several.
+    pub fn count_missing(&self, why: FailureClass) {
+        self.counts.missing(why);
     }
 
     pub(super) fn pools(&self) -> &[Arc<Pool>] {
@@ -134,7 +151,19 @@ impl ClusterClient {
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Error> {
         let now = Instant::now();
+        let sent = self.counts.send(now);
         let deadline = deadline.unwrap_or_else(|| now + self.config.head_timeout);
+        let answer = self.send_until(deadline, request, now).await;
+        sent.ended(&answer);
+        answer
+    }
+
+    async fn send_until(
+        &self,
+        deadline: Instant,
+        request: Request<Bytes>,
+        now: Instant,
+    ) -> Result<Response<Body>, Error> {
         let mut request = Outgoing::new(request);
         let mut candidates = self.candidates(now);
         let (mut index, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
@@ -149,6 +178,7 @@ impl ClusterClient {
             if now >= deadline {
                 return Err(failed.error);
             }
+            let resent = matches!(failed.again, Again::Resend(_) | Again::Stale(_));
             request = match failed.again {
                 Again::No => return Err(failed.error),
                 Again::Resend(_) | Again::Stale(_) if retries == 0 => return Err(failed.error),
@@ -166,6 +196,9 @@ impl ClusterClient {
                 }
             };
             let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
+            if resent {
+                self.counts.retried();
+            }
             (index, permit) = next;
         }
     }

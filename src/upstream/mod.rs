@@ -24,6 +24,7 @@ mod connect;
 mod error;
 mod health;
 mod manager;
+mod metrics;
 mod pick;
 mod pool;
 
@@ -36,6 +37,7 @@ pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
+pub use metrics::Metrics;
 
 pub use crate::net::{BoxIo, ConnectError};
 

@@ -12,6 +12,7 @@ mod fault_table;
 mod faults;
 mod federation;
 mod graphql;
+mod metrics;
 mod outage;
 mod paging;
 mod refusals;

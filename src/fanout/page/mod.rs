@@ -125,6 +125,7 @@ impl Gathering<'_> {
     /// Asks one member for what still fits; answers where it goes on when it has more.
     async fn ask(&mut self, candidate: Candidate, after: &After) -> Option<After> {
         let name = candidate.name().clone();
+        let mut asked = None;
         let answer = match candidate {
             Candidate::Skip(_, failure) => Err(Absence::Failed(failure)),
             Candidate::Send(member) => {
@@ -132,17 +133,22 @@ impl Gathering<'_> {
                 let read = self.reading.read(&*member, after, self.room, bytes, held);
                 let patience = self.reading.config.member_timeout;
                 let timeout = Err(Absence::Failed(FailureClass::Timeout));
-                tokio::time::timeout(patience, read).await.unwrap_or(timeout)
+                let answer = tokio::time::timeout(patience, read).await.unwrap_or(timeout);
+                asked = Some(member);
+                answer
             }
         };
         match answer {
             Ok(part) => self.take(name, part),
-            Err(Absence::Refused(refusal)) => {
-                self.slots.push(Slot::refused(name, *refusal));
-                None
-            }
-            Err(Absence::Failed(failure)) => {
-                self.slots.push(Slot::failed(name, failure));
+            Err(absence) => {
+                let slot = match absence {
+                    Absence::Refused(refusal) => Slot::refused(name, *refusal),
+                    Absence::Failed(failure) => Slot::failed(name, failure),
+                };
+                if let Some((member, failure)) = asked.zip(slot.failure()) {
+                    member.count_missing(failure);
+                }
+                self.slots.push(slot);
                 None
             }
         }

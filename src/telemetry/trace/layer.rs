@@ -9,10 +9,7 @@ use tower::{Layer, Service};
 
 use super::{Span, Tracer, enter, within};
 use crate::{
-    telemetry::{
-        RequestId,
-        access::{loggable_method, loggable_path},
-    },
+    telemetry::{RequestId, access::loggable_path, requests::method_name},
     wire::Body,
 };
 
@@ -62,7 +59,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let method = loggable_method(request.method());
+        let method = method_name(request.method());
         let mut span = self.tracer.server(request.headers_mut(), method.into());
         if !span.is_recorded() {
             return Either::Left(self.inner.call(request));

@@ -120,6 +120,7 @@ impl World {
             resources: Arc::new(Resources {
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
+                requests: Arc::default(),
                 fan_outs: Arc::clone(&fan_outs),
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness,
