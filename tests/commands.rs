@@ -225,7 +225,7 @@ fn check_config_says_until_when_certificates_are_valid_and_which_it_leaves_out()
         &format!("listen: {{ address: 127.0.0.1:0, cert-file: {cert}, key-file: {key} }}\n"),
     );
     let config = fs::read_to_string(&text).unwrap().replace("http://", "https://");
-    let config = config.replace("local-cluster:", &format!("local-cluster:\n  trusted-ca-file: {ca}"));
+    let config = config.replace("{ api-urls", &format!("{{ trusted-ca-file: {ca}, api-urls"));
     let config = write("tls.yaml", &config);
     let Output { stdout, .. } =
         Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();

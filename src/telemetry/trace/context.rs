@@ -46,7 +46,7 @@ impl SpanContext {
     }
 
     /// As the value of a `traceparent`.
-    pub fn header(self) -> HeaderValue {
+    pub(super) fn header(self) -> HeaderValue {
         HeaderValue::from_str(&self.to_string()).expect("digits and dashes are valid in a header")
     }
 
