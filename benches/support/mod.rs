@@ -71,6 +71,7 @@ impl Client {
         let gateway = Gateway {
             resources: Arc::new(Resources {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
+                logins: Arc::new(fedgate::proxy::Logins::new(settings.limits.login_failures)),
                 settings,
                 requests: Arc::default(),
                 fan_outs,

@@ -31,7 +31,7 @@ use store_stall::StoreStallMemo;
 use visibility::Visibility;
 
 use crate::{
-    authz::{Authorizer, Verb},
+    authz::{Authorizer, AuthzError, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
     types::{Caller, ClusterHealth, Kind, OutageStatus, Principal, ReplicatorStatus, Snapshot},
@@ -220,7 +220,11 @@ impl Api {
     /// Error texts are for those who can act on them.
     fn viewer(&self, who: &Principal) -> Viewer {
         let decided = self.authorizer.decide(who, Verb::Update, Kind::Cluster.collection(), "");
-        Viewer { detailed: decided.unwrap_or(false), authorization: self.authorizer.mode().as_str() }
+        Viewer {
+            detailed: *decided.as_ref().unwrap_or(&false),
+            authorization: self.authorizer.mode().as_str(),
+            authorization_error: decided.as_ref().err().map(AuthzError::without_names),
+        }
     }
 
     async fn list(&self, kind: Kind, query: Option<&str>) -> Result<Response<Body>, ApiError> {

@@ -20,6 +20,8 @@ pub(super) struct Viewer {
     pub(super) detailed: bool,
     /// Where the rules come from that decide who may write.
     pub(super) authorization: &'static str,
+    /// Why they cannot decide about the viewer, who then sees no other error text.
+    pub(super) authorization_error: Option<&'static str>,
 }
 
 /// Everything at a glance.
@@ -33,6 +35,9 @@ struct Status<'a> {
     /// Only when they are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     outage_sessions: Option<OutageSessions>,
+    /// Only when the rules cannot decide about the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_error: Option<&'static str>,
     /// Only when the store does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<Store<'a>>,
@@ -122,6 +127,7 @@ pub(super) fn render(
         replicators: all_replicators(view, replicators, viewer),
         authorization: viewer.authorization,
         outage_sessions: outage_sessions.map(OutageSessions::from),
+        authorization_error: viewer.authorization_error,
         store,
     };
     serde_json::to_vec(&status)

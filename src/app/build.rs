@@ -36,7 +36,7 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, OutageSessions, Readiness, Resources, Settings},
+    proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
     telemetry::{LogHandle, Metrics, trace::Tracer},
@@ -265,6 +265,7 @@ fn resources(
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
         readiness,
+        logins: Arc::new(Logins::new(root.limits.login_failures)),
         federation,
         outage_sessions,
     }

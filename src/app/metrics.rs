@@ -74,6 +74,7 @@ pub(super) fn page(
         listening.metrics.register(page);
         listener::register_connections(Arc::clone(&listening.connections), listening.most, page);
         shared.authentication.authenticator.metrics().register(page);
+        resources.logins.register(page);
         shared.reach.metrics.register(page);
         upstream::register_metrics(health, page);
         resources.fan_outs.register(page);

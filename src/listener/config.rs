@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ProxyProtocol;
 use crate::{
-    types::{Cidr, units},
+    types::{Cidr, Rate, units},
     wire::budget::LIST_READ_AHEAD_BYTES,
 };
 
@@ -73,6 +73,8 @@ pub struct Limits {
     /// What all lists together are read ahead of their clients.
     #[serde(with = "units::size")]
     pub read_ahead_bytes: usize,
+    /// Refused passwords and API keys of one client's address and one user or key.
+    pub login_failures: Rate,
 }
 
 /// `shutdown`: how the process stops.
@@ -133,6 +135,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             fan_outs: 1000,
             read_ahead_bytes: LIST_READ_AHEAD_BYTES,
+            login_failures: Rate::per_minute(10),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Federation, OutageSessions, Readiness, Settings};
+use super::{Federation, Logins, OutageSessions, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
@@ -32,6 +32,8 @@ pub struct Resources {
     pub graphql: graphql::Engine,
     /// Answers `/readyz`.
     pub readiness: Readiness,
+    /// The failed logins of all clients.
+    pub logins: Arc<Logins>,
     /// Answers `federation/v1`.
     pub federation: Federation,
     /// Renews sessions while the local cluster is away, when it is to.

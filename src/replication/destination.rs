@@ -1,6 +1,6 @@
 //! The task of one destination: carries out the commands of its machine.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{join, join_all};
@@ -12,8 +12,8 @@ use tokio::{
 use super::{
     cache::{OwnWrite, ReplicaCache, Watchers},
     leadership::Term,
-    machine::{Batch, Command, Input, Machine},
-    record::{FENCE, Fence},
+    machine::{Batch, Command, Input, Machine, scope_keyspaces},
+    record::{FENCE, Fence, RECORDS},
     status::{Metrics, Report, report},
     work::{Assignment, Sides},
 };
@@ -49,6 +49,8 @@ struct Running {
     followers: Watchers,
     term: Option<Term>,
     last_report: Option<Instant>,
+    /// Failures of the watches that each replicator needs, as far as they have been counted.
+    counted: BTreeMap<Arc<str>, u64>,
 }
 
 // === impl Destination ===
@@ -58,7 +60,8 @@ impl Destination {
     pub(super) async fn run(self, store: &str) {
         let machine = Machine::new(store, Instant::now(), fastrand::Rng::new());
         let (cache, followers) = (ReplicaCache::new(), Watchers::default());
-        Running { it: self, machine, cache, followers, term: None, last_report: None }.run().await;
+        let (term, last_report, counted) = (None, None, BTreeMap::new());
+        Running { it: self, machine, cache, followers, term, last_report, counted }.run().await;
     }
 }
 
@@ -109,7 +112,22 @@ impl Running {
             self.followers.follow(&self.cache, &self.it.client, &keyspaces);
         }
         self.it.metrics.count(&mut self.machine);
+        self.count_lost_watches();
         command
+    }
+
+    /// A watch is lost without a command that fails.
+    fn count_lost_watches(&mut self) {
+        let (source, dest) = (self.it.source.read(), self.cache.read());
+        let scopes = &self.machine.assignment.scopes;
+        self.counted.retain(|name, _| scopes.iter().any(|scope| scope.name == *name));
+        for scope in scopes {
+            let [rbac, own] = scope_keyspaces(scope);
+            let failures = source.failures(&[rbac, own]) + dest.failures(&[rbac, own, RECORDS]);
+            let counted = self.counted.entry(Arc::clone(&scope.name)).or_insert(failures);
+            let new = failures.saturating_sub(std::mem::replace(counted, failures));
+            self.it.metrics.failed(&scope.name, new);
+        }
     }
 
     /// Reports, unless the last report is too recent. Returns when to report again.

@@ -82,6 +82,8 @@ pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
+use cache::{Content, SyncState};
+
 use crate::{corev2::Type, etcd, telemetry::trace::Tracer, types::ReplicatorStatus};
 
 /// The settings of replication.
@@ -133,6 +135,19 @@ impl Handle {
 /// which they were made.
 fn keyspace_of(kind: Type) -> &'static str {
     if kind.is_role() || kind.is_binding() { RBAC } else { kind.prefix() }
+}
+
+/// Why a keyspace of a destination cannot be relied on, if there is an error.
+fn trouble_of(dest: &Content, keyspace: &'static str) -> Option<Arc<str>> {
+    match dest.sync_state([&keyspace]) {
+        SyncState::Incomplete(why) => {
+            why.map(|why| format!("{keyspace} at the destination cannot be read: {why}").into())
+        }
+        SyncState::Stale(why) => {
+            Some(format!("{keyspace} at the destination is not being watched: {why}").into())
+        }
+        SyncState::Current => None,
+    }
 }
 
 /// Enough for an etcd to restart.

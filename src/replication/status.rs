@@ -16,6 +16,7 @@ use super::{
     keyspace_of,
     machine::{Machine, State, scope_keyspaces},
     record::RECORDS,
+    trouble_of,
     work::{Sides, is_source},
 };
 use crate::{
@@ -115,7 +116,7 @@ impl Metrics {
         )?;
         families.counters(
             "replication_errors",
-            "Requests that failed.",
+            "Requests and watches that failed, on either side.",
             samples(&statuses, |it| Some(counts(it).errors)),
         )?;
         families.gauges(
@@ -130,6 +131,13 @@ impl Metrics {
         let names: BTreeSet<_> = statuses.iter().map(|status| Arc::clone(&status.name)).collect();
         inner.counts.retain(|name, _| names.contains(name));
         inner.statuses = statuses;
+    }
+
+    /// Counts failures that concern one replicator.
+    pub(super) fn failed(&self, replicator: &Arc<str>, failures: u64) {
+        if failures > 0 {
+            self.inner.lock().counts.entry(Arc::clone(replicator)).or_default().errors += failures;
+        }
     }
 
     pub(super) fn count(&self, machine: &mut Machine) {
@@ -256,16 +264,8 @@ impl Context<'_> {
 
     /// What is wrong with this kind at the destination only.
     fn dest_trouble(&self, scope: &Scope) -> Option<Arc<str>> {
-        let keyspace = keyspace_of(scope.kind);
-        match self.sides.dest.sync_state(&[keyspace]) {
-            SyncState::Incomplete(Some(why)) if self.is_held => {
-                Some(format!("{keyspace} at the destination cannot be read: {why}").into())
-            }
-            SyncState::Stale(why) if self.is_held => {
-                Some(format!("{keyspace} at the destination is not being watched: {why}").into())
-            }
-            _ => self.machine.work.refused.denial_under(&scope.prefix()).cloned(),
-        }
+        let trouble = self.is_held.then(|| trouble_of(self.sides.dest, keyspace_of(scope.kind))).flatten();
+        trouble.or_else(|| self.machine.work.refused.denial_under(&scope.prefix()).cloned())
     }
 
     fn source_trouble(&self, scope: &Scope) -> Option<Arc<str>> {

@@ -460,12 +460,17 @@ impl Work {
         counts
     }
 
-    /// Who owns keys that cannot be removed because their kind is denied, and why.
+    /// Who owns keys that cannot be removed now, because their kind is denied or, with roles, cannot be read; and why.
     pub(super) fn stuck(&self, dest: &Content) -> BTreeMap<String, Arc<str>> {
+        let denied = self.refused.denials().map(|(prefix, text)| (prefix, Arc::clone(text)));
+        let unread = super::trouble_of(dest, RBAC).into_iter().flat_map(|text| {
+            let roles = Type::ALL.into_iter().filter(|kind| kind.is_role());
+            roles.map(move |kind| (kind.prefix(), Arc::clone(&text)))
+        });
         let mut stuck = BTreeMap::new();
-        for (prefix, text) in self.refused.denials() {
+        for (prefix, text) in denied.chain(unread) {
             for (_, record) in dest.range(&record_of(&self.records, prefix.as_bytes())) {
-                stuck.entry(owner_of(&record.value).to_owned()).or_insert_with(|| Arc::clone(text));
+                stuck.entry(owner_of(&record.value).to_owned()).or_insert_with(|| Arc::clone(&text));
             }
         }
         stuck

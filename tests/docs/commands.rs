@@ -5,7 +5,7 @@
 //!
 //! * `fedgate` and `curl` are the real ones and talk to a demo, in place of the hosts that the page names. What would run for
 //!   ever, or needs the page's own servers, is parsed by the real command line only.
-//! * `sensuctl`, `docker`, `cargo` and `.ci/test` do nothing, but `cargo` wants the targets that it is told to exist.
+//! * `sensuctl`, `docker`, `etcdctl`, `cargo` and `.ci/test` do nothing, but `cargo` wants the targets that it is told to exist.
 //! * All else (`openssl`, `cp`, `find`, …) is what the system has.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
@@ -38,7 +38,7 @@ fn furnish(directory: &Path, page: &Page) {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     fs::create_dir(directory.join(".ci")).unwrap();
-    for name in ["bin/sensuctl", "bin/docker", ".ci/test"] {
+    for name in ["bin/sensuctl", "bin/docker", "bin/etcdctl", ".ci/test"] {
         std::os::unix::fs::symlink(directory.join("bin/nothing"), directory.join(name)).unwrap();
     }
     for name in ["index.html", "stats.json", "app.js"] {

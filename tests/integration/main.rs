@@ -5,6 +5,7 @@
 
 mod auth;
 mod balancers;
+mod cors;
 mod drain;
 mod early;
 mod fanout;
@@ -12,9 +13,11 @@ mod fault_table;
 mod faults;
 mod federation;
 mod graphql;
+mod logins;
 mod metrics;
 mod outage;
 mod paging;
+mod recipes;
 mod refusals;
 mod rewriting;
 mod routing;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use fedgate::{
     corev2::Type,
     registry::MemoryStore,
+    telemetry::Metrics,
     types::{ReplicatorState, TlsFiles},
 };
 use tempfile::TempDir;
@@ -196,6 +197,26 @@ async fn a_full_follower_is_shown_and_still_revokes() {
     alpha.ctl(&["alarm", "disarm"]);
     becomes(&a, &second, Some(&value)).await;
     gateway.follows("r").await;
+}
+
+#[tokio::test]
+async fn an_outage_that_begins_when_nothing_is_copied_is_counted_on_either_side() {
+    let mut f = Federation::of_bindings().proxied().start().await;
+    f.gateway.follows("r").await;
+    let page = Metrics::new(|registry| f.gateway.handle.metrics.register(registry));
+    let errors = || {
+        let text = page.render();
+        let line = text.lines().find_map(|line| line.strip_prefix("fedgate_replication_errors_total{"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(errors(), 0);
+    f.proxy().set(Link::Cut);
+    eventually("the follower's outage is counted", async || errors() > 0).await;
+    f.proxy().set(Link::Up);
+    f.gateway.follows("r").await;
+    let before = errors();
+    f.source.kill();
+    eventually("the source's outage is counted", async || errors() > before).await;
 }
 
 #[tokio::test]

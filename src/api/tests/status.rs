@@ -9,8 +9,12 @@ use tokio::sync::watch;
 
 use super::{Rig, cluster_body, replicator_body, viewer};
 use crate::{
+    api::Api,
+    authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
-    types::{BackendHealth, BackendState, Caller, ClusterHealth, ReplicatorState, ReplicatorStatus},
+    types::{
+        BackendHealth, BackendState, Caller, ClusterHealth, Principal, ReplicatorState, ReplicatorStatus,
+    },
 };
 
 /// 2026-01-02T03:04:05Z, and some seconds and a fraction later.
@@ -110,6 +114,42 @@ async fn the_status_has_exactly_this_shape() {
     let seen = rig.get("status").await.body;
     let hidden = [r#""tls: no""#, r#""timeout""#, r#""replication is off on this gateway""#];
     assert_eq!(seen, hidden.iter().fold(expected.to_owned(), |text, error| text.replace(error, "null")));
+}
+
+#[tokio::test]
+async fn rules_that_cannot_decide_are_reported_to_everybody_without_names() {
+    /// Whose rules have this fault.
+    struct Broken(AuthzError);
+
+    impl Authorizer for Broken {
+        fn decide(&self, _: &Principal, _: Verb, _: &str, _: &str) -> Result<bool, AuthzError> {
+            Err(self.0.clone())
+        }
+
+        fn mode(&self) -> Mode {
+            Mode::Rbac
+        }
+    }
+
+    let (binding, role) = (|| Box::from("secret-binding"), || Box::from("secret-role"));
+    for (fault, said) in [
+        (AuthzError::UnreadableBinding { binding: binding() }, "so nobody is an administrator"),
+        (AuthzError::TooLarge { limit: 1 }, "so nobody is an administrator"),
+        (AuthzError::UnreadableRole { binding: binding(), role: role() }, "so you may change nothing"),
+        (
+            AuthzError::Dangling { binding: binding(), kind: "ClusterRole".into(), role: role() },
+            "so you may change nothing",
+        ),
+    ] {
+        let mut rig = Rig::new().knowing(vec![up("local-cluster"), up("gamma")], Vec::new());
+        rig.api = Api { authorizer: Arc::new(Broken(fault)), ..rig.api };
+        for answer in [rig.get("status").await, rig.call(Method::GET, "status", &Value::Null).await] {
+            let status = answer.json();
+            assert_eq!(status["authorization"], "rbac");
+            let error = status["authorization_error"].as_str().unwrap();
+            assert!(error.contains(said) && !error.contains("secret"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

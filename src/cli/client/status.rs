@@ -78,6 +78,10 @@ fn unhealthy(status: &Value) -> Option<String> {
         let reason = terminal_safe(&text(&store["error"])).into_owned();
         parts.push(format!("the registry's store is {}: {reason}", terminal_safe(&text(&store["state"]))));
     }
+    let fault = text(&status["authorization_error"]);
+    if !fault.is_empty() {
+        parts.push(terminal_safe(&fault).into_owned());
+    }
     if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
         parts.push("the gateway's status is incomplete: see its log".to_owned());
     }
@@ -125,6 +129,10 @@ fn tables(status: &Value, now: i64) -> String {
             "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
         );
     }
+    let fault = text(&status["authorization_error"]);
+    if !fault.is_empty() {
+        shown.extend(["\nAuthorization: ", &terminal_safe(&fault), "\n"]);
+    }
     shown
 }
 
@@ -163,6 +171,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_fault_of_the_rules_is_shown() {
+        let status = json!({"authorization": "rbac", "authorization_error": "nobody is\nan administrator"});
+        assert!(tables(&status, 0).ends_with("\nAuthorization: nobody is\\nan administrator\n"));
+        assert_eq!(unhealthy(&status).unwrap(), "nobody is\\nan administrator");
+    }
 
     #[test]
     fn the_unhealthy_stand_out() {

@@ -257,6 +257,7 @@ impl Machine {
                 state
             }
             (State::Holding { .. } | State::Waiting { .. }, Input::Fenced) => {
+                self.in_flight.clear();
                 self.lost_fence(now);
                 State::Asking
             }

@@ -17,14 +17,16 @@ use crate::{
 impl Machine {
     pub(super) fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
         let batch = std::mem::take(&mut self.in_flight);
-        if let (false, Error::Denied { .. }) = (batch.is_empty(), error) {
+        let is_held = matches!(state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
+        if is_held && !batch.is_empty() && matches!(error, Error::Denied { .. }) {
             self.denied(&batch, error, sides, now);
             return state.clone();
         }
         self.tally.errors += 1;
         let mut text = explain::of_etcd(error);
         if let State::Proving { .. } = state {
-            text = format!("{UNPROVEN}: {text}");
+            let fault = if matches!(error, Error::Denied { .. }) { "" } else { ", which does not answer" };
+            text = format!("{UNPROVEN}{fault}: {text}");
         }
         let fence = match state {
             State::Holding { fence } => Some(*fence),
@@ -92,7 +94,7 @@ impl Machine {
 
 const DENIED: &str = "may not be written at the destination, so nothing there is changed or deleted";
 
-const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd, which does not answer";
+const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd";
 
 /// Pauses after errors.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };

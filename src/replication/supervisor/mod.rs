@@ -161,6 +161,7 @@ impl Supervisor {
                 self.stop_tasks().await;
             }
             self.source_watchers.follow(&self.source, &self.source_client, &[]);
+            self.source_client.disconnect();
             return;
         }
         // A registry that was never read, or is not followed, does not show deletions.

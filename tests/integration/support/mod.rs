@@ -1,5 +1,6 @@
 //! Three simulated clusters with one key pair, and a gateway in front of them.
 
+mod balancer;
 mod net;
 mod peer;
 mod server;
@@ -18,7 +19,7 @@ use fedgate::{
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, OutageSessions, Readiness, Resources, Settings, Stack, stack},
+    proxy::{Federation, Gateway, Logins, OutageSessions, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+pub(crate) use balancer::{Balancer, Certificate};
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
@@ -118,6 +120,7 @@ impl World {
             .map(|longest| OutageSessions::new(Arc::clone(&authenticator), minter(&keys), longest));
         let gateway = Gateway {
             resources: Arc::new(Resources {
+                logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
                 requests: Arc::default(),

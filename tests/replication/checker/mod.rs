@@ -15,22 +15,31 @@ use fedgate::{
     registry::EtcdStore,
 };
 use model::{Follower, SCOPES, State};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     etcd_server::Etcd,
-    secure_etcd::{Ca, ca, issue, secure_etcd},
     support::{
         federation::cluster,
         gateway::{definition, register, unregister},
-        objects::seed,
+        guarded::Guarded,
         process::Process,
         proxy::{Link, Proxy},
     },
 };
 
 const ROUNDS: u32 = 200;
+
+/// What the first follower lets the gateway do. Roles and bindings are read as one.
+const RIGHTS: [(&str, &str); 7] = [
+    ("read", "/sensu.io/rbac/"),
+    ("write", "/sensu.io/rbac/clusterroles/"),
+    ("write", "/sensu.io/rbac/clusterrolebindings/"),
+    ("write", "/sensu.io/rbac/roles/"),
+    ("write", "/sensu.io/rbac/rolebindings/"),
+    ("readwrite", "/sensu.io/checks/"),
+    ("readwrite", "/fedgate/replication/"),
+];
 
 /// Longest time for everything to be right again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -42,11 +51,12 @@ struct World {
     gateways: Etcd,
     store: EtcdStore,
     processes: [Process; 2],
-    /// The first over TLS, the second through the proxy.
-    followers: [Etcd; 2],
+    /// Over TLS, with access control.
+    first: Guarded,
+    /// Through the proxy.
+    second: Etcd,
     clients: [Arc<Client>; 2],
     proxy: Proxy,
-    certificates: (TempDir, Ca),
     /// What the source holds, but for its seeds.
     content: State,
     seeds: [State; 2],
@@ -76,23 +86,27 @@ async fn read(client: &Client, prefix: &str) -> Option<State> {
     Some(answer.kvs.into_iter().map(|kv| (String::from_utf8(kv.key).unwrap(), kv.value)).collect())
 }
 
+/// Everything of the types that are replicated.
+async fn read_objects(client: &Client) -> Option<State> {
+    let mut all = read(client, "/sensu.io/rbac/").await?;
+    all.extend(read(client, "/sensu.io/checks/").await?);
+    Some(all)
+}
+
 impl World {
     async fn new(seed_number: u64) -> Self {
-        let certificates = (TempDir::new().unwrap(), ca());
-        let (source, second, gateways, first) = tokio::join!(
-            cluster("local"),
-            cluster("beta"),
-            Etcd::start(),
-            secure_etcd(&certificates.1, certificates.0.path())
-        );
-        let clients = [first.client(), second.1];
-        seed(&clients[0], "alpha").await;
+        let (source, second, gateways, first) =
+            tokio::join!(cluster("local"), cluster("beta"), Etcd::start(), Guarded::cluster("alpha"));
+        for (right, prefix) in RIGHTS {
+            first.grant(right, prefix);
+        }
+        let clients = [Arc::clone(&first.root), second.1];
         let proxy = Proxy::to(second.0.endpoint()).await;
         let processes =
             ["one", "two"].map(|name| Process::start(name, &source.0, &gateways, Duration::from_secs(2)));
         let mut seeds = [State::new(), State::new()];
         for (client, seeds) in clients.iter().zip(&mut seeds) {
-            *seeds = read(client, "/sensu.io/rbac/").await.unwrap();
+            *seeds = read_objects(client).await.unwrap();
             // These are updated, and stay so.
             for name in ["admin", "edit", "view"] {
                 let key = Type::ClusterRole.key(None, name);
@@ -107,10 +121,10 @@ impl World {
             store: EtcdStore::new(gateways.client(), "/fedgate/"),
             gateways,
             processes,
-            followers: [first, second.0],
+            first,
+            second: second.0,
             clients,
             proxy,
-            certificates,
             content: State::new(),
             seeds,
             models: [Follower::default(), Follower::default()],
@@ -128,11 +142,15 @@ impl World {
         self
     }
 
+    fn follower(&mut self, index: usize) -> &mut Etcd {
+        if index == 0 { &mut self.first.etcd } else { &mut self.second }
+    }
+
     async fn register(&mut self, index: usize, kind: Type) {
-        let follower = &self.followers[index];
-        let url = if index == 1 { self.proxy.url.clone() } else { follower.endpoint().to_string() };
-        let mut definition =
-            definition(&format!("{}-{index}", kind.name()), kind, &url, &follower.config().tls);
+        let follower = self.follower(index);
+        let (url, tls) = (follower.endpoint().to_string(), follower.config().tls);
+        let url = if index == 1 { self.proxy.url.clone() } else { url };
+        let mut definition = definition(&format!("{}-{index}", kind.name()), kind, &url, &tls);
         definition["spec"]["replication_interval_seconds"] = 1.into();
         if let Some((_, Some(namespace))) = SCOPES.iter().find(|(it, _)| *it == kind) {
             definition["spec"]["namespace"] = (*namespace).into();
@@ -216,7 +234,7 @@ impl World {
     async fn break_something(&mut self) {
         let pause = Duration::from_millis(self.random.u64(20..400));
         let index = self.random.usize(..2);
-        let fault = self.random.usize(..12);
+        let fault = self.random.usize(..14);
         let name = match fault {
             0 | 1 => {
                 self.processes[index].restart();
@@ -239,9 +257,9 @@ impl World {
                 "source killed"
             }
             5 => {
-                self.followers[index].kill();
+                self.follower(index).kill();
                 sleep(pause).await;
-                self.followers[index].restart().await;
+                self.follower(index).restart().await;
                 "follower killed"
             }
             6 => {
@@ -251,9 +269,9 @@ impl World {
                 "source stopped"
             }
             7 => {
-                self.followers[index].signal("STOP");
+                self.follower(index).signal("STOP");
                 sleep(pause).await;
-                self.followers[index].signal("CONT");
+                self.follower(index).signal("CONT");
                 "follower stopped"
             }
             8 => {
@@ -276,14 +294,25 @@ impl World {
                 self.proxy.set(Link::Up);
                 "partition, silent"
             }
-            _ => {
-                let wrong = ca();
-                issue(&wrong, self.certificates.0.path(), "client");
-                self.followers[0].kill();
-                self.followers[0].start_again();
+            11 => {
+                self.first.certify(false);
+                self.first.etcd.kill();
+                self.first.etcd.start_again();
                 sleep(pause).await;
-                issue(&self.certificates.1, self.certificates.0.path(), "client");
+                self.first.certify(true);
                 "certificates swapped"
+            }
+            _ => {
+                // What is left of a right on checks is none, or to read.
+                let (right, prefix) = RIGHTS[self.random.usize(..RIGHTS.len())];
+                if right == "readwrite" && self.random.bool() {
+                    self.first.grant("read", prefix);
+                } else {
+                    self.first.revoke(prefix);
+                }
+                sleep(pause * 4).await;
+                self.first.grant(right, prefix);
+                "rights taken away"
             }
         };
         *self.faults.entry(name).or_default() += 1;
@@ -350,7 +379,7 @@ followers{actual}",
     async fn actual(&self) -> String {
         let mut text = String::new();
         for client in &self.clients {
-            for prefix in ["/sensu.io/rbac/", "/fedgate/"] {
+            for prefix in ["/sensu.io/rbac/", "/sensu.io/checks/", "/fedgate/"] {
                 text.push_str(&model::show(&read(client, prefix).await.unwrap_or_default()));
             }
             text.push_str("\n  --");
@@ -360,7 +389,7 @@ followers{actual}",
 
     async fn difference(&self) -> Option<String> {
         for (index, (client, model)) in self.clients.iter().zip(&self.models).enumerate() {
-            let Some(actual) = read(client, "/sensu.io/rbac/").await else {
+            let Some(actual) = read_objects(client).await else {
                 return Some("no answer".to_owned());
             };
             if let Some(difference) = model.difference(&self.seeds[index], &actual) {

@@ -343,6 +343,35 @@ async fn a_binding_of_a_role_that_may_not_be_written_waits_if_it_would_lock_some
     assert_eq!(sim.machine.work.problems_of("bindings"), (0, 0, None));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_denied_fence_is_followed_by_a_pause() {
+    let denied = || Input::Failed(Error::Denied { reason: "permission denied".into() });
+    let mut sim = Sim::new([role_entry("r")], []);
+    let proof = Input::Proof { source: None, endpoints: Vec::new() };
+    assert!(matches!(sim.step(proof), Command::Write(_)));
+    assert!(matches!(sim.step(Input::Fenced), Command::ReadFence));
+    assert!(waits(&sim.step(denied())) > sim.now);
+    assert!(sim.machine.trouble.is_some() && sim.machine.work.refused.denies_nothing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_removed_of_a_deleted_replicator_is_known_by_its_reason() {
+    let dest = [owned(check_entry("dev", "c"), "deleted"), owned(role_entry("r"), "too")].concat();
+    let mut sim = Sim::new([], dest);
+    sim.denied.insert(CHECKS);
+    sim.dest.lose(RBAC);
+    sim.run();
+    let stuck = sim.machine.work.stuck(&sim.dest.cache.read());
+    assert!(
+        stuck["deleted"].contains("may not be written") && stuck["too"].contains("not being watched"),
+        "{stuck:?}"
+    );
+    sim.dest.read(RBAC);
+    sim.grant();
+    assert!(sim.machine.work.stuck(&sim.dest.cache.read()).is_empty());
+    assert!(!sim.has(&check_entry("dev", "c").0) && !sim.has(&role_entry("r").0));
+}
+
 proptest::proptest! {
     /// Whatever is denied, the rest converges as if it were alone, in the lawful order, and all of it once it is granted.
     #[test]
