@@ -30,10 +30,15 @@ impl Running {
     }
 
     fn start_with(args: &[&str], stdin: Stdio) -> Self {
+        Self::start_in(args, stdin, None)
+    }
+
+    fn start_in(args: &[&str], stdin: Stdio, variable: Option<(&str, &str)>) -> Self {
         let mut child = Command::new(FEDGATE)
             .args(args)
             .env_clear()
             .env("TMPDIR", std::env::temp_dir())
+            .envs(variable)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -494,4 +499,34 @@ fn a_first_start_without_a_configuration_shows_one_that_can_be_pasted() {
     let example = &line[line.find('{').unwrap()..=line.rfind('}').unwrap()];
     let root = fedgate::config::parse(example, "example", &std::collections::BTreeMap::new()).unwrap();
     assert_eq!(root.listen.address.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn systemd_learns_when_the_gateway_is_ready_reloads_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let length = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let variable = ("NOTIFY_SOCKET", socket.to_str().unwrap());
+    let mut gateway = Running::start_in(&["serve", "--config", &config], Stdio::null(), Some(variable));
+    assert_eq!(told(), "READY=1\nSTATUS=running");
+    gateway.signal("HUP");
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), "READY=1\nSTATUS=running");
+    fs::write(&config, "nothing: useful\n").unwrap();
+    gateway.signal("HUP");
+    assert!(told().starts_with("RELOADING=1\n"));
+    assert!(told().contains("the last reload changed nothing, see the log"));
+    gateway.signal("TERM");
+    // The watch over the files may have tried again meanwhile.
+    let stopping = std::iter::repeat_with(told).find(|message| message.starts_with("STOPPING=1\n")).unwrap();
+    // 30 s to drain, 3 s for replication, and some.
+    assert!(stopping.ends_with("EXTEND_TIMEOUT_USEC=38000000"), "{stopping}");
+    assert_eq!(gateway.exit_code(), Some(0));
 }

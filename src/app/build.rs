@@ -20,6 +20,7 @@ use super::{
     control::Control,
     error::BuildError,
     metrics,
+    notify::Notifier,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
     sockets::Sockets,
@@ -39,7 +40,7 @@ use crate::{
     proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
-    telemetry::{LogHandle, Metrics, trace::Tracer},
+    telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
@@ -53,6 +54,7 @@ pub struct Server {
     shutdown: listener::Shutdown,
     control: Control,
     metrics: Arc<Metrics>,
+    notifier: Notifier,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
     tracing: Option<Tracing>,
@@ -144,6 +146,8 @@ impl Server {
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
         };
+        let variable = |name| source.as_ref()?.env.get(name).map(String::as_str);
+        let notifier = Notifier::new(variable("NOTIFY_SOCKET"));
         let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
@@ -155,6 +159,8 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
+            notifier: notifier.clone(),
+            access: Arc::clone(&shared.answering.resources.access),
             reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
@@ -176,7 +182,7 @@ impl Server {
         };
         let shutdown = root.shutdown.clone();
         let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
-        Ok(Self { shared, sockets, phase, shutdown, control, metrics, applied, tracing })
+        Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -187,7 +193,7 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, phase, shutdown, control, metrics, applied, tracing } = self;
+        let Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing } = self;
         let mut tasks = JoinSet::new();
         let exporting = tracing.map(Tracing::spawn);
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
@@ -212,11 +218,13 @@ impl Server {
             })?;
         }
         drop(finished);
+        notifier.ready();
 
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
         }
+        notifier.stopping(shutdown.announce + shutdown.drain + REPLICATION_STOP + STOP_MARGIN);
         let drained = drain(&phase, &shutdown, &mut workers_left);
         tokio::select! {
             () = drained => {}
@@ -260,7 +268,7 @@ fn resources(
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
-        requests: Arc::default(),
+        access: Access::new(root.log.access),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
@@ -357,5 +365,8 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);
+
+/// What a shutdown may take besides, on a busy machine.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 const ADMIN_CONNECTIONS: usize = 64;

@@ -70,7 +70,7 @@ pub(super) fn page(
     let (listening, resources) = (&shared.listening, &shared.answering.resources);
     Arc::new(Metrics::new(|page| {
         reloads.register(page);
-        resources.requests.register(page);
+        resources.access.register(page);
         listening.metrics.register(page);
         listener::register_connections(Arc::clone(&listening.connections), listening.most, page);
         shared.authentication.authenticator.metrics().register(page);

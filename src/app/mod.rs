@@ -9,6 +9,7 @@ mod clusters;
 mod control;
 mod error;
 mod metrics;
+mod notify;
 mod reload;
 mod shared;
 mod sockets;

@@ -68,6 +68,7 @@ mod limits;
 mod literal;
 mod measure;
 mod metrics;
+mod mutations;
 mod namespace_cache;
 mod parse;
 mod plan;
@@ -100,7 +101,7 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    member::{self, Candidate, Member, Members},
+    member::{self, Candidate, Member, Members, Openings},
     telemetry::metrics::{Registry, collect},
     types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
@@ -108,6 +109,7 @@ use crate::{
 
 pub use error::GraphQlError;
 pub use limits::BODY_BYTES;
+pub use mutations::mutations;
 pub use request_filter::inspect;
 
 use limits::Limit;
@@ -158,8 +160,8 @@ pub struct Call<'a> {
 pub struct Answered {
     /// The response.
     pub response: Response<Body>,
-    /// The one cluster that was asked; none when there were several, or none.
-    pub cluster: Option<ClusterName>,
+    /// The clusters that were asked, fan-outs left out.
+    pub asked: Vec<ClusterName>,
 }
 
 /// Generation of the schema, whether validation is skipped, and the document's digest.
@@ -248,7 +250,7 @@ impl Engine {
             Incoming::Other if request_filter::is_odd(&body) => {
                 let reply =
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
-                return Ok(Answered { response: wire::reply(&reply), cluster: None });
+                return Ok(Answered { response: wire::reply(&reply), asked: Vec::new() });
             }
             Incoming::Other => return self.pass(&call).await,
             Incoming::One(operation) => (vec![operation], false),
@@ -257,20 +259,21 @@ impl Engine {
         if operations.len() > limits::OPERATIONS {
             let refusal = Body::full(envelope::limited(Limit::Operations));
             self.metrics.here().refused.inc();
-            return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+            return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
         }
         if matches!(call.caller, Caller::Anonymous) {
             // The local cluster refuses these itself, but reads their documents first.
             if operations.iter().any(request_filter::has_cycle) {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
-                return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+                return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
             }
             return self.pass(&call).await;
         }
         if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
         }
-        let head = upstream_call::json_head(call.head);
+        let mut head = upstream_call::json_head(call.head);
+        head.extensions_mut().insert(Openings::new());
         let context = Context {
             config: self.config,
             head: &head,
@@ -290,7 +293,12 @@ impl Engine {
         let outcomes = run_all(&context, &operations, &planned).await;
         let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
         self.metrics.here().asked.add(asked as u64);
-        assemble(outcomes, list)
+        let answered = assemble(outcomes, list)?;
+        let response = answered.response.map(|body| match body.as_full() {
+            Some(whole) if whole.len() <= SMALL_ANSWER => body,
+            _ => body.holding(context.held),
+        });
+        Ok(Answered { response, ..answered })
     }
 
     /// Has the local cluster answer the request as it is.
@@ -302,7 +310,7 @@ impl Engine {
         let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
         let answer = upstream_call::send(&*member, call.head, call.body.clone(), false);
         let response = member::within(self.config.member_timeout, answer).await.map_err(failed)?;
-        Ok(Answered { response, cluster: Some(local) })
+        Ok(Answered { response, asked: vec![local] })
     }
 
     /// The plans of all operations; without a schema nothing is planned.
@@ -402,10 +410,9 @@ async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &
 
 /// Puts the answers of all operations into one response.
 fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlError> {
-    let mut asked: Vec<&ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).collect();
+    let mut asked: Vec<ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).cloned().collect();
     asked.sort();
     asked.dedup();
-    let cluster = if let [only] = asked.as_slice() { Some((*only).clone()) } else { None };
     let failures: Option<Vec<(ClusterName, FailureClass)>> =
         outcomes.iter().map(|outcome| outcome.failed.clone()).collect();
     if let Some([(cluster, failure), rest @ ..]) = failures.as_deref()
@@ -416,7 +423,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
     if let [Outcome { answer: Answer::Response(_), .. }] = outcomes.as_slice()
         && let Some(Outcome { answer: Answer::Response(response), .. }) = outcomes.pop()
     {
-        return Ok(Answered { response, cluster });
+        return Ok(Answered { response, asked });
     }
     let members = outcomes.iter().find_map(|outcome| outcome.outcomes.clone());
     let mut response = respond(list, outcomes.into_iter().map(|outcome| outcome.answer.parts()));
@@ -424,7 +431,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
         member::insert_headers(response.headers_mut(), &members);
     }
-    Ok(Answered { response, cluster })
+    Ok(Answered { response, asked })
 }
 
 /// A response of the answers' parts, in a list or not.
@@ -455,6 +462,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Memory for plans, in bytes.
 const PLAN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An answer up to this size, in bytes, counts only while it is made: a connection's buffers hold as much.
+const SMALL_ANSWER: usize = 64 * 1024;
 
 /// What a document without a plan counts for, in bytes.
 const SMALL_PLAN: u32 = 256;

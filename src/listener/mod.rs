@@ -16,6 +16,7 @@ mod metrics;
 mod open_files;
 mod proxy_protocol;
 mod query;
+mod refusal;
 mod socket;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -35,12 +36,14 @@ use self::{
     linger::{LingeringClose, Seen},
     proxy_protocol::{HeaderError, Prefixed},
 };
-use crate::{net::ServerTls, types::ConnInfo, wire::Body};
+use crate::{net::ServerTls, telemetry::Access, types::ConnInfo, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
 pub use metrics::{Metrics, register_connections};
 pub use open_files::usable_connections;
 pub use proxy_protocol::ProxyProtocol;
+#[doc(hidden)]
+pub use query::encode_first;
 pub use socket::{BindError, bind};
 
 /// The stages of the process.
@@ -69,6 +72,7 @@ pub struct Terms {
 pub struct Listener {
     terms: Arc<Terms>,
     metrics: Metrics,
+    access: Arc<Access>,
     tls: Option<ServerTls>,
     connections: Arc<Semaphore>,
     /// Nobody marks it as seen, so that "unchanged" means running: see [`connection`].
@@ -108,7 +112,13 @@ impl Listener {
         phase: watch::Receiver<Phase>,
     ) -> Self {
         let (terms, metrics) = (Arc::new(terms), Metrics::default());
-        Self { terms, metrics, tls, connections, phase: Arc::new(phase) }
+        Self { terms, metrics, access: Arc::default(), tls, connections, phase: Arc::new(phase) }
+    }
+
+    /// Reports requests there that cannot be read.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// Counts together with others.
@@ -193,6 +203,7 @@ impl Listener {
         let tls = self.tls.clone();
         let terms = Arc::clone(&self.terms);
         let metrics = self.metrics.clone();
+        let access = Arc::clone(&self.access);
         let phase = Arc::clone(&self.phase);
         async move {
             let (io, peer) = match terms.proxy_protocol {
@@ -209,7 +220,7 @@ impl Listener {
             let io = LingeringClose::new(io, Arc::clone(&seen));
             let info = ConnInfo::new(peer, tls.is_some());
             let connection =
-                Connection { terms, metrics: metrics.clone(), info, seen, phase, ending, deadline };
+                Connection { terms, metrics: metrics.clone(), access, info, seen, phase, ending, deadline };
             let Some(tls) = tls else { return connection.serve(io, service).await };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
                 Ok(Ok(stream)) => {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tower::Service;
 
-use super::{Gateway, route::Destination, web};
+use super::{Gateway, change, route::Destination, web};
 use crate::{
     error::BoxError,
     routing::Route,
@@ -79,6 +79,7 @@ async fn dispatch(
         Err(error) => return gateway.refuse(&request, error),
     };
     info.route = route.kind();
+    info.change = change::of_head(&route, request.method(), request.headers());
     let mut span = trace::child(info.route.as_str(), SpanKind::Internal);
     let answering = answer(gateway, request, route, &clusters, caller, info);
     let answer = trace::within(span.parent(), answering).await;
@@ -103,8 +104,13 @@ async fn answer(
 ) -> Result<Response<Body>, BoxError> {
     match route {
         Route::Probe(probe) => Ok(gateway.resources.readiness.answer(probe, request.method())),
-        Route::Federation(path) => gateway.federation(request, &path, caller).await,
-        Route::Forward(forward) => gateway.forward(request, clusters, forward, caller, info).await,
+        Route::Federation(path) => gateway.federation(request, &path, caller, info).await,
+        Route::Forward(forward) => {
+            if forward.prefix.is_none() && info.change.is_some() {
+                info.subject = gateway.name_of(caller, request.headers()).await;
+            }
+            gateway.forward(request, clusters, forward, caller, info).await
+        }
         Route::List(list) => gateway.list(request, clusters, list, caller, info).await,
         Route::GraphQl => gateway.graphql(request, clusters, caller, info).await,
         Route::Web => gateway.page(request).await,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::{
-    Gateway, OutageSessions, body,
+    Gateway, OutageSessions, body, change,
     credentials::CredentialError,
     slow_client::SlowClientBody,
     upstream_head::{self, Target},
@@ -38,6 +38,7 @@ impl Gateway {
         let limit = self.settings().limits.request_body_bytes.min(most);
         let (bytes, _held) = body::read(incoming, limit, &self.resources.bodies).await?;
         if is_graphql {
+            info.change = change::of_graphql(&bytes);
             graphql::inspect(&bytes)?;
         }
         let (bytes, cluster) = body::apply(&route.body, bytes, route.cluster.clone())?;

@@ -9,7 +9,7 @@ use crate::{
     fanout, graphql,
     registry::Registry,
     routing::RouteError,
-    telemetry::Requests,
+    telemetry::Access,
     types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
     webui::WebUi,
@@ -20,8 +20,8 @@ use crate::{
 pub struct Resources {
     /// What it obeys.
     pub settings: Settings,
-    /// Counts all requests.
-    pub requests: Arc<Requests>,
+    /// Counts and logs all requests.
+    pub access: Arc<Access>,
     /// What all fan-outs share.
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.

@@ -24,6 +24,7 @@
 //! worker.
 
 mod body;
+mod change;
 mod config;
 mod control_plane;
 mod cors;

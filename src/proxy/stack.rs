@@ -23,8 +23,8 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
     let max_headers = gateway.settings().limits.headers;
     let hsts = gateway.settings().hsts.map(HstsLayer::new);
     let tracing = gateway.settings().tracer.clone().map(TraceLayer::new);
+    let access = Arc::clone(&gateway.resources.access);
     let logins = Arc::clone(&gateway.resources.logins);
-    let requests = Arc::clone(&gateway.resources.requests);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
@@ -34,7 +34,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         // Before everything that asks who the client is.
         .map_request(move |request| find_client(&gateway, request))
         // Around all others, so that every answer has an id and a line, those of the layers below included.
-        .layer(AccessLogLayer::new(requests))
+        .layer(AccessLogLayer::new(access))
         // Below it, so that a span has the request's id; above all that makes spans of its own.
         .option_layer(tracing)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.

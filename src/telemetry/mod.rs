@@ -9,10 +9,10 @@ mod request_id;
 mod requests;
 pub mod trace;
 
-pub use access::{AccessInfo, AccessLog, AccessLogLayer, AccessNote};
+pub use access::{Access, AccessInfo, AccessLog, AccessLogLayer, AccessNote, Change, Lines, Unreadable};
 #[cfg(test)]
 pub(crate) use capture::Capture;
-pub use logs::{Config, Format, Level, LogHandle, init};
+pub use logs::{Config, Format, Level, LogHandle, init, init_quiet};
 pub use metrics::Metrics;
 pub use request_id::RequestId;
-pub use requests::{Requests, RouteKind};
+pub use requests::RouteKind;

@@ -1,6 +1,6 @@
 use std::{array, fmt, sync::Arc, time::Duration};
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::metrics::{ByStatus, Count, Durations, Families, PerWorker, Registry, collect};
 
@@ -39,9 +39,9 @@ pub(super) enum Ending {
     Panicked,
 }
 
-/// What all requests together were, for Prometheus.
-#[derive(Debug, Default)]
-pub struct Requests(PerWorker<Set>);
+/// What all requests together were, for Prometheus. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests(Arc<PerWorker<Set>>);
 
 /// A worker's share.
 #[derive(Debug, Default)]
@@ -97,8 +97,8 @@ impl Ending {
 
 impl Requests {
     /// Adds the families of requests.
-    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
-        let requests = Arc::clone(self);
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let requests = self.clone();
         collect(registry, move |families| requests.write(families));
     }
 
@@ -124,7 +124,7 @@ impl Requests {
     }
 
     /// The HTTP parser refused a request.
-    pub fn refuse(&self, method: &'static str, status: StatusCode) {
+    pub(super) fn refuse(&self, method: &'static str, status: StatusCode) {
         let set = self.0.here();
         let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
         set.by_route[RouteKind::None as usize].answers[method].inc(status);
@@ -226,8 +226,8 @@ impl Default for Route {
 }
 
 /// The method as a label and in log lines; a client can invent one of any length.
-pub(super) fn method_name(method: &Method) -> &'static str {
-    METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+pub(super) fn method_name(method: &str) -> &'static str {
+    METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
 fn route(kind: RouteKind) -> [(&'static str, &'static str); 1] {
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
     use crate::telemetry::Metrics;
 
-    fn page(requests: &Arc<Requests>) -> String {
+    fn page(requests: &Requests) -> String {
         Metrics::new(|registry| requests.register(registry)).render()
     }
 
@@ -276,18 +276,14 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_route_method_and_status() {
-        let requests = Arc::new(Requests::default());
+        let requests = Requests::default();
         for _ in 0..5 {
             requests.begin();
         }
         requests.end(RouteKind::List, "GET", answer(Some(200), Ending::Complete));
         requests.end(RouteKind::List, "GET", answer(Some(200), Ending::Cut));
         requests.end(RouteKind::Forward, "PUT", answer(None, Ending::Aborted));
-        requests.end(
-            RouteKind::Raw,
-            method_name(&Method::from_bytes(b"BREW").unwrap()),
-            answer(Some(418), Ending::Complete),
-        );
+        requests.end(RouteKind::Raw, method_name("BREW"), answer(Some(418), Ending::Complete));
         requests.refuse("other", StatusCode::BAD_REQUEST);
         let page = page(&requests);
         for line in [

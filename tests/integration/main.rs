@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alerts;
 mod auth;
 mod balancers;
 mod cors;
@@ -14,6 +15,7 @@ mod faults;
 mod federation;
 mod graphql;
 mod logins;
+mod logs;
 mod metrics;
 mod outage;
 mod paging;

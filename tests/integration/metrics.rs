@@ -47,7 +47,7 @@ impl Scrape {
     }
 }
 
-async fn page(server: &Running) -> String {
+pub(crate) async fn page(server: &Running) -> String {
     let answer = h1(server.admin).await.send_request(server.request("/metrics")).await.unwrap();
     let (status, body) = read(answer).await;
     assert_eq!(status, 200);
