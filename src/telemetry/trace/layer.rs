@@ -59,7 +59,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let method = method_name(request.method());
+        let method = method_name(request.method().as_str());
         let mut span = self.tracer.server(request.headers_mut(), method.into());
         if !span.is_recorded() {
             return Either::Left(self.inner.call(request));
