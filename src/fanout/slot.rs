@@ -98,12 +98,11 @@ enum State {
 pub(super) fn open(
     index: usize,
     member: Arc<dyn Member>,
-    request: &Request<()>,
+    request: Request<Bytes>,
     shape: Shape,
 ) -> (Step, Abort) {
-    let copy = copy_of(request);
     let (step, abort) = abortable(async move {
-        let event = match member.send(copy).await {
+        let event = match member.send(request).await {
             Ok(response) => head(response, member.name(), shape).await,
             Err(failure) => Event::Failed(failure),
         };
@@ -387,9 +386,12 @@ impl Slot {
         }
     }
 
-    /// The next bytes to send.
+    /// The next bytes to send. What has left here is counted no longer, so it is not much at a time.
     pub(super) fn dequeue(&mut self) -> Option<Bytes> {
-        let bytes = self.queue.pop_front()?;
+        let mut bytes = self.queue.pop_front()?;
+        if bytes.len() > PIECE {
+            self.queue.push_front(bytes.split_off(PIECE));
+        }
         self.queued -= bytes.len();
         Some(bytes)
     }
@@ -408,6 +410,9 @@ impl Slot {
 
 /// A read takes frames that have arrived, up to this many bytes.
 const CHUNK: usize = 64 * 1024;
+
+/// Most bytes that are handed to a client's connection at once.
+const PIECE: usize = 256 * 1024;
 
 /// Largest error body that is passed on, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;

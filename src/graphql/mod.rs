@@ -101,7 +101,7 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    member::{self, Candidate, Member, Members},
+    member::{self, Candidate, Member, Members, Openings},
     telemetry::metrics::{Registry, collect},
     types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
@@ -272,7 +272,8 @@ impl Engine {
         if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
         }
-        let head = upstream_call::json_head(call.head);
+        let mut head = upstream_call::json_head(call.head);
+        head.extensions_mut().insert(Openings::new());
         let context = Context {
             config: self.config,
             head: &head,
@@ -292,7 +293,12 @@ impl Engine {
         let outcomes = run_all(&context, &operations, &planned).await;
         let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
         self.metrics.here().asked.add(asked as u64);
-        assemble(outcomes, list)
+        let answered = assemble(outcomes, list)?;
+        let response = answered.response.map(|body| match body.as_full() {
+            Some(whole) if whole.len() <= SMALL_ANSWER => body,
+            _ => body.holding(context.held),
+        });
+        Ok(Answered { response, ..answered })
     }
 
     /// Has the local cluster answer the request as it is.
@@ -456,6 +462,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Memory for plans, in bytes.
 const PLAN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An answer up to this size, in bytes, counts only while it is made: a connection's buffers hold as much.
+const SMALL_ANSWER: usize = 64 * 1024;
 
 /// What a document without a plan counts for, in bytes.
 const SMALL_PLAN: u32 = 256;

@@ -52,6 +52,19 @@ pub(super) struct Delivery {
     pub(super) buffered: bool,
 }
 
+// === impl Delivery ===
+
+impl Delivery {
+    /// How much of an answer is read before any of it is passed on.
+    fn start_bytes(self) -> usize {
+        match self {
+            Self { buffered: true, .. } => MERGE_BYTES,
+            Self { sole: true, .. } => START_BYTES,
+            Self { .. } => HOLD_BYTES,
+        }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
@@ -166,37 +179,24 @@ async fn one(
     delivery: Delivery,
     edit: impl FnOnce(Body) -> EditedBody,
 ) -> Result<Answer, FailureClass> {
-    within(context.config.member_timeout, begin(context, member, body, again, delivery, edit)).await
-}
-
-async fn begin(
-    context: &Context<'_>,
-    member: &dyn Member,
-    body: Bytes,
-    again: bool,
-    delivery: Delivery,
-    edit: impl FnOnce(Body) -> EditedBody,
-) -> Result<Answer, FailureClass> {
-    let response = upstream_call::send(member, context.head, body, again).await?;
-    // The local cluster's refusals go to the client, as without a gateway.
-    if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
-        return Ok(Answer::Response(response));
-    }
-    let mut edited = edit(upstream_call::good(response)?);
-    let limit = match delivery {
-        Delivery { buffered: true, .. } => MERGE_BYTES,
-        Delivery { sole: true, .. } => START_BYTES,
-        Delivery { .. } => HOLD_BYTES,
+    let begin = async {
+        let response = upstream_call::send(member, context.head, body, again).await?;
+        // The local cluster's refusals go to the client, as without a gateway.
+        if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
+            return Ok(Answer::Response(response));
+        }
+        let mut edited = edit(upstream_call::good(response)?);
+        let start = upstream_call::read_start(&mut edited, delivery.start_bytes(), &context.held).await?;
+        if edited.is_end_stream() {
+            return Ok(Answer::Parts(start, None));
+        }
+        if delivery.buffered {
+            Err(FailureClass::TooLarge)
+        } else {
+            Ok(Answer::Parts(start, Some(Body::boxed(edited))))
+        }
     };
-    let start = upstream_call::read_start(&mut edited, limit, &context.held).await?;
-    if edited.is_end_stream() {
-        return Ok(Answer::Parts(start, None));
-    }
-    if delivery.buffered {
-        Err(FailureClass::TooLarge)
-    } else {
-        Ok(Answer::Parts(start, Some(Body::boxed(edited))))
-    }
+    within(context.config.member_timeout, begin).await
 }
 
 /// One cluster gets the whole document.

@@ -42,6 +42,8 @@ pub use config::{Admin, Config, Limits, Shutdown};
 pub use metrics::{Metrics, register_connections};
 pub use open_files::usable_connections;
 pub use proxy_protocol::ProxyProtocol;
+#[doc(hidden)]
+pub use query::encode_first;
 pub use socket::{BindError, bind};
 
 /// The stages of the process.

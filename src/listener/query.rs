@@ -374,6 +374,12 @@ impl Line {
     }
 }
 
+/// What a connection's first bytes become; `None` when they stay as they are. For benches.
+#[doc(hidden)]
+pub fn encode_first(bytes: &[u8]) -> Option<Vec<u8>> {
+    Encoder::default().encode(bytes)
+}
+
 /// What a Go server takes in a query and the `http` crate does not, or, `#`, not as a part of it.
 fn is_refused(byte: u8) -> bool {
     matches!(byte, b'"' | b'#' | b'<' | b'>') || !byte.is_ascii()

@@ -22,7 +22,7 @@ use crate::{
 pub use ask::{Answers, Ask, ask_all, ask_in_turn, within};
 pub use outcome::{Outcome, body_failure, insert_headers, mark_incomplete};
 
-pub use crate::upstream::Repeatable;
+pub use crate::upstream::{Openings, Repeatable};
 
 /// A cluster that can be asked. Tests script it.
 pub trait Member: Send + Sync {

@@ -174,7 +174,11 @@ impl Access {
         };
         let path = &*loggable_path(refused.path);
         let client = Some(refused.client);
-        self.write(&Ended { id: refused.id, client, method, path, info: AccessInfo::default(), answer });
+        let ended = Ended { id: refused.id, client, method, path, info: AccessInfo::default(), answer };
+        // No audit line: what cannot be read is nobody's attempt to change anything.
+        if self.wants(&ended) {
+            ended.write();
+        }
     }
 
     fn write(&self, ended: &Ended<'_>) {

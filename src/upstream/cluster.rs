@@ -14,6 +14,7 @@ use super::{
     breaker::Permit,
     error::{Error, Phase, UnexpectedUpgrade},
     metrics::Counts,
+    openings::Openings,
     pick::{Candidates, MAX_BACKENDS, Rank},
     pool::{Connection, Pool},
 };
@@ -140,16 +141,19 @@ impl ClusterClient {
         request: Request<Bytes>,
         now: Instant,
     ) -> Result<Response<Body>, Error> {
+        let openings = request.extensions().get::<Openings>().cloned();
         let mut request = Outgoing::new(request);
         let mut candidates = self.candidates(now);
         let (mut index, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
         let mut new_connection = false;
         let mut retries = self.config.retries;
         loop {
-            let failed = match attempt(&self.pools[index], permit, request, new_connection, deadline).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => *failed,
-            };
+            let pool = &self.pools[index];
+            let failed =
+                match attempt(pool, permit, request, new_connection, openings.as_ref(), deadline).await {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => *failed,
+                };
             let now = Instant::now();
             if now >= deadline {
                 return Err(failed.error);
@@ -238,6 +242,7 @@ async fn attempt(
     permit: Permit,
     request: Outgoing,
     new_connection: bool,
+    openings: Option<&Openings>,
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
     // A trial is about new connections: one that is open already would prove nothing.
@@ -247,7 +252,12 @@ async fn attempt(
     {
         return exchange(pool, connection, request, true, deadline).await;
     }
-    match pool.open_new(permit, deadline).await {
+    let open = pool.open_new(permit, deadline);
+    let opened = match openings {
+        Some(openings) => openings.in_turn(deadline, open).await,
+        None => open.await,
+    };
+    match opened {
         Ok(connection) => exchange(pool, connection, request, false, deadline).await,
         Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
         Err(error) => Err(Failed::new(error, Again::Unsent(request))),

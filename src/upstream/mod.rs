@@ -25,6 +25,7 @@ mod error;
 mod health;
 mod manager;
 mod metrics;
+mod openings;
 mod pick;
 mod pool;
 
@@ -38,6 +39,7 @@ pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
 pub use metrics::Metrics;
+pub use openings::Openings;
 
 pub use crate::net::{BoxIo, ConnectError};
 

@@ -185,6 +185,13 @@ async fn a_request_that_cannot_be_read_has_a_line_and_an_id() {
             "route": "none", "status": 400, "outcome": "complete",
         })
     );
+    let mut garbage = TcpStream::connect(process.main).await.unwrap();
+    garbage.write_all(b"\x16\x03\x01 garbage\r\n\r\n").await.unwrap();
+    garbage.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(process.call(Method::GET, "/version", &Value::Null).await, 200);
+    let lines = [(); 2].map(|()| process.lines.recv_timeout(Duration::from_secs(30)).expect("a line"));
+    assert_eq!((&lines[0]["method"], &lines[0]["path"]), (&json!("other"), &json!("")), "{lines:?}");
+    assert_eq!(lines[1]["path"], "/version", "no audit line comes between them: {lines:?}");
 }
 
 #[tokio::test]

@@ -127,43 +127,90 @@ impl Seen {
     }
 }
 
+/// One end of a connection in either version.
+enum Sender {
+    Http1(conn::http1::SendRequest<Full<Bytes>>),
+    Http2(conn::http2::SendRequest<Full<Bytes>>),
+}
+
+impl Sender {
+    async fn connect(
+        certificate: &Certificate,
+        balancer: SocketAddr,
+        is_http_2: bool,
+    ) -> std::io::Result<Self> {
+        let protocol = if is_http_2 { "h2" } else { "http/1.1" };
+        let io = TokioIo::new(certificate.connect(balancer, protocol).await?);
+        if is_http_2 {
+            let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            return Ok(Self::Http2(sender));
+        }
+        let (sender, connection) = conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        Ok(Self::Http1(sender))
+    }
+
+    async fn is_kept(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    async fn ask(&mut self, token: &str) -> hyper::Result<(u16, Bytes)> {
+        let answer = match self {
+            Self::Http1(sender) => {
+                let asked = request(token, "gateway.example.com").body(Full::default()).unwrap();
+                sender.send_request(asked).await?
+            }
+            Self::Http2(sender) => {
+                let asked = Request::get(format!("https://gateway.example.com{USERS}"))
+                    .version(Version::HTTP_2)
+                    .header("authorization", format!("Bearer {token}"));
+                sender.send_request(asked.body(Full::default()).unwrap()).await?
+            }
+        };
+        let status = answer.status().as_u16();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+}
+
 /// A client that keeps its connection as long as it is kept, and asks again and again.
-async fn keep_asking(certificate: Arc<Certificate>, balancer: SocketAddr, token: String, seen: Arc<Seen>) {
-    let mut sender: Option<conn::http1::SendRequest<Full<Bytes>>> = None;
+async fn keep_asking(
+    certificate: Arc<Certificate>,
+    balancer: SocketAddr,
+    is_http_2: bool,
+    token: String,
+    seen: Arc<Seen>,
+) {
+    let mut kept: Option<Sender> = None;
     while !seen.is_over.load(SeqCst) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if let Some(kept) = &mut sender
-            && kept.ready().await.is_err()
+        if let Some(sender) = &mut kept
+            && !sender.is_kept().await
         {
-            sender = None;
+            kept = None;
         }
-        let open = match &mut sender {
-            Some(kept) => kept,
-            None => match certificate.connect(balancer, "http/1.1").await {
-                Ok(stream) => {
-                    let (new, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-                    tokio::spawn(connection);
-                    sender.insert(new)
-                }
+        let sender = match &mut kept {
+            Some(sender) => sender,
+            None => match Sender::connect(&certificate, balancer, is_http_2).await {
+                Ok(new) => kept.insert(new),
                 Err(error) => {
                     seen.lose(&error);
                     continue;
                 }
             },
         };
-        let asked = request(&token, "gateway.example.com").body(Full::default()).unwrap();
-        match open.send_request(asked).await {
-            Ok(answer) => {
-                let status = answer.status();
-                match answer.into_body().collect().await {
-                    Ok(_) if status == 200 => drop(seen.answered.fetch_add(1, SeqCst)),
-                    Ok(body) => seen.lose(&format!("{status}: {:?}", body.to_bytes())),
-                    Err(error) => seen.lose(&error),
-                }
-            }
+        match sender.ask(&token).await {
+            Ok((200, _)) => drop(seen.answered.fetch_add(1, SeqCst)),
+            Ok((status, body)) => seen.lose(&format!("{status}: {body:?}")),
             // It was closed before the request was sent.
-            Err(error) if error.is_canceled() => sender = None,
-            Err(error) => seen.lose(&error),
+            Err(error) if error.is_canceled() => kept = None,
+            Err(error) => {
+                seen.lose(&format!("{error:?}"));
+                kept = None;
+            }
         }
     }
 }
@@ -178,9 +225,10 @@ async fn restart_under_load(
 ) {
     let (certificate, seen) = (Arc::new(certificate), Arc::new(Seen::default()));
     let clients: Vec<_> = (0..6)
-        .map(|_| {
+        .map(|client| {
             let (certificate, token) = (Arc::clone(&certificate), running[0].token.clone());
-            tokio::spawn(keep_asking(certificate, balancer.address, token, Arc::clone(&seen)))
+            let seen = Arc::clone(&seen);
+            tokio::spawn(keep_asking(certificate, balancer.address, client % 2 == 0, token, seen))
         })
         .collect();
     let until = async |more: usize| {

@@ -9,7 +9,7 @@ use super::{Machine, State};
 use crate::{
     etcd::Error,
     net::Backoff,
-    replication::{decide::Scope, explain, refused::kind_prefix, work::Sides},
+    replication::{decide::Scope, explain, queue::MAX_KEYS, refused::kind_prefix, work::Sides},
 };
 
 // === impl Machine ===
@@ -38,6 +38,8 @@ impl Machine {
                 [] => {}
                 [key] => {
                     self.work.refuse(&self.assignment, sides, key, text);
+                    // It was to blame, not the number.
+                    self.most = MAX_KEYS;
                     return State::Holding { fence };
                 }
                 keys => {

@@ -4,6 +4,7 @@ mod balancer;
 mod net;
 mod peer;
 mod server;
+mod tls;
 
 use std::{
     sync::Arc,
@@ -37,6 +38,7 @@ pub(crate) use balancer::{Balancer, Certificate};
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use tls::{certificate, tls_client};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";
