@@ -198,6 +198,7 @@ impl Running {
                 Command::ReadFence => ("read-fence", 0),
                 Command::Prove => ("prove", 0),
                 Command::TakeFence { .. } => ("take-fence", 0),
+                Command::Settle(settlement) => ("settle", settlement.effects().count()),
                 Command::Write(batch) => ("write", batch.effects().count()),
                 Command::Wait { .. } => ("wait", 0),
             };
