@@ -84,7 +84,7 @@ pub use supervisor::{Supervisor, supervisor};
 
 use cache::{Content, SyncState};
 
-use crate::{corev2::Type, etcd, types::ReplicatorStatus};
+use crate::{corev2::Type, etcd, telemetry::trace::Tracer, types::ReplicatorStatus};
 
 /// The settings of replication.
 #[derive(Clone, Debug)]
@@ -94,6 +94,8 @@ pub struct Settings {
     /// How long a replicator that moved waits for its old destination to be cleaned up, and the old destination for
     /// evidence that the new one is another address of the same etcd.
     pub cleanup_grace: Duration,
+    /// Records the steps.
+    pub tracer: Option<Tracer>,
 }
 
 // === impl Settings ===
@@ -101,7 +103,7 @@ pub struct Settings {
 impl Settings {
     /// Replicates from this source, with defaults for everything else.
     pub fn new(source: etcd::Config) -> Self {
-        Self { source, cleanup_grace: CLEANUP_GRACE }
+        Self { source, cleanup_grace: CLEANUP_GRACE, tracer: None }
     }
 }
 

@@ -27,4 +27,6 @@ pub use rate::{Rate, RateError};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
 pub use scope::{AuthScope, ListScope};
 pub use shape::Shape;
-pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};
+pub use status::{
+    BackendHealth, BackendState, ClusterHealth, OutageStatus, ReplicatorState, ReplicatorStatus,
+};

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     etcd::{Client, Error},
     registry::{Health, Registry, Store},
+    telemetry::trace::Tracer,
     types::ReplicatorStatus,
 };
 
@@ -63,6 +64,8 @@ pub struct Supervisor {
     /// Whether the view has caught up with the store since this gateway became the leader.
     is_current: bool,
     next_review: Instant,
+    /// Records the steps of the destinations.
+    tracer: Option<Tracer>,
 }
 
 /// A supervisor that is not running yet, and the handle to it.
@@ -101,6 +104,7 @@ pub fn supervisor(
         deleted: BTreeSet::new(),
         is_current: false,
         next_review: Instant::now(),
+        tracer: settings.tracer,
     };
     Ok((supervisor, handle))
 }
@@ -209,6 +213,7 @@ impl Supervisor {
                         reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
+                        tracer: self.tracer.as_ref(),
                     };
                     start.task(&known.address)
                 });

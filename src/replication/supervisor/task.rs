@@ -14,6 +14,7 @@ use crate::{
         status::{Metrics, Report},
         work::Assignment,
     },
+    telemetry::trace::Tracer,
 };
 
 /// A running task.
@@ -31,6 +32,7 @@ pub(super) struct Start<'a> {
     pub(super) reported: &'a watch::Sender<()>,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) store_id: &'a str,
+    pub(super) tracer: Option<&'a Tracer>,
 }
 
 // === impl Task ===
@@ -67,6 +69,7 @@ impl Start<'_> {
             reports,
             reported: self.reported.clone(),
             metrics: Arc::clone(self.metrics),
+            tracer: self.tracer.cloned(),
         };
         let store_id = self.store_id.to_owned();
         let handle = tokio::spawn(async move { destination.run(&store_id).await });
