@@ -100,7 +100,8 @@ impl Running {
         let store: Arc<dyn fedgate::registry::Store> = Arc::new(store.clone());
         let settings = Settings::new(source.config());
         let reflecting = tokio::spawn(reflector.run(Arc::clone(&store)));
-        let (supervisor, handle) = supervisor(settings, views.registry, store, Alone::new("bench")).unwrap();
+        let (supervisor, handle) =
+            supervisor(settings, views.registry, store, Alone::new("bench", "here")).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = tokio::spawn(supervisor.run(async move { drop(stopped.await) }));
         Self { handle, stop, tasks: [running, reflecting] }

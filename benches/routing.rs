@@ -21,7 +21,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use fedgate::{routing::route, types::ListScope};
+use fedgate::{listener::encode_first, routing::route, types::ListScope};
 use http::Method;
 
 #[path = "support/clusters.rs"]
@@ -57,5 +57,24 @@ fn bench(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, bench);
+/// What is looked at and changed of a request before hyper reads it.
+fn queries(c: &mut Criterion) {
+    let token = "x".repeat(700);
+    let mut group = c.benchmark_group("query");
+    for (name, target, changes) in [
+        ("none", "/api/core/v2/namespaces/default/checks/disk-usage", false),
+        ("plain", "/api/core/v2/events?limit=100&fieldSelector=event.check.status%3E0", false),
+        ("encoded", "/api/core/v2/events?limit=100&fieldSelector=event.check.status>0", true),
+    ] {
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: gateway.example.com\r\nAuthorization: Bearer {token}\r\n\
+             Accept: application/json\r\nUser-Agent: bench/1.0\r\n\r\n"
+        );
+        assert_eq!(encode_first(head.as_bytes()).is_some(), changes, "{target}");
+        group.bench_function(name, |b| b.iter(|| encode_first(black_box(head.as_bytes()))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench, queries);
 criterion_main!(benches);

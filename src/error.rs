@@ -113,6 +113,7 @@ impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = rustix::process::geteuid().as_raw();
         match (self.0.kind(), self.1) {
+            (io::ErrorKind::NotFound, Access::Read) => f.write_str("; put it there, or name another one"),
             (io::ErrorKind::PermissionDenied, Access::Read) => {
                 write!(f, "; user {user}, whom the process runs as, must be allowed to read it")
             }
@@ -149,6 +150,7 @@ mod tests {
         for full in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert!(advice(full, Access::Write).starts_with("; make room"));
         }
-        assert_eq!(advice(io::ErrorKind::NotFound, Access::Read), "");
+        assert_eq!(advice(io::ErrorKind::NotFound, Access::Read), "; put it there, or name another one");
+        assert_eq!(advice(io::ErrorKind::NotFound, Access::Write), "");
     }
 }

@@ -10,15 +10,16 @@
 //!  client
 //!    │ TCP
 //!    ▼
-//!  listener   accept ─ connection limit ─ TLS ─ HTTP/1.1 or HTTP/2        one deadline until the first head
+//!  listener   accept ─ connection limit ─ PROXY header ─ TLS ─ HTTP       one deadline until the first head
 //!    ▼
 //!  proxy::stack, outermost first
 //!    access log   request id; one line when the answer has ended
-//!    cors         preflights, when origins are configured
+//!    cors         other origins, when they are configured
 //!    rescue       every error below → one answer                          the only place where errors become HTTP
 //!    guard        Host, header count, aliasing header names               before anything is read
 //!    route        routing::route(method, target, snapshot) → Routed       the one reading of the path
 //!    auth         token → Caller                                          cached verification
+//!    logins       too many failed passwords or API keys → 429             a request with a token passes by
 //!    ▼ dispatch: what answers the route, or why there is none
 //!    ├─ Probe       liveness and readiness
 //!    ├─ Federation  authz ─► body ─► api, on the control plane ─► registry

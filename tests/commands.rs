@@ -30,10 +30,15 @@ impl Running {
     }
 
     fn start_with(args: &[&str], stdin: Stdio) -> Self {
+        Self::start_in(args, stdin, None)
+    }
+
+    fn start_in(args: &[&str], stdin: Stdio, variable: Option<(&str, &str)>) -> Self {
         let mut child = Command::new(FEDGATE)
             .args(args)
             .env_clear()
             .env("TMPDIR", std::env::temp_dir())
+            .envs(variable)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -199,6 +204,45 @@ fn check_config_says_for_each_thing_whether_it_works() {
     let table = String::from_utf8(stdout).unwrap();
     let row = table.lines().find(|line| line.contains("registry ")).unwrap();
     assert!(row.starts_with("FAILS  registry ") && row.contains("it is not a registry"), "{row}");
+}
+
+#[test]
+fn check_config_says_until_when_certificates_are_valid_and_which_it_leaves_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let issued = |year| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["gw".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cert, key) = issued(2001);
+    let (cert, key) = (write("cert.pem", &cert), write("key.pem", &key));
+    let bad = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let ca = write("ca.pem", &format!("{}{bad}{}", issued(2101).0, issued(2001).0));
+    let text = configuration(
+        directory.path(),
+        &format!("listen: {{ address: 127.0.0.1:0, cert-file: {cert}, key-file: {key} }}\n"),
+    );
+    let config = fs::read_to_string(&text).unwrap().replace("http://", "https://");
+    let config = config.replace("{ api-urls", &format!("{{ trusted-ca-file: {ca}, api-urls"));
+    let config = write("tls.yaml", &config);
+    let Output { stdout, .. } =
+        Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
+    let table = String::from_utf8(stdout).unwrap();
+    for (begin, end) in [
+        (format!("FAILS  expiry {cert} "), "expired on 2001-01-01T00:00:00Z: renew it"),
+        (format!("works  expiry {ca} "), "valid until 2101-01-01T00:00:00Z"),
+        (format!("works  expiry {ca} "), "expired on 2001-01-01T00:00:00Z: remove it"),
+        (format!("works  CA bundle {ca} "), "certificate 2: a block is not base64"),
+    ] {
+        assert!(table.lines().any(|line| line.starts_with(&begin) && line.ends_with(end)), "{table}");
+    }
 }
 
 #[test]
@@ -455,4 +499,34 @@ fn a_first_start_without_a_configuration_shows_one_that_can_be_pasted() {
     let example = &line[line.find('{').unwrap()..=line.rfind('}').unwrap()];
     let root = fedgate::config::parse(example, "example", &std::collections::BTreeMap::new()).unwrap();
     assert_eq!(root.listen.address.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn systemd_learns_when_the_gateway_is_ready_reloads_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let length = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\n");
+    let variable = ("NOTIFY_SOCKET", socket.to_str().unwrap());
+    let mut gateway = Running::start_in(&["serve", "--config", &config], Stdio::null(), Some(variable));
+    assert_eq!(told(), "READY=1\nSTATUS=running");
+    gateway.signal("HUP");
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), "READY=1\nSTATUS=running");
+    fs::write(&config, "nothing: useful\n").unwrap();
+    gateway.signal("HUP");
+    assert!(told().starts_with("RELOADING=1\n"));
+    assert!(told().contains("the last reload changed nothing, see the log"));
+    gateway.signal("TERM");
+    // The watch over the files may have tried again meanwhile.
+    let stopping = std::iter::repeat_with(told).find(|message| message.starts_with("STOPPING=1\n")).unwrap();
+    // 30 s to drain, 3 s for replication, and some.
+    assert!(stopping.ends_with("EXTEND_TIMEOUT_USEC=38000000"), "{stopping}");
+    assert_eq!(gateway.exit_code(), Some(0));
 }

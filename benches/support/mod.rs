@@ -15,8 +15,8 @@ use fedgate::{
     auth::{self, Authenticator, Curve, Keys, MintClaims, SigningKey, SystemClock},
     authz::AdminGroups,
     fanout,
-    listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Resources, Settings, stack},
+    listener::{Limits, Phase},
+    proxy::{Federation, Gateway, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore},
     types::{Backend, Cluster},
     upstream::{self, BoxFuture, BoxIo, Connect, ConnectError, Manager},
@@ -46,17 +46,30 @@ pub(crate) struct Client {
     _phase: Option<watch::Sender<Phase>>,
 }
 
+/// A gateway that any number of clients can connect to.
+pub(crate) struct Served {
+    stack: Stack,
+    limits: Limits,
+    token: String,
+    // Never used, but the gateway's end must not find it closed.
+    phase: watch::Sender<Phase>,
+}
+
 /// Backends that answer every request with the same body, its length declared.
 #[derive(Clone)]
-struct Peers(Bytes);
+struct Peers {
+    body: Bytes,
+    /// The cluster that takes requests and answers none.
+    hung: Option<&'static str>,
+}
 
-// === impl Client ===
+// === impl Served ===
 
-impl Client {
-    /// A client of a gateway in front of `members` clusters whose backends answer `body` to everything.
-    pub(crate) async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
+impl Served {
+    /// A gateway in front of `members` clusters whose backends answer `body` to everything, but for the one that hangs.
+    pub(crate) fn new(members: usize, body: Bytes, hung: Option<&'static str>) -> Self {
         let clusters = clusters::snapshot(members);
-        let peers: Arc<dyn Connect> = Arc::new(Peers(body));
+        let peers: Arc<dyn Connect> = Arc::new(Peers { body, hung });
         let upstream = Manager::new(upstream::Config::default(), Arc::clone(&peers));
         upstream.apply(&clusters);
         let (phase, phase_seen) = watch::channel(Phase::Running);
@@ -71,12 +84,15 @@ impl Client {
         let gateway = Gateway {
             resources: Arc::new(Resources {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
+                logins: Arc::new(fedgate::proxy::Logins::new(settings.limits.login_failures)),
                 settings,
+                access: Arc::default(),
                 fan_outs,
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness: Readiness::new(phase_seen, views.registry.clone()),
                 registry: views.registry,
                 federation: Federation::new(tokio::runtime::Handle::current(), api),
+                outage_sessions: None,
             }),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,
@@ -84,25 +100,39 @@ impl Client {
             web: WebUi::new(Arc::default(), Manager::new(upstream::Config::default(), peers)),
         };
         let (authenticator, token) = authenticator();
-        let service = stack(gateway, authenticator, &[])
-            .map_request(|request: Request<Incoming>| request.map(Body::from));
+        Self { stack: stack(gateway, authenticator, &[]), limits, token, phase }
+    }
 
+    /// A new connection for requests of this target.
+    pub(crate) async fn client(&self, target: &str) -> Client {
+        let service = self.stack.clone().map_request(|request: Request<Incoming>| request.map(Body::from));
         let (near, far) = duplex();
         // As the listener sets it up.
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
-            .max_headers(limits.headers)
-            .max_buf_size(limits.head_bytes)
+            .max_headers(self.limits.headers)
+            .max_buf_size(self.limits.head_bytes)
             .serve_connection(TokioIo::new(far), TowerToHyperService::new(service));
         tokio::spawn(served);
-        Self { _phase: Some(phase), ..Self::over(near, target, &token).await }
+        Client::over(near, target, &self.token).await
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// The only client of a gateway in front of `members` clusters whose backends answer `body` to everything.
+    pub(crate) async fn of_gateway(members: usize, body: Bytes, target: &str) -> Self {
+        let served = Served::new(members, body, None);
+        let client = served.client(target).await;
+        Self { _phase: Some(served.phase), ..client }
     }
 
     /// A client of such a backend itself, with nothing in between: what the harness costs by itself.
     pub(crate) async fn of_peer(body: Bytes) -> Self {
         let (near, far) = duplex();
-        Peers(body).serve(far);
+        Peers { body, hung: None }.serve(far);
         Self::over(near, "/", "none").await
     }
 
@@ -138,7 +168,7 @@ impl Client {
 
 impl Peers {
     fn serve(&self, io: DuplexStream) {
-        let body = self.0.clone();
+        let body = self.body.clone();
         let answer = service_fn(move |_: Request<Incoming>| {
             let mut response = Response::new(Full::new(body.clone()));
             let json = HeaderValue::from_static("application/json");
@@ -150,9 +180,17 @@ impl Peers {
 }
 
 impl Connect for Peers {
-    fn connect(&self, _: &Cluster, _: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
+    fn connect(&self, cluster: &Cluster, _: &Backend) -> BoxFuture<'_, Result<BoxIo, ConnectError>> {
         let (near, far) = duplex();
-        self.serve(far);
+        if self.hung == Some(cluster.name.as_str()) {
+            // Its end stays open, and nobody reads from it.
+            tokio::spawn(async move {
+                let _far = far;
+                std::future::pending::<()>().await;
+            });
+        } else {
+            self.serve(far);
+        }
         Box::pin(std::future::ready(Ok(Box::new(near) as BoxIo)))
     }
 }

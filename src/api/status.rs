@@ -6,9 +6,9 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    registry::{self, Registry},
+    registry::{self, Registry, key_of},
     types::{
-        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, ReplicatorState,
+        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, ReplicatorState,
         ReplicatorStatus, Source, rfc3339,
     },
 };
@@ -20,6 +20,8 @@ pub(super) struct Viewer {
     pub(super) detailed: bool,
     /// Where the rules come from that decide who may write.
     pub(super) authorization: &'static str,
+    /// Why they cannot decide about the viewer, who then sees no other error text.
+    pub(super) authorization_error: Option<&'static str>,
 }
 
 /// Everything at a glance.
@@ -30,6 +32,12 @@ struct Status<'a> {
     clusters: Vec<ClusterStatus<'a>>,
     replicators: Vec<Replicator<'a>>,
     authorization: &'static str,
+    /// Only when they are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage_sessions: Option<OutageSessions>,
+    /// Only when the rules cannot decide about the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_error: Option<&'static str>,
     /// Only when the store does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<Store<'a>>,
@@ -69,6 +77,37 @@ struct Replicator<'a> {
     lag_seconds: Option<f64>,
     last_sync: Option<String>,
     leader: bool,
+    /// It is not registered any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<Left<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    orphans: Vec<Orphan<'a>>,
+}
+
+/// What a replicator still owns where it is not registered any more.
+#[derive(Serialize)]
+struct Left<'a> {
+    destination: &'a str,
+    keys: u64,
+    error: Option<&'a str>,
+}
+
+/// What a federation that is gone still owns in the destination.
+#[derive(Serialize)]
+struct Orphan<'a> {
+    federation: &'a str,
+    gateway: &'a str,
+    keys: u64,
+}
+
+#[derive(Serialize)]
+struct OutageSessions {
+    active: bool,
+    since: Option<String>,
+    longest_seconds: u64,
+    renewed: u64,
 }
 
 #[derive(Serialize)]
@@ -85,6 +124,7 @@ pub(super) fn render(
     view: &Registry,
     health: &[ClusterHealth],
     replicators: &[ReplicatorStatus],
+    outage_sessions: Option<OutageStatus>,
     viewer: Viewer,
 ) -> Vec<u8> {
     let snapshot = view.snapshot();
@@ -109,6 +149,8 @@ pub(super) fn render(
         clusters,
         replicators: all_replicators(view, replicators, viewer),
         authorization: viewer.authorization,
+        outage_sessions: outage_sessions.map(OutageSessions::from),
+        authorization_error: viewer.authorization_error,
         store,
     };
     serde_json::to_vec(&status)
@@ -121,6 +163,19 @@ struct Facts<'a> {
     version: Option<&'a str>,
     /// `None` right after a change, before health checks have begun.
     backends: Vec<(&'a Backend, Option<&'a BackendHealth>)>,
+}
+
+// === impl OutageSessions ===
+
+impl From<OutageStatus> for OutageSessions {
+    fn from(status: OutageStatus) -> Self {
+        Self {
+            active: status.since.is_some(),
+            since: status.since.map(rfc3339),
+            longest_seconds: status.longest.as_secs(),
+            renewed: status.renewed,
+        }
+    }
 }
 
 // === impl Viewer ===
@@ -205,7 +260,7 @@ fn backend_status<'a>(
     }
 }
 
-/// Every registered one by name.
+/// Every registered one by name, and the deleted ones that have left something behind.
 fn all_replicators<'a>(
     view: &'a Registry,
     found: &'a [ReplicatorStatus],
@@ -220,24 +275,51 @@ fn all_replicators<'a>(
         lag_seconds: None,
         last_sync: None,
         leader: false,
+        deleted: false,
+        left_behind: Vec::new(),
+        orphans: Vec::new(),
     };
     let names = view.list(Kind::EtcdReplicator).map(|item| item.checked.resource.metadata.name.as_str());
     let readable = names.map(|name| match found.iter().find(|status| *status.name == *name) {
         None => none(name, ReplicatorState::Stopped, REPLICATION_OFF),
-        Some(status) => Replicator {
-            name,
-            state: status.state.as_str(),
-            since: Some(rfc3339(status.since)),
-            error: status.error.as_deref().and_then(|error| viewer.shows(error)),
-            keys: status.keys,
-            lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
-            last_sync: status.last_sync.map(rfc3339),
-            leader: status.leader,
-        },
+        Some(status) => replicator(status, viewer),
     });
     let unreadable =
         unreadable(view, Kind::EtcdReplicator).map(|name| none(name, ReplicatorState::Rejected, UNREADABLE));
-    readable.chain(unreadable).collect()
+    let is_registered = |status: &&ReplicatorStatus| {
+        view.get(Kind::EtcdReplicator, &status.name).is_some()
+            || view.unreadable().contains_key(&*key_of(Kind::EtcdReplicator, &status.name))
+    };
+    let deleted = found.iter().filter(|status| status.is_deleted && !is_registered(status));
+    readable.chain(unreadable).chain(deleted.map(|status| replicator(status, viewer))).collect()
+}
+
+fn replicator(status: &ReplicatorStatus, viewer: Viewer) -> Replicator<'_> {
+    Replicator {
+        name: &status.name,
+        state: status.state.as_str(),
+        since: Some(rfc3339(status.since)),
+        error: status.error.as_deref().filter(|_| viewer.detailed),
+        keys: status.keys,
+        lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
+        last_sync: status.last_sync.map(rfc3339),
+        leader: status.leader,
+        deleted: status.is_deleted,
+        left_behind: status
+            .left_behind
+            .iter()
+            .map(|left| Left {
+                destination: &left.destination,
+                keys: left.keys,
+                error: left.error.as_deref().filter(|_| viewer.detailed),
+            })
+            .collect(),
+        orphans: status
+            .orphans
+            .iter()
+            .map(|it| Orphan { federation: &it.federation, gateway: &it.gateway, keys: it.keys })
+            .collect(),
+    }
 }
 
 fn store(health: &registry::Health, viewer: Viewer) -> Option<Store<'_>> {

@@ -70,4 +70,4 @@ impl Workers {
 const VIEW_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long it may wait for a busy worker.
-const WORKER_TIMEOUT: Duration = Duration::from_secs(1);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -19,23 +19,28 @@ use super::{
     clusters::warn_insecure,
     control::Control,
     error::BuildError,
+    metrics,
+    notify::Notifier,
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
     sockets::Sockets,
-    store, web, worker,
+    store,
+    tracing::Tracing,
+    web, worker,
 };
 use crate::{
     api::Api,
     auth::{Authenticator, KeyFiles},
+    authz::Minter,
     config::Root,
     error::Chain,
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Readiness, Resources, Settings},
+    proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
-    telemetry::{LogHandle, Metrics},
+    telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
@@ -49,8 +54,10 @@ pub struct Server {
     shutdown: listener::Shutdown,
     control: Control,
     metrics: Arc<Metrics>,
+    notifier: Notifier,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
+    tracing: Option<Tracing>,
 }
 
 // === impl Server ===
@@ -82,11 +89,13 @@ impl Server {
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let connections = listener::usable_connections(root.limits.connections);
+        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
         let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let (store, leadership) = store::open(root)?;
+        let tracing = Tracing::new(&root.tracing);
+        let tracer = tracing.as_ref().map(|tracing| &tracing.tracer);
+        let (store, leadership) = store::open(root, tracer)?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
@@ -101,18 +110,21 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let replication = store::replication(root, registry.clone(), &store, leadership)?;
+        let replication = store::replication(root, registry.clone(), &store, leadership, tracer)?;
         let (replication, handle) = replication.unzip();
+        let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
-        let api = attach_status(api, health.clone(), handle.as_ref());
+        let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
+        let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
                 tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+                connections: Arc::new(Semaphore::new(most)),
+                most,
                 phase: phase_seen,
                 metrics: listener::Metrics::default(),
             },
@@ -126,13 +138,17 @@ impl Server {
                 board,
                 clusters: published_seen,
                 tls_configs: tls_configs.clone(),
+                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
-                resources: Arc::new(resources(root, registry, readiness, federation)),
+                resources: Arc::new(resources),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
         };
+        let variable = |name| source.as_ref()?.env.get(name).map(String::as_str);
+        let notifier = Notifier::new(variable("NOTIFY_SOCKET"));
+        let reloads = metrics::Reloads::new();
         let reloader = Reloader {
             current: root.clone(),
             source,
@@ -143,6 +159,9 @@ impl Server {
             minter: authority.minter.clone(),
             web,
             logs,
+            notifier: notifier.clone(),
+            access: Arc::clone(&shared.answering.resources.access),
+            reloads: reloads.clone(),
             hangup: reload::hangups()?,
             seen: std::collections::BTreeMap::new(),
             fault: None,
@@ -158,10 +177,12 @@ impl Server {
             authority,
             prober,
             reloader,
+            outage_sessions: outage,
+            health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics(&shared, health, handle.as_ref());
-        Ok(Self { shared, sockets, phase, shutdown, control, metrics, applied })
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
+        Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -172,8 +193,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, phase, shutdown, control, metrics, applied } = self;
+        let Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing } = self;
         let mut tasks = JoinSet::new();
+        let exporting = tracing.map(Tracing::spawn);
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         tasks.spawn(serve_admin(sockets.admin, &shared, metrics)?);
         // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
@@ -196,11 +218,13 @@ impl Server {
             })?;
         }
         drop(finished);
+        notifier.ready();
 
         tokio::select! {
             _ = stop.recv() => {}
             _ = workers_left.recv() => return Err(BuildError::NoWorkers),
         }
+        notifier.stopping(shutdown.announce + shutdown.drain + REPLICATION_STOP + STOP_MARGIN);
         let drained = drain(&phase, &shutdown, &mut workers_left);
         tokio::select! {
             () = drained => {}
@@ -209,6 +233,9 @@ impl Server {
         if let Some(replicating) = replicating {
             // Another gateway takes over sooner when this one has resigned.
             let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
+        }
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
         }
         // With it, all tasks of the control plane end.
         drop(tasks);
@@ -234,16 +261,21 @@ fn resources(
     registry: watch::Receiver<Arc<Registry>>,
     readiness: Readiness,
     federation: Federation,
+    outage_sessions: Option<OutageSessions>,
+    tracer: Option<&Tracer>,
 ) -> Resources {
-    let settings = settings(root);
+    let settings = Settings { tracer: tracer.cloned(), ..settings(root) };
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
+        access: Access::new(root.log.access),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
         bodies: Budget::new(REQUEST_BODY_BYTES),
         registry,
         readiness,
+        logins: Arc::new(Logins::new(root.limits.login_failures)),
         federation,
+        outage_sessions,
     }
 }
 
@@ -271,13 +303,28 @@ fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
+    outage_sessions: Option<OutageSessions>,
 ) -> Api {
+    let api = match outage_sessions {
+        Some(sessions) => api.with_outage_sessions(Arc::new(move || sessions.status())),
+        None => api,
+    };
     let Some(handle) = replication.cloned() else {
         // Their last value stays readable.
         return api.with_status(health, watch::channel(Arc::default()).1);
     };
     let replicators = handle.statuses.clone();
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
+/// What renews sessions in an outage, when it is to.
+fn outage_sessions(
+    root: &Root,
+    authenticator: &Arc<Authenticator>,
+    minter: Option<&Minter>,
+) -> Option<OutageSessions> {
+    let (longest, minter) = root.auth.outage_sessions.zip(minter)?;
+    Some(OutageSessions::new(Arc::clone(authenticator), minter.clone(), longest))
 }
 
 /// The listener's certificate, when there is one.
@@ -291,25 +338,9 @@ fn settings(root: &Root) -> Settings {
         fan_out: root.fan_out.clone(),
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
+        hsts: root.listen.hsts,
+        tracer: None,
     }
-}
-
-/// The page of `/metrics`: what each module has to say.
-fn metrics(
-    shared: &Shared,
-    health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
-) -> Arc<Metrics> {
-    Arc::new(Metrics::new(|families| {
-        shared.listening.metrics.register(families);
-        shared.authentication.authenticator.metrics().register(families);
-        registry::register_metrics(shared.reach.clusters.clone(), families);
-        shared.answering.resources.fan_outs.register(families);
-        upstream::register_metrics(health, families);
-        if let Some(replication) = replication {
-            replication.metrics.register(families);
-        }
-    }))
 }
 
 fn serve_admin(
@@ -334,5 +365,8 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long replication may take to end between two writes.
 const REPLICATION_STOP: Duration = Duration::from_secs(3);
+
+/// What a shutdown may take besides, on a busy machine.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 const ADMIN_CONNECTIONS: usize = 64;

@@ -4,13 +4,17 @@
 mod admin;
 mod authority;
 mod build;
+mod certificates;
 mod clusters;
 mod control;
 mod error;
+mod metrics;
+mod notify;
 mod reload;
 mod shared;
 mod sockets;
 mod store;
+mod tracing;
 mod web;
 mod worker;
 

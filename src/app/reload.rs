@@ -12,14 +12,14 @@ use tokio::{
     sync::watch,
 };
 
-use super::web;
+use super::{metrics::Reloads, notify::Notifier, web};
 use crate::{
     auth::{Authenticator, KeyFiles, Keys, SigningKey},
     authz::Minter,
     config::{self, Root},
     error::Chain,
     net::{ServerTls, TlsConfigs},
-    telemetry::LogHandle,
+    telemetry::{Access, LogHandle},
     types::Snapshot,
     webui::Content,
 };
@@ -35,7 +35,7 @@ pub struct Source {
 
 /// Applies changed files while the gateway runs: on SIGHUP, and when a file changes.
 ///
-/// Keys, certificates, clusters, the web UI and the log level take effect at once; the rest at the next start, which is
+/// Keys, certificates, clusters, the web UI and what is logged take effect at once; the rest at the next start, which is
 /// logged. A bad file changes nothing, and the log says why.
 pub(super) struct Reloader {
     pub(super) current: Root,
@@ -50,6 +50,10 @@ pub(super) struct Reloader {
     /// What is served as the web UI.
     pub(super) web: Arc<ArcSwap<Content>>,
     pub(super) logs: LogHandle,
+    pub(super) notifier: Notifier,
+    pub(super) access: Arc<Access>,
+    /// How it went, for the metrics.
+    pub(super) reloads: Reloads,
     pub(super) hangup: Signal,
     /// The files as they were read last.
     pub(super) seen: Stamps,
@@ -113,7 +117,14 @@ impl Reloader {
     /// What fails is tried again, as another of the files may be what is missing; it is logged unless it is what was
     /// `logged` last.
     async fn reload(&mut self, logged: Option<String>) {
-        match self.try_reload().await {
+        // What is tried again is no reload that anybody has asked for.
+        let is_retry = logged.is_some();
+        if !is_retry {
+            self.notifier.reloading();
+        }
+        let read = self.try_reload().await;
+        self.reloads.record(read.is_ok());
+        match read {
             Ok(root) => {
                 tracing::info!("configuration and files were read again");
                 let other_files = self.current != root || root.web_ui.directory.is_some();
@@ -131,6 +142,9 @@ impl Reloader {
                 }
                 self.fault = Some(error);
             }
+        }
+        if !is_retry || self.fault.is_none() {
+            self.notifier.reloaded(self.fault.is_none());
         }
     }
 
@@ -167,9 +181,10 @@ impl Reloader {
             changed
         });
         self.logs.set_level(root.log.level);
+        self.access.set_lines(root.log.access);
         if needs_restart(&self.current, root) {
             tracing::warn!(
-                "only keys, certificates, clusters, web-ui and log.level change while running; the rest at the next start"
+                "only keys, certificates, clusters, web-ui, log.level and log.access change while running; the rest at the next start"
             );
         }
         Ok(())
@@ -238,7 +253,7 @@ fn needs_restart(old: &Root, new: &Root) -> bool {
     applied.local_cluster.clone_from(&new.local_cluster);
     applied.auth.jwt_public_key_files.clone_from(&new.auth.jwt_public_key_files);
     applied.web_ui.clone_from(&new.web_ui);
-    applied.log.level = new.log.level;
+    (applied.log.level, applied.log.access) = (new.log.level, new.log.access);
     // Replaced where there was one; what a first one makes possible, or a last one no longer, begins with the process.
     if old.auth.jwt_private_key_file.is_some() == new.auth.jwt_private_key_file.is_some() {
         applied.auth.jwt_private_key_file.clone_from(&new.auth.jwt_private_key_file);

@@ -32,6 +32,8 @@ pub(super) struct Listening {
     pub(super) tls: Option<ServerTls>,
     /// A permit for each connection of any worker.
     pub(super) connections: Arc<Semaphore>,
+    /// How many permits there are.
+    pub(super) most: usize,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) metrics: listener::Metrics,
 }
@@ -52,6 +54,7 @@ pub(super) struct Reach {
     pub(super) board: Arc<HealthBoard>,
     pub(super) clusters: watch::Receiver<Arc<Snapshot>>,
     pub(super) tls_configs: TlsConfigs,
+    pub(super) metrics: upstream::Metrics,
 }
 
 /// What requests are answered from.
@@ -70,6 +73,7 @@ impl Reach {
     pub(super) fn connections(&self) -> (Manager, watch::Receiver<Arc<Snapshot>>) {
         let (connect, board) = (Arc::clone(&self.connect), Arc::clone(&self.board));
         let manager = Manager::with_health(self.config, connect, board);
+        manager.count_in(&self.metrics);
         let mut updates = self.clusters.clone();
         manager.apply(&updates.borrow_and_update());
         (manager, updates)

@@ -1,13 +1,20 @@
-use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+};
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::error::BuildError;
 use crate::{
     config::Root,
     etcd,
-    registry::{EmbeddedStore, EtcdStore, Registry, Store},
+    registry::{EmbeddedStore, EtcdStore, Registry, Store, TracedStore},
     replication::{self, Alone, Election, Leadership, Supervisor},
+    telemetry::trace::Tracer,
 };
 
 /// A store and the leadership among the gateways that share it.
@@ -15,7 +22,14 @@ pub(super) type Opened = (Arc<dyn Store>, Arc<dyn Leadership>);
 
 /// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
 /// the disk; an etcd is not contacted yet.
-pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
+pub(super) fn open(root: &Root, tracer: Option<&Tracer>) -> Result<Opened, BuildError> {
+    let (store, leadership) = open_plain(root)?;
+    // Not in between when nothing records.
+    let store = if tracer.is_some() { Arc::new(TracedStore(store)) } else { store };
+    Ok((store, leadership))
+}
+
+fn open_plain(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;
     if !shared.endpoints.is_empty() {
@@ -26,7 +40,19 @@ pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
     }
     let path = &root.store.embedded.path;
     make_parent(path).map_err(|error| BuildError::StoreDirectory { path: path.clone(), error })?;
-    Ok((Arc::new(EmbeddedStore::open(path)?), Alone::new(&host)))
+    let store = EmbeddedStore::open(path)?;
+    Ok((Arc::new(store), Alone::new(&host, &home(path))))
+}
+
+/// Identifies this machine, as long as it runs, and the file. While the store is open no other process has it open, so a
+/// gateway that finds this in a destination knows that whoever wrote it has ended. On another machine, a copy of this one
+/// included, and for another file it is another one.
+fn home(path: &Path) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let file = fs::metadata(path).ok();
+    let Some((boot, file)) = boot.zip(file) else { return Uuid::new_v4().simple().to_string() };
+    let text = format!("{} {} {}", boot.trim(), file.dev(), file.ino());
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
 }
 
 /// What replicates, when the configuration lets it.
@@ -35,11 +61,12 @@ pub(super) fn replication(
     registry: watch::Receiver<Arc<Registry>>,
     store: &Arc<dyn Store>,
     leadership: Arc<dyn Leadership>,
+    tracer: Option<&Tracer>,
 ) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
     let Some(source) = root.replication.source.etcd().filter(|_| root.replication.enabled) else {
         return Ok(None);
     };
-    let settings = replication::Settings::new(source);
+    let settings = replication::Settings { tracer: tracer.cloned(), ..replication::Settings::new(source) };
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 

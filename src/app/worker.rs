@@ -32,11 +32,13 @@ pub(super) fn run(
     runtime.block_on(async move {
         let socket = TcpListener::from_std(socket)?;
         let (gateway, following) = gateway(&shared, applied);
+        let access = Arc::clone(&shared.answering.resources.access);
         let authenticator = Arc::clone(&shared.authentication.authenticator);
         let service = stack(gateway, authenticator, &shared.answering.allowed_origins)
             .map_request(|request: Request<Incoming>| request.map(Body::from));
-        let Listening { terms, tls, connections, phase, metrics } = shared.listening;
-        let listener = Listener::new(terms, tls, connections, phase).with_metrics(metrics);
+        let Listening { terms, tls, connections, phase, metrics, .. } = shared.listening;
+        let listener =
+            Listener::new(terms, tls, connections, phase).with_metrics(metrics).with_access(access);
         listener.serve(socket, service).await;
         following.abort();
         Ok(())

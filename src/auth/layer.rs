@@ -18,15 +18,19 @@ use crate::{error::BoxError, types::AuthScope};
 /// [`AuthScope::Open`] pass without a `Caller`.
 #[derive(Clone, Debug)]
 pub struct AuthLayer {
-    authenticator: Arc<Authenticator>,
+    authenticator: Arc<OfWorker>,
 }
 
 /// The service of [`AuthLayer`].
 #[derive(Clone, Debug)]
 pub struct AuthService<S> {
     inner: S,
-    authenticator: Arc<Authenticator>,
+    authenticator: Arc<OfWorker>,
 }
+
+/// One worker's handle: cloning a service touches no count of references that all workers share.
+#[derive(Debug)]
+struct OfWorker(Arc<Authenticator>);
 
 pin_project! {
     /// The future of [`AuthService`].
@@ -47,9 +51,9 @@ pin_project! {
 // === impl AuthLayer ===
 
 impl AuthLayer {
-    /// A layer that asks this authenticator.
+    /// A worker's layer that asks this authenticator.
     pub fn new(authenticator: Arc<Authenticator>) -> Self {
-        Self { authenticator }
+        Self { authenticator: Arc::new(OfWorker(authenticator)) }
     }
 }
 
@@ -80,7 +84,7 @@ where
         // In place: a fraction of a millisecond, once for each token, like the signature of a TLS handshake.
         let scope = request.extensions().get().copied().unwrap_or_default();
         if scope != AuthScope::Open {
-            match self.authenticator.authenticate(request.headers(), scope) {
+            match self.authenticator.0.authenticate(request.headers(), scope) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                 }

@@ -1,44 +1,56 @@
-use crate::telemetry::metrics::{Counter, Family, Registry};
+use std::sync::Arc;
 
-/// Counters since start. Each is read on its own: they need not add up at any moment.
-#[derive(Debug)]
-pub struct Metrics {
-    requests: ByResult,
-    lookups: ByResult,
+use crate::telemetry::metrics::{Count, PerWorker, Registry, collect};
+
+/// Counts since start. Each is read on its own: they need not add up at any moment.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<PerWorker<Counts>>);
+
+/// What one worker has counted.
+#[derive(Debug, Default)]
+pub struct Counts {
     /// Requests let through.
-    pub ok: Counter,
+    pub ok: Count,
     /// Requests refused.
-    pub rejected: Counter,
+    pub rejected: Count,
     /// Tokens found in the cache.
-    pub hits: Counter,
+    pub hits: Count,
     /// Tokens not found in the cache, and verified.
-    pub misses: Counter,
+    pub misses: Count,
 }
-
-type ByResult = Family<[(&'static str, &'static str); 1], Counter>;
 
 // === impl Metrics ===
 
 impl Metrics {
     /// Adds `auth_total` and `token_cache_total`.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("auth", "Requests by the result of authentication", self.requests.clone());
-        registry.register("token_cache", "Look-ups in the cache of verified tokens", self.lookups.clone());
+        let metrics = self.clone();
+        collect(registry, move |families| {
+            families.counters(
+                "auth",
+                "Requests by the result of authentication.",
+                [
+                    ([("result", "ok")], metrics.sum(|it| &it.ok)),
+                    ([("result", "rejected")], metrics.sum(|it| &it.rejected)),
+                ],
+            )?;
+            families.counters(
+                "token_cache",
+                "Look-ups in the cache of verified tokens.",
+                [
+                    ([("result", "hit")], metrics.sum(|it| &it.hits)),
+                    ([("result", "miss")], metrics.sum(|it| &it.misses)),
+                ],
+            )
+        });
     }
-}
 
-impl Default for Metrics {
-    fn default() -> Self {
-        // The counters are taken out of their families once: a request increments one without looking it up.
-        let (requests, lookups) = (ByResult::default(), ByResult::default());
-        let counter = |family: &ByResult, result| family.get_or_create_owned(&[("result", result)]);
-        Self {
-            ok: counter(&requests, "ok"),
-            rejected: counter(&requests, "rejected"),
-            hits: counter(&lookups, "hit"),
-            misses: counter(&lookups, "miss"),
-            requests,
-            lookups,
-        }
+    /// One count of all workers together.
+    pub fn sum(&self, count: impl Fn(&Counts) -> &Count) -> u64 {
+        self.0.sum(count)
+    }
+
+    pub(super) fn here(&self) -> &Counts {
+        self.0.here()
     }
 }

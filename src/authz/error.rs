@@ -51,6 +51,26 @@ pub enum AuthzError {
 
 // === impl AuthzError ===
 
+impl AuthzError {
+    /// The same for everybody with a token: without names, which not everybody may read.
+    pub fn without_names(&self) -> &'static str {
+        match self {
+            Self::Dangling { .. } => {
+                "a ClusterRoleBinding of yours refers to a role that does not exist, so you may change nothing here: create the role or delete the binding"
+            }
+            Self::UnreadableRole { .. } => {
+                "a ClusterRole of yours in the local cluster cannot be read, so you may change nothing here: write the role again"
+            }
+            Self::UnreadableBinding { .. } => {
+                "a ClusterRoleBinding in the local cluster cannot be read, so nobody is an administrator: nobody may change anything here or sees other errors until it is rewritten or deleted in etcd; the gateway's log names it"
+            }
+            Self::TooLarge { .. } => {
+                "the local cluster's ClusterRoles and ClusterRoleBindings are more than the gateway reads, so nobody is an administrator: nobody may change anything here or sees other errors; the gateway's log has the limit"
+            }
+        }
+    }
+}
+
 impl Classify for AuthzError {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Internal

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod demo;
 mod health;
+mod manual;
 mod output;
 mod runtime;
 mod serve;
@@ -12,7 +13,7 @@ mod text;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use http::StatusCode;
 
 use crate::{app::BuildError, config::ConfigError};
@@ -39,6 +40,10 @@ enum Command {
     Health(health::Health),
     #[command(flatten)]
     Client(client::Command),
+    /// Print a script that completes this command in a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write one for each command
+    Man(manual::Man),
 }
 
 /// The option that names the configuration file.
@@ -75,6 +80,8 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(file) => check::run(&file),
         Command::Health(health) => health.run(),
         Command::Client(command) => command.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,12 +37,13 @@ impl Serve {
         let source = Source { path: self.file.config, env };
         let runtime = control_runtime()?;
         let served = runtime.block_on(async move {
-            let root = config::load_in_time(&source.path, &source.env).await?;
-            let logs = telemetry::init(&root.log);
-            let server = Server::build(&root, Some(source), logs).await?;
-            let (main, admin) = server.addresses().map_err(BuildError::from)?;
-            tracing::info!(%main, %admin, clusters = root.clusters.len() + 1, "listening");
-            server.run(stop_signals()?).await?;
+            // First of all: as process 1 of a container, it does not even get those that it does not handle.
+            let mut stop = stop_signals()?;
+            let server = tokio::select! {
+                server = start(source) => server?,
+                _ = stop.recv() => return Ok(()),
+            };
+            server.run(stop).await?;
             tracing::info!("stopped");
             Ok(())
         });
@@ -50,4 +51,13 @@ impl Serve {
         runtime.shutdown_background();
         served
     }
+}
+
+async fn start(source: Source) -> Result<Server, Failure> {
+    let root = config::load_in_time(&source.path, &source.env).await?;
+    let logs = telemetry::init(&root.log);
+    let server = Server::build(&root, Some(source), logs).await?;
+    let (main, admin) = server.addresses().map_err(BuildError::from)?;
+    tracing::info!(%main, %admin, clusters = root.clusters.len() + 1, "listening");
+    Ok(server)
 }

@@ -16,6 +16,7 @@ use super::{
         LeaseGrantResponse, LeaseRequest, LeaseRevokeResponse, PutRequest, PutResponse, RangeRequest,
         RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest,
     },
+    rights::Needs,
 };
 
 /// A client of one etcd cluster.
@@ -111,6 +112,14 @@ impl Client {
         Ok(())
     }
 
+    /// Closes the connection for calls, unless one is being opened; calls under way finish first. The next call opens
+    /// another.
+    pub fn disconnect(&self) {
+        if let Ok(mut slot) = self.connection.try_lock() {
+            *slot = None;
+        }
+    }
+
     /// Opens a watch on a connection of its own, within the request timeout. The connection ends with the stream.
     pub async fn watch(&self, request: WatchCreateRequest) -> Result<WatchStream, Error> {
         let deadline = self.deadline();
@@ -156,11 +165,11 @@ impl Client {
         request: RangeRequest,
     ) -> Result<RangeResponse, Error> {
         let deadline = self.deadline();
-        let answer = self.ask(connection, "/etcdserverpb.KV/Range", request, deadline).await;
+        let answer = self.ask(connection, "/etcdserverpb.KV/Range", request.clone(), deadline).await;
         if answer.as_ref().is_err_and(Error::is_endpoint_fault) {
             self.skip_endpoint(connection);
         }
-        answer
+        answer.map_err(|error: Error| error.needing(&request))
     }
 
     /// When calls that begin now must have ended.
@@ -178,7 +187,7 @@ impl Client {
 
     async fn call<Q, A>(&self, path: &'static str, request: Q, retry: Retry) -> Result<A, Error>
     where
-        Q: prost::Message + Clone + 'static,
+        Q: prost::Message + Needs + Clone + 'static,
         A: prost::Message + Default + 'static,
     {
         let deadline = self.deadline();
@@ -196,7 +205,7 @@ impl Client {
                     continue;
                 }
             }
-            return Err(error);
+            return Err(error.needing(&request));
         }
     }
 

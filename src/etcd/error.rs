@@ -3,6 +3,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use tonic::{Code, Status};
 
+use super::rights::Needs;
 use crate::{
     error::{BoxError, Chain, Classify, ErrorKind, Reply},
     net::TlsError,
@@ -11,8 +12,8 @@ use crate::{
 
 /// Why etcd did not do what it was asked.
 ///
-/// The text is for operators: it names the endpoint and what to look at, and never holds a key or a value. What went
-/// wrong below is the [`source`](std::error::Error::source).
+/// The text is for operators: it names the endpoint and what to look at. It never holds a value, and keys only where access
+/// to them is refused. What went wrong below is the [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration names no endpoint.
@@ -65,9 +66,9 @@ pub enum Error {
         reason: String,
     },
     /// etcd's access control refuses: the client certificate's user lacks a role for these keys, or there is none.
-    #[error("etcd refuses access: {reason}: grant the client certificate's user a role for these keys")]
+    #[error("etcd refuses access: {reason}")]
     Denied {
-        /// In etcd's words.
+        /// In etcd's words, and which rights on which keys the request needs.
         reason: String,
     },
     /// The store has reached its quota; etcd accepts no writes.
@@ -167,6 +168,19 @@ impl Error {
         }
     }
 
+    /// Completes a refusal with the rights that the request needs.
+    pub(super) fn needing(self, request: &impl Needs) -> Self {
+        let Self::Denied { reason } = self else { return self };
+        let needed = request.needed().to_string();
+        let role = if needed.is_empty() { "a role".to_owned() } else { format!("a role with {needed}") };
+        let user = if reason.contains(NO_USER) {
+            "without a client certificate there is no user; the one that its CN names needs"
+        } else {
+            "the user that the client certificate's CN names needs"
+        };
+        Self::Denied { reason: format!("{reason}: {user} {role}") }
+    }
+
     /// What a gRPC status means. Many of etcd's faults differ only in their text.
     pub(super) fn from_status(endpoint: &Backend, status: &Status) -> Self {
         let broken = std::error::Error::source(status).and_then(|source| {
@@ -187,7 +201,7 @@ impl Error {
         match code {
             _ if has("database space exceeded") => Self::NoSpace,
             _ if has("has been compacted") => Self::Compacted { oldest: None },
-            _ if has("permission denied") || has("user name is empty") => Self::Denied { reason },
+            _ if has("permission denied") || has(NO_USER) => Self::Denied { reason },
             _ if has("lease not found") => Self::LeaseNotFound,
             _ if has("too large") || has("larger than max") => Self::TooLarge { reason },
             // Seen when roles change between a call's check and its execution; a second attempt succeeds.
@@ -234,6 +248,9 @@ impl Classify for Error {
             Self::TooLarge { .. } => {
                 Reply::router(StatusCode::PAYLOAD_TOO_LARGE, 2, "the resource is too large for the store")
             }
+            Self::Denied { .. } => unavailable(
+                "the gateway's store refuses the gateway access; nothing was changed: its log says which",
+            ),
             _ if self.leaves_write_unknown() => unavailable(
                 "the gateway's store did not answer; a change may or may not have happened: read before you repeat it",
             ),
@@ -250,6 +267,9 @@ fn unavailable(message: &'static str) -> Reply {
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON_CHARS).collect()
 }
+
+/// What etcd says to a connection without a user.
+const NO_USER: &str = "user name is empty";
 
 /// How much of a peer's text is repeated.
 const MAX_REASON_CHARS: usize = 200;

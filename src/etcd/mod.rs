@@ -22,6 +22,7 @@ mod keep_alive;
 mod machine;
 mod mirror;
 pub mod proto;
+mod rights;
 #[cfg(test)]
 mod tests;
 mod watch;

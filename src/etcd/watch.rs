@@ -20,10 +20,10 @@ pub struct WatchStream {
 impl WatchStream {
     /// Opens a watch and waits until etcd says that it is open.
     pub(super) async fn open(connection: &Connection, request: WatchCreateRequest) -> Result<Self, Error> {
-        let create = WatchRequest { create_request: Some(request) };
-        let stream = Duplex::open(connection, "/etcdserverpb.Watch/Watch", create).await?;
-        let mut watch = Self { stream };
-        let first = watch.message().await?;
+        let create = WatchRequest { create_request: Some(request.clone()) };
+        let stream = Duplex::open(connection, "/etcdserverpb.Watch/Watch", create).await;
+        let mut watch = Self { stream: stream.map_err(|error| error.needing(&request))? };
+        let first = watch.message().await.map_err(|error| error.needing(&request))?;
         if first.created {
             Ok(watch)
         } else {

@@ -28,7 +28,7 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use crate::{
-    member::Candidate,
+    member::{Candidate, Openings},
     types::{FailureClass, Shape},
     wire::Body,
 };
@@ -122,14 +122,16 @@ impl Merge {
         ticket: shared::Ticket,
     ) -> Self {
         let mut merge = Self::of(Vec::with_capacity(members.len()), ticket, Limits::of(config));
+        let openings = Openings::new();
         for (index, candidate) in members.into_iter().enumerate() {
             let slot = match candidate {
                 Candidate::Skip(name, failure) => Slot::failed(name, failure),
                 Candidate::Send(member) => {
-                    let name = member.name().clone();
-                    let (step, abort) = slot::open(index, member, request, shape);
+                    let mut copy = slot::copy_of(request);
+                    copy.extensions_mut().insert(openings.clone());
+                    let (step, abort) = slot::open(index, Arc::clone(&member), copy, shape);
                     merge.steps.push(step);
-                    Slot::asked(name, abort)
+                    Slot::asked(member, abort)
                 }
             };
             merge.slots.push(slot);

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::{
     error::{Classify, ErrorKind, Reply},
-    telemetry::metrics::{self, Registry},
+    telemetry::metrics::{self, Count, Registry},
     wire::{Budget, Held},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 pub struct Shared {
     max_in_flight: usize,
     in_flight: AtomicUsize,
+    refused: Count,
     memory: Arc<Budget>,
 }
 
@@ -36,17 +37,24 @@ pub(super) struct Ticket {
 impl Shared {
     /// `max_in_flight` fan-outs that together buffer about `max_bytes`.
     pub fn new(max_in_flight: usize, max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { max_in_flight, in_flight: AtomicUsize::new(0), memory: Budget::new(max_bytes) })
+        let (in_flight, refused) = (AtomicUsize::new(0), Count::default());
+        Arc::new(Self { max_in_flight, in_flight, refused, memory: Budget::new(max_bytes) })
     }
 
-    /// Adds `fanouts_in_flight` and `fanout_buffered_bytes`.
+    /// Adds `fanouts_in_flight`, its limit, and `fanouts_refused_total`.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         let shared = Arc::clone(self);
         metrics::collect(registry, move |families| {
-            let (in_flight, bytes) = (shared.in_flight(), shared.buffered_bytes());
-            families.gauge("fanouts_in_flight", "Lists over several clusters in flight.", in_flight)?;
-            families.gauge("fanout_buffered_bytes", "Bytes of lists held in memory.", bytes)
+            families.gauge("fanouts_in_flight", "Lists in flight.", shared.in_flight())?;
+            families.gauge("fanouts_limit", "Lists that may be in flight.", shared.max_in_flight)?;
+            let refused = shared.refused.get();
+            families.counter("fanouts_refused", "Lists refused because too many were in flight.", refused)
         });
+    }
+
+    /// What all lists together hold in memory.
+    pub fn memory(&self) -> &Arc<Budget> {
+        &self.memory
     }
 
     /// Bytes buffered at this moment.
@@ -62,6 +70,7 @@ impl Shared {
     pub(super) fn begin(self: &Arc<Self>) -> Result<Ticket, Overloaded> {
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.max_in_flight {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.refused.inc();
             return Err(Overloaded);
         }
         Ok(Ticket { shared: Arc::clone(self), memory: self.memory.hold() })

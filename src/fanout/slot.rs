@@ -66,6 +66,8 @@ pub(super) struct Reader {
 /// One member of a fan-out.
 pub(super) struct Slot {
     pub(super) name: ClusterName,
+    /// Who was asked, if anyone.
+    member: Option<Arc<dyn Member>>,
     state: State,
     /// Rewritten bytes in one piece, opened by a `[` that is not sent: they can be checked as a whole while nothing
     /// has gone out.
@@ -96,12 +98,11 @@ enum State {
 pub(super) fn open(
     index: usize,
     member: Arc<dyn Member>,
-    request: &Request<()>,
+    request: Request<Bytes>,
     shape: Shape,
 ) -> (Step, Abort) {
-    let copy = copy_of(request);
     let (step, abort) = abortable(async move {
-        let event = match member.send(copy).await {
+        let event = match member.send(request).await {
             Ok(response) => head(response, member.name(), shape).await,
             Err(failure) => Event::Failed(failure),
         };
@@ -205,9 +206,15 @@ impl Reader {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn asked(name: ClusterName, abort: Abort) -> Self {
+    pub(super) fn asked(member: Arc<dyn Member>, abort: Abort) -> Self {
+        let name = member.name().clone();
+        Self { member: Some(member), ..Self::new(name, abort) }
+    }
+
+    fn new(name: ClusterName, abort: Abort) -> Self {
         Self {
             name,
+            member: None,
             state: State::Asked,
             held: BytesMut::new(),
             queue: VecDeque::new(),
@@ -218,7 +225,7 @@ impl Slot {
     }
 
     pub(super) fn failed(name: ClusterName, failure: FailureClass) -> Self {
-        let mut slot = Self::asked(name, futures::future::AbortHandle::new_pair().0);
+        let mut slot = Self::new(name, futures::future::AbortHandle::new_pair().0);
         slot.state = State::Failed(failure);
         slot
     }
@@ -285,6 +292,7 @@ impl Slot {
     pub(super) fn fail(&mut self, failure: FailureClass) -> usize {
         let freed = self.buffered();
         self.state = if self.decided() { State::Broken(failure) } else { State::Failed(failure) };
+        self.count_missing();
         self.held = BytesMut::new();
         self.queue.clear();
         self.queued = 0;
@@ -293,6 +301,12 @@ impl Slot {
             abort.abort();
         }
         freed
+    }
+
+    fn count_missing(&self) {
+        if let Some((member, failure)) = self.member.as_ref().zip(self.failure()) {
+            member.count_missing(failure);
+        }
     }
 
     /// A failure before the head goes out is reported in the head and cuts nothing.
@@ -319,7 +333,10 @@ impl Slot {
                 self.complete();
             }
             Event::Nothing => self.state = State::Complete,
-            Event::Refused(refusal) => self.state = State::Refused(refusal),
+            Event::Refused(refusal) => {
+                self.state = State::Refused(refusal);
+                self.count_missing();
+            }
             Event::Failed(failure) => {
                 self.fail(failure);
             }
@@ -369,9 +386,12 @@ impl Slot {
         }
     }
 
-    /// The next bytes to send.
+    /// The next bytes to send. What has left here is counted no longer, so it is not much at a time.
     pub(super) fn dequeue(&mut self) -> Option<Bytes> {
-        let bytes = self.queue.pop_front()?;
+        let mut bytes = self.queue.pop_front()?;
+        if bytes.len() > PIECE {
+            self.queue.push_front(bytes.split_off(PIECE));
+        }
         self.queued -= bytes.len();
         Some(bytes)
     }
@@ -390,6 +410,9 @@ impl Slot {
 
 /// A read takes frames that have arrived, up to this many bytes.
 const CHUNK: usize = 64 * 1024;
+
+/// Most bytes that are handed to a client's connection at once.
+const PIECE: usize = 256 * 1024;
 
 /// Largest error body that is passed on, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;

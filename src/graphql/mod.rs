@@ -67,6 +67,8 @@ mod json_text;
 mod limits;
 mod literal;
 mod measure;
+mod metrics;
+mod mutations;
 mod namespace_cache;
 mod parse;
 mod plan;
@@ -99,16 +101,19 @@ use moka::sync::Cache;
 
 use crate::{
     error::Reply,
-    member::{self, Candidate, Member, Members},
+    member::{self, Candidate, Member, Members, Openings},
+    telemetry::metrics::{Registry, collect},
     types::{Caller, ClusterName, FailureClass, Snapshot},
     wire::{self, Body, Budget, ConcatBody, Held, budget::GRAPHQL_ANSWER_BYTES},
 };
 
 pub use error::GraphQlError;
 pub use limits::BODY_BYTES;
+pub use mutations::mutations;
 pub use request_filter::inspect;
 
 use limits::Limit;
+use metrics::Metrics;
 use namespace_cache::{NamespaceCache, UserKey};
 use plan::Planned;
 use request::{Incoming, Operation};
@@ -133,6 +138,7 @@ pub struct Engine {
     plans: Cache<PlanKey, Planned>,
     namespaces: NamespaceCache,
     memory: Arc<Budget>,
+    metrics: Metrics,
 }
 
 /// A request to answer.
@@ -154,8 +160,8 @@ pub struct Call<'a> {
 pub struct Answered {
     /// The response.
     pub response: Response<Body>,
-    /// The one cluster that was asked; none when there were several, or none.
-    pub cluster: Option<ClusterName>,
+    /// The clusters that were asked, fan-outs left out.
+    pub asked: Vec<ClusterName>,
 }
 
 /// Generation of the schema, whether validation is skipped, and the document's digest.
@@ -188,7 +194,45 @@ impl Engine {
             plans: Cache::builder().weigher(weight).max_capacity(PLAN_BYTES).build(),
             namespaces: NamespaceCache::new(),
             memory: Budget::new(GRAPHQL_ANSWER_BYTES),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Adds the families `graphql_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        let engine = self.clone();
+        collect(registry, move |families| {
+            let metrics = &engine.metrics;
+            families.counters(
+                "graphql_operations",
+                "GraphQL operations, by what was done with them.",
+                [
+                    ([("kind", "query")], metrics.sum(|it| &it.queries)),
+                    ([("kind", "mutation")], metrics.sum(|it| &it.mutations)),
+                    ([("kind", "passed")], metrics.sum(|it| &it.passed)),
+                    ([("kind", "refused")], metrics.sum(|it| &it.refused)),
+                ],
+            )?;
+            families.counters(
+                "graphql_plan_cache",
+                "Look-ups in the cache of planned documents.",
+                [
+                    ([("result", "hit")], metrics.sum(|it| &it.plans_found)),
+                    ([("result", "miss")], metrics.sum(|it| &it.plans_made)),
+                ],
+            )?;
+            families.gauge("graphql_plans", "Planned documents in the cache.", engine.plans.entry_count())?;
+            families.counter(
+                "graphql_members_asked",
+                "Requests to clusters for GraphQL operations.",
+                metrics.sum(|it| &it.asked),
+            )
+        });
+    }
+
+    /// What answers that wait for those of other clusters hold in memory.
+    pub fn memory(&self) -> &Arc<Budget> {
+        &self.memory
     }
 
     /// Answers a request.
@@ -206,7 +250,7 @@ impl Engine {
             Incoming::Other if request_filter::is_odd(&body) => {
                 let reply =
                     Reply::router(StatusCode::INTERNAL_SERVER_ERROR, 0, "the request body is not valid JSON");
-                return Ok(Answered { response: wire::reply(&reply), cluster: None });
+                return Ok(Answered { response: wire::reply(&reply), asked: Vec::new() });
             }
             Incoming::Other => return self.pass(&call).await,
             Incoming::One(operation) => (vec![operation], false),
@@ -214,20 +258,22 @@ impl Engine {
         };
         if operations.len() > limits::OPERATIONS {
             let refusal = Body::full(envelope::limited(Limit::Operations));
-            return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+            self.metrics.here().refused.inc();
+            return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
         }
         if matches!(call.caller, Caller::Anonymous) {
             // The local cluster refuses these itself, but reads their documents first.
             if operations.iter().any(request_filter::has_cycle) {
                 let refusal = Body::full(envelope::limited(Limit::Cycle));
-                return Ok(Answered { response: respond(list, [[refusal]]), cluster: None });
+                return Ok(Answered { response: respond(list, [[refusal]]), asked: Vec::new() });
             }
             return self.pass(&call).await;
         }
         if self.memory.is_exhausted() {
             return Err(GraphQlError::Overloaded);
         }
-        let head = upstream_call::json_head(call.head);
+        let mut head = upstream_call::json_head(call.head);
+        head.extensions_mut().insert(Openings::new());
         let context = Context {
             config: self.config,
             head: &head,
@@ -243,18 +289,28 @@ impl Engine {
             held: self.memory.hold(),
         };
         let planned = self.plans(&context, &operations).await;
+        self.metrics.count(&planned);
         let outcomes = run_all(&context, &operations, &planned).await;
-        assemble(outcomes, list)
+        let asked: usize = outcomes.iter().map(Outcome::members_asked).sum();
+        self.metrics.here().asked.add(asked as u64);
+        let answered = assemble(outcomes, list)?;
+        let response = answered.response.map(|body| match body.as_full() {
+            Some(whole) if whole.len() <= SMALL_ANSWER => body,
+            _ => body.holding(context.held),
+        });
+        Ok(Answered { response, ..answered })
     }
 
     /// Has the local cluster answer the request as it is.
     async fn pass(&self, call: &Call<'_>) -> Result<Answered, GraphQlError> {
+        self.metrics.here().passed.inc();
+        self.metrics.here().asked.inc();
         let local = ClusterName::local();
         let failed = |failure| GraphQlError::Cluster { cluster: ClusterName::local(), failure };
         let member = call.clusters.get(&local).ok_or(failed(FailureClass::Unreachable))?;
         let answer = upstream_call::send(&*member, call.head, call.body.clone(), false);
         let response = member::within(self.config.member_timeout, answer).await.map_err(failed)?;
-        Ok(Answered { response, cluster: Some(local) })
+        Ok(Answered { response, asked: vec![local] })
     }
 
     /// The plans of all operations; without a schema nothing is planned.
@@ -275,8 +331,10 @@ impl Engine {
         digest.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let key = (schema.generation, operation.skip_validation, digest);
         if let Some(cached) = self.plans.get(&key) {
+            self.metrics.here().plans_found.inc();
             return cached;
         }
+        self.metrics.here().plans_made.inc();
         // Two workers may plan the same document at once; waiting for each other would cost more.
         let planned = if operation.skip_validation {
             plan::plan_unvalidated(text, schema)
@@ -304,6 +362,13 @@ impl Context<'_> {
         match self.member(name) {
             Ok(member) => Candidate::Send(member),
             Err(failure) => Candidate::Skip(name.clone(), failure),
+        }
+    }
+
+    /// Counts an answer that turned out to be none.
+    fn count_missing(&self, name: &ClusterName, why: FailureClass) {
+        if let Ok(member) = self.member(name) {
+            member.count_missing(why);
         }
     }
 
@@ -345,10 +410,9 @@ async fn run_all(context: &Context<'_>, operations: &[Operation<'_>], planned: &
 
 /// Puts the answers of all operations into one response.
 fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlError> {
-    let mut asked: Vec<&ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).collect();
+    let mut asked: Vec<ClusterName> = outcomes.iter().flat_map(|outcome| &outcome.asked).cloned().collect();
     asked.sort();
     asked.dedup();
-    let cluster = if let [only] = asked.as_slice() { Some((*only).clone()) } else { None };
     let failures: Option<Vec<(ClusterName, FailureClass)>> =
         outcomes.iter().map(|outcome| outcome.failed.clone()).collect();
     if let Some([(cluster, failure), rest @ ..]) = failures.as_deref()
@@ -359,7 +423,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
     if let [Outcome { answer: Answer::Response(_), .. }] = outcomes.as_slice()
         && let Some(Outcome { answer: Answer::Response(response), .. }) = outcomes.pop()
     {
-        return Ok(Answered { response, cluster });
+        return Ok(Answered { response, asked });
     }
     let members = outcomes.iter().find_map(|outcome| outcome.outcomes.clone());
     let mut response = respond(list, outcomes.into_iter().map(|outcome| outcome.answer.parts()));
@@ -367,7 +431,7 @@ fn assemble(mut outcomes: Vec<Outcome>, list: bool) -> Result<Answered, GraphQlE
         let members: Vec<_> = members.iter().map(|(name, outcome)| (name, *outcome)).collect();
         member::insert_headers(response.headers_mut(), &members);
     }
-    Ok(Answered { response, cluster })
+    Ok(Answered { response, asked })
 }
 
 /// A response of the answers' parts, in a list or not.
@@ -398,6 +462,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Memory for plans, in bytes.
 const PLAN_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An answer up to this size, in bytes, counts only while it is made: a connection's buffers hold as much.
+const SMALL_ANSWER: usize = 64 * 1024;
 
 /// What a document without a plan counts for, in bytes.
 const SMALL_PLAN: u32 = 256;

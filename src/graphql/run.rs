@@ -19,7 +19,7 @@ use super::{
     viewer::{self, Outcomes},
 };
 use crate::{
-    member::{Answers, Ask, Member, ask_all, ask_in_turn, within},
+    member::{Answers, Ask, Member, Outcome as MemberOutcome, ask_all, ask_in_turn, within},
     types::{ClusterName, FailureClass, NamespaceRef},
     wire::{Body, TransformBody},
 };
@@ -52,6 +52,19 @@ pub(super) struct Delivery {
     pub(super) buffered: bool,
 }
 
+// === impl Delivery ===
+
+impl Delivery {
+    /// How much of an answer is read before any of it is passed on.
+    fn start_bytes(self) -> usize {
+        match self {
+            Self { buffered: true, .. } => MERGE_BYTES,
+            Self { sole: true, .. } => START_BYTES,
+            Self { .. } => HOLD_BYTES,
+        }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
@@ -64,6 +77,13 @@ impl Outcome {
         let Answer::Parts(bytes, None) = &self.answer else { return None };
         let (asked, failed, outcomes) = (self.asked.clone(), self.failed.clone(), self.outcomes.clone());
         Some(Self { answer: Answer::Parts(bytes.clone(), None), asked, failed, outcomes })
+    }
+
+    /// How many clusters have got a request.
+    pub(super) fn members_asked(&self) -> usize {
+        let asked = |outcome: &MemberOutcome| !matches!(outcome, MemberOutcome::Omitted);
+        let fanned = self.outcomes.iter().flatten().filter(|(_, outcome)| asked(outcome)).count();
+        self.asked.len() + fanned
     }
 
     fn by(mut self, cluster: &ClusterName) -> Self {
@@ -159,37 +179,24 @@ async fn one(
     delivery: Delivery,
     edit: impl FnOnce(Body) -> EditedBody,
 ) -> Result<Answer, FailureClass> {
-    within(context.config.member_timeout, begin(context, member, body, again, delivery, edit)).await
-}
-
-async fn begin(
-    context: &Context<'_>,
-    member: &dyn Member,
-    body: Bytes,
-    again: bool,
-    delivery: Delivery,
-    edit: impl FnOnce(Body) -> EditedBody,
-) -> Result<Answer, FailureClass> {
-    let response = upstream_call::send(member, context.head, body, again).await?;
-    // The local cluster's refusals go to the client, as without a gateway.
-    if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
-        return Ok(Answer::Response(response));
-    }
-    let mut edited = edit(upstream_call::good(response)?);
-    let limit = match delivery {
-        Delivery { buffered: true, .. } => MERGE_BYTES,
-        Delivery { sole: true, .. } => START_BYTES,
-        Delivery { .. } => HOLD_BYTES,
+    let begin = async {
+        let response = upstream_call::send(member, context.head, body, again).await?;
+        // The local cluster's refusals go to the client, as without a gateway.
+        if delivery.sole && member.name().is_local() && response.status() != StatusCode::OK {
+            return Ok(Answer::Response(response));
+        }
+        let mut edited = edit(upstream_call::good(response)?);
+        let start = upstream_call::read_start(&mut edited, delivery.start_bytes(), &context.held).await?;
+        if edited.is_end_stream() {
+            return Ok(Answer::Parts(start, None));
+        }
+        if delivery.buffered {
+            Err(FailureClass::TooLarge)
+        } else {
+            Ok(Answer::Parts(start, Some(Body::boxed(edited))))
+        }
     };
-    let start = upstream_call::read_start(&mut edited, limit, &context.held).await?;
-    if edited.is_end_stream() {
-        return Ok(Answer::Parts(start, None));
-    }
-    if delivery.buffered {
-        Err(FailureClass::TooLarge)
-    } else {
-        Ok(Answer::Parts(start, Some(Body::boxed(edited))))
-    }
+    within(context.config.member_timeout, begin).await
 }
 
 /// One cluster gets the whole document.
@@ -352,7 +359,11 @@ impl Merge<'_> {
                 continue;
             }
             asked.push(cluster.clone());
-            match answer.and_then(|answer| self.take(group, &answer, &mut merged)) {
+            let taken = answer.and_then(|answer| {
+                let taken = self.take(group, &answer, &mut merged);
+                taken.inspect_err(|failure| self.context.count_missing(&cluster, *failure))
+            });
+            match taken {
                 Ok(()) => answered = true,
                 Err(failure) => {
                     merged.failed(&group.roots, &cluster, failure);

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 
 use super::{plan::Plan, rewriter::Rewriter};
 use crate::{
-    member::{Member, Repeatable, body_failure},
+    member::{Member, Openings, Repeatable, body_failure},
     types::{ClusterName, FailureClass},
     wire::{Body, Held, TransformBody, header as names},
 };
@@ -27,6 +27,9 @@ pub(super) async fn send(
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = head.uri().clone();
     *request.headers_mut() = head.headers().clone();
+    if let Some(openings) = head.extensions().get::<Openings>() {
+        request.extensions_mut().insert(openings.clone());
+    }
     if again {
         request.extensions_mut().insert(Repeatable);
     }

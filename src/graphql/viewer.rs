@@ -51,6 +51,7 @@ pub(super) async fn fan_out(
     let read: Vec<(&ClusterName, Result<Envelope<'_>, FailureClass>)> = answers
         .iter()
         .map(|(name, answer)| {
+            let read = |bytes| read(bytes).inspect_err(|failure| context.count_missing(name, *failure));
             (name, answer.as_ref().map_err(|failure| *failure).and_then(|bytes| read(bytes)))
         })
         .collect();

@@ -1,10 +1,10 @@
-//! When a connection of HTTP/2 is idle, which hyper does not say: no stream is open on it.
+//! How many requests of a connection are open, which hyper does not say.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -21,6 +21,10 @@ use crate::{error::BoxError, wire::Body};
 pub(super) struct Activity {
     begun: Instant,
     open: AtomicUsize,
+    /// How many there were.
+    requests: AtomicU64,
+    /// Whether the last one could not be read, and was reported.
+    refused: AtomicBool,
     /// When the last one ended, in milliseconds after the beginning.
     ended: AtomicU64,
 }
@@ -38,13 +42,35 @@ struct Ending {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), open: AtomicUsize::new(0), ended: AtomicU64::new(0) }
+        Self {
+            begun: Instant::now(),
+            open: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
+        }
     }
 
     /// A request has come.
     pub(super) fn request(self: &Arc<Self>) -> InProgress {
         self.open.fetch_add(1, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
         InProgress(Arc::clone(self))
+    }
+
+    /// How many requests have come.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// A request could not be read, and that was reported.
+    pub(super) fn refuse(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Whether that has happened.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.load(Relaxed)
     }
 
     /// Since when there is no request; `None` while there is one.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ProxyProtocol;
 use crate::{
-    types::{Cidr, units},
+    types::{Cidr, Rate, units},
     wire::budget::LIST_READ_AHEAD_BYTES,
 };
 
@@ -32,6 +32,9 @@ pub struct Config {
     pub keep_alive: Duration,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// How long browsers are to use TLS only, counted from their last answer (`Strict-Transport-Security`). Needs TLS.
+    #[serde(with = "units::duration_or_off")]
+    pub hsts: Option<Duration>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
 }
@@ -70,6 +73,8 @@ pub struct Limits {
     /// What all lists together are read ahead of their clients.
     #[serde(with = "units::size")]
     pub read_ahead_bytes: usize,
+    /// Refused passwords and API keys of one client's address and one user or key.
+    pub login_failures: Rate,
 }
 
 /// `shutdown`: how the process stops.
@@ -103,6 +108,7 @@ impl Default for Config {
             proxy_protocol: ProxyProtocol::Off,
             keep_alive: KEEP_ALIVE,
             trusted_proxies: Vec::new(),
+            hsts: None,
             workers: 0,
         }
     }
@@ -129,6 +135,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             fan_outs: 1000,
             read_ahead_bytes: LIST_READ_AHEAD_BYTES,
+            login_failures: Rate::per_minute(10),
         }
     }
 }

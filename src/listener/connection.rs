@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -16,12 +16,20 @@ use tokio::{
 };
 use tower::Service;
 
-use super::{Phase, Terms, activity::Activity, linger::Seen, query::EncodedQueries};
-use crate::{types::ConnInfo, wire::Body};
+use super::{
+    Metrics, Phase, Terms, activity::Activity, linger::Seen, query::EncodedQueries, refusal::Refusals,
+};
+use crate::{
+    telemetry::{Access, RequestId, Unreadable},
+    types::ConnInfo,
+    wire::Body,
+};
 
 /// What is served, and how.
 pub(super) struct Connection {
     pub(super) terms: Arc<Terms>,
+    pub(super) metrics: Metrics,
+    pub(super) access: Arc<Access>,
     pub(super) info: ConnInfo,
     pub(super) seen: Arc<Seen>,
     pub(super) phase: Arc<watch::Receiver<Phase>>,
@@ -50,12 +58,13 @@ impl Connection {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { terms, info, seen, phase, mut ending, deadline } = self;
+        let Self { terms, metrics, access, info, seen, phase, mut ending, deadline } = self;
         let activity = Arc::new(Activity::new());
         let service = requests(service, info, Arc::clone(&seen), Arc::clone(&activity), phase);
         let builder = builder(&terms);
-        let connection =
-            builder.serve_connection(TokioIo::new(EncodedQueries::new(io)), service).into_owned();
+        let (client, queries) = (info.peer.ip(), EncodedQueries::new(io));
+        let io = Refusals::new(queries, Arc::clone(&activity), client, Arc::clone(&access));
+        let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
         let mut connection = pin!(connection);
         let mut timer = pin!(tokio::time::sleep_until(deadline));
         let (mut waiting, mut is_ending) = (Some(Wait::FirstRequest), false);
@@ -70,6 +79,7 @@ impl Connection {
                 () = timer.as_mut(), if waiting.is_some() => match waiting.take() {
                     None => {}
                     Some(Wait::FirstRequest) if !seen.any_request() => {
+                        metrics.here().silent.inc();
                         tracing::debug!(peer = %info.peer, "no request arrived in time");
                         return;
                     }
@@ -92,7 +102,14 @@ impl Connection {
                 },
             }
         };
-        log_end(info, &ended);
+        if is_unreadable(info, &ended) {
+            metrics.here().unreadable.inc();
+            // Its answer was stuck behind that of an earlier request, and went out as hyper writes it.
+            if !activity.was_refused() {
+                let (id, status) = (&RequestId::new(), StatusCode::BAD_REQUEST);
+                access.refuse(&Unreadable { id, client, method: "", path: "", status });
+            }
+        }
     }
 }
 
@@ -118,7 +135,7 @@ where
         request.extensions_mut().insert(info);
         let is_http_2 = request.version() >= Version::HTTP_2;
         let phase = (!is_http_2).then(|| Arc::clone(&phase));
-        let in_progress = is_http_2.then(|| activity.request());
+        let in_progress = activity.request();
         let has_body = !request.body().is_end_stream();
         // The stack has no back-pressure of its own: beyond its bounds it answers 503 instead of waiting.
         let answer = service.clone().call(request);
@@ -127,10 +144,7 @@ where
             if let Some(phase) = phase {
                 finish(&mut response, has_body, &phase).await;
             }
-            Ok::<_, Infallible>(match in_progress {
-                Some(in_progress) => in_progress.until_end_of(response),
-                None => response,
-            })
+            Ok::<_, Infallible>(in_progress.until_end_of(response))
         }
     })
 }
@@ -153,14 +167,12 @@ fn is_ending(phase: &watch::Receiver<Phase>) -> bool {
     !matches!(phase.has_changed(), Ok(false)) && *phase.borrow() >= Phase::Announcing
 }
 
-fn log_end(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    let Err(error) = ended else { return };
-    // hyper has answered, or tried to, and no service has seen the request, which therefore has no line of its own.
-    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-        tracing::info!(peer = %info.peer, %error, "a request that cannot be read was refused");
-    } else {
-        tracing::debug!(peer = %info.peer, %error, "connection ended");
-    }
+/// Whether the connection ended with a request that cannot be read, which has been answered: see [`Refusals`]. Other
+/// errors are of no interest but for troubleshooting.
+fn is_unreadable(info: ConnInfo, ended: &Result<(), Box<dyn std::error::Error + Send + Sync>>) -> bool {
+    let Err(error) = ended else { return false };
+    tracing::debug!(peer = %info.peer, %error, "connection ended");
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 fn builder(terms: &Terms) -> auto::Builder<TokioExecutor> {

@@ -16,6 +16,7 @@ mod metrics;
 mod open_files;
 mod proxy_protocol;
 mod query;
+mod refusal;
 mod socket;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -35,12 +36,14 @@ use self::{
     linger::{LingeringClose, Seen},
     proxy_protocol::{HeaderError, Prefixed},
 };
-use crate::{net::ServerTls, types::ConnInfo, wire::Body};
+use crate::{net::ServerTls, telemetry::Access, types::ConnInfo, wire::Body};
 
 pub use config::{Admin, Config, Limits, Shutdown};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, register_connections};
 pub use open_files::usable_connections;
 pub use proxy_protocol::ProxyProtocol;
+#[doc(hidden)]
+pub use query::encode_first;
 pub use socket::{BindError, bind};
 
 /// The stages of the process.
@@ -69,6 +72,7 @@ pub struct Terms {
 pub struct Listener {
     terms: Arc<Terms>,
     metrics: Metrics,
+    access: Arc<Access>,
     tls: Option<ServerTls>,
     connections: Arc<Semaphore>,
     /// Nobody marks it as seen, so that "unchanged" means running: see [`connection`].
@@ -108,7 +112,13 @@ impl Listener {
         phase: watch::Receiver<Phase>,
     ) -> Self {
         let (terms, metrics) = (Arc::new(terms), Metrics::default());
-        Self { terms, metrics, tls, connections, phase: Arc::new(phase) }
+        Self { terms, metrics, access: Arc::default(), tls, connections, phase: Arc::new(phase) }
+    }
+
+    /// Reports requests there that cannot be read.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// Counts together with others.
@@ -155,6 +165,11 @@ impl Listener {
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
+                let counts = self.metrics.here();
+                counts.accepted.inc();
+                if self.connections.available_permits() == 0 {
+                    counts.delayed.inc();
+                }
                 // Past the limit this one waits here, and others in the kernel's backlog. A permit is not taken in
                 // advance: an idle worker would withhold it from a busy one.
                 let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
@@ -188,6 +203,7 @@ impl Listener {
         let tls = self.tls.clone();
         let terms = Arc::clone(&self.terms);
         let metrics = self.metrics.clone();
+        let access = Arc::clone(&self.access);
         let phase = Arc::clone(&self.phase);
         async move {
             let (io, peer) = match terms.proxy_protocol {
@@ -203,16 +219,24 @@ impl Listener {
             let seen = Arc::new(Seen::default());
             let io = LingeringClose::new(io, Arc::clone(&seen));
             let info = ConnInfo::new(peer, tls.is_some());
-            let connection = Connection { terms, info, seen, phase, ending, deadline };
+            let connection =
+                Connection { terms, metrics: metrics.clone(), access, info, seen, phase, ending, deadline };
             let Some(tls) = tls else { return connection.serve(io, service).await };
             match tokio::time::timeout_at(deadline, tls.accept(io)).await {
-                Ok(Ok(stream)) => connection.serve(stream, service).await,
+                Ok(Ok(stream)) => {
+                    metrics.here().handshakes.inc();
+                    connection.serve(stream, service).await;
+                }
                 Ok(Err((error, mut io))) => {
+                    metrics.here().handshakes_failed.inc();
                     tracing::debug!(%peer, %error, "TLS handshake failed");
                     // The peer reads the alert that says why.
                     let _ = tokio::time::timeout_at(deadline, io.shutdown()).await;
                 }
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                Err(_) => {
+                    metrics.here().handshakes_late.inc();
+                    tracing::debug!(%peer, "TLS handshake took too long");
+                }
             }
         }
     }

@@ -38,6 +38,16 @@ pub(super) struct Encoder {
     state: State,
     line: Line,
     framing: Framing,
+    start: Start,
+}
+
+/// Method and path of the last request that has begun, as much as is kept for the log.
+#[derive(Debug)]
+struct Start {
+    bytes: [u8; START],
+    length: usize,
+    /// How many requests have begun.
+    number: u64,
 }
 
 /// What the next byte belongs to.
@@ -94,6 +104,16 @@ struct Line {
 impl<I> EncodedQueries<I> {
     pub(super) fn new(io: I) -> Self {
         Self { io, encoder: Encoder::default(), pending: Vec::new(), sent: 0 }
+    }
+
+    /// Method and path of the request after so many others, if that is the last one that has begun, and its line can be
+    /// read.
+    pub(super) fn request_line(&self, before: u64) -> Option<(&str, &str)> {
+        let start = &self.encoder.start;
+        let text = std::str::from_utf8(&start.bytes[..start.length]).ok()?;
+        let (method, path) = text.split_once(' ').filter(|_| start.number == before + 1)?;
+        let path = path.split(['?', ' ']).next().filter(|path| path.starts_with('/'))?;
+        path.bytes().all(|byte| byte.is_ascii_graphic()).then_some((method, path))
     }
 }
 
@@ -206,6 +226,7 @@ impl Encoder {
             State::Start => {
                 if !matches!(bytes[0], b'\r' | b'\n') {
                     self.line.clear();
+                    self.start.begin();
                     self.framing = Framing::None;
                     self.state = State::Method;
                     return 0;
@@ -249,9 +270,11 @@ impl Encoder {
         let is_end = |byte: &u8| ends.contains(byte) || matches!(byte, b'\r' | b'\n');
         let Some(at) = bytes.iter().position(is_end) else {
             self.line.push(bytes);
+            self.start.push(bytes);
             return bytes.len();
         };
         self.line.push(&bytes[..=at]);
+        self.start.push(&bytes[..=at]);
         self.state = if ends.contains(&bytes[at]) { next(self, bytes[at]) } else { State::Opaque };
         at + 1
     }
@@ -293,6 +316,27 @@ impl Encoder {
     }
 }
 
+// === impl Start ===
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { bytes: [0; START], length: 0, number: 0 }
+    }
+}
+
+impl Start {
+    fn begin(&mut self) {
+        self.length = 0;
+        self.number += 1;
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let fits = bytes.len().min(START - self.length);
+        self.bytes[self.length..self.length + fits].copy_from_slice(&bytes[..fits]);
+        self.length += fits;
+    }
+}
+
 // === impl Line ===
 
 impl Default for Line {
@@ -330,6 +374,12 @@ impl Line {
     }
 }
 
+/// What a connection's first bytes become; `None` when they stay as they are. For benches.
+#[doc(hidden)]
+pub fn encode_first(bytes: &[u8]) -> Option<Vec<u8>> {
+    Encoder::default().encode(bytes)
+}
+
 /// What a Go server takes in a query and the `http` crate does not, or, `#`, not as a part of it.
 fn is_refused(byte: u8) -> bool {
     matches!(byte, b'"' | b'#' | b'<' | b'>') || !byte.is_ascii()
@@ -353,6 +403,9 @@ fn number(text: &[u8], radix: u32, digits: usize) -> Option<u64> {
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Bytes of a request line that are kept.
+const START: usize = 256;
 
 /// Longer than any line that says how long a body is; a longer one of that name is not followed.
 const LINE: usize = 64;

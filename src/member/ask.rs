@@ -9,6 +9,8 @@ use crate::types::{ClusterName, FailureClass};
 pub struct Ask<F> {
     cluster: ClusterName,
     deadline: Option<Duration>,
+    /// `None` when it is skipped.
+    member: Option<Arc<dyn Member>>,
     /// `Err` when it is skipped.
     answer: Result<F, FailureClass>,
 }
@@ -28,11 +30,11 @@ impl<T, F: Future<Output = Result<T, FailureClass>>> Ask<F> {
         ask: impl FnOnce(Arc<dyn Member>) -> F,
     ) -> Self {
         let cluster = candidate.name().clone();
-        let answer = match candidate {
-            Candidate::Send(member) => Ok(ask(member)),
-            Candidate::Skip(_, failure) => Err(failure),
+        let (member, answer) = match candidate {
+            Candidate::Send(member) => (Some(Arc::clone(&member)), Ok(ask(member))),
+            Candidate::Skip(_, failure) => (None, Err(failure)),
         };
-        Self { cluster, deadline, answer }
+        Self { cluster, deadline, member, answer }
     }
 
     async fn run(
@@ -44,6 +46,9 @@ impl<T, F: Future<Output = Result<T, FailureClass>>> Ask<F> {
             (Ok(answer), Some(deadline)) => within(deadline, answer).await,
             (Ok(answer), None) => answer.await,
         };
+        if let (Some(member), Err(failure)) = (&self.member, &answer) {
+            member.count_missing(*failure);
+        }
         on_answer(&self.cluster, &answer);
         (self.cluster, answer)
     }

@@ -22,7 +22,7 @@ use crate::{
 pub use ask::{Answers, Ask, ask_all, ask_in_turn, within};
 pub use outcome::{Outcome, body_failure, insert_headers, mark_incomplete};
 
-pub use crate::upstream::Repeatable;
+pub use crate::upstream::{Openings, Repeatable};
 
 /// A cluster that can be asked. Tests script it.
 pub trait Member: Send + Sync {
@@ -31,6 +31,9 @@ pub trait Member: Send + Sync {
 
     /// Sends it a request with its whole body. The answer has any status.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>>;
+
+    /// Its part is missing in the answer, although it was asked: for the metrics.
+    fn count_missing(&self, _why: FailureClass) {}
 }
 
 /// The clusters that can be asked.
@@ -56,6 +59,10 @@ impl Member for ClusterClient {
 
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         ClusterClient::send(self, request).map(|answer| answer.map_err(|error| error.class())).boxed()
+    }
+
+    fn count_missing(&self, why: FailureClass) {
+        ClusterClient::count_missing(self, why);
     }
 }
 

@@ -140,6 +140,16 @@ impl Gateway {
         members.iter().map(candidate).collect()
     }
 
+    /// The caller's user name, also for an API key of the local cluster if it can be exchanged.
+    pub(super) async fn name_of(&self, caller: &Caller, headers: &HeaderMap) -> Option<String> {
+        let user = match caller {
+            Caller::Token(user) => Some(Arc::clone(user)),
+            Caller::ApiKey => self.user_of_key(headers).await.ok()?,
+            Caller::Anonymous => None,
+        };
+        user.map(|user| user.subject.clone())
+    }
+
     /// Whom an API key stands for; `None` when keys cannot be exchanged.
     pub(super) async fn user_of_key(
         &self,
@@ -162,5 +172,9 @@ impl Member for Exchanged {
     fn send(&self, mut request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FailureClass>> {
         request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
         Member::send(&*self.client, request)
+    }
+
+    fn count_missing(&self, why: FailureClass) {
+        self.client.count_missing(why);
     }
 }

@@ -1,7 +1,7 @@
 use http::{Request, Response, request::Parts};
 
 use super::{Gateway, body};
-use crate::{api, error::BoxError, types::Caller, wire::Body};
+use crate::{api, error::BoxError, telemetry::AccessInfo, types::Caller, wire::Body};
 
 // === impl Gateway ===
 
@@ -12,11 +12,15 @@ impl Gateway {
         request: Request<Body>,
         path: &str,
         caller: &Caller,
+        info: &mut AccessInfo,
     ) -> Result<Response<Body>, BoxError> {
         let (parts, incoming) = request.into_parts();
         let query = parts.uri.query().map(ToOwned::to_owned);
         let Parts { method, headers, .. } = parts;
         let caller = self.identify(caller, &headers).await?;
+        if let Caller::Token(user) = &caller {
+            info.subject = Some(user.subject.clone());
+        }
         let federation = &self.resources.federation;
         // Before the body is read, so that only those who may write can make the gateway wait and hold bytes.
         federation.admit(&method, path, &caller)?;

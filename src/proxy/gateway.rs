@@ -3,12 +3,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Federation, Readiness, Settings};
+use super::{Federation, Logins, OutageSessions, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
     registry::Registry,
     routing::RouteError,
+    telemetry::Access,
     types::{ClusterName, Snapshot},
     upstream::{ClusterClient, Manager},
     webui::WebUi,
@@ -19,6 +20,8 @@ use crate::{
 pub struct Resources {
     /// What it obeys.
     pub settings: Settings,
+    /// Counts and logs all requests.
+    pub access: Arc<Access>,
     /// What all fan-outs share.
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.
@@ -29,8 +32,12 @@ pub struct Resources {
     pub graphql: graphql::Engine,
     /// Answers `/readyz`.
     pub readiness: Readiness,
+    /// The failed logins of all clients.
+    pub logins: Arc<Logins>,
     /// Answers `federation/v1`.
     pub federation: Federation,
+    /// Renews sessions while the local cluster is away, when it is to.
+    pub outage_sessions: Option<OutageSessions>,
 }
 
 /// What answers requests on one worker. Layers and requests share one: cloning its parts for each request would touch

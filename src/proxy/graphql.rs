@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::Instant;
 
 use super::{
-    Gateway, body,
+    Gateway, body, change,
     credentials::Exchanged,
     slow_client::SlowClientBody,
     upstream_head::{self, Target},
@@ -55,6 +55,7 @@ impl Gateway {
     ) -> Result<Response<Body>, BoxError> {
         let (parts, incoming) = request.into_parts();
         let (body, _held) = body::read(incoming, BODY_BYTES, &self.resources.bodies).await?;
+        info.change = change::of_graphql(&body);
         let path_and_query = parts.uri.path_and_query().map_or("/graphql", |target| target.as_str());
         let head = upstream_head::build(
             &parts,
@@ -66,9 +67,20 @@ impl Gateway {
             Some((user, upstream)) => (user, upstream),
             None => (caller, &self.upstream),
         };
+        if let Caller::Token(user) = caller {
+            info.subject = Some(user.subject.clone());
+        }
         let call = Call { head: &head, body, caller, clusters: upstream, snapshot: clusters };
-        let Answered { mut response, cluster } = self.resources.graphql.handle(call).await?;
-        info.cluster = cluster;
+        let answer = self.resources.graphql.handle(call).await;
+        if let Err(GraphQlError::Cluster { cluster, .. }) = &answer {
+            info.cluster = Some(cluster.clone());
+        }
+        let Answered { mut response, mut asked } = answer?;
+        if asked.len() == 1 {
+            info.cluster = asked.pop();
+        } else if let Some(change) = &mut info.change {
+            change.clusters = asked;
+        }
         if !clusters.is_loaded() {
             member::mark_incomplete(response.headers_mut());
         }

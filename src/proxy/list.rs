@@ -70,7 +70,8 @@ impl Gateway {
             let Page { mut response, next } =
                 fanout::page::page(&settings.fan_out, &self.resources.fan_outs, query).await?;
             if let Some(next) = next {
-                let token = paging.seal(&next, &self.secret().await?);
+                let most = (settings.limits.head_bytes / 2).min(MAX_TOKEN);
+                let token = paging.seal(&next, &self.secret().await?, most)?;
                 response.headers_mut().insert(names::SENSU_CONTINUE, token);
             }
             response
@@ -105,9 +106,11 @@ impl Pages {
             .ok_or(RouteError::Continue)
     }
 
-    fn seal(&self, position: &Position, secret: &Secret) -> HeaderValue {
+    /// A token of at most `most` bytes.
+    fn seal(&self, position: &Position, secret: &Secret, most: usize) -> Result<HeaderValue, RouteError> {
         let token = token::seal(secret.as_bytes(), self.context.as_bytes(), &position.to_bytes());
-        HeaderValue::try_from(token).expect("base64url is a header value")
+        let token = HeaderValue::try_from(token).ok().filter(|token| token.len() <= most);
+        token.ok_or(RouteError::LongToken { most })
     }
 }
 
@@ -115,3 +118,7 @@ impl Pages {
 fn denies_partial(headers: &HeaderMap) -> bool {
     headers.get(names::FEDGATE_PARTIAL).is_some_and(|value| value.as_bytes() == b"deny")
 }
+
+/// Longest continue token, in bytes; less where heads may not be twice as long. hyper reads targets of up to 64 KiB, and path
+/// and selection need their part of it. Sensu's names have no limit, and a token holds the one that its page ends with.
+const MAX_TOKEN: usize = 32 * 1024;

@@ -9,7 +9,8 @@
 //!           └ guard   Host, header count, aliasing names         refused before anything is read
 //!              └ route   path → how to authenticate, and where to go    the path is read here and nowhere else
 //!                 └ auth    token → Caller, or Sensu's 401
-//!                    └ dispatch   the route, or why there is none
+//!                    └ logins   too many failures → 429; only for passwords and API keys
+//!                     └ dispatch   the route, or why there is none
 //!                         ├ Probe       readiness    answered here
 //!                         ├ Federation  federation   admitted → body read → answered by the control plane
 //!                         ├ Web         web          the web UI, from memory or from the dashboard
@@ -23,8 +24,10 @@
 //! worker.
 
 mod body;
+mod change;
 mod config;
 mod control_plane;
+mod cors;
 mod credentials;
 mod dispatch;
 mod federation;
@@ -32,7 +35,10 @@ mod forward;
 mod gateway;
 mod graphql;
 mod guard;
+mod hsts;
 mod list;
+mod logins;
+mod outage;
 mod readiness;
 mod rescue;
 mod route;
@@ -43,8 +49,11 @@ mod web;
 
 pub use config::{Cors, Settings};
 pub use control_plane::Federation;
+pub use cors::{CorsLayer, CorsService};
 pub use gateway::{Gateway, Resources};
 pub use guard::{Guard, GuardError, GuardLayer};
+pub use logins::{Kind, LoginLayer, LoginService, Logins, TooManyFailures};
+pub use outage::OutageSessions;
 pub use readiness::Readiness;
 pub use rescue::{Rescue, RescueLayer};
 pub use stack::{Stack, stack};

@@ -29,7 +29,7 @@ impl Readiness {
     pub(super) fn answer(&self, probe: Probe, method: &Method) -> Response<Body> {
         if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             let mut response = wire::text(StatusCode::METHOD_NOT_ALLOWED, "");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
             return response;
         }
         match self.check() {

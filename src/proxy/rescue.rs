@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service};
 
-use super::{body::BodyError, credentials::CredentialError, guard::GuardError};
+use super::{body::BodyError, credentials::CredentialError, guard::GuardError, logins::TooManyFailures};
 use crate::{
     api::ApiError,
     auth::AuthError,
@@ -88,6 +88,11 @@ fn respond(
     wire::reply(&known.reply())
 }
 
+/// What the error becomes.
+pub(super) fn status_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> StatusCode {
+    classify(error).map_or(StatusCode::INTERNAL_SERVER_ERROR, |known| known.reply().status)
+}
+
 /// Every error type that can reach a client, in the order in which a request meets them.
 fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a dyn Classify> {
     fn as_classified<'a, E: Classify + 'static>(
@@ -97,6 +102,7 @@ fn classify<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> O
     }
     as_classified::<GuardError>(error)
         .or_else(|| as_classified::<AuthError>(error))
+        .or_else(|| as_classified::<TooManyFailures>(error))
         .or_else(|| as_classified::<routing::RouteError>(error))
         .or_else(|| as_classified::<BodyError>(error))
         .or_else(|| as_classified::<CredentialError>(error))

@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -27,7 +27,8 @@ pub(super) struct SlowClientBody {
 }
 
 struct Shared {
-    start: Option<Bytes>,
+    /// What is sent before the body goes on.
+    rest: Bytes,
     /// `None` once the client has been given up.
     body: Option<Body>,
     /// How often the client's side has polled.
@@ -44,12 +45,13 @@ struct Stalled;
 // === impl SlowClientBody ===
 
 impl SlowClientBody {
-    /// Reads a short body to its end, so that its client can never hold the cluster up, and puts a watchdog on a longer one.
+    /// Reads a short body to its end, so that its client can never hold the cluster up, and puts a watchdog on a longer one,
+    /// be it in memory already: there it would wait for its client for ever.
     ///
     /// # Errors
     /// Those of the body, while nothing has been sent yet.
     pub(super) async fn wrap(mut body: Body) -> Result<Body, BoxError> {
-        if body.is_end_stream() || body.as_full().is_some() {
+        if body.is_end_stream() || body.as_full().is_some_and(|whole| whole.len() <= SHORT) {
             return Ok(body);
         }
         let declared = body.size_hint().exact();
@@ -73,8 +75,8 @@ impl SlowClientBody {
         if let Some(exact) = size.exact() {
             size = SizeHint::with_exact(exact + start.len() as u64);
         }
-        let start = (!start.is_empty()).then(|| start.freeze());
-        let shared = Arc::new(Mutex::new(Shared { start, body: Some(body), polls: 0, waiting: false }));
+        let rest = start.freeze();
+        let shared = Arc::new(Mutex::new(Shared { rest, body: Some(body), polls: 0, waiting: false }));
         let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
         Self { shared, size, watchdog }
     }
@@ -90,13 +92,19 @@ impl HttpBody for SlowClientBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut shared = self.shared.lock();
         shared.polls += 1;
-        if let Some(start) = shared.start.take() {
-            return Poll::Ready(Some(Ok(Frame::data(start))));
+        if shared.rest.is_empty() {
+            let Some(body) = &mut shared.body else { return Poll::Ready(Some(Err(Stalled.into()))) };
+            let polled = Pin::new(body).poll_frame(cx);
+            shared.waiting = polled.is_pending();
+            match ready!(polled).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => shared.rest = data,
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
         }
-        let Some(body) = &mut shared.body else { return Poll::Ready(Some(Err(Stalled.into()))) };
-        let polled = Pin::new(body).poll_frame(cx);
-        shared.waiting = polled.is_pending();
-        polled
+        let piece = shared.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(shared.rest.split_to(piece)))))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -119,7 +127,7 @@ async fn watch(shared: Arc<Mutex<Shared>>) {
         let mut shared = shared.lock();
         if shared.polls == seen && !shared.waiting {
             shared.body = None;
-            shared.start = None;
+            shared.rest = Bytes::new();
             return;
         }
         seen = shared.polls;
@@ -128,6 +136,9 @@ async fn watch(shared: Arc<Mutex<Shared>>) {
 
 /// A body up to this size is read at once. Sensu's single objects are far below.
 const SHORT: usize = 64 * 1024;
+
+/// Most bytes that are handed to the client's connection at once: they are out of the watchdog's reach.
+const PIECE: usize = 256 * 1024;
 
 /// How long a client may read nothing.
 const STALLED: Duration = Duration::from_secs(30);
@@ -187,6 +198,28 @@ mod tests {
         tokio::time::sleep(2 * STALLED + Duration::from_secs(1)).await;
         assert!(sender.is_closed());
         assert!(body.collect().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_body_in_memory_leaves_piece_by_piece_and_is_given_up_like_any_other() {
+        let long = vec![b'x'; 3 * PIECE + 1];
+        let mut body = SlowClientBody::wrap(Body::full(long.clone())).await.unwrap();
+        assert_eq!(body.size_hint().exact(), Some(long.len() as u64));
+        let mut sizes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            sizes.push(frame.unwrap().into_data().unwrap().len());
+        }
+        assert_eq!(sizes, [PIECE, PIECE, PIECE, 1]);
+        let (budget, held) = {
+            let budget = crate::wire::Budget::new(1);
+            (Arc::clone(&budget), budget.hold())
+        };
+        held.add(long.len());
+        let mut body = SlowClientBody::wrap(Body::full(long).holding(held)).await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+        tokio::time::sleep(2 * STALLED + Duration::from_secs(1)).await;
+        assert!(body.frame().await.unwrap().is_err());
+        assert_eq!(budget.held_bytes(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,15 +2,29 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::{Health, Registry};
 use crate::{
-    telemetry::metrics::{Registry, collect},
-    types::Snapshot,
+    telemetry::metrics::{self, collect},
+    types::{Kind, Snapshot},
 };
 
-/// Adds `registry_clusters`: how many clusters the data plane has.
-pub fn register_metrics(clusters: watch::Receiver<Arc<Snapshot>>, registry: &mut Registry) {
-    collect(registry, move |families| {
+/// Adds the families `registry_…`: what the data plane has, and how current that is.
+pub fn register_metrics(
+    clusters: watch::Receiver<Arc<Snapshot>>,
+    registry: watch::Receiver<Arc<Registry>>,
+    page: &mut metrics::Registry,
+) {
+    collect(page, move |families| {
         let count = clusters.borrow().len();
-        families.gauge("registry_clusters", "Registered clusters, the local one included.", count)
+        families.gauge("registry_clusters", "Registered clusters, the local one included.", count)?;
+        let registry = Arc::clone(&registry.borrow());
+        let replicators = registry.list(Kind::EtcdReplicator).count();
+        families.gauge("registry_replicators", "Registered replicators.", replicators)?;
+        let is_up = u64::from(*registry.health() == Health::Following);
+        families.gauge("registry_up", "Whether the registry follows its store.", is_up)?;
+        let is_read = u64::from(registry.was_read());
+        families.gauge("registry_read", "Whether the store has been read since the start.", is_read)?;
+        let unreadable = registry.unreadable().len();
+        families.gauge("registry_unreadable", "Registered resources that cannot be read.", unreadable)
     });
 }

@@ -19,9 +19,9 @@ pub(super) fn of_etcd(error: &etcd::Error) -> String {
     text
 }
 
-/// The rights that replication needs.
-const RIGHTS: &str = " (needed: read /sensu.io/ in the source; read and write /sensu.io/ and /fedgate/replication/ in a \
-     destination)";
+/// All rights that replication needs, so that they are not found out one by one.
+const RIGHTS: &str = " (in all: read /sensu.io/ and /fedgate/replication/ in the source, readwrite both in a destination; \
+     docs/operations.md has the least)";
 
 /// What a connection that closes at once usually means.
 const CHECK_THE_PORT: &str = ": if this persists, check that the URL is that of etcd's client port (2379, not the peer \

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::leadership::Leadership;
-use crate::types::{ReplicatorState, ReplicatorStatus};
+use crate::types::{LeftBehind, Orphans, ReplicatorState, ReplicatorStatus};
 
 /// Publishes changes at once, and the rest at intervals.
 #[derive(Debug, Default)]
@@ -32,6 +32,14 @@ struct Stored<'a> {
     lag: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_sync: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_deleted: bool,
+    /// Destination, keys, error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<(Cow<'a, str>, u64, Option<Cow<'a, str>>)>,
+    /// Federation, gateway, keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    orphans: Vec<(Cow<'a, str>, Cow<'a, str>, u64)>,
 }
 
 // === impl StatusPublisher ===
@@ -40,7 +48,17 @@ impl StatusPublisher {
     pub(super) fn publish(&mut self, leadership: &dyn Leadership, statuses: &[ReplicatorStatus]) {
         let now = Instant::now();
         let is_same = |old: &ReplicatorStatus, new: &ReplicatorStatus| {
-            (&old.name, old.state, &old.error, old.keys) == (&new.name, new.state, &new.error, new.keys)
+            let said = |it: &ReplicatorStatus| {
+                (
+                    it.name.clone(),
+                    it.state,
+                    it.error.clone(),
+                    it.keys,
+                    it.left_behind.clone(),
+                    it.orphans.clone(),
+                )
+            };
+            said(old) == said(new)
         };
         if let Some((at, last)) = &self.last {
             let is_new =
@@ -71,10 +89,21 @@ fn to_bytes(statuses: &[ReplicatorStatus]) -> Bytes {
             name: Cow::from(&*status.name).into_owned().into(),
             state: status.state.as_str().into(),
             since: millis(status.since),
-            error: status.error.as_deref().map(|error| error.chars().take(MAX_ERROR_CHARS).collect()),
+            error: status.error.as_deref().map(cut),
             keys: status.keys,
             lag: status.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
             last_sync: status.last_sync.map(millis),
+            is_deleted: status.is_deleted,
+            left_behind: status
+                .left_behind
+                .iter()
+                .map(|it| (cut(&it.destination), it.keys, it.error.as_deref().map(cut)))
+                .collect(),
+            orphans: status
+                .orphans
+                .iter()
+                .map(|it| (cut(&it.federation), cut(&it.gateway), it.keys))
+                .collect(),
         };
         serde_json::to_vec(&stored).expect("texts and numbers always serialize")
     };
@@ -92,6 +121,10 @@ fn to_bytes(statuses: &[ReplicatorStatus]) -> Bytes {
     text.into()
 }
 
+fn cut(text: &str) -> Cow<'static, str> {
+    text.chars().take(MAX_ERROR_CHARS).collect::<String>().into()
+}
+
 fn status(stored: Stored<'_>) -> Option<ReplicatorStatus> {
     let at = |millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     Some(ReplicatorStatus {
@@ -103,6 +136,25 @@ fn status(stored: Stored<'_>) -> Option<ReplicatorStatus> {
         lag: stored.lag.map(Duration::from_millis),
         last_sync: stored.last_sync.and_then(at),
         leader: false,
+        is_deleted: stored.is_deleted,
+        left_behind: stored
+            .left_behind
+            .into_iter()
+            .map(|(destination, keys, error)| LeftBehind {
+                destination: (&*destination).into(),
+                keys,
+                error: error.map(|error| (&*error).into()),
+            })
+            .collect(),
+        orphans: stored
+            .orphans
+            .into_iter()
+            .map(|(federation, gateway, keys)| Orphans {
+                federation: (&*federation).into(),
+                gateway: (&*gateway).into(),
+                keys,
+            })
+            .collect(),
     })
 }
 
@@ -160,6 +212,13 @@ mod tests {
             lag: Some(Duration::from_millis(1500)),
             last_sync: (state == ReplicatorState::Following).then_some(UNIX_EPOCH),
             leader: true,
+            is_deleted: state == ReplicatorState::Retrying,
+            left_behind: vec![LeftBehind {
+                destination: "https://a".into(),
+                keys: 3,
+                error: Some("down".into()),
+            }],
+            orphans: vec![Orphans { federation: "f".into(), gateway: "g".into(), keys: 4 }],
         }
     }
 

@@ -7,6 +7,9 @@
 //!
 //! A replicator that is deleted, even while no gateway runs, leaves its destination here until that is clean or is given
 //! up, because a destination may never come back. Deleting the key gives it up too.
+//!
+//! Before anything is written for a replicator, it is recorded here as one that may own something. One that never got so
+//! far leaves nothing behind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +35,10 @@ pub(super) struct Address {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KnownDestination {
     pub(super) address: Address,
-    /// Replicators that may own something there.
+    /// Replicators that are, or were, to be copied there.
     pub(super) names: BTreeSet<Arc<str>>,
+    /// Those of them that may own something there, and how many keys when last counted.
+    pub(super) owners: BTreeMap<Arc<str>, u64>,
     /// The destination's own identity, once seen.
     pub(super) place: Option<String>,
 }
@@ -43,6 +48,8 @@ pub(super) struct KnownDestination {
 pub(super) struct Memory {
     pub(super) store_id: String,
     pub(super) destinations: BTreeMap<String, KnownDestination>,
+    /// The versions of the destinations' entries: another gateway may give something up.
+    versions: BTreeMap<String, u64>,
 }
 
 /// As stored.
@@ -58,6 +65,9 @@ struct Stored {
     #[serde(default)]
     insecure: bool,
     replicators: BTreeSet<String>,
+    /// Missing in what earlier versions stored: any of them may own something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owners: Option<BTreeMap<String, u64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     place: Option<String>,
 }
@@ -106,12 +116,24 @@ impl KnownDestination {
             key_file: stored.key_file.map(Into::into),
             insecure_skip_tls_verify: stored.insecure,
         };
-        let names = stored.replicators.into_iter().map(Into::into).collect();
+        let names: BTreeSet<Arc<str>> = stored.replicators.into_iter().map(Into::into).collect();
+        let owners = match stored.owners {
+            Some(owners) => owners.into_iter().map(|(name, keys)| (name.into(), keys)).collect(),
+            None => names.iter().map(|name| (Arc::clone(name), 0)).collect(),
+        };
         (!endpoints.is_empty()).then_some(Self {
             address: Address { endpoints, tls },
             names,
+            owners,
             place: stored.place,
         })
+    }
+
+    /// The same for these replicators only; `None` when there are none.
+    pub(super) fn only(&self, names: BTreeSet<Arc<str>>) -> Option<Self> {
+        let mut owners = self.owners.clone();
+        owners.retain(|name, _| names.contains(name));
+        (!names.is_empty()).then(|| Self { names, owners, ..self.clone() })
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -125,6 +147,7 @@ impl KnownDestination {
             key_file: path(&tls.key_file),
             insecure: tls.insecure_skip_tls_verify,
             replicators: self.names.iter().map(ToString::to_string).collect(),
+            owners: Some(self.owners.iter().map(|(name, keys)| (name.to_string(), *keys)).collect()),
             place: self.place.clone(),
         };
         serde_json::to_vec(&stored).expect("texts always serialize")
@@ -147,9 +170,10 @@ impl Memory {
                 Err(error) => return Err(error),
             }
         };
-        let mut destinations = BTreeMap::new();
+        let (mut destinations, mut versions) = (BTreeMap::new(), BTreeMap::new());
         for entry in store.list(DESTINATIONS).await? {
             let id = entry.key[DESTINATIONS.len()..].to_owned();
+            versions.insert(id.clone(), entry.version);
             match KnownDestination::parse(&entry.value) {
                 Some(known) => {
                     destinations.insert(id, known);
@@ -159,7 +183,7 @@ impl Memory {
                 }
             }
         }
-        Ok(Self { store_id, destinations })
+        Ok(Self { store_id, destinations, versions })
     }
 
     /// Whether a store is the one that this was read from, and still has its contents.
@@ -168,7 +192,8 @@ impl Memory {
         Ok(found.is_some_and(|entry| entry.value == self.store_id.as_bytes()))
     }
 
-    /// Stores what is known of a destination; `None` deletes it.
+    /// Stores what is known of a destination; `None` deletes it. [`StoreError::Conflict`]: another gateway has changed it, and
+    /// everything has to be loaded again.
     pub(super) async fn keep(
         &mut self,
         store: &dyn Store,
@@ -179,11 +204,15 @@ impl Memory {
             return Ok(());
         }
         let key = format!("{DESTINATIONS}{id}");
+        let version = self.versions.get(id).copied();
+        let expected = version.map_or(Precondition::Absent, Precondition::Version);
         if let Some(known) = known {
-            store.put(&key, known.to_bytes().into(), Precondition::Any).await?;
+            let version = store.put(&key, known.to_bytes().into(), expected).await?;
+            self.versions.insert(id.to_owned(), version);
             self.destinations.insert(id.to_owned(), known);
         } else {
-            store.delete(&key, Precondition::Any).await?;
+            store.delete(&key, expected).await?;
+            self.versions.remove(id);
             self.destinations.remove(id);
         }
         Ok(())
@@ -206,7 +235,8 @@ mod tests {
         let endpoints = vec!["https://b:2379".parse().unwrap(), "https://a:2379".parse().unwrap()];
         KnownDestination {
             address: Address { endpoints, tls },
-            names: BTreeSet::from(["x".into()]),
+            names: BTreeSet::from(["x".into(), "y".into()]),
+            owners: BTreeMap::from([("x".into(), 7)]),
             place: Some("p".into()),
         }
     }
@@ -223,6 +253,26 @@ mod tests {
         assert_eq!(second.destinations, BTreeMap::from([("1".to_owned(), known())]));
         let other = Memory::load(&MemoryStore::new()).await.unwrap();
         assert_ne!(other.store_id, first.store_id);
+    }
+
+    #[test]
+    fn whoever_an_earlier_version_recorded_may_own_something() {
+        let stored = br#"{"endpoints":["https://a:2379"],"replicators":["x","y"]}"#;
+        let known = KnownDestination::parse(stored).unwrap();
+        assert_eq!(known.owners, BTreeMap::from([("x".into(), 0), ("y".into(), 0)]));
+    }
+
+    #[tokio::test]
+    async fn what_another_gateway_has_changed_is_not_overwritten() {
+        let store = MemoryStore::new();
+        let mut first = Memory::load(&store).await.unwrap();
+        first.keep(&store, "1", Some(known())).await.unwrap();
+        let mut second = Memory::load(&store).await.unwrap();
+        second.keep(&store, "1", None).await.unwrap();
+        let changed = KnownDestination { place: None, ..known() };
+        let kept = first.keep(&store, "1", Some(changed)).await;
+        assert!(matches!(kept, Err(StoreError::Conflict)), "{kept:?}");
+        assert!(Memory::load(&store).await.unwrap().destinations.is_empty());
     }
 
     #[test]

@@ -62,6 +62,7 @@ mod explain;
 pub mod fuzzing;
 mod leader_status;
 mod leadership;
+mod lease;
 mod machine;
 mod memory;
 mod plan;
@@ -82,7 +83,9 @@ pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
-use crate::{corev2::Type, etcd, types::ReplicatorStatus};
+use cache::{Content, SyncState};
+
+use crate::{corev2::Type, etcd, telemetry::trace::Tracer, types::ReplicatorStatus};
 
 /// The settings of replication.
 #[derive(Clone, Debug)]
@@ -92,6 +95,10 @@ pub struct Settings {
     /// How long a replicator that moved waits for its old destination to be cleaned up, and the old destination for
     /// evidence that the new one is another address of the same etcd.
     pub cleanup_grace: Duration,
+    /// How long a claim to a destination lasts without its gateways.
+    pub fence_ttl: Duration,
+    /// Records the steps.
+    pub tracer: Option<Tracer>,
 }
 
 // === impl Settings ===
@@ -99,7 +106,8 @@ pub struct Settings {
 impl Settings {
     /// Replicates from this source, with defaults for everything else.
     pub fn new(source: etcd::Config) -> Self {
-        Self { source, cleanup_grace: CLEANUP_GRACE }
+        let fence_ttl = record::FENCE_TTL;
+        Self { source, cleanup_grace: CLEANUP_GRACE, fence_ttl, tracer: None }
     }
 }
 
@@ -131,6 +139,19 @@ impl Handle {
 /// which they were made.
 fn keyspace_of(kind: Type) -> &'static str {
     if kind.is_role() || kind.is_binding() { RBAC } else { kind.prefix() }
+}
+
+/// Why a keyspace of a destination cannot be relied on, if there is an error.
+fn trouble_of(dest: &Content, keyspace: &'static str) -> Option<Arc<str>> {
+    match dest.sync_state([&keyspace]) {
+        SyncState::Incomplete(why) => {
+            why.map(|why| format!("{keyspace} at the destination cannot be read: {why}").into())
+        }
+        SyncState::Stale(why) => {
+            Some(format!("{keyspace} at the destination is not being watched: {why}").into())
+        }
+        SyncState::Current => None,
+    }
 }
 
 /// Enough for an etcd to restart.

@@ -14,13 +14,14 @@ use super::{
     cache::SyncState,
     decide::Scope,
     keyspace_of,
-    machine::{Machine, State, scope_keyspaces},
+    machine::{self, Machine, State, scope_keyspaces},
     record::RECORDS,
+    trouble_of,
     work::{Sides, is_source},
 };
 use crate::{
     telemetry::metrics::{Families, Registry, collect},
-    types::{ReplicatorState, ReplicatorStatus},
+    types::{Orphans, ReplicatorState, ReplicatorStatus},
 };
 
 /// What a destination's task reports to the supervisor.
@@ -35,14 +36,28 @@ pub(super) struct Report {
     pub(super) fence: Option<i64>,
     /// Keys owned for replicators that are not assigned, by name.
     pub(super) unassigned_owners: BTreeMap<String, u64>,
-    /// Whether `unassigned_owners` can be relied on.
-    pub(super) is_current: bool,
+    /// What is known of who owns what.
+    pub(super) known: Known,
     /// Why keys of those cannot be removed, by name.
     pub(super) stuck: BTreeMap<String, Arc<str>>,
     /// What is wrong with the destination.
     pub(super) trouble: Option<Arc<str>>,
     /// A write of unknown outcome may still arrive.
     pub(super) unresolved: bool,
+}
+
+/// What is known of a destination's records. Later variants are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Known {
+    /// They have not been read.
+    #[default]
+    Nothing,
+    /// They have been read, however long ago.
+    Once,
+    /// What was read can be relied on, and everything that has to be written is.
+    Currently,
+    /// Nothing of this federation is there any more.
+    Left,
 }
 
 /// Counters of replication, and its status, for Prometheus.
@@ -61,6 +76,16 @@ struct Inner {
 struct Counts {
     writes: u64,
     errors: u64,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// How many keys a replicator owns in the destination.
+    pub(super) fn keys_of(&self, name: &str) -> u64 {
+        let assigned = self.statuses.iter().find(|status| &*status.name == name).map(|status| status.keys);
+        assigned.or_else(|| self.unassigned_owners.get(name).copied()).unwrap_or_default()
+    }
 }
 
 // === impl Metrics ===
@@ -84,9 +109,37 @@ impl Metrics {
             samples(&statuses, |it| Some(it.keys)),
         )?;
         families.gauges(
+            "replication_left_behind_keys",
+            "Keys that a deleted or moved replicator still owns where it is not registered any more.",
+            samples(&statuses, |it| {
+                let keys = it.left_behind.iter().map(|left| left.keys).sum::<u64>();
+                (!it.left_behind.is_empty()).then_some(keys)
+            }),
+        )?;
+        families.gauges(
             "replication_lag_seconds",
             "Age of the oldest change that has not been copied.",
             samples(&statuses, |it| it.lag.map(|lag| lag.as_secs_f64())),
+        )?;
+        families.gauges(
+            "replication_state",
+            "1 for the state that the replicator is in, 0 for the others.",
+            statuses.iter().flat_map(|it| {
+                ReplicatorState::ALL.into_iter().map(|state| {
+                    let labels = [("replicator", Arc::clone(&it.name)), ("state", state.as_str().into())];
+                    (labels, u64::from(it.state == state))
+                })
+            }),
+        )?;
+        families.gauges(
+            "replication_leader",
+            "Whether this gateway is the one that replicates.",
+            samples(&statuses, |it| Some(u64::from(it.leader))),
+        )?;
+        families.gauges(
+            "replication_degraded",
+            "Whether its status shows an error or a warning.",
+            samples(&statuses, |it| Some(u64::from(it.error.is_some()))),
         )?;
         families.counters(
             "replication_writes",
@@ -95,7 +148,7 @@ impl Metrics {
         )?;
         families.counters(
             "replication_errors",
-            "Requests that failed.",
+            "Requests and watches that failed, on either side.",
             samples(&statuses, |it| Some(counts(it).errors)),
         )?;
         families.gauges(
@@ -110,6 +163,13 @@ impl Metrics {
         let names: BTreeSet<_> = statuses.iter().map(|status| Arc::clone(&status.name)).collect();
         inner.counts.retain(|name, _| names.contains(name));
         inner.statuses = statuses;
+    }
+
+    /// Counts failures that concern one replicator.
+    pub(super) fn failed(&self, replicator: &Arc<str>, failures: u64) {
+        if failures > 0 {
+            self.inner.lock().counts.entry(Arc::clone(replicator)).or_default().errors += failures;
+        }
     }
 
     pub(super) fn count(&self, machine: &mut Machine) {
@@ -141,8 +201,16 @@ fn samples<'a, N>(
 /// The report of a machine. `before` is its last one.
 pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: Instant) -> Report {
     let owned = machine.work.owned(sides.dest);
+    let known = if machine.state == State::Left {
+        Known::Left
+    } else if matches!(sides.dest.sync_state([&RECORDS]), SyncState::Incomplete(_)) {
+        Known::Nothing
+    } else {
+        Known::Once
+    };
     let is_held = matches!(machine.state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
     let state = is_held.then(|| sides.dest.sync_state(&[RECORDS]));
+    let is_current = state == Some(SyncState::Current) && machine.work.is_done();
     let dest_trouble = machine.trouble.clone().or(match &state {
         Some(SyncState::Stale(why)) => Some(format!("the destination is not being watched: {why}").into()),
         Some(SyncState::Incomplete(why)) => why.clone(),
@@ -166,7 +234,7 @@ pub(super) fn report(machine: &Machine, sides: Sides<'_>, before: &Report, now: 
             _ => None,
         },
         unassigned_owners: unassigned_owners.collect(),
-        is_current: state == Some(SyncState::Current) && machine.work.is_done(),
+        known: known.max(if is_current { Known::Currently } else { Known::Nothing }),
         stuck: machine.work.stuck(sides.dest),
         trouble: dest_trouble,
         unresolved: machine.unresolved,
@@ -208,6 +276,9 @@ impl Context<'_> {
             lag: oldest.or_else(|| is_known.then_some(std::time::Duration::ZERO)),
             last_sync: self.machine.last_sync(scope),
             leader: self.machine.term.is_some(),
+            is_deleted: false,
+            left_behind: Vec::new(),
+            orphans: self.orphans(scope),
         }
     }
 
@@ -224,7 +295,7 @@ impl Context<'_> {
             return (Some(text), true);
         }
         match self.machine.work.problems_of(&scope.name) {
-            (0, 0, _) | (_, _, None) => (None, false),
+            (0, 0, _) | (_, _, None) => (self.copy_warning().or_else(|| self.orphans_warning(scope)), false),
             (0, 1, Some(text)) => (Some(format!("warning: {text}").into()), false),
             (0, more, Some(text)) => (Some(format!("{more} warnings, such as {text}").into()), false),
             (1, _, Some(text)) => (Some(format!("not copied: {text}").into()), false),
@@ -234,18 +305,55 @@ impl Context<'_> {
         }
     }
 
+    /// What the replicator could take over.
+    fn orphans(&self, scope: &Scope) -> Vec<Orphans> {
+        let of = |store: &str, gateway: &str, keys| Orphans {
+            federation: store.into(),
+            gateway: gateway.into(),
+            keys,
+        };
+        let holder = self.machine.holder.iter().map(|(store, gateway)| of(store, gateway, 0));
+        let left = self.machine.orphans.iter();
+        let left = left.filter_map(|it| Some(of(&it.store, &it.gateway, *it.adoptable.get(&scope.name)?)));
+        holder.chain(left).collect()
+    }
+
+    /// Another gateway waits, which has a copy of this gateway's store.
+    fn copy_warning(&self) -> Option<Arc<str>> {
+        let gateway = self.machine.waiting_copies(self.sides.dest).next()?;
+        Some(format!("warning: another gateway, {gateway}, {COPY_WAITS}").into())
+    }
+
+    fn orphans_warning(&self, scope: &Scope) -> Option<Arc<str>> {
+        let orphans = &self.machine.orphans;
+        let adoptable = orphans.iter().find_map(|it| Some((it, *it.adoptable.get(&scope.name)?)));
+        let uncovered = orphans.iter().find(|it| it.uncovered > 0).map(|it| (it, it.uncovered));
+        let gateway = |it: &machine::Orphans| {
+            let name = if it.gateway.is_empty() { "unknown" } else { &it.gateway };
+            format!("a federation that is gone (gateway {name})")
+        };
+        let text = match (adoptable, uncovered) {
+            (Some((it, keys)), _) => format!(
+                "warning: {keys} keys there belong to {}, whose source is not known to be this one, and are left as \
+                 they are; to have them compared with this source, which deletes what it does not hold: fedgate \
+                 adopt etcd-replicator {}",
+                gateway(it),
+                scope.name
+            ),
+            (None, Some((it, keys))) => format!(
+                "warning: {keys} keys there belong to {}, and no replicator copies them: they are left as they are, \
+                 with what they grant; register a replicator of their type",
+                gateway(it)
+            ),
+            (None, None) => return None,
+        };
+        Some(text.into())
+    }
+
     /// What is wrong with this kind at the destination only.
     fn dest_trouble(&self, scope: &Scope) -> Option<Arc<str>> {
-        let keyspace = keyspace_of(scope.kind);
-        match self.sides.dest.sync_state(&[keyspace]) {
-            SyncState::Incomplete(Some(why)) if self.is_held => {
-                Some(format!("{keyspace} at the destination cannot be read: {why}").into())
-            }
-            SyncState::Stale(why) if self.is_held => {
-                Some(format!("{keyspace} at the destination is not being watched: {why}").into())
-            }
-            _ => self.machine.work.refused.denial_under(&scope.prefix()).cloned(),
-        }
+        let trouble = self.is_held.then(|| trouble_of(self.sides.dest, keyspace_of(scope.kind))).flatten();
+        trouble.or_else(|| self.machine.work.refused.denial_under(&scope.prefix()).cloned())
     }
 
     fn source_trouble(&self, scope: &Scope) -> Option<Arc<str>> {
@@ -266,6 +374,9 @@ impl Context<'_> {
         }
     }
 }
+
+const COPY_WAITS: &str = "has a copy of this gateway's store and waits to write here: stop one of them, or give it a store \
+     of its own";
 
 const NO_SOURCE: &str = "the local cluster's etcd holds no roles or bindings at all: check that replication.source is \
      the etcd of an initialized Sensu cluster; until then nothing is copied or deleted";

@@ -30,6 +30,27 @@ pub(super) struct Assignment {
     pub(super) foreign_owners: BTreeSet<Arc<str>>,
     /// How often everything is compared, and how soon a key is restored that was restored before.
     pub(super) interval: Duration,
+    /// The place that is recorded in the gateways' store as one where all of `scopes` may own something. Nothing is
+    /// written to any other.
+    pub(super) recorded: Option<String>,
+    /// Nothing is wanted there: once nothing is owned, everything that is ours goes.
+    pub(super) leaves: bool,
+    /// Replicators, and the stores of federations whose keys an operator has them take over.
+    pub(super) adopts: BTreeSet<(Arc<str>, String)>,
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    /// Whether a replicator takes over the keys of the federation of a store.
+    pub(super) fn adopts(&self, name: &Arc<str>, store: &str) -> bool {
+        self.adopts.iter().any(|(replicator, from)| replicator == name && from == store)
+    }
+
+    /// Whether any replicator does.
+    pub(super) fn adopts_from(&self, store: &str) -> bool {
+        self.adopts.iter().any(|(_, from)| from == store)
+    }
 }
 
 /// Both sides, at one moment.
@@ -460,12 +481,17 @@ impl Work {
         counts
     }
 
-    /// Who owns keys that cannot be removed because their kind is denied, and why.
+    /// Who owns keys that cannot be removed now, because their kind is denied or, with roles, cannot be read; and why.
     pub(super) fn stuck(&self, dest: &Content) -> BTreeMap<String, Arc<str>> {
+        let denied = self.refused.denials().map(|(prefix, text)| (prefix, Arc::clone(text)));
+        let unread = super::trouble_of(dest, RBAC).into_iter().flat_map(|text| {
+            let roles = Type::ALL.into_iter().filter(|kind| kind.is_role());
+            roles.map(move |kind| (kind.prefix(), Arc::clone(&text)))
+        });
         let mut stuck = BTreeMap::new();
-        for (prefix, text) in self.refused.denials() {
+        for (prefix, text) in denied.chain(unread) {
             for (_, record) in dest.range(&record_of(&self.records, prefix.as_bytes())) {
-                stuck.entry(owner_of(&record.value).to_owned()).or_insert_with(|| Arc::clone(text));
+                stuck.entry(owner_of(&record.value).to_owned()).or_insert_with(|| Arc::clone(&text));
             }
         }
         stuck

@@ -50,6 +50,14 @@ pub enum RouteError {
         "the query parameter continue is not valid: send the Sensu-Continue of the page before, with the same path and selection"
     )]
     Continue,
+    /// A page that would end with a name too long for a token that a client can send back.
+    #[error(
+        "the next page cannot be asked for: it begins after a name that is too long for a continue parameter of {most} bytes; ask for the list without limit"
+    )]
+    LongToken {
+        /// The longest token that is given out, in bytes.
+        most: usize,
+    },
     /// `partial` that is neither `true` nor `false`.
     #[error("the query parameter partial is not valid: write true or false")]
     Partial,
@@ -94,6 +102,7 @@ impl Classify for RouteError {
             | Self::Clusters
             | Self::Limit
             | Self::Continue
+            | Self::LongToken { .. }
             | Self::Partial
             | Self::Query => (StatusCode::BAD_REQUEST, 1),
         };

@@ -25,7 +25,10 @@ mod table;
 
 use http::Method;
 
-use crate::types::{AuthScope, ClusterName, ListScope, NamespaceRef, PageRequest, Paging, Shape, Snapshot};
+use crate::{
+    telemetry::RouteKind,
+    types::{AuthScope, ClusterName, ListScope, NamespaceRef, PageRequest, Paging, Shape, Snapshot},
+};
 
 pub use error::RouteError;
 pub use path::{decode, is_path_traversal};
@@ -161,16 +164,16 @@ pub fn route(method: &Method, path_and_query: &str, clusters: &Snapshot, default
 // === impl Route ===
 
 impl Route {
-    /// Its name in the access log.
-    pub fn name(&self) -> &'static str {
+    /// What it counts as, and is called in the access log.
+    pub fn kind(&self) -> RouteKind {
         match self {
-            Self::Probe(_) => "gateway",
-            Self::Federation(_) => "federation",
-            Self::Forward(Forward { prefix: Some(_), .. }) => "raw",
-            Self::Forward(Forward { body: BodyRule::GraphQl, .. }) | Self::GraphQl => "graphql",
-            Self::Forward(_) => "forward",
-            Self::List(_) => "list",
-            Self::Web | Self::Moved(_) => "web",
+            Self::Probe(_) => RouteKind::Gateway,
+            Self::Federation(_) => RouteKind::Federation,
+            Self::Forward(Forward { prefix: Some(_), .. }) => RouteKind::Raw,
+            Self::Forward(Forward { body: BodyRule::GraphQl, .. }) | Self::GraphQl => RouteKind::GraphQl,
+            Self::Forward(_) => RouteKind::Forward,
+            Self::List(_) => RouteKind::List,
+            Self::Web | Self::Moved(_) => RouteKind::Web,
         }
     }
 }

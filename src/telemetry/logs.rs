@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
+use super::{Lines, access::AUDIT};
+
 /// `log`: what is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -12,6 +14,8 @@ pub struct Config {
     pub format: Format,
     /// The least severe level that is written.
     pub level: Level,
+    /// Which requests have a line.
+    pub access: Lines,
 }
 
 /// How a log line is written.
@@ -44,23 +48,35 @@ pub enum Level {
 
 /// Changes the level of a running process.
 #[derive(Clone, Debug)]
-pub struct LogHandle(Option<reload::Handle<EnvFilter, Registry>>);
+pub struct LogHandle {
+    filter: Option<reload::Handle<EnvFilter, Registry>>,
+    audit: bool,
+}
 
 /// Starts logging to stderr. Only the gateway's own events pass below `warn`: dependencies would log per frame.
 ///
 /// A second call in one process changes nothing.
 pub fn init(config: &Config) -> LogHandle {
-    let (filter, handle) = reload::Layer::new(filter(config.level));
+    start(config.format, config.level, true)
+}
+
+/// Starts logging errors alone, as text: for a terminal that shows something else. As [`init`] otherwise.
+pub fn init_quiet() -> LogHandle {
+    start(Format::Text, Level::Error, false)
+}
+
+fn start(format: Format, level: Level, audit: bool) -> LogHandle {
+    let (filter, handle) = reload::Layer::new(filter(level, audit));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !no_color())
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match config.format {
+    let started = match format {
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         Format::Text => registry.with(layer).try_init(),
     };
-    LogHandle(started.is_ok().then_some(handle))
+    LogHandle { filter: started.is_ok().then_some(handle), audit }
 }
 
 // === impl Level ===
@@ -82,8 +98,8 @@ impl From<Level> for LevelFilter {
 impl LogHandle {
     /// Sets another level.
     pub fn set_level(&self, level: Level) {
-        if let Some(handle) = &self.0 {
-            let _ = handle.reload(filter(level));
+        if let Some(handle) = &self.filter {
+            let _ = handle.reload(filter(level, self.audit));
         }
     }
 }
@@ -93,6 +109,12 @@ fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-fn filter(level: Level) -> EnvFilter {
-    EnvFilter::new(format!("warn,fedgate={}", LevelFilter::from(level)))
+/// With `audit`, what was changed, and by whom, is told whatever the level is.
+fn filter(level: Level, audit: bool) -> EnvFilter {
+    let own = LevelFilter::from(level);
+    EnvFilter::new(if audit {
+        format!("warn,fedgate={own},{AUDIT}=info")
+    } else {
+        format!("warn,fedgate={own}")
+    })
 }

@@ -27,9 +27,20 @@ impl RequestId {
         Self(id)
     }
 
+    /// A new one.
+    pub fn new() -> Self {
+        Self::ensure(&mut HeaderMap::new())
+    }
+
     /// As a header value.
     pub fn header(&self) -> HeaderValue {
         self.0.clone()
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -32,6 +32,20 @@ pub enum FailureClass {
 // === impl FailureClass ===
 
 impl FailureClass {
+    /// Every class, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Tls,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::ServerError,
+        Self::BadBody,
+        Self::TooLarge,
+        Self::BreakerOpen,
+    ];
+
     /// The name in `Fedgate-Clusters`, in error bodies and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,5 +81,17 @@ impl FailureClass {
 impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_where_its_number_says() {
+        for (index, class) in FailureClass::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, index, "{class}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod failure;
 mod name;
 mod page;
 mod principal;
+mod rate;
 mod resource;
 pub mod rfc3339;
 mod scope;
@@ -22,7 +23,11 @@ pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};
 pub use principal::{Caller, Principal};
+pub use rate::{Rate, RateError};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};
 pub use scope::{AuthScope, ListScope};
 pub use shape::Shape;
-pub use status::{BackendHealth, BackendState, ClusterHealth, ReplicatorState, ReplicatorStatus};
+pub use status::{
+    BackendHealth, BackendState, ClusterHealth, LeftBehind, Orphans, OutageStatus, ReplicatorState,
+    ReplicatorStatus,
+};

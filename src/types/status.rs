@@ -42,6 +42,17 @@ pub struct ClusterHealth {
     pub backends: Vec<BackendHealth>,
 }
 
+/// Sessions of the local cluster that the gateway renews while it is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutageStatus {
+    /// When the first one was renewed since the cluster went away; `None` while it is there.
+    pub since: Option<SystemTime>,
+    /// For how long after the cluster has renewed one it is renewed here.
+    pub longest: Duration,
+    /// How many have been renewed since the gateway started.
+    pub renewed: u64,
+}
+
 /// What a replicator is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicatorState {
@@ -95,4 +106,32 @@ pub struct ReplicatorStatus {
     pub last_sync: Option<SystemTime>,
     /// Whether this gateway is the one that writes.
     pub leader: bool,
+    /// It is not registered any more, but has left something behind.
+    pub is_deleted: bool,
+    /// What it still owns where it is not registered any more.
+    pub left_behind: Vec<LeftBehind>,
+    /// What federations that are gone still own in its destination and it could take over.
+    pub orphans: Vec<Orphans>,
+}
+
+/// What a replicator that was deleted or moved still owns in a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Its URLs.
+    pub destination: Arc<str>,
+    /// How many keys, when last counted.
+    pub keys: u64,
+    /// Why they cannot be removed; `None` while they are being removed.
+    pub error: Option<Arc<str>>,
+}
+
+/// What a federation that is gone still owns in a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphans {
+    /// Identifies the federation.
+    pub federation: Arc<str>,
+    /// One of its gateways.
+    pub gateway: Arc<str>,
+    /// How many keys.
+    pub keys: u64,
 }

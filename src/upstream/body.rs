@@ -51,6 +51,7 @@ impl PooledBody {
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.connection = None;
         self.timer = None;
+        self.pool.counts().failed(error.class());
         Poll::Ready(Some(Err(error)))
     }
 }

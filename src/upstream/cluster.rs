@@ -13,10 +13,13 @@ use super::{
     body::PooledBody,
     breaker::Permit,
     error::{Error, Phase, UnexpectedUpgrade},
+    metrics::Counts,
+    openings::Openings,
     pick::{Candidates, MAX_BACKENDS, Rank},
     pool::{Connection, Pool},
 };
 use crate::{
+    telemetry::trace::{self, SpanKind},
     types::{Cluster, ClusterName, FailureClass},
     wire::{Body, header::strip_hop_by_hop},
 };
@@ -27,6 +30,8 @@ pub struct ClusterClient {
     config: Config,
     /// In the order of the cluster's backends; never empty.
     pools: Vec<Arc<Pool>>,
+    /// Those of this worker and this cluster's name, whatever has changed of the cluster.
+    counts: Arc<Counts>,
 }
 
 /// In a request's extensions: it changes nothing, whatever its method, so it may be sent more than once.
@@ -61,8 +66,22 @@ enum Again {
 // === impl ClusterClient ===
 
 impl ClusterClient {
-    pub(super) fn new(cluster: Arc<Cluster>, config: Config, pools: Vec<Arc<Pool>>) -> Self {
-        Self { cluster, config, pools }
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        config: Config,
+        pools: Vec<Arc<Pool>>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self { cluster, config, pools, counts }
+    }
+
+    pub(super) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// Counts that this cluster's part is missing in an answer of several.
+    pub fn count_missing(&self, why: FailureClass) {
+        self.counts.missing(why);
     }
 
     pub(super) fn pools(&self) -> &[Arc<Pool>] {
@@ -106,25 +125,64 @@ impl ClusterClient {
     /// Like [`ClusterClient::send`], with a deadline for the head in place of the head timeout.
     pub async fn send_with(
         &self,
+        mut request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, Error> {
+        let mut span = trace::child("cluster", SpanKind::Client);
+        if !span.is_recorded() {
+            return self.send_to_any(request, deadline).await;
+        }
+        span.set("fedgate.cluster", self.name().to_string());
+        span.inject(request.headers_mut());
+        match self.send_to_any(request, deadline).await {
+            Ok(response) => {
+                span.set("http.response.status_code", response.status());
+                Ok(response.map(|body| span.hold(body)))
+            }
+            Err(error) => {
+                span.fail(error.class().as_str());
+                Err(error)
+            }
+        }
+    }
+
+    async fn send_to_any(
+        &self,
         request: Request<Bytes>,
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Error> {
         let now = Instant::now();
+        let sent = self.counts.send(now);
         let deadline = deadline.unwrap_or_else(|| now + self.config.head_timeout);
+        let answer = self.send_until(deadline, request, now).await;
+        sent.ended(&answer);
+        answer
+    }
+
+    async fn send_until(
+        &self,
+        deadline: Instant,
+        request: Request<Bytes>,
+        now: Instant,
+    ) -> Result<Response<Body>, Error> {
+        let openings = request.extensions().get::<Openings>().cloned();
         let mut request = Outgoing::new(request);
         let mut candidates = self.candidates(now);
         let (mut index, mut permit) = self.next(&mut candidates, now).ok_or_else(|| self.unusable(now))?;
         let mut new_connection = false;
         let mut retries = self.config.retries;
         loop {
-            let failed = match attempt(&self.pools[index], permit, request, new_connection, deadline).await {
-                Ok(response) => return Ok(response),
-                Err(failed) => *failed,
-            };
+            let pool = &self.pools[index];
+            let failed =
+                match attempt(pool, permit, request, new_connection, openings.as_ref(), deadline).await {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => *failed,
+                };
             let now = Instant::now();
             if now >= deadline {
                 return Err(failed.error);
             }
+            let resent = matches!(failed.again, Again::Resend(_) | Again::Stale(_));
             request = match failed.again {
                 Again::No => return Err(failed.error),
                 Again::Resend(_) | Again::Stale(_) if retries == 0 => return Err(failed.error),
@@ -142,6 +200,9 @@ impl ClusterClient {
                 }
             };
             let Some(next) = self.next(&mut candidates, now) else { return Err(failed.error) };
+            if resent {
+                self.counts.retried();
+            }
             (index, permit) = next;
         }
     }
@@ -205,6 +266,7 @@ async fn attempt(
     permit: Permit,
     request: Outgoing,
     new_connection: bool,
+    openings: Option<&Openings>,
     deadline: Instant,
 ) -> Result<Response<Body>, Box<Failed>> {
     // A trial is about new connections: one that is open already would prove nothing.
@@ -214,7 +276,12 @@ async fn attempt(
     {
         return exchange(pool, connection, request, true, deadline).await;
     }
-    match pool.open_new(permit, deadline).await {
+    let open = pool.open_new(permit, deadline);
+    let opened = match openings {
+        Some(openings) => openings.in_turn(deadline, open).await,
+        None => open.await,
+    };
+    match opened {
         Ok(connection) => exchange(pool, connection, request, false, deadline).await,
         Err(error @ Error::Overload { .. }) => Err(Failed::new(error, Again::No)),
         Err(error) => Err(Failed::new(error, Again::Unsent(request))),

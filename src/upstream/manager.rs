@@ -1,4 +1,8 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -8,6 +12,7 @@ use super::{
     board::{BackendKey, HealthBoard},
     cluster::ClusterClient,
     connect::Connect,
+    metrics::{Counted, Counts, Metrics},
     pool::Pool,
 };
 use crate::types::{Backend, Cluster, ClusterName, Snapshot};
@@ -44,6 +49,12 @@ impl Manager {
         Self(Arc::new(Inner { config, connect, board, clients, applying }))
     }
 
+    /// Counts what is sent from now on.
+    pub fn count_in(&self, metrics: &Metrics) {
+        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        metrics.include(inner);
+    }
+
     /// Follows a new set of clusters.
     ///
     /// A cluster that has not changed keeps its client and connections; one that has changed keeps those to the
@@ -70,7 +81,7 @@ impl Manager {
         let _applying = self.0.applying.lock();
         let old = self.0.clients.load_full();
         let renewed = |client: &Arc<ClusterClient>| match client.cluster() {
-            cluster if these(cluster) => Arc::new(self.client(cluster, None)),
+            cluster if these(cluster) => Arc::new(self.client_with(cluster, None, client.counts())),
             _ => Arc::clone(client),
         };
         self.replace(&old, old.iter().map(|(name, client)| (name.clone(), renewed(client))).collect());
@@ -97,6 +108,16 @@ impl Manager {
     }
 
     fn client(&self, cluster: &Arc<Cluster>, earlier: Option<&Arc<ClusterClient>>) -> ClusterClient {
+        let counts = earlier.map_or_else(Arc::default, |client| Arc::clone(client.counts()));
+        self.client_with(cluster, earlier, &counts)
+    }
+
+    fn client_with(
+        &self,
+        cluster: &Arc<Cluster>,
+        earlier: Option<&Arc<ClusterClient>>,
+        counts: &Arc<Counts>,
+    ) -> ClusterClient {
         let reusable = earlier.filter(|client| client.cluster().tls == cluster.tls);
         let pool = |backend: &Backend| {
             reusable
@@ -105,10 +126,29 @@ impl Manager {
                 .unwrap_or_else(|| {
                     let connect = self.0.connect.clone();
                     let health = self.0.board.of(&BackendKey::new(cluster, backend));
-                    Arc::new(Pool::new(cluster.clone(), backend.clone(), self.0.config, connect, health))
+                    let (cluster, backend) = (cluster.clone(), backend.clone());
+                    let counts = Arc::clone(counts);
+                    Arc::new(Pool::new(cluster, backend, self.0.config, connect, health, counts))
                 })
         };
-        ClusterClient::new(cluster.clone(), self.0.config, cluster.backends.iter().map(pool).collect())
+        let pools = cluster.backends.iter().map(pool).collect();
+        ClusterClient::new(cluster.clone(), self.0.config, pools, Arc::clone(counts))
+    }
+}
+
+// === impl Inner ===
+
+impl Counted for Inner {
+    fn visit(&self, visit: &mut dyn FnMut(&ClusterName, &Arc<Counts>, usize)) {
+        for client in self.clients.load().values() {
+            visit(client.name(), client.counts(), client.connections());
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
     }
 }
 

@@ -24,6 +24,8 @@ mod connect;
 mod error;
 mod health;
 mod manager;
+mod metrics;
+mod openings;
 mod pick;
 mod pool;
 
@@ -36,6 +38,8 @@ pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
 pub use health::{Config as HealthConfig, Prober, register_metrics};
 pub use manager::Manager;
+pub use metrics::Metrics;
+pub use openings::Openings;
 
 pub use crate::net::{BoxIo, ConnectError};
 

@@ -22,6 +22,7 @@ use super::{
     breaker::{Breaker, Permit},
     connect::Connect,
     error::Error,
+    metrics::Counts,
 };
 use crate::{
     net::{BoxIo, ConnectError},
@@ -37,6 +38,7 @@ pub(super) struct Pool {
     config: Config,
     connect: Arc<dyn Connect>,
     health: Arc<HealthEntry>,
+    counts: Arc<Counts>,
     breaker: Breaker,
     open: Arc<AtomicUsize>,
     idle: Mutex<Idle>,
@@ -76,10 +78,11 @@ impl Pool {
         config: Config,
         connect: Arc<dyn Connect>,
         health: Arc<HealthEntry>,
+        counts: Arc<Counts>,
     ) -> Self {
         let breaker = Breaker::new(config.connect_timeout);
         let (open, idle) = (Arc::default(), Mutex::default());
-        Self { cluster, backend, config, connect, health, breaker, open, idle }
+        Self { cluster, backend, config, connect, health, counts, breaker, open, idle }
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -92,6 +95,10 @@ impl Pool {
 
     pub(super) fn idle_body_timeout(&self) -> Duration {
         self.config.idle_body_timeout
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Open connections, used and unused.

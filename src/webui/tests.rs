@@ -248,7 +248,8 @@ fn a_directory_that_cannot_be_served_is_refused_with_what_to_do() {
     let missing = Path::new("/nonexistent/web");
     assert_eq!(
         refused(missing),
-        "web-ui.directory: cannot read /nonexistent/web: No such file or directory (os error 2)"
+        "web-ui.directory: cannot read /nonexistent/web: No such file or directory (os error 2); put it there, or name \
+         another one"
     );
     let empty = directory(&[("app.js", "x")]);
     assert!(refused(empty.path()).ends_with("has no index.html: name the directory of a built web UI"));

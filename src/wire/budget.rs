@@ -30,6 +30,11 @@ impl Budget {
         Arc::new(Self { max_bytes, held: AtomicUsize::new(0) })
     }
 
+    /// Bytes that may be held.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Bytes held at this moment.
     pub fn held_bytes(&self) -> usize {
         self.held.load(Ordering::Relaxed)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     fuzzing,
-    token::{MAX_TOKEN, open, seal},
+    token::{open, seal},
 };
 
 const KEY: &[u8] = &[7; 32];
@@ -31,8 +31,7 @@ fn what_is_no_token_is_refused() {
     for text in ["", "=", "AQ", "not base64!", &other_version, &unsigned, &padded, &sealed[1..], "\u{e9}"] {
         assert_eq!(open(KEY, b"c", text), None, "{text}");
     }
-    assert!(open(KEY, b"c", &seal(KEY, b"c", &[0; 6000])).is_some());
-    assert_eq!(open(KEY, b"c", &seal(KEY, b"c", &[0; MAX_TOKEN])), None);
+    assert!(open(KEY, b"c", &seal(KEY, b"c", &vec![0; 60_000])).is_some());
 }
 
 proptest! {

@@ -93,10 +93,7 @@ impl World {
             file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
         }
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
-        let logs = telemetry::init(&telemetry::Config {
-            format: telemetry::Format::Text,
-            level: telemetry::Level::Error,
-        });
+        let logs = telemetry::init_quiet();
         let server = Server::build(&root, None, logs).await.unwrap();
         let (main, _) = server.addresses().unwrap();
         let (stop, stopped) = mpsc::channel(2);

@@ -5,7 +5,8 @@
 //!
 //! * `fedgate` and `curl` are the real ones and talk to a demo, in place of the hosts that the page names. What would run for
 //!   ever, or needs the page's own servers, is parsed by the real command line only.
-//! * `sensuctl`, `docker`, `cargo` and `.ci/test` do nothing, but `cargo` wants the targets that it is told to exist.
+//! * `sensuctl`, `docker`, `kubectl`, `systemctl` and others that change a machine, `cargo` and the scripts of `.ci` do
+//!   nothing, but `cargo` wants the targets that it is told to exist.
 //! * All else (`openssl`, `cp`, `find`, …) is what the system has.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
@@ -16,6 +17,10 @@ use super::{
     demo::{Demo, FEDGATE},
     markdown::{Page, page, pages, root},
 };
+
+/// Programs that change a machine or a server.
+const CHANGING: [&str; 9] =
+    ["apt-get", "chmod", "chown", "docker", "etcdctl", "kubectl", "podman", "sensuctl", "systemctl"];
 
 /// Where the pages have certificates.
 const CERTIFICATES: &str = "/etc/sensu/certs";
@@ -38,8 +43,9 @@ fn furnish(directory: &Path, page: &Page) {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     fs::create_dir(directory.join(".ci")).unwrap();
-    for name in ["bin/sensuctl", "bin/docker", ".ci/test"] {
-        std::os::unix::fs::symlink(directory.join("bin/nothing"), directory.join(name)).unwrap();
+    let others = CHANGING.iter().map(|name| format!("bin/{name}"));
+    for name in others.chain([".ci/test", ".ci/package"].map(str::to_owned)) {
+        std::os::unix::fs::symlink(directory.join("bin/nothing"), directory.join(&name)).unwrap();
     }
     for name in ["index.html", "stats.json", "app.js"] {
         write(&directory.join("build/app").join(name), "a web UI");

@@ -1,15 +1,21 @@
 //! What is opened at etcd ends with what holds it.
 
-use std::{sync::Arc, time::Duration};
-
-use fedgate::etcd::{
-    Client, Error, Mirror,
-    proto::{PutRequest, RangeRequest, WatchCreateRequest},
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use fedgate::etcd::{
+    Client, Error, Event, Mirror,
+    proto::{PutRequest, RangeRequest, WatchCreateRequest},
+};
 use futures::FutureExt as _;
 
-use crate::{etcd_server::Etcd, usage::Usage, wait::eventually};
+use crate::{
+    etcd_server::Etcd,
+    usage::{Usage, connections},
+    wait::eventually,
+};
 
 /// Begins something, and drops it after this many steps.
 async fn abandon<T>(begun: impl Future<Output = T>, steps: usize) {
@@ -129,4 +135,35 @@ async fn a_client_takes_its_connection_along() {
         drop(watch);
         Usage::default().is_again(&etcd, "nothing is left of a client").await;
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_noticed_within_twenty_seconds_and_left_though_it_says_nothing() {
+    let etcd = Etcd::start().await;
+    let (client, _) = connected(&etcd).await;
+    let lease = client.lease_grant(Duration::from_secs(600)).await.unwrap();
+    let mut keep_alive = client.keep_alive(lease.id);
+    keep_alive.renew().await.unwrap();
+    let mut watch = client.watch(WatchCreateRequest::prefix(b"/k", 0)).await.unwrap();
+    let mut mirror = Mirror::new(Arc::clone(&client), "/k");
+    while !matches!(mirror.next().await, Event::ResetDone { .. }) {}
+    let begun = Instant::now();
+    etcd.signal("STOP");
+    let interrupted = async {
+        loop {
+            if let Event::Interrupted { error, .. } = mirror.next().await {
+                return error;
+            }
+        }
+    };
+    let (renewed, watched, mirrored) = tokio::join!(keep_alive.renew(), watch.message(), interrupted);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(matches!(renewed, Err(Error::Timeout { .. })), "{renewed:?}");
+    for error in [watched.unwrap_err(), mirrored] {
+        assert!(error.is_endpoint_fault(), "{error:?}");
+    }
+    // A dead peer answers no farewell.
+    drop((watch, mirror, keep_alive, client));
+    eventually("its connections are closed", async || connections(etcd.endpoint().port) == 0).await;
+    etcd.signal("CONT");
 }

@@ -4,8 +4,6 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::{Running, claims, now, read};
+use crate::support::{Running, certificate, claims, now, read, tls_client};
 
 const DISK: &str = "/api/core/v2/namespaces/default/checks/disk";
 
@@ -83,11 +81,10 @@ impl Gateway {
         Self { server, roots: Some(roots), _directory: Some(directory) }
     }
 
-    async fn connect(&self) -> Box<dyn Io> {
-        let tcp = TcpStream::connect(self.server.main).await.unwrap();
+    async fn connect(&self, protocol: &str) -> Box<dyn Io> {
         match &self.roots {
-            None => Box::new(tcp),
-            Some(roots) => Box::new(handshake(tcp, roots.clone(), "http/1.1").await),
+            None => Box::new(TcpStream::connect(self.server.main).await.unwrap()),
+            Some(roots) => Box::new(tls_client(self.server.main, roots.clone(), protocol).await),
         }
     }
 
@@ -129,30 +126,6 @@ impl Gateway {
             refused(431, "PUT", DISK, admin, &"x-many: 1\r\n".repeat(200)),
         ]
     }
-}
-
-fn certificate(directory: &Path) -> (std::path::PathBuf, std::path::PathBuf, rustls::RootCertStore) {
-    let certified = rcgen::generate_simple_self_signed(["gw".to_owned()]).unwrap();
-    let (cert, key) = (directory.join("cert"), directory.join("key"));
-    std::fs::write(&cert, certified.cert.pem()).unwrap();
-    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certified.cert.der().clone()).unwrap();
-    (cert, key, roots)
-}
-
-async fn handshake(
-    tcp: TcpStream,
-    roots: rustls::RootCertStore,
-    protocol: &str,
-) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    connector.connect("gw".try_into().unwrap(), tcp).await.unwrap()
 }
 
 /// Writes a request whole, waits a little as a client does that is busy, and only then reads.
@@ -210,7 +183,7 @@ async fn are_read(gateway: &Gateway, size: usize) {
         [Framing::Length, Framing::Chunked].map(|framing| {
             let refused = refused.clone();
             async move {
-                let io = gateway.connect().await;
+                let io = gateway.connect("http/1.1").await;
                 let seen = write_then_read(io, &refused.head, size, framing).await;
                 assert_answer(&seen, refused.status, &(&refused, framing));
                 assert!(seen.wrote && seen.error.is_none(), "{refused:?} {framing:?}: {seen:?}");
@@ -231,7 +204,7 @@ async fn every_refusal_is_read_by_clients_that_write_first() {
 async fn a_query_just_over_its_limit_is_read_as_such() {
     for gateway in [Gateway::plain().await, Gateway::tls().await] {
         for framing in [Framing::Length, Framing::Chunked] {
-            let io = gateway.connect().await;
+            let io = gateway.connect("http/1.1").await;
             let seen = write_then_read(io, &gateway.query().head, 1_048_577, framing).await;
             assert_answer(&seen, 413, &framing);
             assert!(seen.wrote, "{framing:?}: {seen:?}");
@@ -255,7 +228,7 @@ async fn a_refusal_is_read_after_a_body_far_over_the_limit() {
         let some = all.filter(|refused| matches!(refused.status, 413 | 401)).take(4).chain([gateway.query()]);
         some.flat_map(|refused| [Framing::Length, Framing::Chunked].map(|framing| (refused.clone(), framing)))
             .map(move |(refused, framing)| async move {
-                let io = gateway.connect().await;
+                let io = gateway.connect("http/1.1").await;
                 let begun = Instant::now();
                 let seen = write_then_read(io, &refused.head, HUGE, framing).await;
                 assert_answer(&seen, refused.status, &(&refused, framing));
@@ -269,7 +242,7 @@ async fn a_refusal_is_read_after_a_body_far_over_the_limit() {
 #[tokio::test]
 async fn a_client_that_never_ends_is_cut_after_two_seconds() {
     let gateway = Gateway::plain().await;
-    let mut io = gateway.connect().await;
+    let mut io = gateway.connect("http/1.1").await;
     let refused = gateway.refused().into_iter().find(|refused| refused.status == 401).unwrap();
     let head = format!("{}content-length: {HUGE}\r\n\r\n", refused.head);
     io.write_all(head.as_bytes()).await.unwrap();
@@ -299,7 +272,7 @@ async fn a_gateway_that_is_not_ready_answers_in_the_same_way() {
     let gateway = Gateway { server, roots: None, _directory: None };
     for framing in [Framing::Length, Framing::Chunked] {
         let head = "GET /readyz HTTP/1.1\r\nhost: gw\r\n";
-        let seen = write_then_read(gateway.connect().await, head, LARGE, framing).await;
+        let seen = write_then_read(gateway.connect("http/1.1").await, head, LARGE, framing).await;
         assert_answer(&seen, 503, &framing);
         assert!(seen.wrote && seen.error.is_none(), "{framing:?}: {seen:?}");
     }
@@ -309,7 +282,7 @@ async fn a_gateway_that_is_not_ready_answers_in_the_same_way() {
 async fn a_refused_expectation_gets_the_final_status_at_once() {
     for gateway in [Gateway::plain().await, Gateway::tls().await] {
         for refused in gateway.refused() {
-            let mut io = gateway.connect().await;
+            let mut io = gateway.connect("http/1.1").await;
             let framing = format!("content-length: {LARGE}\r\nexpect: 100-continue\r\n\r\n");
             let begun = Instant::now();
             io.write_all(format!("{}{framing}", refused.head).as_bytes()).await.unwrap();
@@ -326,7 +299,7 @@ async fn a_refused_expectation_gets_the_final_status_at_once() {
 #[tokio::test]
 async fn a_short_body_that_is_there_already_keeps_the_connection() {
     for gateway in [Gateway::plain().await, Gateway::tls().await] {
-        let mut io = gateway.connect().await;
+        let mut io = gateway.connect("http/1.1").await;
         let refused = gateway.refused().into_iter().find(|refused| refused.status == 401).unwrap();
         for _ in 0..3 {
             let request = format!("{}content-length: 2\r\n\r\n{{}}", refused.head);
@@ -346,11 +319,7 @@ async fn a_short_body_that_is_there_already_keeps_the_connection() {
 #[tokio::test]
 async fn http_2_answers_early_and_keeps_the_connection() {
     for gateway in [Gateway::plain().await, Gateway::tls().await] {
-        let tcp = TcpStream::connect(gateway.server.main).await.unwrap();
-        let io: Box<dyn Io> = match &gateway.roots {
-            None => Box::new(tcp),
-            Some(roots) => Box::new(handshake(tcp, roots.clone(), "h2").await),
-        };
+        let io = gateway.connect("h2").await;
         let (mut h2, connection) =
             conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
         tokio::spawn(connection);

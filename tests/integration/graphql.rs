@@ -57,6 +57,33 @@ fn names(answer: &Value) -> Vec<&str> {
     list.iter().map(|namespace| namespace["name"].as_str().unwrap()).collect()
 }
 
+/// A line is a document that Sensu refuses, with `N` for a namespace. The same are asked of real backends by
+/// `graphql::tests::differential`, where `FEDGATE_TEST_SENSU` names some.
+#[tokio::test]
+async fn documents_that_break_a_rule_get_a_clusters_own_answer_whatever_namespace_they_name() {
+    let world = World::new();
+    let authorization = format!("Bearer {}", world.token("admin", &["cluster-admins"]));
+    let (mut count, mut accepted) = (0, Vec::new());
+    for document in include_str!("../data/graphql/invalid.txt").lines().filter(|line| !line.starts_with('#'))
+    {
+        for namespace in ["default", "default@local-cluster", "default@alpha", "default@nowhere"] {
+            let text = document
+                .replace("\"N\"", &format!("\"{namespace}\""))
+                .replace(":N:", &format!(":{namespace}:"));
+            let body = json!({"query": text});
+            let own = direct(&world, &world.local, &authorization, &body).await;
+            if own["errors"].as_array().is_none_or(Vec::is_empty) {
+                accepted.push(text.clone());
+            }
+            assert_eq!(query(&world, &text).await, own, "{text}");
+            assert_eq!([&world.alpha, &world.beta].map(asked), [0, 0], "{text}");
+            count += 1;
+        }
+    }
+    assert_eq!(accepted, Vec::<String>::new());
+    assert!(count >= 3 * 4 * 20, "{count}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_namespace_switcher_opens_in_any_state_of_the_clusters() {
     let world = World::new();

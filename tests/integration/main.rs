@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alerts;
 mod auth;
 mod balancers;
+mod cors;
 mod drain;
 mod early;
 mod fanout;
@@ -12,12 +14,19 @@ mod fault_table;
 mod faults;
 mod federation;
 mod graphql;
+mod logins;
+mod logs;
+mod metrics;
+mod outage;
 mod paging;
+mod recipes;
 mod refusals;
 mod rewriting;
 mod routing;
 mod stores;
 mod support;
+mod tls;
+mod tracing;
 mod webui;
 
 #[path = "../support/store_suite.rs"]

@@ -8,7 +8,7 @@ use fedgate::sim::Sensu;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Line, World, check, entity};
+use crate::support::{Answer, Line, Running, World, check, entity};
 
 const NAMESPACES: [&str; 4] = ["default", "a", "a-b", "ops"];
 
@@ -446,4 +446,43 @@ async fn a_users_namespaces_are_paged_by_what_the_user_sees() {
         query = format!("limit=1&continue={}", page.header("sensu-continue"));
     }
     assert_eq!(names, ["ops", "ops@alpha", "ops@beta"]);
+}
+
+#[tokio::test]
+async fn names_of_any_length_are_paged_or_the_page_before_says_why_not() {
+    let server = Running::start().await;
+    let list = "/api/core/v2/namespaces/default/checks";
+    let put = |name: &str| {
+        let status = server.sensu.apply(&Method::PUT, &format!("{list}/{name}"), &check("default", name));
+        assert!(status.is_success(), "{status}");
+    };
+    // The names by pages of one, until the answer that is no page.
+    let walk = async || {
+        let (mut found, mut target) = (Vec::new(), format!("{list}?limit=1"));
+        loop {
+            let (status, headers, body) = server.send(server.request(&target)).await;
+            let page: Value = serde_json::from_slice(&body).unwrap();
+            if status != 200 {
+                return (found, Some((status, page["message"].as_str().unwrap().to_owned())));
+            }
+            found.push(page[0]["metadata"]["name"].as_str().unwrap().to_owned());
+            let Some(token) = headers.get("sensu-continue") else { return (found, None) };
+            target = format!("{list}?limit=1&continue={}", token.to_str().unwrap());
+        }
+    };
+    let long = |length: usize| format!("{length:05}{}", "x".repeat(length));
+    let names = [long(1), long(3_000), long(7_000), long(24_000), "z".to_owned()];
+    for name in &names {
+        put(name);
+    }
+    assert_eq!(walk().await, (names.to_vec(), None));
+
+    put(&long(26_000));
+    let (found, refusal) = walk().await;
+    assert_eq!(found, names[..4]);
+    let (status, message) = refusal.unwrap();
+    assert_eq!(status, 400);
+    assert!(message.contains("too long for a continue parameter of 32768 bytes"), "{message}");
+    let (_, _, whole) = server.send(server.request(list)).await;
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&whole).unwrap().len(), 6, "as the message advises");
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use fedgate::{
     corev2::Type,
     registry::MemoryStore,
+    telemetry::Metrics,
     types::{ReplicatorState, TlsFiles},
 };
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ use crate::{
         becomes, delete, eventually,
         federation::{BINDINGS, Federation, cluster},
         gateway::{Gateway, definition, register, replicate},
-        objects::{cluster_role_binding, seed},
+        objects::{cluster_role_binding, object, seed},
         proxy::Link,
         put, revision,
     },
@@ -196,6 +197,56 @@ async fn a_full_follower_is_shown_and_still_revokes() {
     alpha.ctl(&["alarm", "disarm"]);
     becomes(&a, &second, Some(&value)).await;
     gateway.follows("r").await;
+}
+
+#[tokio::test]
+async fn an_outage_that_begins_when_nothing_is_copied_is_counted_on_either_side() {
+    let mut f = Federation::of_bindings().proxied().start().await;
+    f.gateway.follows("r").await;
+    let page = Metrics::new(|registry| f.gateway.handle.metrics.register(registry));
+    let errors = || {
+        let text = page.render();
+        let line = text.lines().find_map(|line| line.strip_prefix("fedgate_replication_errors_total{"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(errors(), 0);
+    f.proxy().set(Link::Cut);
+    eventually("the follower's outage is counted", async || errors() > 0).await;
+    f.proxy().set(Link::Up);
+    f.gateway.follows("r").await;
+    let before = errors();
+    f.source.kill();
+    eventually("the source's outage is counted", async || errors() > before).await;
+}
+
+#[tokio::test]
+async fn an_object_that_is_too_large_for_the_follower_is_left_out_alone() {
+    let (source, local) = cluster("local").await;
+    let alpha = Etcd::with(&["--max-request-bytes", "100000"], TlsFiles::default()).await;
+    let a = alpha.client();
+    seed(&a, "alpha").await;
+    let store = MemoryStore::new();
+    replicate(&store, "assets", Type::Asset, &alpha).await;
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let asset = |name: &str| (Type::Asset.key(Some("dev"), name), object(Type::Asset, "dev", name));
+    let (small, mut large) = (asset("a/small"), asset("b/large"));
+    // As its URL.
+    large.1.extend([0x12, 0xc0, 0x9a, 0x0c]);
+    large.1.extend([b'x'; 200_000]);
+    let (key, value) = numbered(1);
+    for (key, value) in [&small, &large, &(key.clone(), value.clone())] {
+        put(&local, key, value).await;
+    }
+    let gateway = Gateway::alone(&source, &store);
+    becomes(&a, &small.0, Some(&small.1)).await;
+    becomes(&a, &key, Some(&value)).await;
+    gateway.says("assets", "b/large: a request to etcd or its answer is too large").await;
+    gateway.follows("r").await;
+    delete(&local, &key).await;
+    assert!(becomes(&a, &key, None).await < Duration::from_secs(2));
+    gateway.compares_twice("r").await;
+    delete(&local, &large.0).await;
+    gateway.until("assets", "has no error", |status| status.error.is_none()).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ mod basics;
 mod checker;
 mod faults;
 mod leaders;
+mod least_rights;
+mod lifetimes;
+mod lost;
 mod moves;
 mod names;
 mod order;
@@ -17,5 +20,7 @@ mod support;
 mod etcd_server;
 #[path = "../support/secure_etcd.rs"]
 mod secure_etcd;
+#[path = "../support/usage.rs"]
+mod usage;
 #[path = "../support/wait.rs"]
 mod wait;

@@ -1,20 +1,24 @@
 //! Replicators that move, end, and share destinations.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fedgate::{
     corev2::Type,
-    registry::{MemoryStore, Precondition, Store as _},
+    registry::{EtcdStore, MemoryStore, Precondition, Store as _},
+    replication::Election,
     types::ReplicatorState,
 };
 
-use crate::support::{
-    becomes, delete, dump, eventually,
-    federation::{BINDINGS, Federation, cluster},
-    gateway::{CLEANUP_GRACE, Gateway, definition, register, replicate, unregister},
-    get,
-    objects::cluster_role_binding,
-    put, revision,
+use crate::{
+    etcd_server::Etcd,
+    support::{
+        becomes, delete, dump, eventually, expire,
+        federation::{BINDINGS, Federation, cluster},
+        gateway::{CLEANUP_GRACE, Gateway, definition, register, replicate, unregister},
+        get, metric,
+        objects::cluster_role_binding,
+        put, revision,
+    },
 };
 
 fn binding() -> (String, Vec<u8>) {
@@ -79,6 +83,12 @@ async fn what_was_deleted_while_no_gateway_ran_is_cleaned_by_the_next() {
     f.alpha.kill();
     f.gateway = Gateway::alone(&f.source, &f.store);
     f.gateway.says("r", "cannot be removed").await;
+    // All of it is known though this gateway has never reached the follower.
+    let status = f.gateway.status("r").unwrap();
+    assert!(status.is_deleted && status.state == ReplicatorState::Retrying, "{status:?}");
+    let [left] = &status.left_behind[..] else { panic!("{status:?}") };
+    assert_eq!((&*left.destination, left.keys), (&*f.alpha.endpoint().to_string(), 1));
+    assert!(left.error.is_some() && status.error.unwrap().contains("to give them up, delete it again"));
     f.alpha.restart().await;
     becomes(&f.a, &key, None).await;
     eventually("it is forgotten", async || f.gateway.status("r").is_none()).await;
@@ -111,10 +121,126 @@ async fn what_a_moved_replicator_leaves_where_it_cannot_be_cleaned_is_shown() {
     // It waits for the old place to be cleaned, but not forever.
     becomes(&b, &key, Some(&value)).await;
     f.gateway.says("r", "moved, but its keys at").await;
-    assert_eq!(f.gateway.status("r").unwrap().state, ReplicatorState::Following);
+    let status = f.gateway.status("r").unwrap();
+    assert_eq!((status.state, status.is_deleted), (ReplicatorState::Following, false));
+    assert_eq!((status.left_behind.len(), status.left_behind[0].keys), (1, 1));
     f.alpha.restart().await;
     becomes(&f.alpha.client(), &key, None).await;
     eventually("nothing is left to say", async || f.gateway.status("r").unwrap().error.is_none()).await;
+}
+
+/// An address where nothing answers.
+async fn nowhere() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn what_never_reached_its_destination_leaves_nothing_behind() {
+    let (key, value) = binding();
+    let f = Federation::of_bindings().at_source(&key, &value).start().await;
+    let to = async |url: &str| {
+        let definition = definition("s", Type::ClusterRole, url, &f.alpha.config().tls);
+        register(&f.store, &definition).await;
+    };
+    let wrong = nowhere().await;
+    to(&wrong).await;
+    f.gateway.until("s", "is in trouble", |status| status.state == ReplicatorState::Retrying).await;
+    // A typing error, corrected: it waits for nothing, and nothing is said of the wrong place.
+    to(&f.alpha.endpoint().to_string()).await;
+    let since = f.gateway.until("s", "follows", |status| status.state == ReplicatorState::Following).await;
+    assert!(since < CLEANUP_GRACE, "{since:?}");
+    let status = f.gateway.status("s").unwrap();
+    assert!(status.error.is_none() && status.left_behind.is_empty(), "{status:?}");
+    // Or deleted: it is gone at once.
+    to(&wrong).await;
+    f.gateway.until("s", "is in trouble", |status| status.state == ReplicatorState::Retrying).await;
+    unregister(&f.store, "s").await;
+    eventually("only the one that has written is left", async || {
+        let names = f.gateway.handle.statuses.borrow().iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        let known = f.store.list("replication/destinations/").await.unwrap();
+        names == ["r".into()] && known.len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_federation_keeps_out_leaves_nothing_behind() {
+    let (key, value) = binding();
+    let starting = Federation::of_bindings().at_source(&key, &value).start();
+    let (f, (other_source, _)) = tokio::join!(starting, cluster("other"));
+    becomes(&f.a, &key, Some(&value)).await;
+    let other_store = MemoryStore::new();
+    replicate(&other_store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    let second = Gateway::alone(&other_source, &other_store);
+    second.says("r", "another federation").await;
+    unregister(&other_store, "r").await;
+    eventually("it is forgotten", async || second.status("r").is_none()).await;
+    assert_eq!(other_store.list("replication/destinations/").await.unwrap().len(), 0);
+    f.gateway.compares_twice("r").await;
+    assert_eq!(get(&f.a, &key).await, Some(value));
+}
+
+#[tokio::test]
+async fn every_gateway_of_a_store_shows_what_is_left_behind_and_any_of_them_gives_it_up() {
+    let ((source, local), (mut alpha, a), gateways) =
+        tokio::join!(cluster("local"), cluster("alpha"), Etcd::start());
+    let shared = gateways.client();
+    let store = EtcdStore::new(Arc::clone(&shared), "/fedgate/");
+    replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
+    let start = |name| {
+        let election = Election::new(Arc::clone(&shared), "/fedgate", name, Duration::from_secs(2));
+        Gateway::start(source.config(), Arc::new(EtcdStore::new(Arc::clone(&shared), "/fedgate/")), election)
+    };
+    let (key, value) = binding();
+    put(&local, &key, &value).await;
+    let one = start("one");
+    becomes(&a, &key, Some(&value)).await;
+    one.follows("r").await;
+    let two = start("two");
+    two.until("r", "is seen", |status| status.keys == 1).await;
+    alpha.kill();
+    unregister(&store, "r").await;
+    for gateway in [&one, &two] {
+        gateway.says("r", "to give them up, delete it again").await;
+        let status = gateway.status("r").unwrap();
+        assert!(status.is_deleted && status.left_behind[0].keys == 1, "{status:?}");
+    }
+    // The next leader knows it, too.
+    drop(one);
+    two.until("r", "is led", |status| status.leader && status.left_behind.len() == 1).await;
+    let three = start("three");
+    three.says("r", "to give them up, delete it again").await;
+    assert!(three.handle.give_up("r"));
+    eventually("it is forgotten by all", async || two.status("r").is_none() && three.status("r").is_none())
+        .await;
+    assert_eq!(store.list("replication/destinations/").await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_last_replicator_of_a_destination_leaves_nothing_of_ours_there() {
+    let (key, value) = binding();
+    let bindings = Federation::of_bindings().at_source(&key, &value);
+    let f = bindings.replicate("s", Type::ClusterRole).start().await;
+    becomes(&f.a, &key, Some(&value)).await;
+    f.gateway.follows("s").await;
+    f.gateway.follows("r").await;
+    unregister(&f.store, "s").await;
+    eventually("s is gone", async || f.gateway.status("s").is_none()).await;
+    assert!(!dump(&f.a, "/fedgate/").await.is_empty(), "the other one is still there");
+    unregister(&f.store, "r").await;
+    eventually("r is gone", async || f.gateway.status("r").is_none()).await;
+    assert_eq!((dump(&f.a, "/fedgate/").await, get(&f.a, &key).await), (BTreeMap::new(), None));
+    eventually("its leases have ended", async || {
+        let of = async |what| metric(&f.alpha, &format!("etcd_debugging_lease_{what}_total")).await;
+        let granted = of("granted").await;
+        granted > 0 && of("revoked").await == granted
+    })
+    .await;
+    assert_eq!(f.store.list("replication/destinations/").await.unwrap().len(), 0);
+    // And comes back when asked to.
+    replicate(&f.store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+    becomes(&f.a, &key, Some(&value)).await;
 }
 
 #[tokio::test]
@@ -146,9 +272,11 @@ async fn a_store_that_loses_everything_takes_nothing_from_the_followers() {
     }
     unregister(&f.store, "r").await;
     eventually("it is not registered any more", async || f.gateway.status("r").is_none()).await;
-    // Who writes there next does not take it away either.
+    // Who writes there next does not take it away either: nobody has asked for that.
     replicate(&f.store, "s", Type::ClusterRole, &f.alpha).await;
     f.gateway.says("s", "another federation").await;
+    expire(&f.a).await;
+    f.gateway.says("s", "no replicator copies").await;
     assert_eq!(get(&f.a, &key).await, Some(value));
     assert!(f.gateway.status("r").is_none());
 }
@@ -185,9 +313,9 @@ async fn another_federation_at_the_same_follower_is_shown_and_not_fought() {
     f.gateway.follows("r").await;
     assert_eq!(get(&f.a, &key).await, Some(value));
     drop(second);
-    // The first one is gone for good: its record is deleted by hand.
+    // The first one is gone for good.
     f.gateway.stop().await;
-    delete(&f.a, "/fedgate/replication/fence").await;
+    expire(&f.a).await;
     let second = Gateway::alone(&other_source, &other_store);
     becomes(&f.a, &key, Some(&cluster_role_binding("b", "edit", "others"))).await;
     second.follows("r").await;

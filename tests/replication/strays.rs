@@ -60,7 +60,7 @@ async fn stores_that_were_set_up_again_during_a_partition_are_read_again() {
     register(&store, &definition("r", Type::ClusterRoleBinding, &far.url, &TlsFiles::default())).await;
     let endpoint = near.url.parse().unwrap();
     let config = Config::new(vec![endpoint], TlsFiles::default());
-    let gateway = Gateway::start(config, Arc::new(store.clone()), Alone::new("test"));
+    let gateway = Gateway::start(config, Arc::new(store.clone()), Alone::new("test", "here"));
     let (kept, gone) = (format!("{BINDINGS}kept"), format!("{BINDINGS}gone"));
     let value = |name| cluster_role_binding(name, "view", "g");
     put(&local, &kept, &value("kept")).await;
@@ -141,7 +141,7 @@ async fn a_follower_made_from_a_backup_of_another_is_shown_and_can_be_told_apart
     replicate(&store, "beta", Type::ClusterRoleBinding, &beta).await;
     gateway.says("beta", "are different etcds").await;
     gateway.says("alpha", "are different etcds").await;
-    delete(&b, "/fedgate/replication/fence").await;
+    delete(&b, "/fedgate/replication/place").await;
     gateway.follows("beta").await;
     gateway.follows("alpha").await;
     delete(&local, &key).await;
@@ -191,7 +191,8 @@ async fn a_gateway_whose_view_is_behind_its_store_takes_nothing_away_from_follow
     let views: [Arc<dyn Store>; 2] = [Arc::new(Gone), Arc::new(MemoryStore::new())];
     for view in views {
         let shared = Arc::new(store.clone());
-        let behind = Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test"));
+        let behind =
+            Gateway::with_view(source.config(), shared, Arc::clone(&view), Alone::new("test", "here"));
         // It reviews everything once a second.
         sleep(Duration::from_secs(2)).await;
         assert_eq!((get(&a, &key).await.as_deref(), revision(&a).await), (Some(&value[..]), before));

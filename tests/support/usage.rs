@@ -81,7 +81,7 @@ fn gauge(text: &str, name: &str) -> i64 {
 }
 
 /// Connections of this process to a port of the loopback interface. etcd has one to itself.
-fn connections(port: u16) -> usize {
+pub(crate) fn connections(port: u16) -> usize {
     let remote = format!(":{port:04X}");
     let is_own: BTreeSet<_> = fs::read_dir("/proc/self/fd")
         .unwrap()

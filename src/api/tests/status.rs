@@ -9,8 +9,13 @@ use tokio::sync::watch;
 
 use super::{Rig, cluster_body, replicator_body, viewer};
 use crate::{
+    api::Api,
+    authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
-    types::{BackendHealth, BackendState, Caller, ClusterHealth, ReplicatorState, ReplicatorStatus},
+    types::{
+        BackendHealth, BackendState, Caller, ClusterHealth, LeftBehind, Orphans, Principal, ReplicatorState,
+        ReplicatorStatus,
+    },
 };
 
 /// 2026-01-02T03:04:05Z, and some seconds and a fraction later.
@@ -47,6 +52,9 @@ fn replicator(name: &str, state: ReplicatorState) -> ReplicatorStatus {
         lag: Some(Duration::from_millis(1250)),
         last_sync: Some(at(5)),
         leader: true,
+        is_deleted: false,
+        left_behind: Vec::new(),
+        orphans: Vec::new(),
     }
 }
 
@@ -110,6 +118,76 @@ async fn the_status_has_exactly_this_shape() {
     let seen = rig.get("status").await.body;
     let hidden = [r#""tls: no""#, r#""timeout""#, r#""replication is off on this gateway""#];
     assert_eq!(seen, hidden.iter().fold(expected.to_owned(), |text, error| text.replace(error, "null")));
+}
+
+#[tokio::test]
+async fn what_a_replicator_has_left_behind_is_seen_until_it_is_gone() {
+    let left = |error: Option<&str>| LeftBehind {
+        destination: "https://b:2379".into(),
+        keys: 3,
+        error: error.map(Into::into),
+    };
+    let deleted = ReplicatorStatus {
+        is_deleted: true,
+        left_behind: vec![left(Some("down"))],
+        ..replicator("gone", ReplicatorState::Retrying)
+    };
+    let orphans = vec![Orphans { federation: "f".into(), gateway: "g".into(), keys: 4 }];
+    let moved = ReplicatorStatus {
+        left_behind: vec![left(None)],
+        orphans,
+        ..replicator("moved", ReplicatorState::Following)
+    };
+    let rig = Rig::new().knowing(vec![up("local-cluster"), up("gamma")], vec![deleted, moved]);
+    let spec = json!({"url": "https://a:2379", "resource": "Role"});
+    rig.call(Method::POST, "etcd-replicators", &replicator_body("moved", &spec)).await;
+    let status = rig.status().await;
+    let [moved, gone] = &status["replicators"].as_array().unwrap()[..] else { panic!("{status}") };
+    assert_eq!((&moved["name"], &moved["deleted"]), (&json!("moved"), &Value::Null));
+    assert_eq!(moved["left_behind"], json!([{"destination": "https://b:2379", "keys": 3, "error": null}]));
+    assert_eq!(moved["orphans"], json!([{"federation": "f", "gateway": "g", "keys": 4}]));
+    assert_eq!((&gone["name"], &gone["deleted"]), (&json!("gone"), &json!(true)));
+    assert_eq!((&gone["error"], &gone["left_behind"][0]["error"]), (&json!("timeout"), &json!("down")));
+    // Others see that, but no error text.
+    let seen: Value = serde_json::from_str(&rig.get("status").await.body).unwrap();
+    assert_eq!(seen["replicators"][1]["left_behind"][0]["keys"], 3);
+    assert_eq!(seen["replicators"][1]["left_behind"][0]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn rules_that_cannot_decide_are_reported_to_everybody_without_names() {
+    /// Whose rules have this fault.
+    struct Broken(AuthzError);
+
+    impl Authorizer for Broken {
+        fn decide(&self, _: &Principal, _: Verb, _: &str, _: &str) -> Result<bool, AuthzError> {
+            Err(self.0.clone())
+        }
+
+        fn mode(&self) -> Mode {
+            Mode::Rbac
+        }
+    }
+
+    let (binding, role) = (|| Box::from("secret-binding"), || Box::from("secret-role"));
+    for (fault, said) in [
+        (AuthzError::UnreadableBinding { binding: binding() }, "so nobody is an administrator"),
+        (AuthzError::TooLarge { limit: 1 }, "so nobody is an administrator"),
+        (AuthzError::UnreadableRole { binding: binding(), role: role() }, "so you may change nothing"),
+        (
+            AuthzError::Dangling { binding: binding(), kind: "ClusterRole".into(), role: role() },
+            "so you may change nothing",
+        ),
+    ] {
+        let mut rig = Rig::new().knowing(vec![up("local-cluster"), up("gamma")], Vec::new());
+        rig.api = Api { authorizer: Arc::new(Broken(fault)), ..rig.api };
+        for answer in [rig.get("status").await, rig.call(Method::GET, "status", &Value::Null).await] {
+            let status = answer.json();
+            assert_eq!(status["authorization"], "rbac");
+            let error = status["authorization_error"].as_str().unwrap();
+            assert!(error.contains(said) && !error.contains("secret"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

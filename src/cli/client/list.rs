@@ -13,6 +13,7 @@ use super::{
     missing_clusters::MissingClusters,
     options::{Connection, Format, Output},
     print::Printer,
+    status::note_left_behind,
 };
 use crate::{
     cli::{Failure, INCOMPLETE, REFUSED, USAGE, output::note},
@@ -101,7 +102,11 @@ impl List {
             items.into_iter().try_for_each(|item| printer.item(kind, item))
         };
         let listed = pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await;
-        ended(listed.and_then(|()| printer.end()), &missing)
+        let ended = ended(listed.and_then(|()| printer.end()), &missing);
+        if ended.is_ok() && format == Format::Tabular && kind.type_name == "EtcdReplicator" {
+            note_left_behind(&gateway).await;
+        }
+        ended
     }
 }
 

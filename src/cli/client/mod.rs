@@ -11,6 +11,7 @@
 //! Requests and output match sensuctl's, so that both can be used with the same login. Added to it is what Sensu does not
 //! have: clusters in tables, qualified namespaces, incomplete lists, `federation/v1`.
 
+mod adopt;
 mod answer;
 mod base;
 mod columns;
@@ -52,6 +53,8 @@ pub(super) enum Command {
     List(list::List),
     /// Show one resource
     Info(list::Info),
+    /// Let a replicator take over the keys that a federation which is gone has left in its destination
+    Adopt(adopt::Adopt),
     /// Show the health of clusters and replicators
     Status(status::Status),
 }
@@ -68,6 +71,7 @@ impl Command {
                 Self::Dump(dump) => dump.run().await,
                 Self::List(list) => list.run().await,
                 Self::Info(info) => info.run().await,
+                Self::Adopt(adopt) => adopt.run().await,
                 Self::Status(status) => status.run().await,
             }
         })

@@ -13,7 +13,11 @@ use super::{
     time,
     value::{list, text},
 };
-use crate::cli::{Failure, INCOMPLETE, output::print, text::terminal_safe};
+use crate::cli::{
+    Failure, INCOMPLETE,
+    output::{note, print},
+    text::terminal_safe,
+};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
@@ -74,14 +78,50 @@ fn unhealthy(status: &Value) -> Option<String> {
     if !replicators.is_empty() {
         parts.push(format!("unhealthy replicators: {}", replicators.join(", ")));
     }
+    let left: Vec<String> = left_behind(status)
+        .filter(|(_, left)| left.get("error").is_some_and(|error| !error.is_null()))
+        .map(|(name, left)| format!("{name} (at {})", text(&left["destination"])))
+        .map(|line| terminal_safe(&line).into_owned())
+        .collect();
+    if !left.is_empty() {
+        parts.push(format!("keys left behind: {}", left.join(", ")));
+    }
     if let Some(store) = status.get("store") {
         let reason = terminal_safe(&text(&store["error"])).into_owned();
         parts.push(format!("the registry's store is {}: {reason}", terminal_safe(&text(&store["state"]))));
+    }
+    let fault = text(&status["authorization_error"]);
+    if !fault.is_empty() {
+        parts.push(terminal_safe(&fault).into_owned());
     }
     if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
         parts.push("the gateway's status is incomplete: see its log".to_owned());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What replicators still own where they are not registered any more, with their names.
+fn left_behind(status: &Value) -> impl Iterator<Item = (String, &Value)> {
+    list(&status["replicators"]).iter().flat_map(|replicator| {
+        list(&replicator["left_behind"]).iter().map(|left| (text(&replicator["name"]), left))
+    })
+}
+
+/// Says on the standard error output which replicators were deleted and have left something behind: a list of what is
+/// registered does not show them.
+pub(super) async fn note_left_behind(gateway: &Gateway) {
+    let status = gateway.get(PATH).await.and_then(|answer| answer.json()).unwrap_or_default();
+    for replicator in list(&status["replicators"]).iter().filter(|it| it["deleted"] == true) {
+        let places: Vec<_> =
+            list(&replicator["left_behind"]).iter().map(|left| text(&left["destination"])).collect();
+        let line = format!(
+            "deleted, but {} of its keys are left at {}: {} (see fedgate status)",
+            text(&replicator["keys"]),
+            places.join(", "),
+            text(&replicator["name"])
+        );
+        note(line);
+    }
 }
 
 fn tables(status: &Value, now: i64) -> String {
@@ -108,7 +148,7 @@ fn tables(status: &Value, now: i64) -> String {
             let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
             replicators.push([
                 text(&replicator["name"]),
-                text(&replicator["state"]),
+                state(replicator),
                 since(replicator, now),
                 text(&replicator["keys"]),
                 lag.unwrap_or_else(|| "-".to_owned()),
@@ -120,12 +160,34 @@ fn tables(status: &Value, now: i64) -> String {
         shown.push('\n');
         shown.push_str(&replicators.render());
     }
+    shown.push_str(&left_behind_table(status));
     if text(&status["authorization"]) == "admin-groups" {
         shown.push_str(
             "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
         );
     }
+    let fault = text(&status["authorization_error"]);
+    if !fault.is_empty() {
+        shown.extend(["\nAuthorization: ", &terminal_safe(&fault), "\n"]);
+    }
     shown
+}
+
+/// A replicator's state; that of a deleted one is that of its cleaning up.
+fn state(replicator: &Value) -> String {
+    let state = text(&replicator["state"]);
+    if replicator["deleted"] == true { format!("{state} (deleted)") } else { state }
+}
+
+/// What is left behind and where; nothing when nothing is.
+fn left_behind_table(status: &Value) -> String {
+    let mut table = Table::new(["LEFT BEHIND BY", "DESTINATION", "KEYS", "ERROR"]);
+    let mut is_empty = true;
+    for (name, left) in left_behind(status) {
+        is_empty = false;
+        table.push([name, text(&left["destination"]), text(&left["keys"]), text(&left["error"])]);
+    }
+    if is_empty { String::new() } else { format!("\n{}", table.render()) }
 }
 
 /// The cluster's own error, else the first error of a backend.
@@ -156,13 +218,21 @@ fn ago(instant: &str, now: i64) -> String {
     }
 }
 
-const PATH: &str = "/api/enterprise/federation/v1/status";
+/// Where a gateway shows its status.
+pub(super) const PATH: &str = "/api/enterprise/federation/v1/status";
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_fault_of_the_rules_is_shown() {
+        let status = json!({"authorization": "rbac", "authorization_error": "nobody is\nan administrator"});
+        assert!(tables(&status, 0).ends_with("\nAuthorization: nobody is\\nan administrator\n"));
+        assert_eq!(unhealthy(&status).unwrap(), "nobody is\\nan administrator");
+    }
 
     #[test]
     fn the_unhealthy_stand_out() {
@@ -192,6 +262,26 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
         assert_eq!(tables(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
         let line = unhealthy(&status).unwrap();
         assert_eq!(line, "unhealthy clusters: beta (degraded); unhealthy replicators: roles (retrying)");
+    }
+
+    #[test]
+    fn what_is_left_behind_is_shown_with_its_place_and_is_not_healthy() {
+        let mut status = json!({
+            "complete": true, "clusters": [],
+            "replicators": [{"name": "roles", "state": "retrying", "since": null, "keys": 12, "lag_seconds": null,
+                "last_sync": null, "leader": true, "error": "deleted, but", "deleted": true,
+                "left_behind": [{"destination": "https://a:2379", "keys": 12, "error": "down"}]}],
+        });
+        let shown = tables(&status, 0);
+        assert!(shown.contains("roles       retrying (deleted)  -"), "{shown}");
+        let expected =
+            "\nLEFT BEHIND BY  DESTINATION     KEYS  ERROR\nroles           https://a:2379  12    down\n";
+        assert!(shown.ends_with(expected), "{shown}");
+        let line = "unhealthy replicators: roles (retrying); keys left behind: roles (at https://a:2379)";
+        assert_eq!(unhealthy(&status).unwrap(), line);
+        status["replicators"][0]["state"] = "syncing".into();
+        status["replicators"][0]["left_behind"][0]["error"] = Value::Null;
+        assert_eq!(unhealthy(&status), None, "it is being removed");
     }
 
     #[test]

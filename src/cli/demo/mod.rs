@@ -29,7 +29,7 @@ use crate::{
     error::{Access, Advice},
     listener,
     sim::SharedKeys,
-    telemetry::{self, Format, Level},
+    telemetry,
 };
 
 /// `fedgate demo`.
@@ -73,7 +73,7 @@ impl Demo {
 
     async fn serve(self) -> Result<(), Failure> {
         // Errors only: the terminal belongs to the instructions.
-        let logs = telemetry::init(&telemetry::Config { format: Format::Text, level: Level::Error });
+        let logs = telemetry::init_quiet();
         let keys =
             SharedKeys::generate().map_err(|error| Failure::new(1, format!("cannot make a key: {error}")))?;
         let keys = Arc::new(keys);

@@ -136,6 +136,8 @@ fn prefixes_catch_no_neighbour_and_every_key_is_read_back() {
             !kind.key(kind.is_namespaced().then_some("dev2"), "x").starts_with(&kind.prefix_in(Some("dev")))
         );
         assert_eq!(Type::of_name(kind.name()), Some(kind));
+        let neighbours = Type::ALL.into_iter().filter(|other| kind.prefix().starts_with(other.prefix()));
+        assert_eq!(neighbours.collect::<Vec<_>>(), [kind]);
     }
 }
 

@@ -1,10 +1,10 @@
-//! One page of a list: the members one after the other, until the page is full.
+//! One page of a list: the members in their order, until the page is full.
 //!
 //! ```text
 //!  position ─► members before it: not asked again
 //!              its member: from there on ─┐
 //!              the next ones: from their ─┼─► page full?  ─ yes ─► position of the last item
-//!              beginning                  ┘   all asked?  ─ yes ─► no position: it is the last page
+//!              beginning, some at once    ┘   all asked?  ─ yes ─► no position: it is the last page
 //! ```
 //!
 //! * **Every item once**: the pages together are the list without pages, item for item. A [`Position`] names a member and
@@ -12,6 +12,9 @@
 //!   shifts nothing.
 //! * **Whose pages**: most lists are cut by the cluster. Some it cuts badly; those are read whole and cut here
 //!   ([`Paging::ByKey`]).
+//! * **How many at once**: as many as the page needs when they have as few items as those before, at most twice as many as
+//!   the time before, so that a page over many small members does not wait for each in turn, and one that the first member
+//!   fills asks no other. What one of them sent beyond the end of the page is dropped.
 //! * **Failures**: a member that fails is passed over, and reported in the head of the page that has asked it.
 //! * **Bounds**: a page is in memory as a whole, because its head says what follows. One that would be larger than
 //!   `read_ahead_bytes`, or than the process has room for, ends before that; so does one whose members took too long. A
@@ -24,22 +27,19 @@ mod items;
 mod position;
 mod read;
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
 
+use futures::future::join_all;
 use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{Config, Limits, Merge, Overloaded, Query, Shared, Slot, Terms, answer, shared::Ticket};
-use crate::{
-    member::Candidate,
-    types::{ClusterName, FailureClass, Paging},
-    wire::Body,
-};
+use crate::{member::Candidate, types::Paging, wire::Body};
 
 pub use position::Position;
 
 use position::After;
-use read::{Absence, Part, Reading};
+use read::{Absence, Part, Reading, Share};
 
 /// A page to gather.
 pub struct PageQuery {
@@ -74,7 +74,8 @@ pub async fn page(config: &Config, shared: &Arc<Shared>, query: PageQuery) -> Re
     let gathering = Gathering {
         reading: Reading { request: &list.request, shape: list.shape, label, paging, config },
         strict: list.strict,
-        room: limit.map(NonZeroU64::get),
+        limit: limit.map(NonZeroU64::get),
+        items: 0,
         ticket,
         slots: Vec::new(),
         started: Instant::now(),
@@ -89,82 +90,129 @@ pub async fn page(config: &Config, shared: &Arc<Shared>, query: PageQuery) -> Re
 struct Gathering<'a> {
     reading: Reading<'a>,
     strict: bool,
-    /// How many more items fit; `None` for any number.
-    room: Option<u64>,
+    limit: Option<u64>,
+    /// How many items it has.
+    items: u64,
     ticket: Ticket,
     slots: Vec<Slot>,
     started: Instant,
 }
 
+/// A member whose items are still wanted, and what the client has of them.
+type Wanted = (Candidate, After);
+
 // === impl Gathering ===
 
 impl Gathering<'_> {
     async fn run(mut self, members: Vec<Candidate>, from: Option<Position>) -> (Merge, Option<Position>) {
-        let mut next = None;
-        let mut members = members
-            .into_iter()
-            .filter_map(|candidate| match &from {
-                None => Some((candidate, After::Nothing)),
-                Some(from) => from.within(candidate.name()).map(|after| (candidate, after)),
-            })
-            .peekable();
-        while let Some((candidate, after)) = members.next() {
-            let name = candidate.name().clone();
-            if let Some(after) = self.ask(candidate, &after).await {
-                next = Some(Position { member: name, after });
-                break;
-            }
-            if members.peek().is_some() && self.is_over(from.is_some()) {
-                next = Some(Position::past(name));
-                break;
-            }
+        let wanted = members.into_iter().filter_map(|candidate| match &from {
+            None => Some((candidate, After::Nothing)),
+            Some(from) => from.within(candidate.name()).map(|after| (candidate, after)),
+        });
+        let mut wanted: VecDeque<Wanted> = wanted.collect();
+        let (mut next, mut at_once) = (None, 1);
+        while next.is_none() && !wanted.is_empty() {
+            let asked: Vec<Wanted> = wanted.drain(..at_once).collect();
+            next = self.ask_some(asked, !wanted.is_empty(), from.is_some()).await;
+            at_once = self.at_once(at_once).min(wanted.len());
         }
         (Merge::of(self.slots, self.ticket, Limits::of(self.reading.config)), next)
     }
 
-    /// Asks one member for what still fits; answers where it goes on when it has more.
-    async fn ask(&mut self, candidate: Candidate, after: &After) -> Option<After> {
+    /// How many members are asked at once, after so many were.
+    fn at_once(&self, before: usize) -> usize {
+        let most = (2 * before).min(MAX_AT_ONCE);
+        let Some(room) = self.room() else { return most };
+        let needed = room.saturating_mul(self.slots.len() as u64) / self.items.max(1);
+        usize::try_from(needed).unwrap_or(usize::MAX).clamp(1, most)
+    }
+
+    /// Asks some members at once and takes their answers in order; says where the page ends, when it does before the last
+    /// member. `more`: others are left. `resumed`: a page without items is a page.
+    async fn ask_some(&mut self, asked: Vec<Wanted>, more: bool, resumed: bool) -> Option<Position> {
+        let bytes = self.bytes_left() / asked.len();
+        let asks: Vec<_> = asked
+            .iter()
+            .map(|(candidate, after)| self.reading.ask(candidate, self.share(after, bytes)))
+            .collect();
+        let answers = join_all(asks).await;
+        let mut left = asked.len();
+        let mut last = None;
+        for ((candidate, after), answer) in asked.into_iter().zip(answers) {
+            let answer = match answer {
+                Ok(part) if !self.fits(&part) => {
+                    drop(part);
+                    let share = self.share(&after, self.bytes_left());
+                    self.reading.ask(&candidate, share).await
+                }
+                answer => answer,
+            };
+            let member = candidate.name().clone();
+            if let Some(after) = self.take(&candidate, answer) {
+                return Some(Position { member, after });
+            }
+            left -= 1;
+            if (more || left > 0) && self.is_full() {
+                return Some(Position::past(member));
+            }
+            last = Some(member);
+        }
+        last.filter(|_| more && self.is_late(resumed)).map(Position::past)
+    }
+
+    /// What a member is asked for: as many items as still have room.
+    fn share<'a>(&self, after: &'a After, bytes: usize) -> Share<'a> {
+        Share { after, items: self.room(), bytes, held: self.ticket.share() }
+    }
+
+    /// Whether a part is what the member would have sent had it been asked after those before it: no more than there is
+    /// room for now, and no less because others were read at the same time.
+    fn fits(&self, part: &Part) -> bool {
+        let room = self.room().unwrap_or(u64::MAX);
+        let is_short = part.next.is_some() && part.items < room;
+        part.items <= room && part.bytes.len() <= self.bytes_left() && !is_short
+    }
+
+    fn take(&mut self, candidate: &Candidate, answer: Result<Part, Absence>) -> Option<After> {
         let name = candidate.name().clone();
-        let answer = match candidate {
-            Candidate::Skip(_, failure) => Err(Absence::Failed(failure)),
-            Candidate::Send(member) => {
-                let (held, bytes) = (self.ticket.share(), self.bytes_left());
-                let read = self.reading.read(&*member, after, self.room, bytes, held);
-                let patience = self.reading.config.member_timeout;
-                let timeout = Err(Absence::Failed(FailureClass::Timeout));
-                tokio::time::timeout(patience, read).await.unwrap_or(timeout)
-            }
-        };
         match answer {
-            Ok(part) => self.take(name, part),
-            Err(Absence::Refused(refusal)) => {
-                self.slots.push(Slot::refused(name, *refusal));
-                None
+            Ok(part) => {
+                self.items += part.items;
+                self.ticket.add(part.bytes.len());
+                self.slots.push(Slot::whole(name, part.bytes));
+                drop(part.held);
+                part.next
             }
-            Err(Absence::Failed(failure)) => {
-                self.slots.push(Slot::failed(name, failure));
+            Err(absence) => {
+                let slot = match absence {
+                    Absence::Refused(refusal) => Slot::refused(name, *refusal),
+                    Absence::Failed(failure) => Slot::failed(name, failure),
+                };
+                if let (Candidate::Send(member), Some(failure)) = (candidate, slot.failure()) {
+                    member.count_missing(failure);
+                }
+                self.slots.push(slot);
                 None
             }
         }
     }
 
-    fn take(&mut self, name: ClusterName, part: Part) -> Option<After> {
-        self.room = self.room.map(|room| room.saturating_sub(part.items));
-        self.ticket.add(part.bytes.len());
-        self.slots.push(Slot::whole(name, part.bytes));
-        part.next
+    /// Whether the page ends although members are left.
+    fn is_full(&self) -> bool {
+        let is_error = self.strict && self.slots.iter().any(|slot| slot.failure().is_some());
+        is_error || self.room() == Some(0) || self.bytes_left() == 0
     }
 
-    /// Whether the page ends although members are left. `resumed`: a page without items is a page.
-    fn is_over(&self, resumed: bool) -> bool {
-        let failed = |slot: &Slot| slot.failure().is_some();
-        if self.strict && self.slots.iter().any(failed) {
-            return true;
-        }
+    /// Whether its members took too long for others to be asked.
+    fn is_late(&self, resumed: bool) -> bool {
         // A first page without any answer is an error, which only all members together can be.
-        let is_page = resumed || !self.slots.iter().all(failed);
-        let is_late = self.started.elapsed() >= self.reading.config.member_timeout;
-        self.room == Some(0) || self.bytes_left() == 0 || (is_page && is_late)
+        let is_page = resumed || self.slots.iter().any(|slot| slot.failure().is_none());
+        is_page && self.started.elapsed() >= self.reading.config.member_timeout
+    }
+
+    /// How many more items have room; `None` for any number.
+    fn room(&self) -> Option<u64> {
+        self.limit.map(|limit| limit.saturating_sub(self.items))
     }
 
     fn bytes_left(&self) -> usize {
@@ -172,6 +220,9 @@ impl Gathering<'_> {
         self.reading.config.read_ahead_bytes.saturating_sub(held)
     }
 }
+
+/// Most members that are asked at once.
+const MAX_AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests;

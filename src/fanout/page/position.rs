@@ -1,3 +1,7 @@
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use crate::types::ClusterName;
 
 /// Where a list goes on: a member, and how far into its items.
@@ -40,14 +44,20 @@ impl Position {
     }
 
     /// The payload of a continue token: the name, a NUL, what kind of position it is, and that position.
+    ///
+    /// A member's token is usually base64url itself, of the name that its page ended with. It is taken in decoded: encoded
+    /// twice, a long name would be longer by another third.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (tag, rest) = match &self.after {
-            After::Nothing => (b'n', &[][..]),
-            After::Token(token) => (b't', token.as_bytes()),
-            After::Key(key) => (b'k', key.as_slice()),
-            After::Everything => (b'e', &[][..]),
+        let (tag, rest): (u8, Cow<'_, [u8]>) = match &self.after {
+            After::Nothing => (b'n', Cow::default()),
+            After::Token(token) => match decoded(token) {
+                Some(bytes) => (b'b', bytes.into()),
+                None => (b't', token.as_bytes().into()),
+            },
+            After::Key(key) => (b'k', key.into()),
+            After::Everything => (b'e', Cow::default()),
         };
-        [self.member.as_str().as_bytes(), &[0, tag], rest].concat()
+        [self.member.as_str().as_bytes(), &[0, tag], &rest].concat()
     }
 
     /// Reads the payload of a token. `None` for what [`Position::to_bytes`] never writes.
@@ -58,10 +68,22 @@ impl Position {
         let after = match (tag, rest) {
             (b'n', []) => After::Nothing,
             (b'e', []) => After::Everything,
-            (b't', token) => After::Token(std::str::from_utf8(token).ok()?.to_owned()),
+            (b'b', bytes) => After::Token(URL_SAFE_NO_PAD.encode(bytes)),
+            (b't', token) => {
+                let token = std::str::from_utf8(token).ok()?;
+                if decoded(token).is_some() {
+                    return None;
+                }
+                After::Token(token.to_owned())
+            }
             (b'k', key) => After::Key(key.to_vec()),
             _ => return None,
         };
         Some(Self { member, after })
     }
+}
+
+/// What a token is the base64url of, in the one spelling that encoding it gives.
+fn decoded(token: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(token).ok()
 }

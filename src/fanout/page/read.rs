@@ -8,7 +8,7 @@ use crate::{
         Config,
         slot::{Opening, Refusal, copy_of},
     },
-    member::{Member, body_failure},
+    member::{Candidate, Member, body_failure},
     rewrite::{Brackets, Rewriter, validate_list},
     types::{FailureClass, Paging, Shape},
     wire::{Body, Held, header::SENSU_CONTINUE},
@@ -23,14 +23,27 @@ pub(super) struct Reading<'a> {
     pub(super) config: &'a Config,
 }
 
+/// What one member is asked for.
+pub(super) struct Share<'a> {
+    /// What the client has of its list.
+    pub(super) after: &'a After,
+    /// Most items; `None` for any number.
+    pub(super) items: Option<u64>,
+    /// About how many bytes of them.
+    pub(super) bytes: usize,
+    /// Counts what is read of it.
+    pub(super) held: Held,
+}
+
 /// A member's part of a page.
-#[derive(Default)]
 pub(super) struct Part {
     pub(super) items: u64,
     /// The rewritten items, without the brackets of the list.
     pub(super) bytes: Bytes,
     /// Where the member goes on, if it has more.
     pub(super) next: Option<After>,
+    /// Counts the bytes until the page does.
+    pub(super) held: Held,
 }
 
 /// Why there is no part.
@@ -43,65 +56,64 @@ pub(super) enum Absence {
 
 /// What became of a list that the member has cut.
 enum Whole {
-    Yes(Part),
+    Yes(Cut),
     /// Only so many items have room.
     TooLong(u64),
 }
 
+/// Rewritten items: their number, their bytes without the brackets of the list, and where more follow.
+type Cut = (u64, Bytes, Option<After>);
+
 // === impl Reading ===
 
 impl Reading<'_> {
-    /// Reads what comes after `after`: at most `room` items, and about `bytes` of them.
-    pub(super) async fn read(
-        &self,
-        member: &dyn Member,
-        after: &After,
-        room: Option<u64>,
-        bytes: usize,
-        mut held: Held,
-    ) -> Result<Part, Absence> {
-        match self.paging {
-            Paging::ByKey => self.cut(member, after, room, bytes, held).await,
-            Paging::ByCluster | Paging::EventsByCluster => {
-                let token = if let After::Token(token) = after { Some(token.as_str()) } else { None };
-                match self.fetch(member, token, room, Some(bytes), &held).await? {
-                    Whole::Yes(part) => Ok(part),
-                    // Only the cluster can make a token, so it is asked for just the items that there is room for.
-                    Whole::TooLong(fitting) => {
-                        held.release(usize::MAX);
-                        match self.fetch(member, token, Some(fitting), None, &held).await? {
-                            Whole::Yes(part) => Ok(part),
-                            Whole::TooLong(_) => Err(Absence::Failed(FailureClass::TooLarge)),
-                        }
-                    }
-                }
+    /// Asks a member for its share of the page, within its deadline.
+    pub(super) async fn ask(&self, candidate: &Candidate, share: Share<'_>) -> Result<Part, Absence> {
+        match candidate {
+            Candidate::Skip(_, failure) => Err(Absence::Failed(*failure)),
+            Candidate::Send(member) => {
+                let read = tokio::time::timeout(self.config.member_timeout, self.read(&**member, share));
+                read.await.unwrap_or(Err(Absence::Failed(FailureClass::Timeout)))
             }
         }
     }
 
-    /// A page that the member cuts. Without `bytes` all of it is taken.
+    async fn read(&self, member: &dyn Member, mut share: Share<'_>) -> Result<Part, Absence> {
+        let (items, bytes, next) = match self.paging {
+            Paging::ByKey => self.cut(member, &mut share).await?,
+            Paging::ByCluster | Paging::EventsByCluster => match self.fetch(member, &share, None).await? {
+                Whole::Yes(cut) => cut,
+                // Only the cluster can make a token, so it is asked for just the items that there is room for.
+                Whole::TooLong(fitting) => {
+                    share.held.release(usize::MAX);
+                    match self.fetch(member, &share, Some(fitting)).await? {
+                        Whole::Yes(cut) => cut,
+                        Whole::TooLong(_) => return Err(Absence::Failed(FailureClass::TooLarge)),
+                    }
+                }
+            },
+        };
+        Ok(Part { items, bytes, next, held: share.held })
+    }
+
+    /// A page that the member cuts. When it is asked for a `fitting` number of items, all of it is taken.
     async fn fetch(
         &self,
         member: &dyn Member,
-        token: Option<&str>,
-        room: Option<u64>,
-        bytes: Option<usize>,
-        held: &Held,
+        share: &Share<'_>,
+        fitting: Option<u64>,
     ) -> Result<Whole, Absence> {
-        let Some((headers, mut body)) = self.open(member, room, token).await? else {
-            return Ok(Whole::Yes(Part::default()));
-        };
+        let token = if let After::Token(token) = share.after { Some(token.as_str()) } else { None };
+        let opened = self.open(member, fitting.or(share.items), token).await?;
+        let Some((headers, mut body)) = opened else { return Ok(Whole::Yes((0, Bytes::new(), None))) };
         let mut rewriter = self.rewriter(member);
         let mut out = BytesMut::from(&b"["[..]);
         let mut read = 0;
         while let Some(data) = self.next(&mut body, &mut read).await? {
             let before = out.len();
             rewriter.push(&data, &mut out).map_err(|_| BAD_BODY)?;
-            let has_room = held.add(out.len() - before);
-            if let Some(bytes) = bytes
-                && (out.len() > bytes || !has_room)
-                && rewriter.items() > 1
-            {
+            let has_room = share.held.add(out.len() - before) && out.len() <= share.bytes;
+            if fitting.is_none() && !has_room && rewriter.items() > 1 {
                 return Ok(Whole::TooLong(rewriter.items() - 1));
             }
         }
@@ -117,29 +129,23 @@ impl Reading<'_> {
             }
             .unwrap_or_else(|| next.to_owned())
         });
-        Ok(Whole::Yes(Part { items: rewriter.items(), bytes, next: next.map(After::Token) }))
+        Ok(Whole::Yes((rewriter.items(), bytes, next.map(After::Token))))
     }
 
     /// A page that is cut here, out of the member's whole list.
-    async fn cut(
-        &self,
-        member: &dyn Member,
-        after: &After,
-        room: Option<u64>,
-        bytes: usize,
-        mut held: Held,
-    ) -> Result<Part, Absence> {
-        let after = if let After::Key(key) = after { Some(key.clone()) } else { None };
-        let Some((_, mut body)) = self.open(member, None, None).await? else { return Ok(Part::default()) };
-        let most = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(usize::MAX);
-        let mut cutter = Cutter::new(self.shape, after, most, bytes);
+    async fn cut(&self, member: &dyn Member, share: &mut Share<'_>) -> Result<Cut, Absence> {
+        let after = if let After::Key(key) = share.after { Some(key.clone()) } else { None };
+        let opened = self.open(member, None, None).await?;
+        let Some((_, mut body)) = opened else { return Ok((0, Bytes::new(), None)) };
+        let most = share.items.and_then(|items| usize::try_from(items).ok()).unwrap_or(usize::MAX);
+        let mut cutter = Cutter::new(self.shape, after, most, share.bytes);
         let (mut read, mut counted) = (0, 0);
         while let Some(data) = self.next(&mut body, &mut read).await? {
             cutter.push(&data)?;
             let now = cutter.bytes();
             if now < counted {
-                held.release(counted - now);
-            } else if !held.add(now - counted) {
+                share.held.release(counted - now);
+            } else if !share.held.add(now - counted) {
                 cutter.shrink();
             }
             counted = now;
@@ -154,7 +160,7 @@ impl Reading<'_> {
             rewriter.push(lead, &mut out).map_err(|_| BAD_BODY)?;
             rewriter.push(&item, &mut out).map_err(|_| BAD_BODY)?;
         }
-        Ok(Part { items, bytes: checked(out)?, next: cut.next.map(After::Key) })
+        Ok((items, checked(out)?, cut.next.map(After::Key)))
     }
 
     /// Asks the member; `None` for a list that is empty because its reader may see nothing.

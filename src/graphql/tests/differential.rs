@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::{
     RAW,
     generate::{Generator, Pool},
-    rewriting,
+    invalid_documents, rewriting,
 };
 use crate::{
     graphql::{Call, Config, Engine},
@@ -300,7 +300,23 @@ async fn answers_through_the_gateway_equal_the_clusters_own() {
 }
 
 #[tokio::test]
-async fn invalid_documents_get_the_local_clusters_errors() {
+async fn documents_that_break_a_rule_get_the_backends_own_answer_whatever_namespace_they_name() {
+    let Some(lab) = Lab::open().await else { return };
+    let mut asked = 0;
+    for namespace in ["default", "default@local-cluster", "default@alpha", "default@nowhere"] {
+        for text in invalid_documents(namespace) {
+            let body = json!({"query": text});
+            let own = lab.send("local-cluster", Method::POST, "/graphql", &body).await;
+            assert!(own["errors"].as_array().is_some_and(|errors| !errors.is_empty()), "{text}: {own}");
+            assert_eq!(lab.federated(&body).await, own, "{text}");
+            asked += 1;
+        }
+    }
+    println!("{asked} documents, no difference");
+}
+
+#[tokio::test]
+async fn generated_documents_that_were_broken_get_the_local_clusters_errors() {
     let Some(lab) = Lab::open().await else { return };
     lab.seed("local-cluster").await;
     let pool = pool();

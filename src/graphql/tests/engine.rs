@@ -3,6 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::StatusCode;
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
@@ -54,6 +56,29 @@ async fn generated_operations_over_several_clusters_answer_as_each_cluster_would
         let body = json!({"query": text, "variables": variables, "skip_validation": true});
         let (_, got) = world.ask_as(&user("u"), &body).await.unwrap();
         assert_eq!(got, json!({"auth": true, "data": expected, "errors": null}), "{text} {variables}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_merged_counts_until_its_client_has_read_it() {
+    let world = World::new();
+    world.ask("{__typename}").await;
+    let body = json!({"query": "{a:check(namespace:\"x\",name:\"c\"){command} b:check(namespace:\"x@alpha\",name:\"c\"){command}}"});
+    for (size, counts) in [(1 << 20, true), (1 << 10, false)] {
+        let text = json!({"data": {"b": {"command": "x".repeat(size)}}}).to_string();
+        world.set("alpha", Mood::Says(StatusCode::OK, text.leak()));
+        for reads in [true, false] {
+            let answered = world.call(&user("u"), Some("application/json"), &body.to_string()).await.unwrap();
+            assert_eq!(world.held() > size, counts);
+            let answer = answered.response.into_body();
+            assert!(answer.size_hint().exact().is_some_and(|length| length > size as u64));
+            if reads {
+                assert!(answer.collect().await.unwrap().to_bytes().len() > size);
+            } else {
+                drop(answer);
+            }
+            assert_eq!(world.held(), 0);
+        }
     }
 }
 

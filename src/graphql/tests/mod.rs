@@ -31,6 +31,15 @@ static SCHEMA: LazyLock<Arc<Schema>> =
 /// The same, as JSON.
 static RAW: LazyLock<serde_json::Value> = LazyLock::new(|| serde_json::from_slice(RECORDED).expect("JSON"));
 
+/// Documents that Sensu refuses, three or more for each rule of the specification, each with this namespace in it.
+fn invalid_documents(namespace: &str) -> impl Iterator<Item = String> {
+    let documents = include_str!("../../../tests/data/graphql/invalid.txt").lines();
+    let (quoted, in_id) = (format!("\"{namespace}\""), format!(":{namespace}:"));
+    documents
+        .filter(|line| !line.starts_with('#'))
+        .map(move |document| document.replace("\"N\"", &quoted).replace(":N:", &in_id))
+}
+
 fn schema() -> Arc<Schema> {
     Arc::clone(&SCHEMA)
 }

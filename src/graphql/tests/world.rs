@@ -151,6 +151,11 @@ impl World {
         *self.clusters.0[cluster].mood.lock() = mood;
     }
 
+    /// Bytes that count against the budget.
+    pub(super) fn held(&self) -> usize {
+        self.engine.memory.held_bytes()
+    }
+
     pub(super) fn got(&self, cluster: &str) -> Vec<String> {
         std::mem::take(&mut self.clusters.0[cluster].got.lock())
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Entry, OpenKeyspace, OwnWrite, SyncState};
 use crate::{
-    etcd::{Event, proto::KeyValue},
+    etcd::{Error, Event, proto::KeyValue},
     replication::explain,
 };
 
@@ -22,6 +22,8 @@ pub(in crate::replication) struct Content {
     changes: u64,
     /// Grows whenever a load begins: results of writes made before are not applied to its keyspace.
     epoch: u64,
+    /// How often the watch of each keyspace was lost or could not be opened.
+    failures: BTreeMap<&'static str, u64>,
 }
 
 /// What changed since a reader last looked.
@@ -63,6 +65,12 @@ impl Content {
         from.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
+    /// The first key that is not before this one.
+    pub(in crate::replication) fn first_from(&self, from: &[u8]) -> Option<&Bytes> {
+        let range = (Bound::Included(from), Bound::Unbounded);
+        self.entries.range::<[u8], _>(range).next().map(|(key, _)| key)
+    }
+
     /// Number of the last change.
     pub(in crate::replication) fn changes(&self) -> u64 {
         self.changes
@@ -79,6 +87,11 @@ impl Content {
 
     pub(in crate::replication) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// How often the watches of these keyspaces were lost or could not be opened, for the counters. Never decreases.
+    pub(in crate::replication) fn failures(&self, keyspaces: &[&'static str]) -> u64 {
+        self.failures.iter().filter(|(name, _)| keyspaces.contains(name)).map(|(_, failures)| failures).sum()
     }
 
     /// How far these keyspaces can be relied on.
@@ -163,6 +176,10 @@ impl Content {
             }
             Event::Resumed { .. } => (keyspace.followed, keyspace.trouble) = (keyspace.complete, None),
             Event::Interrupted { error, .. } => {
+                // A compaction is part of etcd's life: a load follows at once.
+                if !matches!(error, Error::Compacted { .. }) {
+                    *self.failures.entry(name).or_default() += 1;
+                }
                 keyspace.followed = false;
                 keyspace.trouble = Some(explain::of_etcd(&error).into());
             }

@@ -47,6 +47,17 @@ pub(in crate::replication) fn cache_of<'a>(
 }
 
 #[test]
+fn lost_watches_are_counted_and_compactions_are_not() {
+    let cache = ReplicaCache::new();
+    let keyspace = cache.open(KEYSPACE);
+    let compacted =
+        Event::Interrupted { error: Error::Compacted { oldest: None }, retry_in: std::time::Duration::ZERO };
+    cache.apply(keyspace, load(&[]).into_iter().chain([interrupted(), compacted, interrupted()]));
+    cache.close(KEYSPACE);
+    assert_eq!(cache.read().failures(&[KEYSPACE, "/b/", KEYSPACE]), 2);
+}
+
+#[test]
 fn a_keyspace_counts_from_its_first_load_to_the_loss_of_its_watch() {
     let cache = ReplicaCache::new();
     let state = || cache.read().sync_state([&KEYSPACE]);

@@ -76,10 +76,10 @@ impl Election {
             sleep(self.ttl / RENEWALS).await;
             lease.renew().await?;
         }
-        let (number, holder) = self.count(&mut lease).await?;
+        let (number, holder, home) = self.count(&mut lease).await?;
         let asked = Instant::now();
         lease.renew().await?;
-        let term = Term { number, holder, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
+        let term = Term { number, holder, home, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
         *self.lease.lock() = Some(lease.lease());
         self.leader_status.send_replace(None);
         self.own_status.send_replace(None);
@@ -170,10 +170,11 @@ impl Election {
         });
     }
 
-    /// The number of this term and its holder: a new number, unless the last leader handed over cleanly.
-    async fn count(&self, lease: &mut KeepAlive) -> Result<(u64, Arc<str>), Error> {
+    /// The number of this term, its holder and its home: a new number, unless the last leader handed over cleanly.
+    async fn count(&self, lease: &mut KeepAlive) -> Result<(u64, Arc<str>, Arc<str>), Error> {
         loop {
             let found = self.client.range(RangeRequest::key(&*self.counter)).await?;
+            let home = format!("{:016x}", found.header.map_or(0, |header| header.cluster_id));
             let kv = found.kvs.first();
             let text = kv.and_then(|kv| str::from_utf8(&kv.value).ok()).unwrap_or_default();
             let mut parts = text.splitn(3, ' ');
@@ -194,7 +195,7 @@ impl Election {
                 failure: vec![],
             };
             if self.client.txn(request).await?.succeeded {
-                return Ok((number, holder.into()));
+                return Ok((number, holder.into(), home.into()));
             }
             if !self.renew(lease).await? {
                 return Err(Error::LeaseNotFound);

@@ -18,6 +18,9 @@ pub struct Term {
     pub number: u64,
     /// Who leads, for operators. A gateway that continues after a clean hand-over keeps its predecessor's name here.
     pub holder: Arc<str>,
+    /// Where the store is that the number counts in. Differs between a store and its copies, also those on a machine of
+    /// the same name, and stays the same when the gateway restarts there.
+    pub home: Arc<str>,
     /// Nobody else can lead before; `None` means ever.
     until: Option<Arc<Mutex<Instant>>>,
 }
@@ -64,8 +67,13 @@ pub struct Alone {
 
 impl Term {
     /// A term that never expires.
-    pub fn forever(number: u64, holder: &str) -> Self {
-        Self { number, holder: holder.into(), until: None }
+    pub fn forever(number: u64, holder: &str, home: &str) -> Self {
+        Self { number, holder: holder.into(), home: home.into(), until: None }
+    }
+
+    /// Whether it is the same term, which may have been extended.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.number, &self.holder, &self.home) == (other.number, &other.holder, &other.home)
     }
 
     /// Whether it has not expired. After a pause of the process it may have, unnoticed.
@@ -84,10 +92,10 @@ impl Term {
 // === impl Alone ===
 
 impl Alone {
-    /// Leads from now on. `gateway` is its name for operators, such as the host name. It also distinguishes gateways
-    /// that use copies of one store.
-    pub fn new(gateway: &str) -> Arc<Self> {
-        Arc::new(Self { term: watch::Sender::new(Some(Term::forever(0, gateway))) })
+    /// Leads from now on. `gateway` is its name for operators, such as the host name. `home` identifies the store's file
+    /// and the machine: it distinguishes gateways that use copies of one store.
+    pub fn new(gateway: &str, home: &str) -> Arc<Self> {
+        Arc::new(Self { term: watch::Sender::new(Some(Term::forever(0, gateway, home))) })
     }
 }
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     etcd::proto::{
-        self, Compare, CompareResult, CompareWith, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
+        self, Compare, CompareResult, CompareWith, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp,
+        TxnRequest,
     },
     replication::{cache::OwnWrite, decide::Op, record::FENCE},
 };
@@ -41,9 +42,7 @@ impl Batch {
     }
 }
 
-/// A transaction that carries out everything, or only reads the fence if that is no longer ours.
-///
-/// The value of the fence is compared too: etcds that were set up alike have equal revisions.
+/// The transaction that carries out decisions.
 pub(super) fn request(
     fence: i64,
     held: &[u8],
@@ -64,6 +63,13 @@ pub(super) fn request(
             Op::Disown => success.push(delete(record).into()),
         }
     }
+    fenced(fence, held, success)
+}
+
+/// A transaction that carries out everything, or only reads the fence if that is no longer ours.
+///
+/// The value of the fence is compared too: etcds that were set up alike have equal revisions.
+pub(super) fn fenced(fence: i64, held: &[u8], success: Vec<RequestOp>) -> TxnRequest {
     TxnRequest {
         compare: vec![
             Compare::unchanged(FENCE, fence),

@@ -9,6 +9,8 @@
 //!    └─ no longer leads │  Waiting ◄────────────┴───────────────────┼─┘
 //!                       └── fence changed ──────────────────────────┘
 //! ```
+//!
+//! A destination without replicators ends in `Left`, once nothing of this federation is there any more.
 
 use std::{
     cmp::Ordering,
@@ -25,8 +27,9 @@ use super::{
     cache::SyncState,
     decide::{Op, Scope},
     keyspace_of,
+    leadership::Term,
     queue::MAX_KEYS,
-    record::{self, FENCE, Fence, RECORDS},
+    record::{self, FENCE, Fence, Found, PLACE, RECORDS},
     work::{Assignment, Sides, Work, is_source, keyspaces},
 };
 use crate::{etcd::Error, types::Backend};
@@ -34,18 +37,24 @@ use crate::{etcd::Error, types::Backend};
 mod batch;
 mod fence;
 mod retry;
+mod settle;
 
 pub(super) use batch::Batch;
+pub(super) use settle::{Orphans, Settlement};
+use settle::{Records, Writing};
 
 /// What to do next.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Read the fence.
     ReadFence,
-    /// Write the fence if it was last written at this revision.
-    TakeFence { expected: i64, fence: Fence },
-    /// Read the source's fence, and the destination's at each of its endpoints.
+    /// Write the fence if it was last written at this revision; attached to this lease, or else to a new one. End the one
+    /// that it replaces, which is 0 for none.
+    TakeFence { expected: i64, fence: Fence, lease: Option<i64>, replaces: i64 },
+    /// Read the source's fence and identity, and the destination's fence at each of its endpoints.
     Prove,
+    /// Write records.
+    Settle(Settlement),
     /// Write a batch.
     Write(Batch),
     /// Wait for a change on either side, or for this time.
@@ -57,12 +66,14 @@ pub(super) enum Command {
 pub(super) enum Input {
     /// Something may have changed.
     Woke,
-    /// The fence that was read: revision and value.
-    Fence(Option<(i64, Vec<u8>)>),
-    /// The source's fence, and the destination's at each of its endpoints that answers.
-    Proof { source: Option<Vec<u8>>, endpoints: Vec<(Backend, Option<Vec<u8>>)> },
-    /// The fence was taken at this revision; `None` if another writer was faster.
-    Taken(Option<i64>),
+    /// The fence and what is recorded beside it.
+    Fence(Found),
+    /// The source's fence and identity, and the destination's fence at each of its endpoints that answers.
+    Proof { source: Option<Vec<u8>>, source_id: String, endpoints: Vec<(Backend, Option<Vec<u8>>)> },
+    /// The fence was taken at this revision, with this lease; `None` if another writer was faster.
+    Taken(Option<(i64, i64)>),
+    /// The records were written.
+    Settled,
     /// The batch was written.
     Written,
     /// Nothing was written: the fence is no longer ours.
@@ -85,8 +96,8 @@ pub(super) struct Tally {
 /// See the module.
 pub(super) struct Machine {
     store: String,
-    /// Number and holder.
-    pub(super) term: Option<(u64, Arc<str>)>,
+    fence_ttl: Duration,
+    pub(super) term: Option<Term>,
     pub(super) assignment: Arc<Assignment>,
     pub(super) state: State,
     pub(super) work: Work,
@@ -106,10 +117,21 @@ pub(super) struct Machine {
     pub(super) unresolved: bool,
     /// The value of our fence in the destination.
     held: Vec<u8>,
+    /// The lease of our fence.
+    lease: Option<i64>,
+    /// Identifies the source, once known.
+    source_id: Option<String>,
+    records: Records,
+    /// What federations that are gone still own.
+    pub(super) orphans: Vec<Orphans>,
+    /// The federation that keeps this one out, and its gateway.
+    pub(super) holder: Option<(String, String)>,
+    /// What to show a gateway with a copy of the store, which keeps this one out.
+    pub(super) waits_for_copy: Option<Fence>,
     /// Another store has appeared behind the address: what was read of the old one is void.
     is_replaced: bool,
-    /// Since when the destination has shown a later term than ours.
-    superseded: Option<Instant>,
+    /// Since when the destination has shown the fence of a writer that may still run.
+    kept_out: Option<Instant>,
     next_compare: Instant,
     /// Most keys of a batch.
     most: usize,
@@ -140,21 +162,24 @@ pub(super) enum State {
     /// The fence has to be read.
     Asking,
     /// The fence has to be taken.
-    Taking { expected: i64, fence: Fence },
+    Taking { expected: i64, fence: Fence, lease: Option<i64>, replaces: i64 },
     /// The fence is ours, written at this revision; whether this is the source is being checked.
     Proving { fence: i64 },
     /// The fence is ours, written at this revision.
     Holding { fence: i64 },
     /// A pause before the next attempt. `may_delete`: the destination is full, and deletions may be written before.
     Waiting { until: Instant, fence: Option<i64>, may_delete: bool },
+    /// Nothing of this federation is there, and nothing is wanted there.
+    Left,
 }
 
 // === impl Machine ===
 
 impl Machine {
-    pub(super) fn new(store: &str, now: Instant, random: fastrand::Rng) -> Self {
+    pub(super) fn new(store: &str, fence_ttl: Duration, now: Instant, random: fastrand::Rng) -> Self {
         Self {
             store: store.to_owned(),
+            fence_ttl,
             term: None,
             assignment: Arc::default(),
             state: State::Idle,
@@ -168,8 +193,14 @@ impl Machine {
             in_flight: Vec::new(),
             unresolved: false,
             held: Vec::new(),
+            lease: None,
+            source_id: None,
+            records: Records::default(),
+            orphans: Vec::new(),
+            holder: None,
+            waits_for_copy: None,
             is_replaced: false,
-            superseded: None,
+            kept_out: None,
             next_compare: now,
             most: MAX_KEYS,
             one_kind: false,
@@ -181,14 +212,32 @@ impl Machine {
     }
 
     /// The leadership changed, or was lost.
-    pub(super) fn lead(&mut self, term: Option<(u64, Arc<str>)>) {
-        if self.term != term {
-            self.term = term;
-            self.state = State::Idle;
-            self.contests = 0;
-            self.superseded = None;
-            self.begin();
+    pub(super) fn lead(&mut self, term: Option<Term>) {
+        let is_same = match (&self.term, &term) {
+            (Some(old), Some(new)) => old.is_same(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if is_same {
+            return;
         }
+        self.term = term;
+        self.state = State::Idle;
+        self.lease = None;
+        self.waits_for_copy = None;
+        self.contests = 0;
+        self.kept_out = None;
+        self.begin();
+    }
+
+    /// The lease that has to be kept alive: that of our fence.
+    pub(super) fn lease(&self) -> Option<i64> {
+        self.lease.filter(|_| self.term.is_some() && self.state != State::Left)
+    }
+
+    /// Whether nothing is written before the supervisor has recorded that something may be here.
+    pub(super) fn awaits_record(&self) -> bool {
+        let is_held = matches!(self.state, State::Holding { .. });
+        is_held && !self.assignment.scopes.is_empty() && self.assignment.recorded != self.place
     }
 
     /// The replicators changed.
@@ -198,7 +247,7 @@ impl Machine {
             self.assignment = assignment;
             self.begin();
             let is_unproven = self.proof != Proof::Good && matches!(self.state, State::Holding { .. });
-            if is_unproven || matches!(self.state, State::Waiting { fence: None, .. }) {
+            if is_unproven || matches!(self.state, State::Waiting { fence: None, .. } | State::Left) {
                 self.state = State::Asking;
             }
         }
@@ -213,7 +262,7 @@ impl Machine {
     pub(super) fn follows(&self) -> Option<Vec<&'static str>> {
         match self.state {
             _ if self.is_replaced => Some(Vec::new()),
-            State::Idle => Some(Vec::new()),
+            State::Idle | State::Left => Some(Vec::new()),
             State::Holding { .. } | State::Waiting { fence: Some(_), .. } => Some(self.keyspaces()),
             // What was read stays valid when only the fence has to be taken again.
             State::Asking | State::Taking { .. } | State::Proving { .. } | State::Waiting { .. } => None,
@@ -239,24 +288,32 @@ impl Machine {
     fn take(&mut self, input: Input, sides: Sides<'_>, now: Instant) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
-            // ## Asking => (Taking | Holding | Waiting)
+            // ## Asking => (Taking | Holding | Proving | Waiting | Left)
             (State::Asking, Input::Fence(found)) => self.judge_fence(found, now),
             // ## Taking => (Holding | Asking)
-            (State::Taking { fence, .. }, Input::Taken(Some(revision))) => {
+            (State::Taking { fence, .. }, Input::Taken(Some((revision, lease)))) => {
                 self.unresolved = false;
+                self.lease = Some(lease);
                 self.hold(revision, fence.to_bytes(), fence.place)
             }
             (State::Taking { .. }, Input::Taken(None)) => State::Asking,
             // ## Proving => (Holding | Waiting)
-            (State::Proving { fence }, Input::Proof { source, endpoints }) => {
+            (State::Proving { fence }, Input::Proof { source, source_id, endpoints }) => {
+                self.source_id = Some(source_id);
                 self.prove(fence, source.as_deref(), &endpoints, now)
             }
-            // ## Holding => (Holding | Asking)
+            // ## Holding => (Holding | Asking | Left)
+            (State::Holding { .. }, Input::Settled) if self.records.writing == Writing::End => self.left(),
+            (state @ (State::Holding { .. } | State::Waiting { .. }), Input::Settled) => {
+                self.settled();
+                state
+            }
             (state @ (State::Holding { .. } | State::Waiting { .. }), Input::Written) => {
                 self.written();
                 state
             }
             (State::Holding { .. } | State::Waiting { .. }, Input::Fenced) => {
+                self.in_flight.clear();
                 self.lost_fence(now);
                 State::Asking
             }
@@ -279,13 +336,15 @@ impl Machine {
             self.state = State::Asking;
         }
         match self.state.clone() {
-            State::Idle => Command::Wait { until: None },
+            State::Idle | State::Left => Command::Wait { until: None },
             State::Asking => Command::ReadFence,
-            State::Taking { expected, fence } => Command::TakeFence { expected, fence },
+            State::Taking { expected, fence, lease, replaces } => {
+                Command::TakeFence { expected, fence, lease, replaces }
+            }
             State::Proving { .. } => Command::Prove,
             State::Holding { fence } => self.work_on(fence, sides, now),
             State::Waiting { until, fence, may_delete } => match fence {
-                Some(fence) if may_delete && Self::sees(fence, sides) == Ordering::Equal => {
+                Some(fence) if may_delete && self.sees(fence, sides) == Ordering::Equal => {
                     self.work.decide(&self.assignment, sides);
                     if self.work.queue.begins_with_deletion() {
                         self.write(fence, sides)
@@ -303,10 +362,11 @@ impl Machine {
         if now >= self.next_compare {
             self.next_compare = now + self.assignment.interval.max(SHORTEST_INTERVAL);
             self.work.compare();
+            self.records.due = true;
         }
         self.work.try_denied(sides, now);
         let wait = Command::Wait { until: Some(self.next_compare) };
-        match Self::sees(fence, sides) {
+        match self.sees(fence, sides) {
             Ordering::Equal => {}
             // The watch is behind: it will catch up.
             Ordering::Less => return wait,
@@ -316,8 +376,19 @@ impl Machine {
                 return Command::ReadFence;
             }
         }
+        if self.awaits_record() {
+            return wait;
+        }
+        if let Some(settlement) = self.settle(fence, sides) {
+            self.records.writing = Writing::Some;
+            return Command::Settle(settlement);
+        }
         if !self.work.decide(&self.assignment, sides) {
             return self.write(fence, sides);
+        }
+        if let Some(settlement) = self.leave(fence, sides) {
+            self.records.writing = Writing::End;
+            return Command::Settle(settlement);
         }
         self.trouble = None;
         self.failures = 0;
@@ -354,9 +425,14 @@ impl Machine {
     }
 
     /// Whether what was seen of the destination is as new as our fence, older, or shows that the fence is no longer ours.
-    fn sees(fence: i64, sides: Sides<'_>) -> Ordering {
+    fn sees(&self, fence: i64, sides: Sides<'_>) -> Ordering {
         if !matches!(sides.dest.sync_state(&[RECORDS]), SyncState::Current) {
             return Ordering::Less;
+        }
+        // A record of the place that is deleted makes it another place.
+        let place = sides.dest.get(PLACE.as_bytes()).map(|entry| &entry.value[..]);
+        if self.records.has_place && place != self.place.as_deref().map(str::as_bytes) {
+            return Ordering::Greater;
         }
         let shown = sides.dest.get(FENCE.as_bytes()).map(|entry| entry.revision);
         shown.map_or(Ordering::Greater, |shown| shown.cmp(&fence))
@@ -365,10 +441,26 @@ impl Machine {
     fn begin(&mut self) {
         self.work.start_over();
         self.synced.clear();
+        self.records.due = true;
         let scopes = &self.assignment.scopes;
         self.last_sync.retain(|name, _| scopes.iter().any(|scope| scope.name == *name));
         self.most = MAX_KEYS;
         self.one_kind = false;
+    }
+
+    /// Everything of ours is gone.
+    fn left(&mut self) -> State {
+        self.settled();
+        // Something may be wanted by now.
+        if self.assignment.leaves { State::Left } else { State::Asking }
+    }
+
+    fn settled(&mut self) {
+        // Who owns what may have changed.
+        self.work.start_over();
+        self.records.writing = Writing::Nothing;
+        self.trouble = None;
+        self.failures = 0;
     }
 
     fn written(&mut self) {

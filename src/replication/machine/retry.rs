@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Machine, State};
+use super::{Machine, State, settle::Writing};
 use crate::{
     etcd::Error,
     net::Backoff,
-    replication::{decide::Scope, explain, refused::kind_prefix, work::Sides},
+    replication::{decide::Scope, explain, queue::MAX_KEYS, refused::kind_prefix, work::Sides},
 };
 
 // === impl Machine ===
@@ -17,25 +17,34 @@ use crate::{
 impl Machine {
     pub(super) fn failed(&mut self, state: &State, error: &Error, sides: Sides<'_>, now: Instant) -> State {
         let batch = std::mem::take(&mut self.in_flight);
-        if let (false, Error::Denied { .. }) = (batch.is_empty(), error) {
+        let is_held = matches!(state, State::Holding { .. } | State::Waiting { fence: Some(_), .. });
+        if is_held && !batch.is_empty() && matches!(error, Error::Denied { .. }) {
             self.denied(&batch, error, sides, now);
             return state.clone();
         }
         self.tally.errors += 1;
         let mut text = explain::of_etcd(error);
         if let State::Proving { .. } = state {
-            text = format!("{UNPROVEN}: {text}");
+            let fault = if matches!(error, Error::Denied { .. }) { "" } else { ", which does not answer" };
+            text = format!("{UNPROVEN}{fault}: {text}");
         }
         let fence = match state {
             State::Holding { fence } => Some(*fence),
             State::Waiting { fence, .. } => *fence,
             _ => None,
         };
+        let was_settling = std::mem::take(&mut self.records.writing) != Writing::Nothing;
         if let (Some(fence), Error::TooLarge { .. } | Error::Rejected { .. }) = (fence, error) {
             match &batch[..] {
+                [] if was_settling && self.most > 1 => {
+                    self.most = self.most / 4 + 1;
+                    return State::Holding { fence };
+                }
                 [] => {}
                 [key] => {
                     self.work.refuse(&self.assignment, sides, key, text);
+                    // It was to blame, not the number.
+                    self.most = MAX_KEYS;
                     return State::Holding { fence };
                 }
                 keys => {
@@ -45,7 +54,8 @@ impl Machine {
                 }
             }
         }
-        self.unresolved |= !batch.is_empty() && error.leaves_write_unknown();
+        let was_writing = was_settling || !batch.is_empty();
+        self.unresolved |= was_writing && error.leaves_write_unknown();
         let fence = fence.filter(|_| !self.unresolved);
         let may_delete = matches!(error, Error::NoSpace) && !self.work.queue.begins_with_deletion();
         let pause = self.backoff();
@@ -92,7 +102,7 @@ impl Machine {
 
 const DENIED: &str = "may not be written at the destination, so nothing there is changed or deleted";
 
-const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd, which does not answer";
+const UNPROVEN: &str = "cannot check that this is not the local cluster's own etcd";
 
 /// Pauses after errors.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(500), longest: LONGEST_RETRY, jitter: 0.5 };

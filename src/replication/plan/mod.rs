@@ -10,7 +10,7 @@ use std::{
 use super::{
     decide::Scope,
     memory::{Address, KnownDestination},
-    status::Report,
+    status::{Known, Report},
     work::Assignment,
 };
 use crate::{
@@ -36,6 +36,8 @@ pub(super) struct Destination {
     pub(super) scopes: Vec<Scope>,
     /// The shortest interval of its replicators.
     pub(super) interval: Duration,
+    /// See [`Assignment::adopts`].
+    pub(super) adopts: BTreeSet<(Arc<str>, String)>,
 }
 
 /// Everything that the decisions depend on.
@@ -67,7 +69,11 @@ impl Wanted {
                 address,
                 scopes: Vec::new(),
                 interval: spec.interval,
+                adopts: BTreeSet::new(),
             });
+            let adopted = item.checked.resource.metadata.annotations.get(ADOPT);
+            let stores = adopted.into_iter().flat_map(|text| text.split(',')).map(str::trim);
+            destination.adopts.extend(stores.map(|store| (Arc::clone(&name), store.to_owned())));
             destination.interval = destination.interval.min(spec.interval);
             destination.scopes.push(Scope { name, kind, namespace: spec.namespace.clone(), held: false });
         }
@@ -138,6 +144,14 @@ impl View<'_> {
         names
     }
 
+    /// Which of the replicators to remember may own something there, because that was recorded for this address, or for
+    /// another one of the same place.
+    pub(super) fn owners(&self, id: &str, names: &BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>, u64> {
+        let same = self.known.iter().filter(|(other, _)| self.is_same(id, other) == Some(true));
+        let all = same.map(|(_, known)| known).chain(self.known.get(id)).flat_map(|known| &known.owners);
+        all.filter(|(name, _)| names.contains(*name)).map(|(name, keys)| (Arc::clone(name), *keys)).collect()
+    }
+
     /// What a destination's task has to do.
     pub(super) fn assignment(&self, id: &str, overdue: Overdue<'_>) -> Assignment {
         let wanted = self.wanted.destinations.get(id);
@@ -160,12 +174,31 @@ impl View<'_> {
             scopes: scopes.map(|scope| Scope { held: held(&scope.name), ..scope.clone() }).collect(),
             foreign_owners,
             interval: wanted.map_or(IDLE_INTERVAL, |it| it.interval),
+            recorded: self.recorded(id),
+            leaves: self.is_to_be_left(id),
+            adopts: wanted.map(|it| it.adopts.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The destination's identity, if it is recorded that all of its replicators may own something there.
+    fn recorded(&self, id: &str) -> Option<String> {
+        let known = self.known.get(id)?;
+        let mut scopes = self.wanted.destinations.get(id).into_iter().flat_map(|it| &it.scopes);
+        scopes.all(|scope| known.owners.contains_key(&scope.name)).then(|| known.place.clone())?
+    }
+
+    /// Whether nothing is wanted there, under no address.
+    fn is_to_be_left(&self, id: &str) -> bool {
+        let others = self.wanted.destinations.keys().chain(self.known.keys()).filter(|other| *other != id);
+        let mut same = others.filter(|other| self.is_same(id, other) == Some(true));
+        let known = self.known.get(id);
+        let keeps = known.is_some_and(|known| !known.names.is_disjoint(&self.wanted.unreadable));
+        !keeps && !self.wanted.destinations.contains_key(id) && same.next().is_none()
     }
 
     /// Whether a replicator has moved from this destination to another one, so that what it owns here goes first.
     pub(super) fn leaves(&self, id: &str, name: &Arc<str>) -> bool {
-        let was_here = self.known.get(id).is_some_and(|known| known.names.contains(name));
+        let was_here = self.known.get(id).is_some_and(|known| known.owners.contains_key(name));
         was_here && self.home(name).is_some_and(|home| !self.may_be_same(id, home))
     }
 
@@ -189,6 +222,10 @@ impl View<'_> {
             if home == Some(id) || self.wanted.unreadable.contains(*name) {
                 return true;
             }
+            // Nothing was ever written for it, or everything of ours is gone.
+            if !known.owners.contains_key(*name) || report.is_some_and(|report| report.known == Known::Left) {
+                return false;
+            }
             // The same place has another task, under its other address, and that one remembers the replicator.
             let successor = home
                 .into_iter()
@@ -203,7 +240,13 @@ impl View<'_> {
             let undecided = home.is_some_and(|home| self.is_same(id, home).is_none()) && !overdue(id, name);
             undecided || report.is_none_or(|report| report.unassigned_owners.contains_key(&***name))
         };
-        known.names.iter().filter(remains).cloned().collect()
+        let remaining: BTreeSet<_> = known.names.iter().filter(remains).cloned().collect();
+        let has_left = report.is_some_and(|report| report.known == Known::Left);
+        if remaining.is_empty() && self.is_to_be_left(id) && !has_left {
+            // The last ones go with the fence.
+            return known.owners.keys().cloned().collect();
+        }
+        remaining
     }
 
     /// The destination that a replicator is registered for.
@@ -234,6 +277,9 @@ impl View<'_> {
         Some(self.places.get(a)? == self.places.get(b)?)
     }
 }
+
+/// The annotation of a replicator that names the federations whose keys it takes over, by their stores.
+const ADOPT: &str = "fedgate.io/adopt";
 
 /// The interval of a destination that is only cleaned up.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);

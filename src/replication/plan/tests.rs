@@ -11,15 +11,24 @@ fn wanted(all: &[(&str, &[&str])]) -> Wanted {
         let scope =
             |name: &&str| Scope { name: (*name).into(), kind: Type::Role, namespace: None, held: false };
         let scopes = names.iter().map(scope).collect();
-        ((*id).to_owned(), Destination { address: address(id), scopes, interval: Duration::from_secs(1) })
+        (
+            (*id).to_owned(),
+            Destination {
+                address: address(id),
+                scopes,
+                interval: Duration::from_secs(1),
+                adopts: BTreeSet::new(),
+            },
+        )
     };
     Wanted { destinations: all.iter().map(destination).collect(), unreadable: BTreeSet::new() }
 }
 
 fn known(all: &[(&str, &[&str])]) -> BTreeMap<String, KnownDestination> {
     let known = |(id, names): &(&str, &[&str])| {
+        let owners = names.iter().map(|name| ((*name).into(), 1)).collect();
         let names = names.iter().map(|name| (*name).into()).collect();
-        ((*id).to_owned(), KnownDestination { address: address(id), names, place: None })
+        ((*id).to_owned(), KnownDestination { address: address(id), names, owners, place: None })
     };
     all.iter().map(known).collect()
 }
@@ -33,7 +42,12 @@ fn set(names: &[&str]) -> BTreeSet<Arc<str>> {
 }
 
 fn clean() -> Report {
-    Report { is_current: true, ..Report::default() }
+    Report { known: Known::Currently, ..Report::default() }
+}
+
+/// What a destination reports where nothing of this federation is any more.
+fn left() -> Report {
+    Report { known: Known::Left, ..clean() }
 }
 
 const NEVER: Overdue<'static> = &|_, _| false;
@@ -54,9 +68,43 @@ fn a_replicator_that_moves_waits_for_its_old_destination_but_not_for_ever() {
         let dirty = Report { unassigned_owners: BTreeMap::from([("r".to_owned(), 1)]), ..clean() };
         assert_eq!(view.remaining("old", Some(&dirty), LONG_AGO), set(&["r"]));
         assert_eq!(view.remaining("old", None, LONG_AGO), set(&["r"]));
-        assert_eq!(view.remaining("old", Some(&clean()), LONG_AGO), set(&[]));
-        let still = if new_place_is_unknown { set(&["r"]) } else { set(&[]) };
-        assert_eq!(view.remaining("old", Some(&clean()), NEVER), still);
+        // Until the fence is gone, too.
+        assert!(view.assignment("old", NEVER).leaves && !view.assignment("new", NEVER).leaves);
+        assert_eq!(view.remaining("old", Some(&clean()), LONG_AGO), set(&["r"]));
+        assert_eq!(view.remaining("old", Some(&left()), LONG_AGO), set(&[]));
+    }
+}
+
+#[test]
+fn a_replicator_for_which_nothing_was_ever_written_is_gone_at_once() {
+    let (wanted, mut known) = (wanted(&[("new", &["moved"])]), known(&[("old", &["moved", "gone", "owns"])]));
+    let old = known.get_mut("old").unwrap();
+    old.owners = BTreeMap::from([("owns".into(), 0)]);
+    // Whatever is known of the place, and whether or not it answers.
+    for places in [places(&[]), places(&[("old", "1"), ("new", "2")])] {
+        let view = View { wanted: &wanted, known: &known, places: &places };
+        assert_eq!(view.remaining("old", None, NEVER), set(&["owns"]));
+        assert_eq!(view.all_leaving(), []);
+        assert!(!view.assignment("new", NEVER).scopes[0].held);
+    }
+}
+
+#[test]
+fn nothing_is_written_before_it_is_recorded_that_all_replicators_may_own_something() {
+    let wanted = wanted(&[("a", &["r", "s"])]);
+    let places = places(&[("a", "1")]);
+    for (owners, place, recorded) in [
+        (&["r", "s"][..], Some("1"), Some("1")),
+        (&["r"], Some("1"), None),
+        (&[], Some("1"), None),
+        (&["r", "s"], None, None),
+    ] {
+        let mut known = known(&[("a", &["r", "s"])]);
+        let a = known.get_mut("a").unwrap();
+        a.owners = owners.iter().map(|name| ((*name).into(), 0)).collect();
+        a.place = place.map(str::to_owned);
+        let view = View { wanted: &wanted, known: &known, places: &places };
+        assert_eq!(view.assignment("a", NEVER).recorded.as_deref(), recorded);
     }
 }
 
@@ -88,6 +136,8 @@ fn another_address_of_a_place_takes_over_what_is_owned_there() {
     // What was deleted meanwhile is the new address' to clean, once it is written down there.
     assert_eq!(view.remaining("old", None, NEVER), set(&["deleted"]));
     assert_eq!(view.names("new"), set(&["r", "deleted"]));
+    assert_eq!(view.owners("new", &view.names("new")).len(), 2);
+    assert!(!view.assignment("old", NEVER).leaves, "the place is in use");
     let second = known(&[("new", &["r", "deleted"]), ("old", &["r", "deleted"])]);
     let view = View { known: &second, ..view };
     assert_eq!(view.remaining("old", None, NEVER), set(&[]));
@@ -104,6 +154,7 @@ fn what_a_definition_owns_that_cannot_be_read_stays() {
     assert!(view.assignment("a", LONG_AGO).foreign_owners.contains("r"));
     assert!(!view.assignment("a", LONG_AGO).foreign_owners.contains("s"));
     assert_eq!(view.remaining("a", Some(&clean()), LONG_AGO), set(&["r"]));
+    assert!(!view.assignment("a", LONG_AGO).leaves);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     replication::{
         memory::{KnownDestination, Memory},
         plan::{self, Wanted},
+        status::Report,
     },
     types::Kind,
 };
@@ -31,6 +32,7 @@ impl Supervisor {
                 }
                 self.memory = Some(memory);
                 self.next_review = now + MEMORY_REFRESH;
+                self.counts_due |= now >= self.next_count;
                 self.trouble = None;
             }
             Err(error) => {
@@ -76,26 +78,45 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Records destinations before anything is written to them, so that they will be cleaned up.
+    /// Records destinations before anything is written to them, so that they will be cleaned up; and which replicators may
+    /// own something there, once that is possible.
     pub(super) async fn record_destinations(&mut self, wanted: &Wanted) -> Result<(), Arc<str>> {
         let places = self.places();
         let Some(memory) = &mut self.memory else { return Ok(()) };
         for (id, destination) in &wanted.destinations {
-            let names = plan::View { wanted, known: &memory.destinations, places: &places }.names(id);
-            let known = KnownDestination {
-                address: destination.address.clone(),
-                names,
-                place: places.get(id).cloned(),
-            };
+            let view = plan::View { wanted, known: &memory.destinations, places: &places };
+            let names = view.names(id);
+            let mut owners = view.owners(id, &names);
+            if self.tasks.get(id).is_some_and(|task| task.reports.borrow().fence.is_some()) {
+                for scope in &destination.scopes {
+                    owners.entry(Arc::clone(&scope.name)).or_default();
+                }
+            }
+            let place = places.get(id).cloned();
+            let known = KnownDestination { address: destination.address.clone(), names, owners, place };
             let kept = memory.keep(&*self.store, id, Some(known)).await;
-            kept.map_err(|error| registry_error(&error))?;
+            if let Err(error) = kept {
+                return Err(self.not_kept(&error));
+            }
         }
         Ok(())
+    }
+
+    /// The store did not take what has to be kept. What another gateway has changed is read again.
+    fn not_kept(&mut self, error: &StoreError) -> Arc<str> {
+        if matches!(error, StoreError::Conflict) {
+            self.next_review = Instant::now();
+        }
+        registry_error(error)
     }
 
     /// Removes replicators from destinations where they own nothing any more, and destinations without replicators.
     pub(super) async fn end_clean_destinations(&mut self, wanted: &Wanted) {
         let places = self.places();
+        let are_counts_due = std::mem::take(&mut self.counts_due);
+        if are_counts_due {
+            self.next_count = Instant::now() + COUNT_INTERVAL;
+        }
         let Some(memory) = &mut self.memory else { return };
         let ids: Vec<String> = memory.destinations.keys().cloned().collect();
         for id in ids {
@@ -104,10 +125,13 @@ impl Supervisor {
             let overdue = |id: &str, name: &Arc<str>| self.leaving.is_overdue(id, name);
             let names = view.remaining(&id, report.as_ref(), &overdue);
             let Some(known) = memory.destinations.get(&id) else { continue };
-            let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
+            let mut remains = known.only(names);
+            if let (Some(known), Some(report)) = (&mut remains, &report) {
+                known.count(report, are_counts_due);
+            }
             let is_over = remains.is_none();
             if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(registry_error(&error));
+                self.trouble = Some(self.not_kept(&error));
                 return;
             }
             if is_over {
@@ -117,19 +141,52 @@ impl Supervisor {
         self.tasks.retain(|id, _| memory.destinations.contains_key(id));
     }
 
-    /// Gives up, for an operator, what a replicator still owns where it is no longer registered.
+    /// Gives up, for an operator, what a replicator still owns where it is no longer registered. The gateway that leads
+    /// learns of it from the store, when it is another one.
     pub(super) async fn give_up(&mut self, registry: &Registry, name: &Arc<str>) {
         let wanted = Wanted::of(registry);
-        let Some(memory) = self.memory.as_mut().filter(|_| !wanted.unreadable.contains(name)) else { return };
-        for id in memory.destinations.keys().cloned().collect::<Vec<_>>() {
+        if wanted.unreadable.contains(name) {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            match self.try_to_give_up(&wanted, name).await {
+                Ok(()) => break,
+                Err(StoreError::Conflict) => {}
+                Err(error) => {
+                    self.trouble = Some(registry_error(&error));
+                    break;
+                }
+            }
+        }
+        // What was changed is read again.
+        self.next_review = Instant::now();
+    }
+
+    async fn try_to_give_up(&self, wanted: &Wanted, name: &Arc<str>) -> Result<(), StoreError> {
+        let mut memory = Memory::load(&*self.store).await?;
+        for (id, known) in memory.destinations.clone() {
             let is_wanted =
                 wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
-            let Some(known) = memory.destinations.get(&id).filter(|_| !is_wanted) else { continue };
+            if is_wanted || !known.names.contains(name) {
+                continue;
+            }
             let names: BTreeSet<_> = known.names.iter().filter(|known| *known != name).cloned().collect();
-            let remains = (!names.is_empty()).then(|| KnownDestination { names, ..known.clone() });
+            memory.keep(&*self.store, &id, known.only(names)).await?;
             tracing::warn!(replicator = %name, destination = known.address.describe(), "gave up the keys of a replicator in a destination: they stay there");
-            if let Err(error) = memory.keep(&*self.store, &id, remains).await {
-                self.trouble = Some(registry_error(&error));
+        }
+        Ok(())
+    }
+}
+
+// === impl KnownDestination ===
+
+impl KnownDestination {
+    /// Counts the keys of those who may own something: all of them, or only those who owned nothing before.
+    fn count(&mut self, report: &Report, all: bool) {
+        for (name, keys) in &mut self.owners {
+            let found = report.keys_of(name);
+            if all || *keys == 0 {
+                *keys = found;
             }
         }
     }
@@ -142,8 +199,14 @@ fn registry_error(error: &StoreError) -> Arc<str> {
 const BEHIND: &str = "the gateway has not caught up with its registry yet";
 
 const LOST: &str = "the gateways' store has been replaced: its replication/id is missing or different. What was \
-     replicated stays on the followers. Restore the store; or register the replicators again, and delete the key \
-     /fedgate/replication/fence in each follower's etcd";
+     replicated stays on the followers. Restore the store, or register the replicators again: they take over what came \
+     from the same source";
 
-/// How often the memory is read again.
-const MEMORY_REFRESH: Duration = Duration::from_secs(60);
+/// How often the memory is read again, which a change of another gateway waits for.
+const MEMORY_REFRESH: Duration = Duration::from_secs(5);
+
+/// How often it is stored how many keys each replicator owns.
+const COUNT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often something is given up against other gateways that change the same.
+const ATTEMPTS: usize = 8;

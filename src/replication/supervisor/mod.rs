@@ -25,6 +25,7 @@ use super::{
 use crate::{
     etcd::{Client, Error},
     registry::{Health, Registry, Store},
+    telemetry::trace::Tracer,
     types::ReplicatorStatus,
 };
 
@@ -51,6 +52,7 @@ pub struct Supervisor {
     memory: Option<Memory>,
     tasks: BTreeMap<String, Task>,
     leaving: Leaving,
+    fence_ttl: Duration,
     reported: watch::Sender<()>,
     given_up: mpsc::Receiver<Arc<str>>,
     generation: u64,
@@ -63,6 +65,11 @@ pub struct Supervisor {
     /// Whether the view has caught up with the store since this gateway became the leader.
     is_current: bool,
     next_review: Instant,
+    next_count: Instant,
+    /// How many keys each replicator owns has to be stored.
+    counts_due: bool,
+    /// Records the steps of the destinations.
+    tracer: Option<Tracer>,
 }
 
 /// A supervisor that is not running yet, and the handle to it.
@@ -93,6 +100,7 @@ pub fn supervisor(
         memory: None,
         tasks: BTreeMap::new(),
         leaving: Leaving::new(settings.cleanup_grace),
+        fence_ttl: settings.fence_ttl,
         reported: watch::Sender::new(()),
         given_up,
         generation: 0,
@@ -101,6 +109,9 @@ pub fn supervisor(
         deleted: BTreeSet::new(),
         is_current: false,
         next_review: Instant::now(),
+        next_count: Instant::now(),
+        counts_due: false,
+        tracer: settings.tracer,
     };
     Ok((supervisor, handle))
 }
@@ -157,6 +168,7 @@ impl Supervisor {
                 self.stop_tasks().await;
             }
             self.source_watchers.follow(&self.source, &self.source_client, &[]);
+            self.source_client.disconnect();
             return;
         }
         // A registry that was never read, or is not followed, does not show deletions.
@@ -208,6 +220,8 @@ impl Supervisor {
                         reported: &self.reported,
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
+                        fence_ttl: self.fence_ttl,
+                        tracer: self.tracer.as_ref(),
                     };
                     start.task(&known.address)
                 });

@@ -11,18 +11,16 @@ use tokio::time::Instant;
 use super::Supervisor;
 use crate::{
     registry::Registry,
-    replication::{leader_status, leadership::LeaderStatus, plan},
-    types::{ReplicatorState, ReplicatorStatus},
+    replication::{leader_status, leadership::LeaderStatus, plan, status::Known},
+    types::{LeftBehind, ReplicatorState, ReplicatorStatus},
 };
 
-/// A replicator whose keys have not been removed yet from where it is no longer registered.
-struct PendingCleanup {
+/// What a replicator has left where it is no longer registered.
+struct Pending {
     name: Arc<str>,
     /// It is registered for another destination.
     is_moved: bool,
-    error: String,
-    keys: u64,
-    state: ReplicatorState,
+    left: LeftBehind,
 }
 
 // === impl Supervisor ===
@@ -94,7 +92,19 @@ impl Supervisor {
         let new = |name: Arc<str>, state, error, keys| {
             let same = old.iter().find(|old| old.name == name && old.state == state);
             let since = same.map_or_else(SystemTime::now, |old| old.since);
-            ReplicatorStatus { name, state, since, error, keys, lag: None, last_sync: None, leader: leads }
+            ReplicatorStatus {
+                name,
+                state,
+                since,
+                error,
+                keys,
+                lag: None,
+                last_sync: None,
+                leader: leads,
+                is_deleted: false,
+                left_behind: Vec::new(),
+                orphans: Vec::new(),
+            }
         };
         for (key, reason) in registry.unreadable() {
             if let Some(name) = plan::replicator_of(key) {
@@ -120,51 +130,79 @@ impl Supervisor {
                 }
             }
         }
-        for PendingCleanup { name, is_moved, error, keys, state } in self.pending_cleanup() {
-            match found.entry(name) {
+        for pending in self.pending_cleanup() {
+            match found.entry(Arc::clone(&pending.name)) {
+                Entry::Occupied(entry) if !pending.is_moved && !entry.get().is_deleted => {}
+                Entry::Occupied(mut entry) => pending.add_to(entry.get_mut()),
                 Entry::Vacant(entry) => {
-                    let status = new(Arc::clone(entry.key()), state, Some(error.into()), keys);
-                    entry.insert(status);
+                    let mut status = new(Arc::clone(entry.key()), pending.state(), None, 0);
+                    status.is_deleted = true;
+                    pending.add_to(entry.insert(status));
                 }
-                Entry::Occupied(mut entry) if is_moved && entry.get().error.is_none() => {
-                    entry.get_mut().error = Some(format!("warning: {error}").into());
-                }
-                Entry::Occupied(_) => {}
             }
         }
         found
     }
 
-    /// Replicators that were deleted or moved but whose keys are not removed yet, and why.
-    fn pending_cleanup(&self) -> Vec<PendingCleanup> {
-        let mut pending = Vec::new();
+    /// What replicators that were deleted or moved have left behind.
+    fn pending_cleanup(&self) -> Vec<Pending> {
+        let mut all = Vec::new();
         for (id, known) in self.memory.iter().flat_map(|memory| &memory.destinations) {
             let Some(task) = self.tasks.get(id) else { continue };
             let report = task.reports.borrow();
-            for name in known.names.iter().filter(|name| !task.serves(name)) {
-                let is_moved = self.leaving.contains(id, name);
-                let place = known.address.describe();
-                let (state, error) = match report.trouble.as_ref().or_else(|| report.stuck.get(&**name)) {
-                    Some(trouble) if is_moved => (
-                        ReplicatorState::Retrying,
-                        format!("moved, but its keys at {place} cannot be removed: {trouble}"),
-                    ),
-                    Some(trouble) => (
-                        ReplicatorState::Retrying,
-                        format!(
-                            "deleted or moved, but its keys at {place} cannot be removed: {trouble}; to give them up, delete it again"
-                        ),
-                    ),
-                    None => (
-                        ReplicatorState::Syncing,
-                        format!("deleted or moved: its keys at {place} are being removed"),
-                    ),
-                };
-                let keys = report.unassigned_owners.get(&**name).copied().unwrap_or_default();
-                pending.push(PendingCleanup { name: Arc::clone(name), is_moved, error, keys, state });
+            for (name, counted) in known.owners.iter().filter(|(name, _)| !task.serves(name)) {
+                all.push(Pending {
+                    name: Arc::clone(name),
+                    is_moved: self.leaving.contains(id, name),
+                    left: LeftBehind {
+                        destination: known.address.describe().into(),
+                        // What is cached is newer than what is stored.
+                        keys: if report.known > Known::Nothing { report.keys_of(name) } else { *counted },
+                        error: report.trouble.as_ref().or_else(|| report.stuck.get(&**name)).cloned(),
+                    },
+                });
             }
         }
-        pending
+        all
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    fn state(&self) -> ReplicatorState {
+        if self.left.error.is_some() { ReplicatorState::Retrying } else { ReplicatorState::Syncing }
+    }
+
+    fn text(&self) -> String {
+        let LeftBehind { destination, keys, error } = &self.left;
+        match (error, self.is_moved) {
+            (Some(error), true) => {
+                format!("moved, but its keys at {destination} cannot be removed: {error} ({keys} are left)")
+            }
+            (Some(error), false) => format!(
+                "deleted, but its keys at {destination} cannot be removed: {error} ({keys} are left). They will be \
+                 removed once that works; to give them up, delete it again: they stay there then, and so does \
+                 every right that they grant"
+            ),
+            (None, true) => format!("moved: its keys at {destination} are being removed"),
+            (None, false) => format!("deleted: its keys at {destination} are being removed"),
+        }
+    }
+
+    /// Adds it to what is known of the replicator.
+    fn add_to(self, status: &mut ReplicatorStatus) {
+        if status.is_deleted {
+            status.keys += self.left.keys;
+            let said_more = status.state == ReplicatorState::Retrying && status.error.is_some();
+            if !said_more {
+                status.error = Some(self.text().into());
+                status.state = self.state();
+            }
+        } else if status.error.is_none() && self.left.error.is_some() {
+            status.error = Some(format!("warning: {}", self.text()).into());
+        }
+        status.left_behind.push(self.left);
     }
 }
 
@@ -182,7 +220,7 @@ fn log_change(old: Option<&ReplicatorStatus>, new: &ReplicatorStatus) {
 }
 
 const SAME_FENCE: &str = "hold the same record of replication but are different etcds: where one was made from a backup of \
-     the other, delete the key /fedgate/replication/fence in the newer one";
+     the other, delete the key /fedgate/replication/place in the newer one";
 
 /// Two tasks of one etcd may see a new fence at times that differ by this much.
 const DUPLICATE_PAUSE: Duration = Duration::from_secs(10);
@@ -207,6 +245,9 @@ mod tests {
             lag: None,
             last_sync: None,
             leader: true,
+            is_deleted: false,
+            left_behind: Vec::new(),
+            orphans: Vec::new(),
         };
         tracing::subscriber::with_default(log, || {
             log_change(None, &status);

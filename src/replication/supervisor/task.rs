@@ -1,6 +1,6 @@
 //! The tasks of the destinations.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -11,9 +11,10 @@ use crate::{
         destination::Destination,
         leadership::Term,
         memory::Address,
-        status::{Metrics, Report},
+        status::{Known, Metrics, Report},
         work::Assignment,
     },
+    telemetry::trace::Tracer,
 };
 
 /// A running task.
@@ -31,6 +32,8 @@ pub(super) struct Start<'a> {
     pub(super) reported: &'a watch::Sender<()>,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) store_id: &'a str,
+    pub(super) fence_ttl: Duration,
+    pub(super) tracer: Option<&'a Tracer>,
 }
 
 // === impl Task ===
@@ -45,7 +48,7 @@ impl Task {
     pub(super) fn current_report(&self) -> Option<Report> {
         let generation = self.assignments.borrow().generation;
         let report = self.reports.borrow();
-        (report.is_current && report.generation == generation).then(|| report.clone())
+        (report.known >= Known::Currently && report.generation == generation).then(|| report.clone())
     }
 }
 
@@ -67,6 +70,8 @@ impl Start<'_> {
             reports,
             reported: self.reported.clone(),
             metrics: Arc::clone(self.metrics),
+            fence_ttl: self.fence_ttl,
+            tracer: self.tracer.cloned(),
         };
         let store_id = self.store_id.to_owned();
         let handle = tokio::spawn(async move { destination.run(&store_id).await });

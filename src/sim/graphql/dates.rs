@@ -45,7 +45,10 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some((era * 146_097 + day_of_era - 719_468) * DAY + hour * 3600 + minute * 60 + second - offset)
+    let midnight = (era * 146_097 + day_of_era - 719_468) * DAY;
+    // A day that its month does not have is another one.
+    let is_day = format(midnight)?.get(..10) == text.get(..10);
+    is_day.then_some(midnight + hour * 3600 + minute * 60 + second - offset)
 }
 
 /// `Z` or `±hh:mm`, in seconds east of Greenwich.
@@ -77,7 +80,9 @@ mod tests {
         assert_eq!(parse("2024-02-29T12:00:00.250+02:00"), Some(1_709_200_800));
         assert_eq!(format(9_007_199_254_740_993), None);
         assert_eq!(parse("tomorrow"), None);
-        assert_eq!(parse("2024-13-01T00:00:00Z"), None);
+        for never in ["2024-13-01", "2023-02-29", "2024-02-30", "2024-04-31", "2024-01-00"] {
+            assert_eq!(parse(&format!("{never}T00:00:00Z")), None, "{never}");
+        }
     }
 
     proptest! {

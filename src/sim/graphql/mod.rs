@@ -12,6 +12,7 @@ mod filters;
 mod ids;
 mod inputs;
 mod lists;
+mod literals;
 mod messages;
 mod mutations;
 mod out;
@@ -110,16 +111,17 @@ fn answer(session: &mut Session<'_>, operation: &Map<String, Value>) -> Result<A
         if document::is_endless(&document) {
             return Err(Failure::Crash);
         }
-        match document.to_executable_validate(&SCHEMA) {
-            Ok(valid) => valid.into_inner(),
+        let (executable, errors) = match document.to_executable_validate(&SCHEMA) {
+            Ok(valid) => (valid.into_inner(), literals::errors(&document)),
             Err(failed) => {
                 let errors = messages::validation(&document, &failed.errors);
-                if !errors.is_empty() {
-                    return Ok((Value::Null, errors));
-                }
-                failed.partial
+                (failed.partial, errors)
             }
+        };
+        if !errors.is_empty() {
+            return Ok((Value::Null, errors));
         }
+        executable
     };
     if let Some(error) = refuse_operation(&document) {
         return refused(error);

@@ -4,15 +4,31 @@ use tokio::sync::watch;
 
 use crate::{
     telemetry::metrics::{Registry, collect},
-    types::{BackendState, ClusterHealth},
+    types::{BackendHealth, BackendState, ClusterHealth},
 };
 
 /// Adds `backend_up`: one sample for each backend that has been checked, so as many as are registered at most.
 pub fn register(health: watch::Receiver<Arc<Vec<ClusterHealth>>>, registry: &mut Registry) {
     collect(registry, move |families| {
         let health = Arc::clone(&health.borrow());
-        families.gauges("backend_up", "Whether a backend passes its health checks.", samples(&health))
+        families.gauges("backend_up", "Whether a backend passes its health checks.", samples(&health))?;
+        families.gauges(
+            "backend_check_duration_seconds",
+            "How long the last health check took that a backend has passed.",
+            latencies(&health),
+        )
     });
+}
+
+fn latencies(health: &[ClusterHealth]) -> impl Iterator<Item = ([(&'static str, String); 2], f64)> {
+    health.iter().flat_map(|cluster| {
+        let taken = cluster.backends.iter().filter_map(|backend| Some((backend, backend.latency?)));
+        taken.map(|(backend, latency)| (labels(cluster, backend), latency.as_secs_f64()))
+    })
+}
+
+fn labels(cluster: &ClusterHealth, backend: &BackendHealth) -> [(&'static str, String); 2] {
+    [("cluster", cluster.name.as_str().to_owned()), ("backend", backend.backend.to_string())]
 }
 
 fn samples(health: &[ClusterHealth]) -> impl Iterator<Item = ([(&'static str, String); 2], u64)> {
@@ -23,19 +39,17 @@ fn samples(health: &[ClusterHealth]) -> impl Iterator<Item = ([(&'static str, St
                 BackendState::Up => 1,
                 BackendState::Down => 0,
             };
-            let labels =
-                [("cluster", cluster.name.as_str().to_owned()), ("backend", backend.backend.to_string())];
-            Some((labels, up))
+            Some((labels(cluster, backend), up))
         })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::{telemetry::Metrics, types::BackendHealth};
+    use crate::telemetry::Metrics;
 
     #[test]
     fn a_backend_is_up_or_down_once_it_has_been_checked() {
@@ -44,7 +58,7 @@ mod tests {
             state,
             since: SystemTime::UNIX_EPOCH,
             error: None,
-            latency: None,
+            latency: (state == BackendState::Up).then_some(Duration::from_millis(250)),
         };
         let cluster =
             |name: &str, backends| ClusterHealth { name: name.parse().unwrap(), version: None, backends };
@@ -57,6 +71,10 @@ mod tests {
         ];
         let (_sender, health) = watch::channel(Arc::new(health));
         let text = Metrics::new(|registry| register(health, registry)).render();
+        let latency = r#"fedgate_backend_check_duration_seconds{cluster="local-cluster",backend="https://[::1]:1"} 0.25"#;
+        let latencies: Vec<_> =
+            text.lines().filter(|line| line.starts_with("fedgate_backend_check")).collect();
+        assert_eq!(latencies, [latency]);
         let samples: Vec<_> = text.lines().filter(|line| line.starts_with("fedgate_backend_up")).collect();
         assert_eq!(
             samples,

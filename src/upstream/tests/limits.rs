@@ -1,10 +1,13 @@
 use http::StatusCode;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::*;
 use crate::{
     error::{Classify as _, ErrorKind},
-    upstream::Phase,
+    upstream::{
+        Openings, Phase,
+        openings::{AT_ONCE, PATIENCE},
+    },
 };
 
 #[tokio::test(start_paused = true)]
@@ -190,4 +193,35 @@ async fn a_peer_that_does_not_read_cannot_keep_an_abandoned_connection() {
     let _peer = peers.recv().await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(client.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_sent_together_open_connections_in_turns_and_hung_ones_hold_up_nobody() {
+    let (net, mut peers) = Net::new([(1, Door::Swallows)]);
+    let (hung, good) = (client(&net, Config::default(), &[1]), client(&net, Config::default(), &[2]));
+    let openings = Openings::new();
+    let together = || {
+        let mut request = get("/");
+        request.extensions_mut().insert(openings.clone());
+        request
+    };
+    let begun = Instant::now();
+    let mut waiting = JoinSet::new();
+    for _ in 0..=(2 * AT_ONCE) {
+        let (client, request) = (Arc::clone(&hung), together());
+        waiting.spawn(async move { client.send(request).await.is_err() });
+    }
+    settle().await;
+    assert_eq!(net.dialed().len(), AT_ONCE);
+    // Whoever does not belong to them has no turn to wait for.
+    let (alone, _) =
+        tokio::join!(good.send(get("/")), async { peers.recv().await.unwrap().play([OK]).await });
+    assert!(alone.is_ok() && begun.elapsed() < PATIENCE);
+    drop(alone);
+    let (last, _) =
+        tokio::join!(good.send(together()), async { peers.recv().await.unwrap().play([OK]).await });
+    assert!(last.is_ok());
+    assert_eq!(begun.elapsed(), 2 * PATIENCE, "two turns of hung ones were before it");
+    assert!(waiting.join_all().await.into_iter().all(|failed| failed));
+    assert_eq!(begun.elapsed(), 2 * PATIENCE + Config::default().connect_timeout, "each has its whole time");
 }

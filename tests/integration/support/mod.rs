@@ -1,24 +1,26 @@
 //! Three simulated clusters with one key pair, and a gateway in front of them.
 
+mod balancer;
 mod net;
 mod peer;
 mod server;
+mod tls;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
     api::Api,
-    auth::{self, Authenticator, KeyFiles},
-    authz::AdminGroups,
+    auth::{self, Authenticator, KeyFiles, SigningKey},
+    authz::{AdminGroups, Minter},
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, Readiness, Resources, Settings, Stack, stack},
+    proxy::{Federation, Gateway, Logins, OutageSessions, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -32,9 +34,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+pub(crate) use balancer::{Balancer, Certificate};
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
 pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use tls::{certificate, tls_client};
 
 /// The gateway's own name, as clients use it.
 pub(crate) const HOST: &str = "gw.example.com:8080";
@@ -49,6 +53,7 @@ pub(crate) struct World {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) fan_outs: Arc<fanout::Shared>,
     pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) outage: Option<OutageSessions>,
     registry: watch::Receiver<Arc<registry::Registry>>,
     clusters: Arc<ArcSwap<Snapshot>>,
     upstream: Manager,
@@ -62,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) fan_outs: usize,
     /// Bytes that all fan-outs may buffer.
     pub(crate) buffered: usize,
+    /// `auth.outage-sessions`.
+    pub(crate) outage: Option<Duration>,
     /// Sensu's web UI. The cluster `web-ui` of [`Net`] is its dashboard.
     pub(crate) web: Content,
 }
@@ -78,7 +85,13 @@ pub(crate) struct Answer {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: Settings::default(), fan_outs: 1000, buffered: 256 << 20, web: Content::default() }
+        Self {
+            settings: Settings::default(),
+            fan_outs: 1000,
+            buffered: 256 << 20,
+            outage: None,
+            web: Content::default(),
+        }
     }
 }
 
@@ -104,15 +117,21 @@ impl World {
         let fan_outs = fanout::Shared::new(setup.fan_outs, setup.buffered);
         let (phase, seen) = watch::channel(Phase::Running);
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
+        let outage = setup
+            .outage
+            .map(|longest| OutageSessions::new(Arc::clone(&authenticator), minter(&keys), longest));
         let gateway = Gateway {
             resources: Arc::new(Resources {
+                logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
                 graphql: graphql::Engine::new(setup.settings.graphql()),
                 settings: setup.settings,
+                access: Arc::default(),
                 fan_outs: Arc::clone(&fan_outs),
                 bodies: fedgate::wire::Budget::new(fedgate::wire::budget::REQUEST_BODY_BYTES),
                 readiness,
                 registry: registry.clone(),
                 federation,
+                outage_sessions: outage.clone(),
             }),
             clusters: Arc::clone(&clusters),
             upstream: upstream.clone(),
@@ -132,6 +151,7 @@ impl World {
             authenticator,
             fan_outs,
             phase,
+            outage,
             registry,
             clusters,
             upstream,
@@ -288,6 +308,16 @@ fn authenticator(keys: &SharedKeys) -> Authenticator {
     std::fs::write(file.path(), keys.public_pem()).unwrap();
     let keys = KeyFiles::load(&[file.path().to_owned()]).unwrap();
     Authenticator::new(&auth::Config::default(), keys)
+}
+
+fn minter(keys: &SharedKeys) -> Minter {
+    let [public, private] = [keys.public_pem(), keys.private_pem()].map(|pem| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        file
+    });
+    let keys = KeyFiles::load(&[public.path().to_owned()]).unwrap();
+    Minter::new(Arc::new(SigningKey::load(private.path(), &keys).unwrap()))
 }
 
 /// A request without credentials.

@@ -153,7 +153,7 @@ pub(crate) async fn asked(sensu: &Sensu) {
 }
 
 pub(crate) fn logs() -> LogHandle {
-    telemetry::init(&telemetry::Config { format: telemetry::Format::Text, level: telemetry::Level::Error })
+    telemetry::init_quiet()
 }
 
 pub(crate) async fn h1(address: SocketAddr) -> conn::http1::SendRequest<Full<Bytes>> {

@@ -15,22 +15,31 @@ use fedgate::{
     registry::EtcdStore,
 };
 use model::{Follower, SCOPES, State};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     etcd_server::Etcd,
-    secure_etcd::{Ca, ca, issue, secure_etcd},
     support::{
         federation::cluster,
         gateway::{definition, register, unregister},
-        objects::seed,
+        guarded::Guarded,
         process::Process,
         proxy::{Link, Proxy},
     },
 };
 
 const ROUNDS: u32 = 200;
+
+/// What the first follower lets the gateway do. Roles and bindings are read as one.
+const RIGHTS: [(&str, &str); 7] = [
+    ("read", "/sensu.io/rbac/"),
+    ("write", "/sensu.io/rbac/clusterroles/"),
+    ("write", "/sensu.io/rbac/clusterrolebindings/"),
+    ("write", "/sensu.io/rbac/roles/"),
+    ("write", "/sensu.io/rbac/rolebindings/"),
+    ("readwrite", "/sensu.io/checks/"),
+    ("readwrite", "/fedgate/replication/"),
+];
 
 /// Longest time for everything to be right again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -41,12 +50,15 @@ struct World {
     local: Arc<Client>,
     gateways: Etcd,
     store: EtcdStore,
+    /// For copies of the gateways' store.
+    copies: Etcd,
     processes: [Process; 2],
-    /// The first over TLS, the second through the proxy.
-    followers: [Etcd; 2],
+    /// Over TLS, with access control.
+    first: Guarded,
+    /// Through the proxy.
+    second: Etcd,
     clients: [Arc<Client>; 2],
     proxy: Proxy,
-    certificates: (TempDir, Ca),
     /// What the source holds, but for its seeds.
     content: State,
     seeds: [State; 2],
@@ -76,23 +88,46 @@ async fn read(client: &Client, prefix: &str) -> Option<State> {
     Some(answer.kvs.into_iter().map(|kv| (String::from_utf8(kv.key).unwrap(), kv.value)).collect())
 }
 
+/// Everything of the types that are replicated.
+async fn read_objects(client: &Client) -> Option<State> {
+    let mut all = read(client, "/sensu.io/rbac/").await?;
+    all.extend(read(client, "/sensu.io/checks/").await?);
+    Some(all)
+}
+
+/// Deletes everything of the gateways' store.
+async fn wipe(client: &Client) {
+    let (key, range_end) = (b"/fedgate/".to_vec(), b"/fedgate0".to_vec());
+    client.delete_range(DeleteRangeRequest { key, range_end, prev_kv: false }).await.unwrap();
+}
+
+/// Ends the lease of the fence, if it is there to be ended.
+async fn expire_quietly(client: &Client) {
+    let fence = client.range(RangeRequest::key("/fedgate/replication/fence")).await;
+    if let Some(lease) = fence.ok().and_then(|fence| Some(fence.kvs.first()?.lease)) {
+        let _ = client.lease_revoke(lease).await;
+    }
+}
+
 impl World {
     async fn new(seed_number: u64) -> Self {
-        let certificates = (TempDir::new().unwrap(), ca());
-        let (source, second, gateways, first) = tokio::join!(
+        let (source, second, gateways, copies, first) = tokio::join!(
             cluster("local"),
             cluster("beta"),
             Etcd::start(),
-            secure_etcd(&certificates.1, certificates.0.path())
+            Etcd::start(),
+            Guarded::cluster("alpha")
         );
-        let clients = [first.client(), second.1];
-        seed(&clients[0], "alpha").await;
+        for (right, prefix) in RIGHTS {
+            first.grant(right, prefix);
+        }
+        let clients = [Arc::clone(&first.root), second.1];
         let proxy = Proxy::to(second.0.endpoint()).await;
         let processes =
             ["one", "two"].map(|name| Process::start(name, &source.0, &gateways, Duration::from_secs(2)));
         let mut seeds = [State::new(), State::new()];
         for (client, seeds) in clients.iter().zip(&mut seeds) {
-            *seeds = read(client, "/sensu.io/rbac/").await.unwrap();
+            *seeds = read_objects(client).await.unwrap();
             // These are updated, and stay so.
             for name in ["admin", "edit", "view"] {
                 let key = Type::ClusterRole.key(None, name);
@@ -106,11 +141,12 @@ impl World {
             local: source.1,
             store: EtcdStore::new(gateways.client(), "/fedgate/"),
             gateways,
+            copies,
             processes,
-            followers: [first, second.0],
+            first,
+            second: second.0,
             clients,
             proxy,
-            certificates,
             content: State::new(),
             seeds,
             models: [Follower::default(), Follower::default()],
@@ -128,11 +164,15 @@ impl World {
         self
     }
 
+    fn follower(&mut self, index: usize) -> &mut Etcd {
+        if index == 0 { &mut self.first.etcd } else { &mut self.second }
+    }
+
     async fn register(&mut self, index: usize, kind: Type) {
-        let follower = &self.followers[index];
-        let url = if index == 1 { self.proxy.url.clone() } else { follower.endpoint().to_string() };
-        let mut definition =
-            definition(&format!("{}-{index}", kind.name()), kind, &url, &follower.config().tls);
+        let follower = self.follower(index);
+        let (url, tls) = (follower.endpoint().to_string(), follower.config().tls);
+        let url = if index == 1 { self.proxy.url.clone() } else { url };
+        let mut definition = definition(&format!("{}-{index}", kind.name()), kind, &url, &tls);
         definition["spec"]["replication_interval_seconds"] = 1.into();
         if let Some((_, Some(namespace))) = SCOPES.iter().find(|(it, _)| *it == kind) {
             definition["spec"]["namespace"] = (*namespace).into();
@@ -216,7 +256,7 @@ impl World {
     async fn break_something(&mut self) {
         let pause = Duration::from_millis(self.random.u64(20..400));
         let index = self.random.usize(..2);
-        let fault = self.random.usize(..12);
+        let fault = self.random.usize(..18);
         let name = match fault {
             0 | 1 => {
                 self.processes[index].restart();
@@ -239,9 +279,9 @@ impl World {
                 "source killed"
             }
             5 => {
-                self.followers[index].kill();
+                self.follower(index).kill();
                 sleep(pause).await;
-                self.followers[index].restart().await;
+                self.follower(index).restart().await;
                 "follower killed"
             }
             6 => {
@@ -251,9 +291,9 @@ impl World {
                 "source stopped"
             }
             7 => {
-                self.followers[index].signal("STOP");
+                self.follower(index).signal("STOP");
                 sleep(pause).await;
-                self.followers[index].signal("CONT");
+                self.follower(index).signal("CONT");
                 "follower stopped"
             }
             8 => {
@@ -276,17 +316,66 @@ impl World {
                 self.proxy.set(Link::Up);
                 "partition, silent"
             }
-            _ => {
-                let wrong = ca();
-                issue(&wrong, self.certificates.0.path(), "client");
-                self.followers[0].kill();
-                self.followers[0].start_again();
+            11 | 12 => {
+                expire_quietly(&self.clients[index]).await;
+                "lease ended"
+            }
+            13 => {
+                self.run_a_copy(pause).await;
+                "store copied"
+            }
+            14 if self.random.u8(..3) == 0 => {
+                self.lose_the_store().await;
+                "store lost"
+            }
+            15 => {
+                self.first.certify(false);
+                self.first.etcd.kill();
+                self.first.etcd.start_again();
                 sleep(pause).await;
-                issue(&self.certificates.1, self.certificates.0.path(), "client");
+                self.first.certify(true);
                 "certificates swapped"
+            }
+            _ => {
+                // What is left of a right on checks is none, or to read.
+                let (right, prefix) = RIGHTS[self.random.usize(..RIGHTS.len())];
+                if right == "readwrite" && self.random.bool() {
+                    self.first.grant("read", prefix);
+                } else {
+                    self.first.revoke(prefix);
+                }
+                sleep(pause * 4).await;
+                self.first.grant(right, prefix);
+                "rights taken away"
             }
         };
         *self.faults.entry(name).or_default() += 1;
+    }
+
+    /// A gateway with a copy of the gateways' store runs for a moment.
+    async fn run_a_copy(&mut self, pause: Duration) {
+        let (from, to) = (self.gateways.client(), self.copies.client());
+        let Some(content) = read(&from, "/fedgate/").await else { return };
+        wipe(&to).await;
+        // What is attached to a lease is not a copy's: it would lead for ever.
+        let lives = |key: &str| key.ends_with("/leader") || key.ends_with("/status");
+        for (key, value) in content.into_iter().filter(|(key, _)| !lives(key)) {
+            write(&to, &(key, Some(value))).await;
+        }
+        let copy = Process::start("copy", &self.source, &self.copies, Duration::from_secs(2));
+        sleep(pause * 5).await;
+        drop(copy);
+    }
+
+    /// The gateways' store is empty, and what was registered is registered again.
+    async fn lose_the_store(&mut self) {
+        wipe(&self.gateways.client()).await;
+        sleep(Duration::from_millis(self.random.u64(..500))).await;
+        for index in 0..2 {
+            for kind in self.models[index].types.clone() {
+                self.register(index, kind).await;
+            }
+        }
     }
 
     async fn round(&mut self) {
@@ -350,7 +439,7 @@ followers{actual}",
     async fn actual(&self) -> String {
         let mut text = String::new();
         for client in &self.clients {
-            for prefix in ["/sensu.io/rbac/", "/fedgate/"] {
+            for prefix in ["/sensu.io/rbac/", "/sensu.io/checks/", "/fedgate/"] {
                 text.push_str(&model::show(&read(client, prefix).await.unwrap_or_default()));
             }
             text.push_str("\n  --");
@@ -360,7 +449,7 @@ followers{actual}",
 
     async fn difference(&self) -> Option<String> {
         for (index, (client, model)) in self.clients.iter().zip(&self.models).enumerate() {
-            let Some(actual) = read(client, "/sensu.io/rbac/").await else {
+            let Some(actual) = read_objects(client).await else {
                 return Some("no answer".to_owned());
             };
             if let Some(difference) = model.difference(&self.seeds[index], &actual) {

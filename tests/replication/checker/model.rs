@@ -9,16 +9,19 @@ use fastrand::Rng;
 use fedgate::corev2::{ClusterRole, ClusterRoleBinding, ObjectKey, Role, RoleBinding, Type, decode};
 use prost::Message as _;
 
-use crate::support::objects::{cluster_role, cluster_role_binding, metadata, role, role_binding};
+use crate::support::objects::{
+    cluster_role, cluster_role_binding, metadata, object as object_of, role, role_binding,
+};
 
 pub(crate) type State = BTreeMap<String, Vec<u8>>;
 
 /// What is replicated, and from which namespace.
-pub(crate) const SCOPES: [(Type, Option<&str>); 4] = [
+pub(crate) const SCOPES: [(Type, Option<&str>); 5] = [
     (Type::ClusterRole, None),
     (Type::ClusterRoleBinding, None),
     (Type::Role, Some("dev")),
     (Type::RoleBinding, Some("dev")),
+    (Type::CheckConfig, Some("dev")),
 ];
 
 const NAMES: usize = 6;
@@ -61,6 +64,10 @@ pub(crate) fn any_value(random: &mut Rng, key: &str) -> Vec<u8> {
             cluster_role_binding(name, if random.bool() { "view" } else { &other }, group)
         }
         (Type::Role, Some(namespace)) => role(namespace, name, &verbs),
+        // With a command, so that there are several.
+        (Type::CheckConfig, Some(namespace)) => {
+            [object_of(Type::CheckConfig, namespace, name), vec![0x0a, 1, verbs[0].as_bytes()[0]]].concat()
+        }
         (_, namespace) => role_binding(namespace.unwrap(), name, &other, group),
     }
 }

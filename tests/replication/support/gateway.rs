@@ -42,12 +42,22 @@ impl Gateway {
         view: Arc<dyn Store>,
         leadership: Arc<dyn Leadership>,
     ) -> Self {
+        let settings = Settings { cleanup_grace: CLEANUP_GRACE, ..Settings::new(source) };
+        Self::with(settings, store, view, leadership)
+    }
+
+    /// With all settings.
+    pub(crate) fn with(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        view: Arc<dyn Store>,
+        leadership: Arc<dyn Leadership>,
+    ) -> Self {
         let (_, config) = watch::channel(Arc::new(Snapshot::new([])));
         let (reflector, views) = reflector(config);
         let reflector = tokio::spawn(async move {
             reflector.run(Arc::clone(&view)).await;
         });
-        let settings = Settings { cleanup_grace: CLEANUP_GRACE, ..Settings::new(source) };
         let (supervisor, handle) = supervisor(settings, views.registry, store, leadership).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(supervisor.run(async move { drop(stopped.await) }));
@@ -56,7 +66,12 @@ impl Gateway {
 
     /// With a store of its own.
     pub(crate) fn alone(source: &Etcd, store: &MemoryStore) -> Self {
-        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test"))
+        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test", "here"))
+    }
+
+    /// On a machine of the same name, with a store of its own.
+    pub(crate) fn alone_at(home: &str, source: &Etcd, store: &MemoryStore) -> Self {
+        Self::start(source.config(), Arc::new(store.clone()), Alone::new("test", home))
     }
 
     /// Shuts down cleanly.

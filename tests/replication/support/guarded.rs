@@ -1,6 +1,6 @@
 //! An etcd whose access control is on, and a user of it for the gateway.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{path::Path, process::Command, sync::Arc, time::Instant};
 
 use fedgate::{
     etcd::{Client, Config},
@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::objects::seed;
 use crate::{
     etcd_server::Etcd,
-    secure_etcd::{ca, issue, secure_etcd},
+    secure_etcd::{Ca, ca, issue, secure_etcd},
+    wait::PATIENCE,
 };
 
 /// Users are known by the names in their certificates. The gateway's has only the rights that are granted to it.
@@ -20,6 +21,7 @@ pub(crate) struct Guarded {
     /// With all rights.
     pub(crate) root: Arc<Client>,
     dir: TempDir,
+    ca: Ca,
 }
 
 impl Guarded {
@@ -33,7 +35,7 @@ impl Guarded {
             TlsFiles { cert_file: file("root.pem"), key_file: file("root-key.pem"), ..etcd.config().tls };
         let root = Arc::new(Client::new(Config::new(vec![etcd.endpoint()], tls)).unwrap());
         seed(&root, name).await;
-        let it = Self { etcd, root, dir };
+        let it = Self { etcd, root, dir, ca };
         for user in ["root", "client"] {
             it.ctl(&["user", "add", user, "--no-password"]);
             it.ctl(&["role", "add", user]);
@@ -53,20 +55,44 @@ impl Guarded {
         self.ctl(&["role", "revoke-permission", "client", prefix, "--prefix"]);
     }
 
+    /// Gives the gateway a certificate of another CA, or a good one again.
+    pub(crate) fn certify(&self, is_good: bool) {
+        let other;
+        let ca = if is_good {
+            &self.ca
+        } else {
+            other = ca();
+            &other
+        };
+        issue(ca, self.dir.path(), "client");
+    }
+
+    /// Runs `etcdctl` until it succeeds: etcd may be just starting.
     fn ctl(&self, args: &[&str]) {
         let path = |name: &str| Path::join(self.dir.path(), name);
-        let done = Command::new("etcdctl")
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &self.etcd.endpoint().to_string()])
-            .arg("--cacert")
-            .arg(path("ca.pem"))
-            .arg("--cert")
-            .arg(path("root.pem"))
-            .arg("--key")
-            .arg(path("root-key.pem"))
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
+        let run = || {
+            Command::new("etcdctl")
+                .env("ETCDCTL_API", "3")
+                .args(["--endpoints", &self.etcd.endpoint().to_string(), "--command-timeout", "2s"])
+                .arg("--cacert")
+                .arg(path("ca.pem"))
+                .arg("--cert")
+                .arg(path("root.pem"))
+                .arg("--key")
+                .arg(path("root-key.pem"))
+                .args(args)
+                .output()
+                .unwrap()
+        };
+        let begun = Instant::now();
+        loop {
+            let done = run();
+            // One that came through without its answer is not done a second time.
+            let is_done = String::from_utf8_lossy(&done.stderr).contains("already");
+            if done.status.success() || is_done {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{done:?}");
+        }
     }
 }

@@ -45,6 +45,17 @@ pub(crate) async fn delete(client: &Client, key: &str) {
     );
 }
 
+/// The lease of the fence; 0 when it hangs on none, or is not there.
+pub(crate) async fn fence_lease(client: &Client) -> i64 {
+    let answer = client.range(RangeRequest::key("/fedgate/replication/fence")).await.unwrap();
+    answer.kvs.first().map_or(0, |kv| kv.lease)
+}
+
+/// Ends the lease of the fence, as time does when nobody keeps it alive.
+pub(crate) async fn expire(client: &Client) {
+    client.lease_revoke(fence_lease(client).await).await.unwrap();
+}
+
 /// The store's revision.
 pub(crate) async fn revision(client: &Client) -> i64 {
     client.range(RangeRequest::key("/")).await.unwrap().header.unwrap().revision

@@ -13,12 +13,16 @@ use std::{
 use fedgate::{
     etcd::{Client, Config},
     registry::EtcdStore,
-    replication::Election,
+    replication::{Election, Settings},
     types::TlsFiles,
 };
 
-use super::gateway::Gateway;
+use super::gateway::{CLEANUP_GRACE, Gateway};
 use crate::etcd_server::Etcd;
+
+/// How long a claim to a destination lasts without its gateway. Longer than most pauses, so that both happen: that it ends
+/// meanwhile, and that it does not.
+const FENCE_TTL: Duration = Duration::from_secs(3);
 
 const VARIABLE: &str = "FEDGATE_REPLICATION_CHILD";
 
@@ -106,7 +110,10 @@ async fn child() {
     let shared = Arc::new(Client::new(config(parts[2])).unwrap());
     let ttl = Duration::from_secs(parts[3].parse().unwrap());
     let election = Election::new(Arc::clone(&shared), "/fedgate/", parts[0], ttl);
-    let gateway = Gateway::start(config(parts[1]), Arc::new(EtcdStore::new(shared, "/fedgate/")), election);
+    let store = Arc::new(EtcdStore::new(shared, "/fedgate/"));
+    let settings =
+        Settings { cleanup_grace: CLEANUP_GRACE, fence_ttl: FENCE_TTL, ..Settings::new(config(parts[1])) };
+    let gateway = Gateway::with(settings, Arc::clone(&store) as _, store, election);
     let mut statuses = gateway.handle.statuses.clone();
     loop {
         eprintln!("{:?} {:?}", std::time::SystemTime::now(), *statuses.borrow_and_update());

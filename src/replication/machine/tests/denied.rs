@@ -128,22 +128,24 @@ impl Sim {
         dest: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> Self {
         let now = Instant::now();
-        let mut machine = Machine::new("ours", now, fastrand::Rng::with_seed(1));
+        let mut machine = Machine::new("ours", FENCE_TTL, now, fastrand::Rng::with_seed(1));
         let scope = |name: &str, kind| Scope { name: name.into(), kind, namespace: None, held: false };
         let scopes = vec![
             scope("bindings", Type::ClusterRoleBinding),
             scope("checks", Type::CheckConfig),
             scope("roles", Type::ClusterRole),
         ];
-        let interval = Duration::from_secs(30);
-        let assignment = Assignment { generation: 1, scopes, foreign_owners: BTreeSet::new(), interval };
-        machine.assign(Arc::new(assignment), now);
-        machine.lead(Some((3, "me".into())));
+        machine.assign(Arc::new(assignment(scopes)), now);
+        machine.lead(Some(Term::forever(3, "me", HOME)));
         // Every cluster has one.
         let seed = binding_entry("cluster-admin", "cluster-admin", "cluster-admins");
         let fence = (FENCE.to_owned(), fence("ours", 3, "me"));
+        let place = (PLACE.to_owned(), b"p".to_vec());
+        let federation = Federation { gateway: "me".to_owned(), source: Some("source".to_owned()) };
+        let federation = (federation_key("ours"), federation.to_bytes());
         let source = Side::new(&[RBAC, CHECKS], [seed.clone()].into_iter().chain(source));
-        let dest = Side::new(&[RBAC, CHECKS, RECORDS], [seed, fence].into_iter().chain(dest));
+        let dest =
+            Side::new(&[RBAC, CHECKS, RECORDS], [seed, fence, place, federation].into_iter().chain(dest));
         let mut sim = Self {
             machine,
             source,
@@ -155,7 +157,7 @@ impl Sim {
         };
         sim.step(Input::Woke);
         let fence = sim.dest.keys[FENCE].clone();
-        sim.step(Input::Fence(Some((1, fence))));
+        sim.step(found(1, fence));
         sim
     }
 
@@ -166,15 +168,20 @@ impl Sim {
 
     /// Runs until it waits. Returns until when.
     fn run(&mut self) -> Instant {
-        let proof = Input::Proof { source: None, endpoints: Vec::new() };
         let is_proven = matches!(self.machine.state, State::Holding { .. });
-        let mut command = self.step(if is_proven { Input::Woke } else { proof });
+        let mut command = self.step(if is_proven { Input::Woke } else { proof(None) });
         for _ in 0..1000 {
             command = match command {
                 Command::Wait { until } => return until.unwrap(),
                 Command::Write(batch) => {
                     let input = self.carry_out(&batch);
                     self.step(input)
+                }
+                Command::Settle(settlement) => {
+                    for (key, value) in settlement.request.success.iter().map(of_proto) {
+                        self.dest.write(&key, value.as_deref());
+                    }
+                    self.step(Input::Settled)
                 }
                 command => panic!("{command:?}"),
             };
@@ -341,6 +348,35 @@ async fn a_binding_of_a_role_that_may_not_be_written_waits_if_it_would_lock_some
     sim.grant();
     assert!(sim.has(&vital.0));
     assert_eq!(sim.machine.work.problems_of("bindings"), (0, 0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_fence_is_followed_by_a_pause() {
+    let denied = || Input::Failed(Error::Denied { reason: "permission denied".into() });
+    let mut sim = Sim::new([role_entry("r")], []);
+    let proof = proof(None);
+    assert!(matches!(sim.step(proof), Command::Write(_)));
+    assert!(matches!(sim.step(Input::Fenced), Command::ReadFence));
+    assert!(waits(&sim.step(denied())) > sim.now);
+    assert!(sim.machine.trouble.is_some() && sim.machine.work.refused.denies_nothing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_removed_of_a_deleted_replicator_is_known_by_its_reason() {
+    let dest = [owned(check_entry("dev", "c"), "deleted"), owned(role_entry("r"), "too")].concat();
+    let mut sim = Sim::new([], dest);
+    sim.denied.insert(CHECKS);
+    sim.dest.lose(RBAC);
+    sim.run();
+    let stuck = sim.machine.work.stuck(&sim.dest.cache.read());
+    assert!(
+        stuck["deleted"].contains("may not be written") && stuck["too"].contains("not being watched"),
+        "{stuck:?}"
+    );
+    sim.dest.read(RBAC);
+    sim.grant();
+    assert!(sim.machine.work.stuck(&sim.dest.cache.read()).is_empty());
+    assert!(!sim.has(&check_entry("dev", "c").0) && !sim.has(&role_entry("r").0));
 }
 
 proptest::proptest! {

@@ -1,6 +1,5 @@
 mod denied;
-
-use std::collections::BTreeSet;
+mod fences;
 
 use super::{
     fence::{LONGEST_CONTEST, OUTLIVED},
@@ -16,6 +15,7 @@ use crate::{
     replication::{
         cache::{ReplicaCache, tests::cache_of},
         decide::Scope,
+        record::{FENCE_TTL, Federation, FoundFence, federation_key},
     },
     types::Backend,
 };
@@ -36,11 +36,27 @@ fn role(name: &str) -> (String, Vec<u8>) {
 }
 
 fn fence(store: &str, term: u64, gateway: &str) -> Vec<u8> {
-    Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into() }.to_bytes()
+    Fence { place: "p".into(), store: store.into(), term, gateway: gateway.into(), home: HOME.into() }
+        .to_bytes()
+}
+
+const HOME: &str = "home";
+
+/// A fence that hangs on a lease, and the record of the place.
+fn found(revision: i64, value: Vec<u8>) -> Input {
+    let place = Fence::parse(&value).map_or("p".to_owned(), |fence| fence.place);
+    let fence = Some(FoundFence { revision, value, lease: 1 });
+    Input::Fence(Found { fence, place: Some(place), owned: 1, is_recorded: true })
+}
+
+/// A fence without a lease, as earlier versions wrote it, and nothing else.
+fn unleased(revision: i64, value: Vec<u8>) -> Input {
+    let fence = Some(FoundFence { revision, value, lease: 0 });
+    Input::Fence(Found { fence, owned: 1, ..Found::default() })
 }
 
 fn proof(source: Option<Vec<u8>>) -> Input {
-    Input::Proof { source, endpoints: Vec::new() }
+    Input::Proof { source, source_id: "source".to_owned(), endpoints: Vec::new() }
 }
 
 fn timeout() -> Error {
@@ -56,18 +72,15 @@ fn unreachable() -> Error {
 impl Script {
     fn new(roles: usize) -> Self {
         let now = Instant::now();
-        let mut machine = Machine::new("ours", now, fastrand::Rng::with_seed(1));
+        let mut machine = Machine::new("ours", FENCE_TTL, now, fastrand::Rng::with_seed(1));
         let scope = Scope { name: "r".into(), kind: Type::ClusterRole, namespace: None, held: false };
-        let interval = Duration::from_secs(30);
-        let assignment =
-            Assignment { generation: 1, scopes: vec![scope], foreign_owners: BTreeSet::new(), interval };
-        machine.assign(Arc::new(assignment), now);
+        machine.assign(Arc::new(assignment(vec![scope])), now);
         let source = (0..roles).map(|n| role(&format!("r{n:03}"))).collect();
         Self { machine, source, dest: ReplicaCache::new(), now }
     }
 
     fn lead(&mut self, term: u64) {
-        self.machine.lead(Some((term, "me".into())));
+        self.machine.lead(Some(Term::forever(term, "me", HOME)));
     }
 
     fn step(&mut self, input: Input) -> Command {
@@ -79,9 +92,20 @@ impl Script {
 
     /// The destination is read: it holds the fence and more.
     fn read(&mut self, fence_revision: i64, entries: &[(String, Vec<u8>)]) {
-        let fence = (FENCE.as_bytes(), &b"{}"[..], fence_revision);
+        self.read_place("p", fence_revision, entries);
+    }
+
+    fn read_place(&mut self, place: &str, fence_revision: i64, entries: &[(String, Vec<u8>)]) {
+        let federation =
+            Federation { gateway: "me".to_owned(), source: Some("source".to_owned()) }.to_bytes();
+        let key = federation_key("ours");
+        let records = [
+            (FENCE.as_bytes(), &b"{}"[..], fence_revision),
+            (PLACE.as_bytes(), place.as_bytes(), 1),
+            (key.as_bytes(), &federation[..], 1),
+        ];
         let entries = entries.iter().map(|(key, value)| (key.as_bytes(), &value[..], 1));
-        self.dest = cache_of(&[RBAC, RECORDS], entries.chain([fence]).collect::<Vec<_>>());
+        self.dest = cache_of(&[RBAC, RECORDS], entries.chain(records).collect::<Vec<_>>());
     }
 
     /// Leads, has the fence, and has read a destination without anything.
@@ -90,9 +114,20 @@ impl Script {
         script.lead(3);
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         script.read(7, &[]);
-        assert!(matches!(script.step(Input::Fence(Some((7, fence("ours", 3, "me"))))), Command::Prove));
+        assert!(matches!(script.step(found(7, fence("ours", 3, "me"))), Command::Prove));
         let command = script.step(proof(None));
         (script, command)
+    }
+}
+
+fn assignment(scopes: Vec<Scope>) -> Assignment {
+    Assignment {
+        generation: 1,
+        leaves: scopes.is_empty(),
+        scopes,
+        interval: Duration::from_secs(30),
+        recorded: Some("p".to_owned()),
+        ..Assignment::default()
     }
 }
 
@@ -122,7 +157,7 @@ async fn nothing_is_done_without_leading_and_nothing_more_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_fence_is_taken_from_nobody_and_from_earlier_terms_only() {
-    for (found, expected) in [
+    for (there, expected) in [
         (None, Some(0)),
         (Some(fence("ours", 2, "other")), Some(7)),
         (Some(fence("ours", 3, "other")), Some(7)),
@@ -133,11 +168,15 @@ async fn the_fence_is_taken_from_nobody_and_from_earlier_terms_only() {
         let mut script = Script::new(1);
         script.lead(3);
         script.step(Input::Woke);
-        let command = script.step(Input::Fence(found.clone().map(|value| (7, value))));
-        match (command, expected) {
-            (Command::TakeFence { expected, fence }, Some(revision)) => {
+        let input = match &there {
+            Some(value) => found(7, value.clone()),
+            None => Input::Fence(Found::default()),
+        };
+        match (script.step(input), expected) {
+            (Command::TakeFence { expected, fence, lease: None, replaces }, Some(revision)) => {
                 assert_eq!((expected, fence.term, &*fence.gateway), (revision, 3, "me"));
-                assert_eq!(fence.place == "p", found.is_some(), "a place keeps its name");
+                assert_eq!(fence.place == "p", there.is_some(), "a place keeps its name");
+                assert_eq!(replaces, i64::from(there.is_some()), "the old lease is not needed any more");
                 // Another writer was faster.
                 assert!(matches!(script.step(Input::Taken(None)), Command::ReadFence));
             }
@@ -145,7 +184,7 @@ async fn the_fence_is_taken_from_nobody_and_from_earlier_terms_only() {
                 assert!(until > script.now && script.machine.trouble.is_some());
                 assert_eq!(script.machine.follows(), None);
             }
-            (command, _) => panic!("{found:?} {command:?}"),
+            (command, _) => panic!("{there:?} {command:?}"),
         }
     }
 }
@@ -155,7 +194,7 @@ async fn nothing_is_written_before_the_destination_is_read() {
     let mut script = Script::new(1);
     script.lead(3);
     script.step(Input::Woke);
-    script.step(Input::Fence(Some((7, fence("ours", 3, "me")))));
+    script.step(found(7, fence("ours", 3, "me")));
     waits(&script.step(proof(Some(b"what".to_vec()))));
     assert!(script.machine.follows().unwrap().contains(&RECORDS));
     // What was read before the fence was ours does not count.
@@ -172,17 +211,16 @@ async fn a_lost_fence_is_noticed_in_an_answer_and_by_sight_and_an_equal_is_not_f
     let mut pauses = Vec::new();
     for _ in 0..8 {
         // Another gateway with the same term.
-        let command = script.step(Input::Fence(Some((9, fence("ours", 3, "double")))));
+        let command = script.step(found(9, fence("ours", 3, "double")));
         let until = waits(&command);
         pauses.push(until - script.now);
         script.now = until;
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
-        let Command::TakeFence { .. } = script.step(Input::Fence(Some((9, fence("ours", 3, "double")))))
-        else {
+        let Command::TakeFence { .. } = script.step(found(9, fence("ours", 3, "double"))) else {
             panic!("the pause is over")
         };
         script.read(10, &[]);
-        script.step(Input::Taken(Some(10)));
+        script.step(Input::Taken(Some((10, 2))));
         // It is gone again, which the watch shows.
         script.read(11, &[]);
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
@@ -221,8 +259,10 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
     for expected in [7, 8] {
         assert!(matches!(script.step(Input::Woke), Command::ReadFence));
         // To read that it is ours says nothing about what is still under way.
-        match script.step(Input::Fence(Some((expected, fence("ours", 3, "me"))))) {
-            Command::TakeFence { expected: at, fence } => assert_eq!((at, &*fence.place), (expected, "p")),
+        match script.step(found(expected, fence("ours", 3, "me"))) {
+            Command::TakeFence { expected: at, fence, lease: Some(1), .. } => {
+                assert_eq!((at, &*fence.place), (expected, "p"));
+            }
             command => panic!("{command:?}"),
         }
         assert!(script.machine.unresolved);
@@ -230,32 +270,38 @@ async fn after_a_write_of_unknown_outcome_the_fence_changes_before_the_next_one(
         script.now = waits(&script.step(Input::Failed(timeout())));
     }
     script.step(Input::Woke);
-    script.step(Input::Fence(Some((9, fence("ours", 3, "me")))));
+    script.step(found(9, fence("ours", 3, "me")));
     script.read(10, &[]);
-    let Command::Write(batch) = script.step(Input::Taken(Some(10))) else { panic!() };
+    let Command::Write(batch) = script.step(Input::Taken(Some((10, 2)))) else { panic!() };
     assert!(batch.request.compare.contains(&Compare::unchanged(FENCE, 10)));
     assert!(!script.machine.unresolved);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_takes_the_place_of_another_is_read_and_proven_again() {
-    for found in [None, Some(fence("ours", 3, "me"))] {
+    for there in [None, Some(fence("ours", 3, "me"))] {
         let (mut script, _) = Script::holding(1);
         assert!(matches!(script.step(Input::Fenced), Command::ReadFence));
-        let other = found.map(|value| {
-            let fence = Fence { place: "q".into(), ..Fence::parse(&value).unwrap() };
-            (3, fence.to_bytes())
-        });
-        let mut command = script.step(Input::Fence(other.clone()));
+        let other =
+            there.map(|value| Fence { place: "q".into(), ..Fence::parse(&value).unwrap() }.to_bytes());
+        let input = other.clone().map_or(Input::Fence(Found::default()), |value| found(3, value));
+        let mut command = script.step(input);
         assert_eq!(script.machine.follows(), Some(vec![]), "nothing of the old one is kept");
+        let mut place = "q".to_owned();
         if other.is_none() {
-            assert!(matches!(command, Command::TakeFence { expected: 0, .. }));
-            command = script.step(Input::Taken(Some(3)));
+            let Command::TakeFence { expected: 0, fence, .. } = command else { panic!("{command:?}") };
+            place = fence.place;
+            command = script.step(Input::Taken(Some((3, 2))));
         }
         assert!(matches!(command, Command::Prove));
         script.dest = ReplicaCache::new();
         waits(&script.step(proof(None)));
-        script.read(3, &[]);
+        script.read_place(&place, 3, &[]);
+        // Not before it is recorded that something may be there.
+        waits(&script.step(Input::Woke));
+        assert!(script.machine.awaits_record());
+        let recorded = Assignment { recorded: Some(place), ..Assignment::clone(&script.machine.assignment) };
+        script.machine.assign(Arc::new(recorded), script.now);
         assert_eq!(keys(&script.step(Input::Woke)), 1);
     }
 }
@@ -307,20 +353,24 @@ async fn a_url_of_several_stores_is_refused() {
     script.lead(3);
     script.step(Input::Woke);
     let ours = || fence("ours", 3, "me");
-    script.step(Input::Fence(Some((7, ours()))));
+    script.step(found(7, ours()));
     let endpoint = |name: &str| format!("http://{name}:2379").parse::<Backend>().unwrap();
     for other in [None, Some(b"what".to_vec())] {
         let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), other)];
-        script.now = waits(&script.step(Input::Proof { source: None, endpoints }));
+        script.now =
+            waits(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints }));
         assert!(script.machine.is_refused());
         let text = script.machine.trouble.clone().unwrap();
         assert!(text.starts_with("spec.url: http://b:2379 is of another etcd cluster"), "{text}");
         script.step(Input::Woke);
-        script.step(Input::Fence(Some((7, ours()))));
+        script.step(found(7, ours()));
     }
     script.read(7, &[]);
     let endpoints = vec![(endpoint("a"), Some(ours())), (endpoint("b"), Some(ours()))];
-    assert_eq!(keys(&script.step(Input::Proof { source: None, endpoints })), 1);
+    assert_eq!(
+        keys(&script.step(Input::Proof { source: None, source_id: "source".to_owned(), endpoints })),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,12 +378,12 @@ async fn a_later_term_that_nobody_leads_under_is_outlived() {
     let mut script = Script::new(1);
     script.lead(3);
     script.step(Input::Woke);
-    let later = || Input::Fence(Some((7, fence("ours", 9, "lost"))));
+    let later = || unleased(7, fence("ours", 9, "lost"));
     let begun = script.now;
     loop {
         match script.step(later()) {
             Command::Wait { until: Some(until) } => script.now = until,
-            Command::TakeFence { expected: 7, fence } => {
+            Command::TakeFence { expected: 7, fence, .. } => {
                 assert_eq!((fence.term, &*fence.gateway), (3, "me"));
                 break;
             }
@@ -359,9 +409,9 @@ async fn what_is_too_much_at_once_is_split_and_what_is_too_large_is_left_out() {
         assert!(next < count);
         count = next;
     }
-    // The one to blame is left out, the others go on.
+    // The one to blame is left out, the others go on, as many at once as before.
     let command = script.step(Input::Failed(too_large()));
-    assert_eq!(keys(&command), 1);
+    assert_eq!(keys(&command), MAX_KEYS);
     assert_eq!(script.machine.work.problems_of("r").0, 1);
     let mut written = 0;
     let mut command = command;
@@ -372,7 +422,8 @@ async fn what_is_too_much_at_once_is_split_and_what_is_too_large_is_left_out() {
     assert_eq!(written, 99);
     // With the next comparison it is tried again.
     script.now = waits(&command);
-    assert_eq!(keys(&script.step(Input::Woke)), 1);
+    let Command::Write(batch) = script.step(Input::Woke) else { panic!("it is tried") };
+    assert!(batch.ops[0].0.ends_with(b"/r000"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -432,13 +483,13 @@ async fn the_source_itself_is_no_destination() {
     script.lead(3);
     script.step(Input::Woke);
     let ours = || fence("ours", 3, "me");
-    assert!(matches!(script.step(Input::Fence(Some((7, ours())))), Command::Prove));
+    assert!(matches!(script.step(found(7, ours())), Command::Prove));
     // As long as that is not known, nothing is done.
     let until = waits(&script.step(Input::Failed(timeout())));
     assert_eq!(script.machine.follows(), None);
     script.now = until;
     assert!(matches!(script.step(Input::Woke), Command::ReadFence));
-    script.step(Input::Fence(Some((7, ours()))));
+    script.step(found(7, ours()));
     waits(&script.step(proof(Some(ours()))));
     assert!(script.machine.is_refused() && script.machine.follows().is_none());
 }

@@ -352,3 +352,29 @@ fn what_a_list_or_a_limit_cannot_be_is_refused_or_ignored() {
     let check = data(&sensu, query, &input)["updateCheck"]["check"].take();
     assert_eq!(check, json!({"handlers": [{"name": "archive"}], "subscriptions": ["linux"]}));
 }
+
+#[test]
+fn literals_that_apollo_lets_pass_are_refused_in_sensus_words() {
+    let sensu = demo();
+    let silence =
+        |input: &str| format!("mutation {{ createSilence(input: {{ {input} }}) {{ silence {{ id }} }} }}");
+    let no_time = "\nIn field \"props\": In field \"begin\": Expected type \"DateTime\", found ";
+    for (input, shown, found) in [
+        (
+            "namespace: \"default\", props: { begin: \"yesterday\" }",
+            "{namespace: \"default\", props: {begin: \"yesterday\"}}",
+            "\"yesterday\".",
+        ),
+        ("namespace: \"default\", props: { begin: 5 }", "{namespace: \"default\", props: {begin: 5}}", "5."),
+    ] {
+        let answer = ask(&sensu, &silence(input), &Value::Null);
+        let message = format!("Argument \"input\" has invalid value {shown}.{no_time}{found}");
+        assert_eq!(answer["errors"], json!([{"message": message, "locations": [{"line": 1, "column": 33}]}]));
+    }
+    let twice = "namespace: \"default\", namespace: \"x\", namespace: \"y\", props: { begin: \"2006-01-02T15:04:05Z\", begin: \"2006-01-02T15:04:05Z\" }";
+    let error = |column: u32| {
+        json!({"message": "There can be only one input field named \"namespace\".",
+            "locations": [{"line": 1, "column": 35}, {"line": 1, "column": column}]})
+    };
+    assert_eq!(ask(&sensu, &silence(twice), &Value::Null)["errors"], json!([error(57), error(73)]));
+}

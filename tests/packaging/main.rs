@@ -1,9 +1,34 @@
-//! The container file and the test entry agree with the repository. There is no container engine in the tests:
-//! these read the text.
+//! The container file, the files for compose, Kubernetes, systemd and Debian, and the test entry agree with each other and
+//! with the binary. There is no container engine and no cluster in the tests: these read the files, and run what they run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod compose;
+mod debian;
+mod kubernetes;
+mod systemd;
+
 use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+/// The image's user.
+const USER: u64 = 65532;
+
+/// Whether the command line accepts the arguments, which are not carried out.
+#[track_caller]
+fn is_accepted(args: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_fedgate")).args(args).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|item| item.as_str().unwrap()).collect()
+}
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
@@ -25,32 +50,61 @@ fn exec_form(instruction: &str) -> Vec<String> {
 #[test]
 fn the_image_copies_what_exists() {
     let dockerfile = read("Dockerfile");
-    let mut from_build = 0;
+    let mut from_build = Vec::new();
     for copy in instructions(&dockerfile, "COPY") {
-        let words: Vec<&str> = copy.split_whitespace().collect();
-        let (sources, _) = words.split_at(words.len() - 1);
-        if sources[0] == "--from=build" {
-            assert_eq!(sources[1..], ["/build/target/release/fedgate"]);
-            from_build += 1;
+        let (options, paths): (Vec<&str>, Vec<&str>) =
+            copy.split_whitespace().partition(|word| word.starts_with("--"));
+        let (_, sources) = paths.split_last().unwrap();
+        if options.contains(&"--from=build") {
+            from_build.extend(sources.iter().map(|source| (*source).to_owned()));
         } else {
             for source in sources {
                 assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "COPY {source}");
             }
         }
     }
-    assert_eq!(from_build, 1);
-    let workdir = instructions(&dockerfile, "WORKDIR");
-    assert_eq!(workdir, ["/build"]);
+    assert_eq!(from_build, ["/build/target/dist/fedgate", "/image/var/lib/"]);
+    assert_eq!(instructions(&dockerfile, "WORKDIR"), ["/build"]);
+    let builds: Vec<_> = dockerfile.lines().filter(|line| line.contains("cargo build")).collect();
+    assert_eq!(builds.len(), 2, "of the dependencies, then of the crate");
+    assert!(builds.iter().all(|line| line.contains("cargo build --profile dist --locked --bin fedgate")));
+    let profile = read("Cargo.toml");
+    assert!(profile.contains("[profile.dist]\ninherits = \"release\"\nstrip = \"symbols\"\n"));
+}
+
+/// The layer of the dependencies is built with empty targets; cargo refuses a manifest that names one that is missing.
+#[test]
+fn the_image_makes_every_target_that_the_manifest_names() {
+    let dockerfile = read("Dockerfile");
+    let (_, after) = dockerfile.split_once("src/lib.rs $(").unwrap();
+    let (command, _) = after.split_once(") \\\n").unwrap();
+    let output =
+        Command::new("sh").args(["-c", command]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let mut made: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    made.sort();
+    let benches = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches")).unwrap();
+    let paths = benches.map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let mut wanted: Vec<String> =
+        files.map(|path| format!("benches/{}", path.file_name().unwrap().to_str().unwrap())).collect();
+    wanted.sort();
+    assert_eq!(made, wanted);
 }
 
 #[test]
-fn the_image_runs_as_an_ordinary_user_and_names_its_ports() {
+fn the_image_runs_as_an_ordinary_user_with_a_volume_for_the_registry() {
     let dockerfile = read("Dockerfile");
-    let last = instructions(&dockerfile, "FROM").pop().unwrap();
-    assert!(last.ends_with(":nonroot") || !instructions(&dockerfile, "USER").is_empty(), "runs as root");
+    assert_eq!(instructions(&dockerfile, "USER"), [format!("{USER}:{USER}")]);
     assert_eq!(instructions(&dockerfile, "EXPOSE"), ["8080 9180"]);
     assert_eq!(fedgate::listener::Config::default().address.port(), 8080);
     assert_eq!(fedgate::listener::Admin::default().address.port(), 9180);
+    let volume = exec_form(&instructions(&dockerfile, "VOLUME")[0]);
+    let registry = fedgate::config::Root::default().store.embedded.path;
+    assert_eq!(registry.parent().unwrap().display().to_string(), volume[0]);
+    // Group 0 is that of a user that OpenShift makes up.
+    assert!(dockerfile.contains(&format!("install -d -m 0770 /image{}\n", volume[0])));
+    assert!(dockerfile.contains(&format!("--chown={USER}:0 /image/var/lib/ /var/lib/\n")));
 }
 
 #[test]
@@ -73,15 +127,17 @@ fn the_subcommands_that_the_image_runs_exist() {
 #[test]
 fn the_test_entry_is_executable_and_run_is_the_same() {
     use std::os::unix::fs::PermissionsExt;
-    for name in [".ci/test", ".ci/run"] {
+    for name in [".ci/test", ".ci/run", ".ci/package"] {
         let mode =
             fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{name}");
     }
     assert!(read(".ci/run").contains("/test\""));
-    let status =
-        Command::new("bash").args(["-n", ".ci/test"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    assert!(status.unwrap().success());
+    for script in [".ci/test", ".ci/package"] {
+        let status =
+            Command::new("bash").args(["-n", script]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.unwrap().success(), "{script}");
+    }
 }
 
 /// Who may not install packages is told how to, in a line for the terminal.
