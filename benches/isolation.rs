@@ -6,7 +6,7 @@
 //!
 //! It prints a table and the ratios; a ratio is that of the medians over all rounds.
 //!
-//! RESULTS
+//! On a loaded machine the high percentiles are those of the scheduler: look at several runs.
 
 use std::time::{Duration, Instant};
 

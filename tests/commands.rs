@@ -207,6 +207,45 @@ fn check_config_says_for_each_thing_whether_it_works() {
 }
 
 #[test]
+fn check_config_says_until_when_certificates_are_valid_and_which_it_leaves_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let issued = |year| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["gw".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cert, key) = issued(2001);
+    let (cert, key) = (write("cert.pem", &cert), write("key.pem", &key));
+    let bad = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let ca = write("ca.pem", &format!("{}{bad}{}", issued(2101).0, issued(2001).0));
+    let text = configuration(
+        directory.path(),
+        &format!("listen: {{ address: 127.0.0.1:0, cert-file: {cert}, key-file: {key} }}\n"),
+    );
+    let config = fs::read_to_string(&text).unwrap().replace("http://", "https://");
+    let config = config.replace("{ api-urls", &format!("{{ trusted-ca-file: {ca}, api-urls"));
+    let config = write("tls.yaml", &config);
+    let Output { stdout, .. } =
+        Command::new(FEDGATE).args(["check-config", "--config", &config]).env_clear().output().unwrap();
+    let table = String::from_utf8(stdout).unwrap();
+    for (begin, end) in [
+        (format!("FAILS  expiry {cert} "), "expired on 2001-01-01T00:00:00Z: renew it"),
+        (format!("works  expiry {ca} "), "valid until 2101-01-01T00:00:00Z"),
+        (format!("works  expiry {ca} "), "expired on 2001-01-01T00:00:00Z: remove it"),
+        (format!("works  CA bundle {ca} "), "certificate 2: a block is not base64"),
+    ] {
+        assert!(table.lines().any(|line| line.starts_with(&begin) && line.ends_with(end)), "{table}");
+    }
+}
+
+#[test]
 fn nobody_has_to_read_what_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\nlog: { format: text }\n");

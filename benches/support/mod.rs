@@ -92,6 +92,7 @@ impl Served {
                 readiness: Readiness::new(phase_seen, views.registry.clone()),
                 registry: views.registry,
                 federation: Federation::new(tokio::runtime::Handle::current(), api),
+                outage_sessions: None,
             }),
             clusters: Arc::new(ArcSwap::new(clusters)),
             upstream,

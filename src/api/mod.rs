@@ -34,7 +34,7 @@ use crate::{
     authz::{Authorizer, AuthzError, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    types::{Caller, ClusterHealth, Kind, Principal, ReplicatorStatus, Snapshot},
+    types::{Caller, ClusterHealth, Kind, OutageStatus, Principal, ReplicatorStatus, Snapshot},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
@@ -43,6 +43,9 @@ pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
 /// Abandons what a deleted replicator has not yet removed from its destination. Returns whether there was anything.
 pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Says how sessions of the local cluster are renewed while it is away.
+pub type OutageSessions = Arc<dyn Fn() -> OutageStatus + Send + Sync>;
 
 /// Answers requests for `federation/v1`. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +57,7 @@ pub struct Api {
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     give_up: GiveUp,
+    outage_sessions: Option<OutageSessions>,
     stall: StoreStallMemo,
     lists: Lists,
     visibility: Visibility,
@@ -104,6 +108,7 @@ impl Api {
             health,
             replicators,
             give_up: Arc::new(|_| false),
+            outage_sessions: None,
             stall: StoreStallMemo::default(),
             lists: Lists::default(),
             visibility: Visibility::new(registry.clone()),
@@ -130,6 +135,12 @@ impl Api {
         applied: impl IntoIterator<Item = watch::Receiver<Arc<Snapshot>>>,
     ) -> Self {
         Self { visibility: self.visibility.with_workers(newest, applied), ..self }
+    }
+
+    /// Adds the sessions that are renewed in an outage to `status`.
+    #[must_use]
+    pub fn with_outage_sessions(self, status: OutageSessions) -> Self {
+        Self { outage_sessions: Some(status), ..self }
     }
 
     /// Lets a second deletion of a replicator give up the keys that it owns in a destination that never comes back.
@@ -201,7 +212,9 @@ impl Api {
 
     fn status(&self, who: &Principal) -> Response<Body> {
         let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
-        wire::json(StatusCode::OK, status::render(&self.view(), &health, &replicators, self.viewer(who)))
+        let outage_sessions = self.outage_sessions.as_ref().map(|status| status());
+        let status = status::render(&self.view(), &health, &replicators, outage_sessions, self.viewer(who));
+        wire::json(StatusCode::OK, status)
     }
 
     /// Error texts are for those who can act on them.

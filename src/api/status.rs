@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     registry::{self, Registry, key_of},
     types::{
-        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, ReplicatorState,
+        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, ReplicatorState,
         ReplicatorStatus, Source, rfc3339,
     },
 };
@@ -32,6 +32,9 @@ struct Status<'a> {
     clusters: Vec<ClusterStatus<'a>>,
     replicators: Vec<Replicator<'a>>,
     authorization: &'static str,
+    /// Only when they are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage_sessions: Option<OutageSessions>,
     /// Only when the rules cannot decide about the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_error: Option<&'static str>,
@@ -100,6 +103,14 @@ struct Orphan<'a> {
 }
 
 #[derive(Serialize)]
+struct OutageSessions {
+    active: bool,
+    since: Option<String>,
+    longest_seconds: u64,
+    renewed: u64,
+}
+
+#[derive(Serialize)]
 struct Store<'a> {
     state: &'static str,
     since: Option<String>,
@@ -113,6 +124,7 @@ pub(super) fn render(
     view: &Registry,
     health: &[ClusterHealth],
     replicators: &[ReplicatorStatus],
+    outage_sessions: Option<OutageStatus>,
     viewer: Viewer,
 ) -> Vec<u8> {
     let snapshot = view.snapshot();
@@ -137,6 +149,7 @@ pub(super) fn render(
         clusters,
         replicators: all_replicators(view, replicators, viewer),
         authorization: viewer.authorization,
+        outage_sessions: outage_sessions.map(OutageSessions::from),
         authorization_error: viewer.authorization_error,
         store,
     };
@@ -150,6 +163,19 @@ struct Facts<'a> {
     version: Option<&'a str>,
     /// `None` right after a change, before health checks have begun.
     backends: Vec<(&'a Backend, Option<&'a BackendHealth>)>,
+}
+
+// === impl OutageSessions ===
+
+impl From<OutageStatus> for OutageSessions {
+    fn from(status: OutageStatus) -> Self {
+        Self {
+            active: status.since.is_some(),
+            since: status.since.map(rfc3339),
+            longest_seconds: status.longest.as_secs(),
+            renewed: status.renewed,
+        }
+    }
 }
 
 // === impl Viewer ===

@@ -24,20 +24,23 @@ use super::{
     reload::{self, Reloader},
     shared::{Answering, Authentication, Listening, Reach, Shared},
     sockets::Sockets,
-    store, web, worker,
+    store,
+    tracing::Tracing,
+    web, worker,
 };
 use crate::{
     api::Api,
     auth::{Authenticator, KeyFiles},
+    authz::Minter,
     config::Root,
     error::Chain,
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Logins, Readiness, Resources, Settings},
+    proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     replication,
-    telemetry::{Access, LogHandle, Metrics},
+    telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
@@ -54,6 +57,7 @@ pub struct Server {
     notifier: Notifier,
     /// What each worker routes by.
     applied: Vec<watch::Sender<Arc<Snapshot>>>,
+    tracing: Option<Tracing>,
 }
 
 // === impl Server ===
@@ -89,7 +93,9 @@ impl Server {
         let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let (store, leadership) = store::open(root)?;
+        let tracing = Tracing::new(&root.tracing);
+        let tracer = tracing.as_ref().map(|tracing| &tracing.tracer);
+        let (store, leadership) = store::open(root, tracer)?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
@@ -104,13 +110,15 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let replication = store::replication(root, registry.clone(), &store, leadership)?;
+        let replication = store::replication(root, registry.clone(), &store, leadership, tracer)?;
         let (replication, handle) = replication.unzip();
+        let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
-        let api = attach_status(api, health.clone(), handle.as_ref());
+        let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
+        let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
             listening: Listening {
                 terms: listener::Terms::new(&root.listen, &root.limits),
@@ -133,7 +141,7 @@ impl Server {
                 metrics: upstream::Metrics::default(),
             },
             answering: Answering {
-                resources: Arc::new(resources(root, registry, readiness, federation)),
+                resources: Arc::new(resources),
                 web: Arc::clone(&web),
                 allowed_origins: root.cors.allowed_origins.clone().into(),
             },
@@ -169,10 +177,12 @@ impl Server {
             authority,
             prober,
             reloader,
+            outage_sessions: outage,
+            health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref());
-        Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied })
+        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
+        Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
 
     /// The addresses in use: the main listener's and the admin listener's.
@@ -183,8 +193,9 @@ impl Server {
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control
     /// plane on the calling runtime.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), BuildError> {
-        let Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied } = self;
+        let Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing } = self;
         let mut tasks = JoinSet::new();
+        let exporting = tracing.map(Tracing::spawn);
         let replicating = control.spawn(&shared.reach, phase.subscribe(), &mut tasks);
         tasks.spawn(serve_admin(sockets.admin, &shared, metrics)?);
         // Until then the kernel keeps new connections waiting: a list would lack the registered clusters.
@@ -223,6 +234,9 @@ impl Server {
             // Another gateway takes over sooner when this one has resigned.
             let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
         }
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
         // With it, all tasks of the control plane end.
         drop(tasks);
         Ok(())
@@ -247,8 +261,10 @@ fn resources(
     registry: watch::Receiver<Arc<Registry>>,
     readiness: Readiness,
     federation: Federation,
+    outage_sessions: Option<OutageSessions>,
+    tracer: Option<&Tracer>,
 ) -> Resources {
-    let settings = settings(root);
+    let settings = Settings { tracer: tracer.cloned(), ..settings(root) };
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
         settings,
@@ -259,6 +275,7 @@ fn resources(
         readiness,
         logins: Arc::new(Logins::new(root.limits.login_failures)),
         federation,
+        outage_sessions,
     }
 }
 
@@ -286,13 +303,28 @@ fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
+    outage_sessions: Option<OutageSessions>,
 ) -> Api {
+    let api = match outage_sessions {
+        Some(sessions) => api.with_outage_sessions(Arc::new(move || sessions.status())),
+        None => api,
+    };
     let Some(handle) = replication.cloned() else {
         // Their last value stays readable.
         return api.with_status(health, watch::channel(Arc::default()).1);
     };
     let replicators = handle.statuses.clone();
     api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+}
+
+/// What renews sessions in an outage, when it is to.
+fn outage_sessions(
+    root: &Root,
+    authenticator: &Arc<Authenticator>,
+    minter: Option<&Minter>,
+) -> Option<OutageSessions> {
+    let (longest, minter) = root.auth.outage_sessions.zip(minter)?;
+    Some(OutageSessions::new(Arc::clone(authenticator), minter.clone(), longest))
 }
 
 /// The listener's certificate, when there is one.
@@ -306,6 +338,8 @@ fn settings(root: &Root) -> Settings {
         fan_out: root.fan_out.clone(),
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
+        hsts: root.listen.hsts,
+        tracer: None,
     }
 }
 

@@ -18,9 +18,10 @@ use super::{authority::Authority, clusters, reload::Reloader, shared::Reach};
 use crate::{
     listener::Phase,
     net::TlsConfigs,
+    proxy::OutageSessions,
     registry::{Reflector, Store},
     replication::Supervisor,
-    types::Snapshot,
+    types::{ClusterHealth, Snapshot},
     upstream::Prober,
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Control {
     pub(super) authority: Authority,
     pub(super) prober: Prober,
     pub(super) reloader: Reloader,
+    pub(super) outage_sessions: Option<OutageSessions>,
+    pub(super) health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
 }
 
 // === impl Control ===
@@ -51,6 +54,9 @@ impl Control {
         tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
         tasks.spawn(self.prober.run());
         tasks.spawn(self.reloader.run());
+        if let Some(sessions) = self.outage_sessions {
+            tasks.spawn(sessions.follow(self.health));
+        }
         let (manager, updates) = reach.connections();
         tasks.spawn(clusters::follow(manager.clone(), updates, reach.tls_configs.clone(), drop));
         self.authority.spawn(manager, tasks);

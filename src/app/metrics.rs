@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::shared::Shared;
+use super::{certificates, shared::Shared, tracing::Tracing};
 use crate::{
     listener, registry, replication,
     telemetry::{
@@ -65,6 +65,7 @@ pub(super) fn page(
     reloads: &Reloads,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replication: Option<&replication::Handle>,
+    tracing: Option<&Tracing>,
 ) -> Arc<Metrics> {
     let (listening, resources) = (&shared.listening, &shared.answering.resources);
     Arc::new(Metrics::new(|page| {
@@ -80,6 +81,13 @@ pub(super) fn page(
         resources.graphql.register(page);
         held_bytes(shared, page);
         registry::register_metrics(shared.reach.clusters.clone(), resources.registry.clone(), page);
+        certificates::register_metrics(page);
+        if let Some(sessions) = &resources.outage_sessions {
+            sessions.register(page);
+        }
+        if let Some(tracing) = tracing {
+            tracing.register(page);
+        }
         if let Some(replication) = replication {
             replication.metrics.register(page);
         }

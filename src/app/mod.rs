@@ -4,6 +4,7 @@
 mod admin;
 mod authority;
 mod build;
+mod certificates;
 mod clusters;
 mod control;
 mod error;
@@ -13,6 +14,7 @@ mod reload;
 mod shared;
 mod sockets;
 mod store;
+mod tracing;
 mod web;
 mod worker;
 

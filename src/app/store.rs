@@ -12,8 +12,9 @@ use super::error::BuildError;
 use crate::{
     config::Root,
     etcd,
-    registry::{EmbeddedStore, EtcdStore, Registry, Store},
+    registry::{EmbeddedStore, EtcdStore, Registry, Store, TracedStore},
     replication::{self, Alone, Election, Leadership, Supervisor},
+    telemetry::trace::Tracer,
 };
 
 /// A store and the leadership among the gateways that share it.
@@ -21,7 +22,14 @@ pub(super) type Opened = (Arc<dyn Store>, Arc<dyn Leadership>);
 
 /// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
 /// the disk; an etcd is not contacted yet.
-pub(super) fn open(root: &Root) -> Result<Opened, BuildError> {
+pub(super) fn open(root: &Root, tracer: Option<&Tracer>) -> Result<Opened, BuildError> {
+    let (store, leadership) = open_plain(root)?;
+    // Not in between when nothing records.
+    let store = if tracer.is_some() { Arc::new(TracedStore(store)) } else { store };
+    Ok((store, leadership))
+}
+
+fn open_plain(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;
     if !shared.endpoints.is_empty() {
@@ -53,11 +61,12 @@ pub(super) fn replication(
     registry: watch::Receiver<Arc<Registry>>,
     store: &Arc<dyn Store>,
     leadership: Arc<dyn Leadership>,
+    tracer: Option<&Tracer>,
 ) -> Result<Option<(Supervisor, replication::Handle)>, BuildError> {
     let Some(source) = root.replication.source.etcd().filter(|_| root.replication.enabled) else {
         return Ok(None);
     };
-    let settings = replication::Settings::new(source);
+    let settings = replication::Settings { tracer: tracer.cloned(), ..replication::Settings::new(source) };
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 

@@ -18,6 +18,10 @@ pub struct Config {
     /// How long an API key's user and groups are remembered.
     #[serde(with = "units::duration")]
     pub api_key_ttl: Duration,
+    /// For how long after its last renewal a session is renewed here while the local cluster is away. Needs the private
+    /// key.
+    #[serde(with = "units::duration_or_off")]
+    pub outage_sessions: Option<Duration>,
     /// Remembered verified tokens.
     pub token_cache: TokenCacheConfig,
 }
@@ -39,6 +43,7 @@ impl Default for Config {
             jwt_private_key_file: None,
             admin_groups: vec!["cluster-admins".to_owned()],
             api_key_ttl: Duration::from_secs(60),
+            outage_sessions: None,
             token_cache: TokenCacheConfig::default(),
         }
     }

@@ -4,9 +4,12 @@
 //! of a service. Everything is decided in place, without I/O. What a token must look like follows Sensu, which
 //! verifies it again. One difference: Sensu accepts a token without `exp` for ever, and this gateway does not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -24,6 +27,7 @@ pub mod fuzzing;
 mod keys;
 mod layer;
 mod metrics;
+mod session;
 mod signing;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ pub use error::{AuthError, KeyError};
 pub use keys::{Curve, KeyFiles, Keys, PublicKey};
 pub use layer::{AuthFuture, AuthLayer, AuthService};
 pub use metrics::Metrics;
+pub use session::Session;
 pub use signing::{MintClaims, SigningKey};
 pub use verify::Verifier;
 
@@ -117,6 +122,17 @@ impl Authenticator {
         let principal = current.verifier.verify(token, now)?;
         self.cache.insert(id, current.generation, Arc::clone(&principal), now);
         Ok(principal)
+    }
+
+    /// The session of these tokens, when the cluster that issued it has renewed it within `longest`; not from the cache,
+    /// which has no expired tokens.
+    ///
+    /// # Errors
+    ///
+    /// The [`AuthError`] that says what is wrong with one of the tokens.
+    pub fn session(&self, access: &str, refresh: &str, longest: Duration) -> Result<Session, AuthError> {
+        let now = self.clock.unix_seconds();
+        Session::judge(&self.keys.load().verifier, access, refresh, now, longest)
     }
 
     /// Replaces the keys and forgets every verified token.

@@ -124,9 +124,13 @@ impl SigningKey {
     ///
     /// [`KeyError::Sign`] when the claims do not serialize or the random source fails.
     pub fn mint<T: Serialize>(&self, claims: &T) -> Result<String, KeyError> {
+        self.mint_payload(&serde_json::to_vec(claims).map_err(|_| KeyError::Sign)?)
+    }
+
+    /// A token of claims that are written already.
+    pub(super) fn mint_payload(&self, claims: &[u8]) -> Result<String, KeyError> {
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.curve().algorithm());
-        let payload = serde_json::to_vec(claims).map_err(|_| KeyError::Sign)?;
-        self.mint_raw(header.as_bytes(), &payload)
+        self.mint_raw(header.as_bytes(), claims)
     }
 
     /// A token of any header and payload, well signed.

@@ -24,11 +24,11 @@ struct Header<'a> {
 
 /// The claims that Sensu looks at, with the types it insists on; `null` is the same as absent.
 #[derive(Deserialize)]
-struct Claims {
-    exp: Option<i64>,
+pub(super) struct Claims {
+    pub(super) exp: Option<i64>,
     nbf: Option<i64>,
-    iat: Option<i64>,
-    sub: Option<String>,
+    pub(super) iat: Option<i64>,
+    pub(super) sub: Option<String>,
     groups: Option<Vec<String>>,
     #[serde(rename = "aud")]
     _aud: Option<String>,
@@ -57,11 +57,16 @@ impl Verifier {
     ///
     /// The [`AuthError`] that says what is wrong; to clients they all look the same.
     pub fn verify(&self, token: &str, now: i64) -> Result<Arc<Principal>, AuthError> {
+        principal(&self.payload(token)?, now).map(Arc::new)
+    }
+
+    /// The payload of a token whose signature is good; nothing else of it has been judged.
+    pub(super) fn payload(&self, token: &str) -> Result<Vec<u8>, AuthError> {
         let (message, signature) = token.rsplit_once('.').ok_or(AuthError::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(AuthError::Malformed)?;
         let signature = decode(signature)?;
         self.check_signature(algorithm(header)?, message, &signature)?;
-        principal(&decode(payload)?, now).map(Arc::new)
+        decode(payload)
     }
 
     fn check_signature(&self, curve: Curve, message: &str, signature: &[u8]) -> Result<(), AuthError> {
@@ -73,6 +78,26 @@ impl Verifier {
             refusal = AuthError::Signature;
         }
         Err(refusal)
+    }
+}
+
+// === impl Claims ===
+
+impl Claims {
+    pub(super) fn read(payload: &[u8]) -> Result<Self, AuthError> {
+        object(payload).ok_or(AuthError::Claims)
+    }
+
+    /// Whether they have an end, which has not come. Returns it.
+    pub(super) fn check_end(&self, now: i64) -> Result<i64, AuthError> {
+        let end = self.exp.ok_or(AuthError::Claims)?;
+        if now >= end { Err(AuthError::Expired) } else { Ok(end) }
+    }
+
+    /// Whether they are valid already.
+    pub(super) fn check_begun(&self, now: i64) -> Result<(), AuthError> {
+        let early = [self.nbf, self.iat].into_iter().flatten().any(|from| now < from);
+        if early { Err(AuthError::NotYetValid) } else { Ok(()) }
     }
 }
 
@@ -109,14 +134,9 @@ fn algorithm(header: &str) -> Result<Curve, AuthError> {
 
 /// Judges the payload of a token whose signature is good.
 pub(super) fn principal(payload: &[u8], now: i64) -> Result<Principal, AuthError> {
-    let claims: Claims = object(payload).ok_or(AuthError::Claims)?;
-    let expires_at = claims.exp.ok_or(AuthError::Claims)?;
-    if now >= expires_at {
-        return Err(AuthError::Expired);
-    }
-    if [claims.nbf, claims.iat].into_iter().flatten().any(|from| now < from) {
-        return Err(AuthError::NotYetValid);
-    }
+    let claims = Claims::read(payload)?;
+    let expires_at = claims.check_end(now)?;
+    claims.check_begun(now)?;
     Ok(Principal {
         subject: claims.sub.unwrap_or_default(),
         groups: claims.groups.unwrap_or_default(),
@@ -125,7 +145,7 @@ pub(super) fn principal(payload: &[u8], now: i64) -> Result<Principal, AuthError
 }
 
 /// A JSON object. Serde alone would also fill a struct from an array. Its errors quote values: dropped.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
     }

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::auth::{Clock, KeyError, MintClaims, SigningKey, SystemClock};
+use crate::auth::{Clock, KeyError, MintClaims, Session, SigningKey, SystemClock};
 
 /// Signs tokens with the private key that the clusters trust. Cheap to clone; clones share the key.
 #[derive(Clone)]
@@ -43,6 +43,16 @@ impl Minter {
         let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| KeyError::Sign)?;
         header.set_sensitive(true);
         Ok(header)
+    }
+
+    /// An access token that continues a session, and its end in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// As [`bearer`](Self::bearer).
+    pub fn renew(&self, session: &Session) -> Result<(String, i64), KeyError> {
+        let end = self.now().saturating_add(LIFETIME);
+        Ok((session.renew(&self.key.load(), end)?, end))
     }
 
     /// The gateway's own, for its requests to the local cluster.

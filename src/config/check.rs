@@ -33,6 +33,18 @@ fn listeners(root: &Root) -> Verdict {
              127.0.0.1, or set listen.allow-plaintext: true behind something that terminates TLS",
         );
     }
+    if let Some(max_age) = listen.hsts {
+        if listen.cert_file.is_none() {
+            return broken(
+                "listen.hsts",
+                "needs listen.cert-file and listen.key-file: behind something that terminates TLS, that has to send \
+                 Strict-Transport-Security",
+            );
+        }
+        if !(MIN_HSTS..=MAX_HSTS).contains(&max_age) {
+            return broken("listen.hsts", "must be off, or from 1s to 87600h");
+        }
+    }
     if listen.workers > MAX_WORKERS {
         return broken("listen.workers", &format!("must be at most {MAX_WORKERS}; 0 is one per core"));
     }
@@ -49,6 +61,17 @@ fn auth(root: &Root) -> Verdict {
             "is missing: list the public key of the pair that every backend signs its tokens with, such as \
              [/etc/sensu/certs/jwt_public.pem]",
         );
+    }
+    if let Some(longest) = root.auth.outage_sessions {
+        if root.auth.jwt_private_key_file.is_none() {
+            return broken(
+                "auth.outage-sessions",
+                "needs auth.jwt-private-key-file: renewed tokens have to be signed",
+            );
+        }
+        if !(MIN_OUTAGE..=MAX_OUTAGE).contains(&longest) {
+            return broken("auth.outage-sessions", "must be off, or from 1m to 12h");
+        }
     }
     match root.auth.admin_groups.iter().position(String::is_empty) {
         Some(index) => broken(&format!("auth.admin-groups[{index}]"), "must name a group"),
@@ -221,6 +244,18 @@ fn broken(key: &str, what: &str) -> Verdict {
 
 /// Most backends of one cluster.
 const MAX_URLS: usize = 64;
+
+/// Below the time between two renewals by Sensu's clients, hardly any session would be renewed.
+const MIN_OUTAGE: Duration = Duration::from_secs(60);
+
+/// As long as Sensu's own refresh tokens are valid.
+const MAX_OUTAGE: Duration = Duration::from_secs(12 * 3600);
+
+/// The shortest that browsers count in.
+const MIN_HSTS: Duration = Duration::from_secs(1);
+
+/// Ten years: longer than any browser needs.
+const MAX_HSTS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// More threads than any machine has cores is a typing error.
 const MAX_WORKERS: usize = 1024;

@@ -47,7 +47,7 @@ impl Reader<'_> {
     fn text(&self) -> Result<&str, Fault> {
         match &self.0.value {
             Value::Text(text) => Ok(text),
-            Value::Bool(_) | Value::Whole(_) | Value::OtherNumber => {
+            Value::Bool(_) | Value::Whole(_) | Value::OtherNumber(_) => {
                 Err(fault("must be a text: put it in quotes"))
             }
             Value::Null | Value::List(_) | Value::Map(_) => Err(fault("must be a single text")),
@@ -63,7 +63,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Whole(number) => visitor.visit_u64(*number),
-            Value::OtherNumber => visitor.visit_f64(f64::NAN),
+            Value::OtherNumber(value) => visitor.visit_f64(*value),
             Value::Text(text) => visitor.visit_str(text),
             Value::List(items) => visitor.visit_seq(Items(items.iter())),
             Value::Map(entries) => visitor.visit_map(Entries { left: entries.iter(), value: None }),

@@ -23,8 +23,8 @@ pub(super) enum Value {
     Bool(bool),
     /// Any integer that YAML reads as one and that is not negative.
     Whole(u64),
-    /// A negative or fractional number: no key takes one.
-    OtherNumber,
+    /// A negative, fractional or huge number.
+    OtherNumber(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -183,19 +183,19 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(u64::try_from(value).map_or(Value::OtherNumber, Value::Whole)))
+        Ok(Raw::Scalar(u64::try_from(value).map_or(Value::OtherNumber(OUT_OF_RANGE), Value::Whole)))
     }
 
     fn visit_u128<E: de::Error>(self, _: u128) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::OtherNumber))
+        Ok(Raw::Scalar(Value::OtherNumber(OUT_OF_RANGE)))
     }
 
     fn visit_i128<E: de::Error>(self, _: i128) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::OtherNumber))
+        Ok(Raw::Scalar(Value::OtherNumber(OUT_OF_RANGE)))
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::OtherNumber))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::OtherNumber(value)))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
@@ -218,6 +218,9 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Map(entries))
     }
 }
+
+/// Stands for negative and huge integers, which no key takes.
+const OUT_OF_RANGE: f64 = f64::NAN;
 
 /// The parser's message on one line, without the position that [`Place`] already gives.
 fn said(error: &serde_saphyr::Error) -> String {

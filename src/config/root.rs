@@ -38,6 +38,8 @@ pub struct Root {
     pub cors: proxy::Cors,
     /// What is logged, and how.
     pub log: telemetry::Config,
+    /// Where traces go.
+    pub tracing: telemetry::trace::Config,
 }
 
 // === impl Root ===

@@ -194,6 +194,46 @@ fn values_that_cannot_work_are_refused() {
     assert!(read(&plain.replace("8080'}", "8080', allow-plaintext: true}")).listen.allow_plaintext);
     assert!(read(&plain.replace("8080'}", "8080', cert-file: /c, key-file: /k}")).listen.tls().is_some());
 
+    let ratio = |value: &str| with(&format!("tracing: {{sample-ratio: {value}}}\n"));
+    for (value, is) in [("0", 0.0), ("0.25", 0.25), ("1", 1.0), ("1.0", 1.0)] {
+        assert!((read(&ratio(value)).tracing.sample_ratio.get() - is).abs() < f64::EPSILON, "{value}");
+    }
+    for value in ["-0.1", "1.01", "2", "much", "-1"] {
+        let said = refused(&ratio(value));
+        assert!(said.starts_with("f.yaml:6: tracing.sample-ratio: must be a number from 0 to 1"), "{said}");
+    }
+    assert!(
+        refused(&with("tracing: {otlp-endpoint: 'http://a:4318/v1'}\n")).contains("tracing.otlp-endpoint")
+    );
+
+    let outage = |value: &str| {
+        let with_key = MINIMAL.replace("auth:\n", "auth:\n  jwt-private-key-file: /s.pem\n");
+        with_key.replace("auth:\n", &format!("auth:\n  outage-sessions: {value}\n"))
+    };
+    assert_eq!(read(&outage("off")).auth.outage_sessions, None);
+    assert_eq!(read(&outage("1h")).auth.outage_sessions, Some(Duration::from_secs(3600)));
+    for value in ["59s", "13h"] {
+        assert!(
+            refused(&outage(value)).starts_with("f.yaml:3: auth.outage-sessions: must be off, or from 1m")
+        );
+    }
+    let keyless = outage("1h").replace("  jwt-private-key-file: /s.pem\n", "");
+    assert!(refused(&keyless).starts_with("f.yaml:3: auth.outage-sessions: needs auth.jwt-private-key-file"));
+
+    let tls = |hsts: &str| {
+        MINIMAL.replace("8080'}", &format!("8080', cert-file: /c, key-file: /k, hsts: {hsts}}}"))
+    };
+    assert_eq!(read(&tls("off")).listen.hsts, None);
+    assert_eq!(read(&tls("8760h")).listen.hsts, Some(Duration::from_secs(8760 * 3600)));
+    for hsts in ["0s", "999ms", "87601h"] {
+        assert!(refused(&tls(hsts)).starts_with("f.yaml:1: listen.hsts: must be off, or from 1s to 87600h"));
+    }
+    assert!(
+        refused(&tls("soon")).starts_with("f.yaml:1: listen.hsts: must be off, or a duration such as 1h")
+    );
+    let plain = MINIMAL.replace("8080'}", "8080', hsts: 1h}");
+    assert!(refused(&plain).starts_with("f.yaml:1: listen.hsts: needs listen.cert-file"));
+
     for (more, error) in [
         (
             "fan-out: {timeout: 10s}\n",

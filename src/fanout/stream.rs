@@ -11,7 +11,7 @@ use http_body_util::StreamBody;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::Merge;
-use crate::{types::FailureClass, wire::Body};
+use crate::{telemetry::trace, types::FailureClass, wire::Body};
 
 /// A list whose members still flow. A task of its own reads on while the client blocks: a Sensu backend cuts any
 /// answer that is not read within 15 s. It ends with this stream.
@@ -35,7 +35,7 @@ struct Cut(FailureClass);
 /// Streams what is left of a merge.
 pub(super) fn body(merge: Merge) -> Body {
     let (sender, messages) = mpsc::channel(CHANNEL);
-    let task = tokio::spawn(run(merge, sender));
+    let task = tokio::spawn(trace::within(trace::current(), run(merge, sender)));
     Body::boxed(StreamBody::new(Chunks { messages, task }))
 }
 

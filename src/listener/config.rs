@@ -32,6 +32,9 @@ pub struct Config {
     pub keep_alive: Duration,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// How long browsers are to use TLS only, counted from their last answer (`Strict-Transport-Security`). Needs TLS.
+    #[serde(with = "units::duration_or_off")]
+    pub hsts: Option<Duration>,
     /// Worker threads; 0 is one per core.
     pub workers: usize,
 }
@@ -105,6 +108,7 @@ impl Default for Config {
             proxy_protocol: ProxyProtocol::Off,
             keep_alive: KEEP_ALIVE,
             trusted_proxies: Vec::new(),
+            hsts: None,
             workers: 0,
         }
     }

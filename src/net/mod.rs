@@ -7,6 +7,7 @@
 //! | [`Monitored`] | a byte stream that records what its peer last did |
 //! | [`TlsConfigs`] | client configurations by certificate files, shared by all workers, reloaded when files change |
 //! | [`ServerTls`] | the listener's certificate, replaced while connections go on |
+//! | [`certificates_in_use`] | what any of these are made with, and when it expires |
 //! | [`read_file`], [`in_time`] | regular files only, bounded in size and in time |
 
 mod backoff;
@@ -21,4 +22,7 @@ pub use file::{
     FILE_TIMEOUT, FileTimeout, MAX_FILE, in_time, in_time_then, read_file, read_file_up_to, within,
 };
 pub use monitor::{Monitored, Peer};
-pub use tls::{ClientFiles, ReadFiles, ServerTls, TlsConfigs, TlsError};
+pub use tls::{
+    Certificate, CertificateFile, ClientFiles, ReadFiles, ServerTls, TlsConfigs, TlsError, Usage,
+    certificates_in_use,
+};

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{fanout, graphql, listener::Limits, types::Cidr};
+use crate::{fanout, graphql, listener::Limits, telemetry::trace::Tracer, types::Cidr};
 
 /// `cors`: browsers on other origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -19,6 +21,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// Records requests.
+    pub tracer: Option<Tracer>,
+    /// How long browsers are to use TLS only.
+    pub hsts: Option<Duration>,
 }
 
 // === impl Settings ===

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     api::{Admitted, Api, ApiError},
+    telemetry::trace,
     types::Caller,
     wire::Body,
 };
@@ -40,7 +41,7 @@ impl Federation {
     ) -> Result<Response<Body>, ApiError> {
         let api = self.api.clone();
         let answering = async move { api.handle(admitted, query.as_deref(), &headers, &body).await };
-        match self.control.spawn(answering).await {
+        match self.control.spawn(trace::within(trace::current(), answering)).await {
             Ok(answer) => answer,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

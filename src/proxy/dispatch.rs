@@ -11,8 +11,11 @@ use super::{Gateway, change, route::Destination, web};
 use crate::{
     error::BoxError,
     routing::Route,
-    telemetry::{AccessInfo, AccessNote},
-    types::Caller,
+    telemetry::{
+        AccessInfo, AccessNote,
+        trace::{self, SpanKind},
+    },
+    types::{Caller, Snapshot},
     wire::Body,
 };
 
@@ -77,6 +80,28 @@ async fn dispatch(
     };
     info.route = route.kind();
     info.change = change::of_head(&route, request.method(), request.headers());
+    let mut span = trace::child(info.route.as_str(), SpanKind::Internal);
+    let answering = answer(gateway, request, route, &clusters, caller, info);
+    let answer = trace::within(span.parent(), answering).await;
+    if span.is_recorded() {
+        if let Some(cluster) = &info.cluster {
+            span.set("fedgate.cluster", cluster.to_string());
+        }
+        if answer.is_err() {
+            span.fail("refused");
+        }
+    }
+    answer
+}
+
+async fn answer(
+    gateway: &Gateway,
+    request: Request<Body>,
+    route: Route,
+    clusters: &Snapshot,
+    caller: &Caller,
+    info: &mut AccessInfo,
+) -> Result<Response<Body>, BoxError> {
     match route {
         Route::Probe(probe) => Ok(gateway.resources.readiness.answer(probe, request.method())),
         Route::Federation(path) => gateway.federation(request, &path, caller, info).await,
@@ -84,10 +109,10 @@ async fn dispatch(
             if forward.prefix.is_none() && info.change.is_some() {
                 info.subject = gateway.name_of(caller, request.headers()).await;
             }
-            gateway.forward(request, &clusters, forward, caller, info).await
+            gateway.forward(request, clusters, forward, caller, info).await
         }
-        Route::List(list) => gateway.list(request, &clusters, list, caller, info).await,
-        Route::GraphQl => gateway.graphql(request, &clusters, caller, info).await,
+        Route::List(list) => gateway.list(request, clusters, list, caller, info).await,
+        Route::GraphQl => gateway.graphql(request, clusters, caller, info).await,
         Route::Web => gateway.page(request).await,
         Route::Moved(location) => web::moved(&location),
     }

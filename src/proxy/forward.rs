@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::{
-    Gateway, body, change,
+    Gateway, OutageSessions, body, change,
     credentials::CredentialError,
     slow_client::SlowClientBody,
     upstream_head::{self, Target},
@@ -53,7 +53,17 @@ impl Gateway {
             let token = token.ok_or(CredentialError::ApiKeyElsewhere)?;
             outgoing.headers.insert(header::AUTHORIZATION, token);
         }
-        let response = client.send(Request::from_parts(outgoing, bytes)).await?;
+        let sent = client.send(Request::from_parts(outgoing, bytes.clone())).await;
+        let response = match (sent, &self.resources.outage_sessions) {
+            (Ok(response), outage) => {
+                outage.iter().filter(|_| cluster.is_local()).for_each(OutageSessions::over);
+                response
+            }
+            (Err(error), Some(outage)) => {
+                return outage.answer(&route, &parts, &bytes, &error).ok_or_else(|| error.into());
+            }
+            (Err(error), None) => return Err(error.into()),
+        };
         if own_rules && response.status() == StatusCode::UNAUTHORIZED && !matches!(caller, Caller::Anonymous)
         {
             let minted = matches!(caller, Caller::ApiKey);

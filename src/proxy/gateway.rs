@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Federation, Logins, Readiness, Settings};
+use super::{Federation, Logins, OutageSessions, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
@@ -36,6 +36,8 @@ pub struct Resources {
     pub logins: Arc<Logins>,
     /// Answers `federation/v1`.
     pub federation: Federation,
+    /// Renews sessions while the local cluster is away, when it is to.
+    pub outage_sessions: Option<OutageSessions>,
 }
 
 /// What answers requests on one worker. Layers and requests share one: cloning its parts for each request would touch

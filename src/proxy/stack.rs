@@ -6,11 +6,12 @@ use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use super::{
     CorsLayer, Gateway, GuardLayer, LoginLayer, RescueLayer,
     dispatch::Dispatch,
+    hsts::HstsLayer,
     route::{find_client, locate},
 };
 use crate::{
     auth::{AuthLayer, Authenticator},
-    telemetry::AccessLogLayer,
+    telemetry::{AccessLogLayer, trace::TraceLayer},
     wire::Body,
 };
 
@@ -20,16 +21,22 @@ pub type Stack = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 /// Puts the layers around the gateway. Read from top to bottom: the first sees a request first and its answer last.
 pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origins: &[String]) -> Stack {
     let max_headers = gateway.settings().limits.headers;
+    let hsts = gateway.settings().hsts.map(HstsLayer::new);
+    let tracing = gateway.settings().tracer.clone().map(TraceLayer::new);
     let access = Arc::clone(&gateway.resources.access);
     let logins = Arc::clone(&gateway.resources.logins);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
     let service = ServiceBuilder::new()
+        // Outermost, so that it is on every answer.
+        .option_layer(hsts)
         // Before everything that asks who the client is.
         .map_request(move |request| find_client(&gateway, request))
         // Around all others, so that every answer has an id and a line, those of the layers below included.
         .layer(AccessLogLayer::new(access))
+        // Below it, so that a span has the request's id; above all that makes spans of its own.
+        .option_layer(tracing)
         // Browsers send preflights without credentials, so they are answered before anything asks for some.
         .option_layer(CorsLayer::new(allowed_origins))
         // Below it everything may fail; above it nothing does.

@@ -28,6 +28,7 @@ pub mod resource;
 mod secret;
 mod store;
 mod table;
+mod traced;
 mod view;
 
 #[cfg(test)]
@@ -42,4 +43,5 @@ pub use metrics::register_metrics;
 pub use reflector::{Reflector, Views, reflector};
 pub use secret::Secret;
 pub use store::{Entry, Event, Events, Precondition, Store, key_of};
+pub use traced::TracedStore;
 pub use view::{Health, Item, Registry};

@@ -21,9 +21,12 @@ use super::{
     status::{Known, Metrics, Report, report},
     work::{Assignment, Sides},
 };
-use crate::etcd::{
-    Client, Config, Error,
-    proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
+use crate::{
+    etcd::{
+        Client, Config, Error,
+        proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
+    },
+    telemetry::trace::{self, Tracer},
 };
 
 /// A destination's task, before it runs.
@@ -41,6 +44,7 @@ pub(super) struct Destination {
     pub(super) metrics: Arc<Metrics>,
     /// How long the fence lasts without this task.
     pub(super) fence_ttl: Duration,
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// The running task.
@@ -116,7 +120,7 @@ impl Running {
                     }
                     Input::Woke
                 }
-                command => self.perform(command).await.unwrap_or_else(Input::Failed),
+                command => self.traced(command).await.unwrap_or_else(Input::Failed),
             };
             if self.it.assignments.has_changed().is_err() {
                 self.step(input);
@@ -183,6 +187,31 @@ impl Running {
         self.last_report = Some(now);
         self.it.reports.send_replace(new);
         self.it.reported.send_replace(());
+    }
+
+    /// Each step is a trace of its own: it has no request that causes it.
+    async fn traced(&mut self, command: Command) -> Result<Input, Error> {
+        let Some(tracer) = &self.it.tracer else { return self.perform(command).await };
+        let mut span = tracer.root("replication");
+        if span.is_recorded() {
+            let (step, keys) = match &command {
+                Command::ReadFence => ("read-fence", 0),
+                Command::Prove => ("prove", 0),
+                Command::TakeFence { .. } => ("take-fence", 0),
+                Command::Settle(settlement) => ("settle", settlement.effects().count()),
+                Command::Write(batch) => ("write", batch.effects().count()),
+                Command::Wait { .. } => ("wait", 0),
+            };
+            span.set("fedgate.replication.step", step);
+            span.set("fedgate.replication.keys", i64::try_from(keys).unwrap_or(i64::MAX));
+            let names: Vec<&str> = self.machine.assignment.scopes.iter().map(|scope| &*scope.name).collect();
+            span.set("fedgate.replicators", names.join(","));
+        }
+        let done = trace::within(span.parent(), self.perform(command)).await;
+        if done.is_err() {
+            span.fail("etcd error");
+        }
+        done
     }
 
     async fn perform(&mut self, command: Command) -> Result<Input, Error> {

@@ -85,7 +85,7 @@ pub use supervisor::{Supervisor, supervisor};
 
 use cache::{Content, SyncState};
 
-use crate::{corev2::Type, etcd, types::ReplicatorStatus};
+use crate::{corev2::Type, etcd, telemetry::trace::Tracer, types::ReplicatorStatus};
 
 /// The settings of replication.
 #[derive(Clone, Debug)]
@@ -97,6 +97,8 @@ pub struct Settings {
     pub cleanup_grace: Duration,
     /// How long a claim to a destination lasts without its gateways.
     pub fence_ttl: Duration,
+    /// Records the steps.
+    pub tracer: Option<Tracer>,
 }
 
 // === impl Settings ===
@@ -104,7 +106,8 @@ pub struct Settings {
 impl Settings {
     /// Replicates from this source, with defaults for everything else.
     pub fn new(source: etcd::Config) -> Self {
-        Self { source, cleanup_grace: CLEANUP_GRACE, fence_ttl: record::FENCE_TTL }
+        let fence_ttl = record::FENCE_TTL;
+        Self { source, cleanup_grace: CLEANUP_GRACE, fence_ttl, tracer: None }
     }
 }
 

@@ -407,7 +407,7 @@ impl Ended<'_> {
 }
 
 /// The path without query, bounded, and without the name of an API key, in any spelling: the name is the key.
-fn loggable_path(path: &str) -> String {
+pub(super) fn loggable_path(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let path = match decoded.find("apikeys/") {
         Some(at) => &decoded[..at + "apikeys/".len()],

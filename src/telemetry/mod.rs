@@ -1,4 +1,4 @@
-//! What the process says about itself: logs, one access line per request, request ids, metrics.
+//! What the process says about itself: logs, one access line per request, request ids, metrics, traces.
 
 mod access;
 #[cfg(test)]
@@ -7,6 +7,7 @@ mod logs;
 pub mod metrics;
 mod request_id;
 mod requests;
+pub mod trace;
 
 pub use access::{Access, AccessInfo, AccessLog, AccessLogLayer, AccessNote, Change, Lines, Unreadable};
 #[cfg(test)]

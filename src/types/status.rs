@@ -42,6 +42,17 @@ pub struct ClusterHealth {
     pub backends: Vec<BackendHealth>,
 }
 
+/// Sessions of the local cluster that the gateway renews while it is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutageStatus {
+    /// When the first one was renewed since the cluster went away; `None` while it is there.
+    pub since: Option<SystemTime>,
+    /// For how long after the cluster has renewed one it is renewed here.
+    pub longest: Duration,
+    /// How many have been renewed since the gateway started.
+    pub renewed: u64,
+}
+
 /// What a replicator is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicatorState {

@@ -13,6 +13,9 @@ pub enum UnitError {
     /// No whole number with one of the units, or too large.
     #[error("must be a duration such as 10s (a whole number with ms, s, m or h)")]
     Duration,
+    /// Neither `off` nor such a duration.
+    #[error("must be off, or a duration such as 1h (a whole number with ms, s, m or h)")]
+    DurationOrOff,
     /// No whole number, another unit, or too large.
     #[error("must be a size such as 64KiB (a whole number of bytes, or with KiB, MiB, GiB, KB, MB or GB)")]
     Size,
@@ -64,6 +67,27 @@ pub mod duration {
     /// From a text such as `10s`.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         from.deserialize_any(Words(parse_duration))
+    }
+}
+
+/// `#[serde(with)]` for durations that may be `off`.
+pub mod duration_or_off {
+    use super::{Deserializer, Duration, Serializer, UnitError, Words, parse_duration, show_duration};
+
+    /// In the largest unit that divides it.
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.serialize_str(&show_duration(*value)),
+            None => to.serialize_str("off"),
+        }
+    }
+
+    /// From `off` or a text such as `10s`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        from.deserialize_any(Words(|text| match text {
+            "off" => Ok(None),
+            text => parse_duration(text).map(Some).map_err(|_| UnitError::DurationOrOff),
+        }))
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     pool::{Connection, Pool},
 };
 use crate::{
+    telemetry::trace::{self, SpanKind},
     types::{Cluster, ClusterName, FailureClass},
     wire::{Body, header::strip_hop_by_hop},
 };
@@ -123,6 +124,29 @@ impl ClusterClient {
 
     /// Like [`ClusterClient::send`], with a deadline for the head in place of the head timeout.
     pub async fn send_with(
+        &self,
+        mut request: Request<Bytes>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, Error> {
+        let mut span = trace::child("cluster", SpanKind::Client);
+        if !span.is_recorded() {
+            return self.send_to_any(request, deadline).await;
+        }
+        span.set("fedgate.cluster", self.name().to_string());
+        span.inject(request.headers_mut());
+        match self.send_to_any(request, deadline).await {
+            Ok(response) => {
+                span.set("http.response.status_code", response.status());
+                Ok(response.map(|body| span.hold(body)))
+            }
+            Err(error) => {
+                span.fail(error.class().as_str());
+                Err(error)
+            }
+        }
+    }
+
+    async fn send_to_any(
         &self,
         request: Request<Bytes>,
         deadline: Option<Instant>,

@@ -17,6 +17,7 @@ mod graphql;
 mod logins;
 mod logs;
 mod metrics;
+mod outage;
 mod paging;
 mod recipes;
 mod refusals;
@@ -24,6 +25,8 @@ mod rewriting;
 mod routing;
 mod stores;
 mod support;
+mod tls;
+mod tracing;
 mod webui;
 
 #[path = "../support/store_suite.rs"]

@@ -20,6 +20,7 @@ use crate::{
 
 mod files;
 mod requests;
+mod sessions;
 mod tokens;
 
 const NOW: i64 = 1_700_000_000;

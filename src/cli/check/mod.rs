@@ -1,5 +1,6 @@
 //! `check-config`: tries everything that a configuration names.
 
+mod certificates;
 mod row;
 mod store;
 
@@ -42,9 +43,12 @@ async fn check(root: &Root) -> Vec<Row> {
         let loaded = KeyFiles::load_in_time(std::slice::from_ref(path)).await;
         rows.push(Row::loaded("public key", path, loaded));
     }
+    // Kept, so that the certificate is among those in use.
+    let mut listener = None;
     if let Some((cert, key)) = root.listen.tls() {
         let loaded = ServerTls::load_in_time(cert, key).await.map_err(|error| Chain(&error).to_string());
-        rows.push(Row::loaded("certificate", cert, loaded));
+        rows.push(Row::loaded("certificate", cert, loaded.as_ref()));
+        listener = loaded.ok();
     }
     let tls = TlsConfigs::new();
     let snapshot = root.snapshot();
@@ -64,6 +68,8 @@ async fn check(root: &Root) -> Vec<Row> {
     }
     rows.extend(store::rows(root).await);
     rows.extend(web_ui(root, &tls).await);
+    rows.extend(certificates::rows(root).await);
+    drop(listener);
     rows
 }
 

@@ -314,7 +314,8 @@ fn untrusted(base: &Base, cause: &str) -> String {
     }
     if cause.contains("CaUsedAsEndEntity") {
         return format!(
-            "no trusted connection to {base}: its certificate is that of a CA: servers need one of their own"
+            "no trusted connection to {base}: its certificate is that of a CA: give it as --trusted-ca-file if it is to \
+             be trusted by itself"
         );
     }
     format!("no trusted connection to {base}: {cause}; --trusted-ca-file names the CA to trust")

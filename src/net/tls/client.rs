@@ -1,12 +1,18 @@
 use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::digest;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, pki_types::CertificateDer};
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::danger::ServerCertVerifier,
+    pki_types::CertificateDer,
+};
 
 use super::{
     PROVIDER, TlsError,
+    bundle::Bundle,
     danger::AcceptAny,
+    in_use::{CertificateFile, InUse, Usage},
     pem::{certificates, private_key, read},
+    verify::Verifier,
 };
 use crate::types::TlsFiles;
 
@@ -44,25 +50,26 @@ impl ClientFiles {
     /// The client side of TLS 1.2 and 1.3 for one protocol, named as in ALPN.
     pub fn config(&self, protocol: &[u8]) -> Result<ClientConfig, TlsError> {
         let Self { files, roots, client } = self;
-        let builder = match roots {
-            Roots::Any => {
-                builder().dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(PROVIDER.clone())))
+        let mut in_use = Vec::new();
+        let client = match (client, &files.cert_file, &files.key_file) {
+            (Some((chain, key)), Some(cert_path), Some(key_path)) => {
+                let chain = certificates(chain, cert_path)?;
+                in_use.push(CertificateFile::new(cert_path, Usage::Client, &chain, Vec::new()));
+                Some((chain, private_key(key, key_path)?, cert_path, key_path))
             }
-            Roots::System(certs) => builder().with_root_certificates(system_roots(certs)?),
-            Roots::File(text) => {
-                let path = files.trusted_ca_file.as_deref().unwrap_or(Path::new(""));
-                builder().with_root_certificates(roots_of(text, path)?)
-            }
+            _ => None,
         };
-        let mut config = match (client, &files.cert_file, &files.key_file) {
-            (Some((chain, key)), Some(cert_path), Some(key_path)) => builder
-                .with_client_auth_cert(certificates(chain, cert_path)?, private_key(key, key_path)?)
-                .map_err(|source| TlsError::Pair {
+        let verifier = verifier(roots, files, in_use)?;
+        let builder = builder().dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match client {
+            Some((chain, key, cert_path, key_path)) => {
+                builder.with_client_auth_cert(chain, key).map_err(|source| TlsError::Pair {
                     cert: cert_path.clone(),
                     key: key_path.clone(),
                     source,
-                })?,
-            _ => builder.with_no_client_auth(),
+                })?
+            }
+            None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
@@ -96,12 +103,24 @@ fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
         .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
 }
 
-fn roots_of(text: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for cert in certificates(text, path)? {
-        roots.add(cert).map_err(|source| TlsError::Ca { path: path.to_owned(), source })?;
-    }
-    Ok(roots)
+/// Decides about server certificates, and lists the files in use for as long as it does.
+fn verifier(
+    roots: &Roots,
+    files: &TlsFiles,
+    mut in_use: Vec<CertificateFile>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let (roots, certs) = match roots {
+        Roots::Any => return Ok(Arc::new(AcceptAny { _in_use: InUse::new(in_use) })),
+        Roots::System(certs) => (system_roots(certs)?, certs.clone()),
+        Roots::File(text) => {
+            let path = files.trusted_ca_file.as_deref().unwrap_or(Path::new(""));
+            let Bundle { roots, certs, unreadable } = Bundle::read(text, path)?;
+            in_use.push(CertificateFile::new(path, Usage::Ca, &certs, unreadable));
+            (roots, certs)
+        }
+    };
+    let verifier = Verifier::new(roots, &certs, InUse::new(in_use)).map_err(|_| TlsError::NoSystemRoots)?;
+    Ok(Arc::new(verifier))
 }
 
 fn system_roots(certs: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {

@@ -1,17 +1,24 @@
 //! Accepting any server certificate, for clusters and etcd endpoints with `insecure-skip-tls-verify`.
 
-use std::sync::Arc;
-
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    crypto::{verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Checks no chain and no name. Signatures are still verified: the peer must hold the key of the certificate it shows.
+use super::{
+    PROVIDER,
+    in_use::InUse,
+    x509::{self, Key},
+};
+
+/// Checks no chain, no name, no version and no extension. Signatures are still verified where that is possible: the peer
+/// must hold the key of the certificate it shows.
 #[derive(Debug)]
-pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
+pub(super) struct AcceptAny {
+    pub(super) _in_use: InUse,
+}
 
 impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
@@ -31,7 +38,8 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, cert, signature, &PROVIDER.signature_verification_algorithms)
+            .or_else(|error| verify_with_key(message, cert, signature, error))
     }
 
     fn verify_tls13_signature(
@@ -40,10 +48,33 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, cert, signature, &PROVIDER.signature_verification_algorithms)
+            .or_else(|error| verify_with_key(message, cert, signature, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        PROVIDER.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// What webpki does not read, X.509 v1 or an unknown critical extension, still has a key.
+fn verify_with_key(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+    error: Error,
+) -> Result<HandshakeSignatureValid, Error> {
+    let key = match x509::public_key(cert) {
+        None => return Err(error),
+        // Nothing here verifies with it. What that would prove is little: whoever is in the way may show any certificate.
+        Some(Key::ShortRsa) => return Ok(HandshakeSignatureValid::assertion()),
+        Some(Key::Verifiable(key)) => key,
+    };
+    let algorithms = PROVIDER.signature_verification_algorithms.mapping;
+    let mut algorithms =
+        algorithms.iter().filter(|(scheme, _)| *scheme == signature.scheme).flat_map(|(_, found)| *found);
+    if algorithms.any(|algorithm| algorithm.verify_signature(&key, message, signature.signature()).is_ok()) {
+        return Ok(HandshakeSignatureValid::assertion());
+    }
+    Err(error)
 }

@@ -75,6 +75,19 @@ pub enum TlsError {
     },
 }
 
+// === impl TlsError ===
+
+impl TlsError {
+    /// What is wrong with one part of a file, without its name.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Pem { error, .. } => said(error).to_owned(),
+            Self::Ca { source, .. } => source.to_string(),
+            error => error.to_string(),
+        }
+    }
+}
+
 fn said(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a block has no end: is the file cut off?",

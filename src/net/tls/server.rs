@@ -5,13 +5,22 @@ use rustls::{ServerConfig, crypto::aws_lc_rs::Ticketer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{PROVIDER, TlsError, pem};
+use super::{
+    PROVIDER, TlsError,
+    in_use::{CertificateFile, InUse, Usage},
+    pem,
+};
 use crate::net::in_time;
 
 /// The listener's certificate and key, replaceable while connections go on.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<ArcSwap<ServerConfig>>,
+    loaded: Arc<ArcSwap<Loaded>>,
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    _in_use: InUse,
 }
 
 // === impl ServerTls ===
@@ -20,7 +29,7 @@ impl ServerTls {
     /// Loads a PEM certificate chain and its key. Offers HTTP/2 and HTTP/1.1. Blocks: see
     /// [`load_in_time`](Self::load_in_time).
     pub fn load(cert_file: &Path, key_file: &Path) -> Result<Self, TlsError> {
-        Ok(Self { config: Arc::new(ArcSwap::from_pointee(server_config(cert_file, key_file)?)) })
+        Ok(Self { loaded: Arc::new(ArcSwap::from_pointee(server_config(cert_file, key_file)?)) })
     }
 
     /// As [`load`](Self::load), but off the runtime's thread, and gives up on a file system that hangs.
@@ -32,7 +41,7 @@ impl ServerTls {
 
     /// Loads the files again for new connections. On an error nothing changes. Blocks.
     pub fn reload(&self, cert_file: &Path, key_file: &Path) -> Result<(), TlsError> {
-        self.config.store(Arc::new(server_config(cert_file, key_file)?));
+        self.loaded.store(Arc::new(server_config(cert_file, key_file)?));
         Ok(())
     }
 
@@ -44,13 +53,14 @@ impl ServerTls {
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        TlsAcceptor::from(self.config.load_full()).accept(io).into_fallible().await
+        TlsAcceptor::from(Arc::clone(&self.loaded.load().config)).accept(io).into_fallible().await
     }
 }
 
-fn server_config(cert_file: &Path, key_file: &Path) -> Result<ServerConfig, TlsError> {
+fn server_config(cert_file: &Path, key_file: &Path) -> Result<Loaded, TlsError> {
     let chain = pem::certificates(&pem::read(cert_file)?, cert_file)?;
     let key = pem::private_key(&pem::read(key_file)?, key_file)?;
+    let file = CertificateFile::new(cert_file, Usage::Server, &chain, Vec::new());
     let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()
         .expect("the aws-lc-rs provider has suites for TLS 1.2 and 1.3")
@@ -61,7 +71,7 @@ fn server_config(cert_file: &Path, key_file: &Path) -> Result<ServerConfig, TlsE
     if let Ok(ticketer) = Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok(config)
+    Ok(Loaded { config: Arc::new(config), _in_use: InUse::new(vec![file]) })
 }
 
 #[cfg(test)]
@@ -94,7 +104,7 @@ mod tests {
         let fifo = directory.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let tls = ServerTls::load(&cert, &key).unwrap();
-        let in_use = tls.config.load_full();
+        let in_use = tls.loaded.load_full();
         for endless in [fifo, PathBuf::from("/dev/zero")] {
             for (cert, key) in [(endless.clone(), key.clone()), (cert.clone(), endless)] {
                 let tls = tls.clone();
@@ -104,7 +114,7 @@ mod tests {
                 assert!(matches!(reloaded, Err(TlsError::Read { .. })), "{reloaded:?}");
             }
         }
-        assert!(Arc::ptr_eq(&in_use, &tls.config.load_full()), "a failed reload changes nothing");
+        assert!(Arc::ptr_eq(&in_use, &tls.loaded.load_full()), "a failed reload changes nothing");
         tls.reload(&cert, &key).unwrap();
     }
 

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     etcd::{Client, Error},
     registry::{Health, Registry, Store},
+    telemetry::trace::Tracer,
     types::ReplicatorStatus,
 };
 
@@ -67,6 +68,8 @@ pub struct Supervisor {
     next_count: Instant,
     /// How many keys each replicator owns has to be stored.
     counts_due: bool,
+    /// Records the steps of the destinations.
+    tracer: Option<Tracer>,
 }
 
 /// A supervisor that is not running yet, and the handle to it.
@@ -108,6 +111,7 @@ pub fn supervisor(
         next_review: Instant::now(),
         next_count: Instant::now(),
         counts_due: false,
+        tracer: settings.tracer,
     };
     Ok((supervisor, handle))
 }
@@ -217,6 +221,7 @@ impl Supervisor {
                         metrics: &self.metrics,
                         store_id: &memory.store_id,
                         fence_ttl: self.fence_ttl,
+                        tracer: self.tracer.as_ref(),
                     };
                     start.task(&known.address)
                 });

@@ -14,6 +14,7 @@ use crate::{
         status::{Known, Metrics, Report},
         work::Assignment,
     },
+    telemetry::trace::Tracer,
 };
 
 /// A running task.
@@ -32,6 +33,7 @@ pub(super) struct Start<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) store_id: &'a str,
     pub(super) fence_ttl: Duration,
+    pub(super) tracer: Option<&'a Tracer>,
 }
 
 // === impl Task ===
@@ -69,6 +71,7 @@ impl Start<'_> {
             reported: self.reported.clone(),
             metrics: Arc::clone(self.metrics),
             fence_ttl: self.fence_ttl,
+            tracer: self.tracer.cloned(),
         };
         let store_id = self.store_id.to_owned();
         let handle = tokio::spawn(async move { destination.run(&store_id).await });

@@ -8,19 +8,19 @@ mod tls;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fedgate::{
     api::Api,
-    auth::{self, Authenticator, KeyFiles},
-    authz::AdminGroups,
+    auth::{self, Authenticator, KeyFiles, SigningKey},
+    authz::{AdminGroups, Minter},
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, Logins, Readiness, Resources, Settings, Stack, stack},
+    proxy::{Federation, Gateway, Logins, OutageSessions, Readiness, Resources, Settings, Stack, stack},
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) fan_outs: Arc<fanout::Shared>,
     pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) outage: Option<OutageSessions>,
     registry: watch::Receiver<Arc<registry::Registry>>,
     clusters: Arc<ArcSwap<Snapshot>>,
     upstream: Manager,
@@ -66,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) fan_outs: usize,
     /// Bytes that all fan-outs may buffer.
     pub(crate) buffered: usize,
+    /// `auth.outage-sessions`.
+    pub(crate) outage: Option<Duration>,
     /// Sensu's web UI. The cluster `web-ui` of [`Net`] is its dashboard.
     pub(crate) web: Content,
 }
@@ -82,7 +85,13 @@ pub(crate) struct Answer {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: Settings::default(), fan_outs: 1000, buffered: 256 << 20, web: Content::default() }
+        Self {
+            settings: Settings::default(),
+            fan_outs: 1000,
+            buffered: 256 << 20,
+            outage: None,
+            web: Content::default(),
+        }
     }
 }
 
@@ -108,6 +117,9 @@ impl World {
         let fan_outs = fanout::Shared::new(setup.fan_outs, setup.buffered);
         let (phase, seen) = watch::channel(Phase::Running);
         let (federation, readiness, registry) = registered(Arc::clone(&snapshot), seen);
+        let outage = setup
+            .outage
+            .map(|longest| OutageSessions::new(Arc::clone(&authenticator), minter(&keys), longest));
         let gateway = Gateway {
             resources: Arc::new(Resources {
                 logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
@@ -119,6 +131,7 @@ impl World {
                 readiness,
                 registry: registry.clone(),
                 federation,
+                outage_sessions: outage.clone(),
             }),
             clusters: Arc::clone(&clusters),
             upstream: upstream.clone(),
@@ -138,6 +151,7 @@ impl World {
             authenticator,
             fan_outs,
             phase,
+            outage,
             registry,
             clusters,
             upstream,
@@ -294,6 +308,16 @@ fn authenticator(keys: &SharedKeys) -> Authenticator {
     std::fs::write(file.path(), keys.public_pem()).unwrap();
     let keys = KeyFiles::load(&[file.path().to_owned()]).unwrap();
     Authenticator::new(&auth::Config::default(), keys)
+}
+
+fn minter(keys: &SharedKeys) -> Minter {
+    let [public, private] = [keys.public_pem(), keys.private_pem()].map(|pem| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        file
+    });
+    let keys = KeyFiles::load(&[public.path().to_owned()]).unwrap();
+    Minter::new(Arc::new(SigningKey::load(private.path(), &keys).unwrap()))
 }
 
 /// A request without credentials.
