@@ -6,7 +6,7 @@ use fedgate::{
     corev2::Type,
     registry::{EtcdStore, MemoryStore, Precondition, Store as _},
     replication::Election,
-    types::ReplicatorState,
+    types::{ReplicatorState, ReplicatorStatus, TlsFiles},
 };
 
 use crate::{
@@ -319,4 +319,56 @@ async fn another_federation_at_the_same_follower_is_shown_and_not_fought() {
     let second = Gateway::alone(&other_source, &other_store);
     becomes(&f.a, &key, Some(&cluster_role_binding("b", "edit", "others"))).await;
     second.follows("r").await;
+}
+
+/// Addresses where nothing was ever written.
+#[tokio::test]
+async fn once_a_typing_error_in_the_url_is_corrected_nothing_is_said_of_the_wrong_place() {
+    let (key, value) = binding();
+    let f = Federation::builder().at_source(&key, &value).start().await;
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let wrong_scheme = f.alpha.endpoint().to_string().replace("http:", "https:");
+    let wrong_cluster = f.source.endpoint().to_string();
+    let none = TlsFiles::default();
+    for url in [closed.as_str(), "http://nowhere.invalid:2379", &wrong_scheme, &wrong_cluster] {
+        register(&f.store, &definition("r", Type::ClusterRoleBinding, url, &none)).await;
+        f.gateway.until("r", "is in trouble", |status| status.error.is_some()).await;
+        let mut statuses = f.gateway.handle.statuses.clone();
+        statuses.mark_unchanged();
+        let said = tokio::spawn(async move {
+            let is_so = |status: &ReplicatorStatus| {
+                status
+                    .error
+                    .as_deref()
+                    .is_some_and(|error| error.contains("moved") || error.contains("old destination"))
+            };
+            let found = statuses.wait_for(|all| all.iter().any(is_so)).await;
+            found.map(|all| format!("{all:?}"))
+        });
+        replicate(&f.store, "r", Type::ClusterRoleBinding, &f.alpha).await;
+        assert!(
+            becomes(&f.a, &key, Some(&value)).await < CLEANUP_GRACE,
+            "{url}: it does not wait for the wrong place"
+        );
+        f.gateway.follows("r").await;
+        eventually("the wrong place is forgotten", async || {
+            f.store.list("replication/destinations/").await.unwrap().len() == 1
+        })
+        .await;
+        f.gateway.compares_twice("r").await;
+        assert_eq!(f.gateway.status("r").unwrap().error, None, "{url}");
+        assert!(!said.is_finished(), "{url}: {:?}", said.await);
+        said.abort();
+        // Deleted, it is gone; so is one that never got anywhere.
+        unregister(&f.store, "r").await;
+        becomes(&f.a, &key, None).await;
+        eventually("it is gone", async || f.gateway.status("r").is_none()).await;
+        register(&f.store, &definition("r", Type::ClusterRoleBinding, url, &none)).await;
+        f.gateway.until("r", "is in trouble", |status| status.error.is_some()).await;
+        unregister(&f.store, "r").await;
+        eventually("it is gone at once", async || f.gateway.status("r").is_none()).await;
+    }
 }
