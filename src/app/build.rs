@@ -89,7 +89,6 @@ impl Server {
         warn_insecure(snapshot.iter());
         let web = Arc::new(ArcSwap::from_pointee(web::content_in_time(root).await?));
 
-        let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
         let sockets = sockets.map_or_else(|| Sockets::bind(root), Ok)?;
 
         let (phase, phase_seen) = watch::channel(Phase::Running);
@@ -120,14 +119,7 @@ impl Server {
         let federation = Federation::new(Handle::current(), api);
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
-            listening: Listening {
-                terms: listener::Terms::new(&root.listen, &root.limits),
-                tls: tls.clone(),
-                connections: Arc::new(Semaphore::new(most)),
-                most,
-                phase: phase_seen,
-                metrics: listener::Metrics::default(),
-            },
+            listening: listening(root, tls.clone(), phase_seen),
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
                 exchange: authority.exchange.clone(),
@@ -328,6 +320,18 @@ fn outage_sessions(
 }
 
 /// The listener's certificate, when there is one.
+fn listening(root: &Root, tls: Option<ServerTls>, phase: watch::Receiver<Phase>) -> Listening {
+    let most = listener::usable_connections(root.limits.connections).min(Semaphore::MAX_PERMITS);
+    Listening {
+        terms: listener::Terms::new(&root.listen, &root.limits),
+        tls,
+        connections: Arc::new(Semaphore::new(most)),
+        most,
+        phase,
+        metrics: listener::Metrics::default(),
+    }
+}
+
 async fn certificate(root: &Root) -> Result<Option<ServerTls>, BuildError> {
     let Some((cert, key)) = root.listen.tls() else { return Ok(None) };
     ServerTls::load_in_time(cert, key).await.map(Some).map_err(BuildError::ServerTls)

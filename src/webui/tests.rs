@@ -291,7 +291,7 @@ proptest! {
     fn no_path_leads_to_another_file(path in "(/|\\.|%2[eEfF]|%00|%5[cC]|[a-z%]|static|index\\.html){0,12}") {
         let directory = built();
         let content = Content::directory(directory.path()).unwrap();
-        let Inner::Files(files) = &content.0 else { panic!("files") };
+        let Inner::Files(files) = &content.web_ui else { panic!("files") };
         if let Some(page) = page(&format!("/{path}"))
             && let Some(file) = files.get(&page)
         {

@@ -52,7 +52,7 @@ pub(super) const INDEX: &str = include_str!("static/index.html");
 /// This is no parser. It relies on what the test below holds the source to: a comment of a script is a line of its own, or
 /// a `/** … */` before an expression, and no string or template spans lines or contains either.
 pub(super) fn as_sent(path: &str, source: &str) -> Bytes {
-    let script = path.ends_with(".js");
+    let script = path.rsplit_once('.').is_some_and(|(_, extension)| extension == "js");
     let without = if script { without_blocks(source) } else { source.to_owned() };
     let mut sent = String::with_capacity(without.len());
     for line in without.lines().map(str::trim) {

@@ -28,23 +28,21 @@ pub(super) fn files() -> &'static Files {
     &FILES
 }
 
-/// The path within the console; `None` for one outside. Without the slash there are no pages, but a redirect to them.
-pub(super) fn below(path: &str) -> Option<Option<&str>> {
-    match path.strip_prefix("/console")? {
-        "" => Some(None),
-        rest => rest.strip_prefix('/').map(Some),
-    }
+/// The path of the console's own, with its slash, or empty; `None` for one outside.
+pub(super) fn below(path: &str) -> Option<&str> {
+    path.strip_prefix("/console").filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Answers a request below `/console`; `None` when there is no such file, and no browser navigates.
 pub(super) fn answer(
     method: &Method,
-    path: Option<&str>,
+    path: &str,
     target: &str,
     headers: &HeaderMap,
 ) -> Option<Response<Body>> {
-    let mut response = match path {
+    let mut response = match path.strip_prefix('/') {
         _ if !matches!(*method, Method::GET | Method::HEAD) => method_not_allowed(),
+        // Without the slash there are no pages, but a redirect to them.
         None => redirect(target.split_once('?').map_or("", |(_, query)| query)),
         // No file has a name that would need decoding.
         Some(path) => files().answer(method, path, headers)?,
