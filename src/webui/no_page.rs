@@ -8,7 +8,13 @@ pub(super) fn no_page(status: StatusCode, message: &str, has_pages: bool, consol
     let console =
         if console { "<li><a href=\"/console/\">/console/</a>: all clusters on one page</li>\n" } else { "" };
     let message = escape(message);
-    page(status, &format!("{status} - fedgate"), &format!("<h1>{status}</h1>\n<p>{message}</p>"), console, web_ui)
+    page(
+        status,
+        &format!("{status} - fedgate"),
+        &format!("<h1>{status}</h1>\n<p>{message}</p>"),
+        console,
+        web_ui,
+    )
 }
 
 /// What a person reads at `/` of a gateway without a web UI.

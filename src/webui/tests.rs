@@ -235,7 +235,9 @@ fn links_out_of_the_directory_are_refused_and_those_within_are_followed() {
         directory(&[("..data_1/index.html", "<html>"), (".env", "SECRET=1"), (".git/config", "x")]);
     symlink("..data_1", directory.path().join("..data")).unwrap();
     symlink("..data/index.html", directory.path().join("index.html")).unwrap();
-    let Content { web_ui: Inner::Files(files), .. } = Content::directory(directory.path()).unwrap() else { panic!("files") };
+    let Content { web_ui: Inner::Files(files), .. } = Content::directory(directory.path()).unwrap() else {
+        panic!("files")
+    };
     assert_eq!(files.get("index.html").unwrap().plain.bytes, "<html>");
     for hidden in [".env", ".git/config", "..data/index.html"] {
         assert!(files.get(hidden).is_none(), "{hidden}");

@@ -67,7 +67,8 @@ async fn a_gateway_without_a_web_ui_leads_to_the_console_which_shows_every_clust
     browser.open(&world.url);
     assert_eq!(browser.eval("location.pathname"), "/console/");
     log_in(&mut browser, "wrong");
-    browser.until("document.querySelector('.form-error').textContent.includes('wrong user name or password')");
+    browser
+        .until("document.querySelector('.form-error').textContent.includes('wrong user name or password')");
     log_in(&mut browser, "P@ssw0rd!");
     browser.until(
         "const names = [...document.querySelectorAll('.card h3')].map(e => e.textContent).join(); \

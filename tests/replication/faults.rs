@@ -232,7 +232,7 @@ async fn an_object_that_is_too_large_for_the_follower_is_left_out_alone() {
     let (small, mut large) = (asset("a/small"), asset("b/large"));
     // As its URL.
     large.1.extend([0x12, 0xc0, 0x9a, 0x0c]);
-    large.1.extend([b'x'; 200_000]);
+    large.1.extend(std::iter::repeat_n(b'x', 200_000));
     let (key, value) = numbered(1);
     for (key, value) in [&small, &large, &(key.clone(), value.clone())] {
         put(&local, key, value).await;

@@ -46,7 +46,6 @@ pub(super) const FILES: &[(&str, &str)] = &[
 /// The document of every page; `{assets}` stands for the directory of the files above.
 pub(super) const INDEX: &str = include_str!("static/index.html");
 
-
 /// What is sent of a file: what only a reader of the source needs is left out.
 ///
 /// This is no parser. It relies on what the test below holds the source to: a comment of a script is a line of its own, or

@@ -99,7 +99,8 @@ fn pages_allow_nothing_but_their_own_files() {
 
 #[test]
 fn without_its_slash_it_leads_to_the_pages() {
-    let response = answer(&Method::GET, below("/console").unwrap(), "/console?kiosk=1", &HeaderMap::new()).unwrap();
+    let response =
+        answer(&Method::GET, below("/console").unwrap(), "/console?kiosk=1", &HeaderMap::new()).unwrap();
     assert_eq!(response.status(), StatusCode::FOUND);
     assert_eq!(response.headers()[header::LOCATION], "/console/?kiosk=1");
     assert!(below("/consoles").is_none());
