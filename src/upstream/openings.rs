@@ -6,10 +6,10 @@ use tokio::{
 };
 
 /// In the extensions of requests that are sent together, such as those of one list to all clusters: no more than
-/// [`AT_ONCE`] of them open a connection at a time.
+/// `AT_ONCE` of them open a connection at a time.
 ///
 /// A TLS handshake costs milliseconds of a core and has a deadline of its own. A thousand that begin together each last as
-/// long as all of them, and miss it. One that waits for the network makes way for the next after [`PATIENCE`], so that hung
+/// long as all of them, and miss it. One that waits for the network makes way for the next after `PATIENCE`, so that hung
 /// clusters hold up no others. Requests of other clients are not in this queue.
 #[derive(Clone, Debug)]
 pub struct Openings(Arc<Semaphore>);

@@ -29,7 +29,7 @@ pub(in crate::listener) enum Malformed {
 }
 
 /// Reads a header from the first bytes of a connection. `None` asks for more of them, of which there is never need for more
-/// than [`MOST`].
+/// than `MOST`.
 pub(in crate::listener) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     if begins(bytes, BINARY) {
         binary(bytes)

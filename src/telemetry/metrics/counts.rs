@@ -21,7 +21,7 @@ pub struct PerWorker<T> {
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
-/// How long something took, in the classic buckets of [`BOUNDS`].
+/// How long something took, in the classic buckets of `BOUNDS`.
 #[derive(Debug, Default)]
 pub struct Durations {
     buckets: [Count; BOUNDS.len() + 1],
