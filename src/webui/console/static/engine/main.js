@@ -371,15 +371,19 @@ async function askGateway(watched) {
 
 /**
  * Keeps one source for each kind and cluster.
- * @param {{name: string}[]} clusters
+ * @param {{name: string, state?: string}[]} clusters
  */
 function follow(clusters) {
   const names = new Set(clusters.map(({ name }) => name));
   for (const [key, source] of store.sources) {
-    if (names.has(source.cluster)) continue;
-    source.stop();
-    store.sources.delete(key);
-    changed(source.kind);
+    if (!names.has(source.cluster)) {
+      source.stop();
+      store.sources.delete(key);
+      changed(source.kind);
+    } else if (source.problem && clusters.find(({ name }) => name === source.cluster)?.state === "up") {
+      // What is well again is not left alone until its own next attempt.
+      source.due = Math.min(source.due, Date.now() + STATUS_EVERY * 1000);
+    }
   }
   for (const { name } of clusters) {
     for (const kind of KINDS) {
