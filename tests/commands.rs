@@ -10,7 +10,7 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const FEDGATE: &str = env!("CARGO_BIN_EXE_fedgate");
