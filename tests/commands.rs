@@ -393,8 +393,8 @@ fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
     assert!(sensuctl.contains("/fedgate-demo-"), "{sensuctl}");
     let url = printed(&lines, "URL");
     let Output { stdout, .. } =
-        Command::new("curl").args(["-sS", "-H", "Accept: text/html", url]).output().unwrap();
-    assert!(String::from_utf8(stdout).unwrap().contains("<h1>fedgate</h1>"));
+        Command::new("curl").args(["-sSL", "-H", "Accept: text/html", url]).output().unwrap();
+    assert!(String::from_utf8(stdout).unwrap().contains("src=\"/console/"));
 
     demo.signal("INT");
     demo.until("stopped");
