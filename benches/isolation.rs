@@ -27,7 +27,7 @@ const HUNG: &str = "/api/core/v2/namespaces/default@cluster-002/events/web-1/dis
 fn main() {
     // `cargo test` runs benches, too: for a look at whether they work.
     let (rounds, requests, waiting) =
-        if std::env::args().any(|arg| arg == "--bench") { (9, 5_000, 1_000) } else { (1, 50, 20) };
+        if std::env::args().any(|arg| arg == "--bench") { (9, 1_500, 1_000) } else { (1, 50, 20) };
     let runtime = Builder::new_current_thread().enable_all().build().expect("the system gives a runtime");
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
