@@ -1,6 +1,6 @@
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
@@ -14,30 +14,23 @@ pub(super) fn control_runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(1, format!("cannot start a runtime: {error}")))
 }
 
-/// SIGHUP, which comes when a terminal goes away.
-pub(super) fn hangup_signals() -> Result<Signal, Failure> {
-    handler(SignalKind::hangup())
-}
-
-fn handler(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))
-}
-
 /// One message for each SIGTERM or SIGINT.
 pub(super) fn stop_signals() -> Result<mpsc::Receiver<()>, Failure> {
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    messages([SignalKind::terminate(), SignalKind::interrupt()])
+}
+
+/// The same, and for SIGHUP, which comes when a terminal goes away.
+pub(super) fn stop_signals_or_hangup() -> Result<mpsc::Receiver<()>, Failure> {
+    messages([SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()])
+}
+
+fn messages<const N: usize>(kinds: [SignalKind; N]) -> Result<mpsc::Receiver<()>, Failure> {
     let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if sender.send(()).await.is_err() {
-                return;
-            }
-        }
-    });
+    for kind in kinds {
+        let mut signals =
+            signal(kind).map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))?;
+        let sender = sender.clone();
+        tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(()).await.is_ok() {} });
+    }
     Ok(receiver)
 }

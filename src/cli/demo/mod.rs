@@ -14,13 +14,12 @@ use std::{
 };
 
 use clap::Args;
-use tokio::sync::mpsc;
 
 use self::{clusters::Clusters, instructions::instructions, keyboard::Keyboard};
 use super::{
     Failure, UNAVAILABLE,
     output::{note, report},
-    runtime::{control_runtime, hangup_signals, stop_signals},
+    runtime::{control_runtime, stop_signals_or_hangup},
     simulate::CLUSTERS,
 };
 use crate::{
@@ -107,25 +106,6 @@ impl Demo {
         report("stopped\n");
         Ok(done?)
     }
-}
-
-/// Ctrl-C, SIGTERM, and the terminal that goes away.
-fn stop_signals_or_hangup() -> Result<mpsc::Receiver<()>, Failure> {
-    let mut stops = stop_signals()?;
-    let mut hangups = hangup_signals()?;
-    let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = stops.recv() => {}
-                _ = hangups.recv() => {}
-            }
-            if sender.send(()).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 /// Binds the usual port, or a free one with a note about it.
