@@ -1,21 +1,18 @@
 //! How many requests of a connection are open, which hyper does not say.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::Response;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use tokio::time::Instant;
 
-use crate::{error::BoxError, wire::Body};
+use crate::wire::Body;
 
 /// The requests of one connection.
 pub(super) struct Activity {
@@ -31,12 +28,6 @@ pub(super) struct Activity {
 
 /// A request until its answer is written, or given up.
 pub(super) struct InProgress(Arc<Activity>);
-
-/// An answer's body that ends a request.
-struct Ending {
-    inner: Body,
-    _request: InProgress,
-}
 
 // === impl Activity ===
 
@@ -88,7 +79,7 @@ impl InProgress {
         if response.body().is_end_stream() {
             return response;
         }
-        response.map(|inner| Body::boxed(Ending { inner, _request: self }))
+        response.map(|body| body.holding(self))
     }
 }
 
@@ -97,27 +88,5 @@ impl Drop for InProgress {
         let ended = self.0.begun.elapsed().as_millis();
         self.0.ended.store(u64::try_from(ended).unwrap_or(u64::MAX), Relaxed);
         self.0.open.fetch_sub(1, Relaxed);
-    }
-}
-
-// === impl Ending ===
-
-impl HttpBody for Ending {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

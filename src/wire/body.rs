@@ -8,7 +8,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::Held;
 use crate::error::BoxError;
 
 /// Every body in the gateway: nothing, bytes in memory, hyper's own, or a boxed stream.
@@ -59,9 +58,9 @@ impl Body {
         Self(Inner::Boxed(Box::pin(body.map_err(Into::into))))
     }
 
-    /// The same body, which holds this share of a budget until it has been sent or dropped.
+    /// The same body, which keeps something, such as a share of a budget, until it has been sent or dropped.
     #[must_use]
-    pub fn holding(self, held: Held) -> Self {
+    pub fn holding<T: Send + 'static>(self, held: T) -> Self {
         // A closure that is never called but owned by the body.
         Self::boxed(self.map_err(move |error| {
             let _held = &held;
