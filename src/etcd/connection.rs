@@ -162,7 +162,7 @@ async fn dial(config: &Config, endpoint: &Backend, deadline: Instant) -> Result<
         ConnectError::Files(source) => Error::Files(source),
         ConnectError::Timeout => Error::Timeout { endpoint: endpoint.clone() },
     })?;
-    handshake(config, endpoint, Monitored::new(io)).await
+    handshake(config, endpoint, Monitored::monitor(io)).await
 }
 
 async fn client_config(files: &TlsFiles, endpoint: &Backend) -> Result<Arc<ClientConfig>, Error> {

@@ -20,6 +20,7 @@ use super::{
     Metrics, Phase, Terms, activity::Activity, linger::Seen, query::EncodedQueries, refusal::Refusals,
 };
 use crate::{
+    net::Filtered,
     telemetry::{Access, RequestId, Unreadable},
     types::ConnInfo,
     wire::Body,
@@ -62,7 +63,7 @@ impl Connection {
         let activity = Arc::new(Activity::new());
         let service = requests(service, info, Arc::clone(&seen), Arc::clone(&activity), phase);
         let builder = builder(&terms);
-        let (client, queries) = (info.peer.ip(), EncodedQueries::new(io));
+        let (client, queries) = (info.peer.ip(), Filtered::new(io, EncodedQueries::default()));
         let io = Refusals::new(queries, Arc::clone(&activity), client, Arc::clone(&access));
         let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
         let mut connection = pin!(connection);

@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod linger;
 mod metrics;
 mod open_files;
+mod pending;
 mod proxy_protocol;
 mod query;
 mod refusal;
@@ -34,9 +35,15 @@ use tower::Service;
 use self::{
     connection::Connection,
     linger::{LingeringClose, Seen},
-    proxy_protocol::{HeaderError, Prefixed},
+    pending::Pending,
+    proxy_protocol::HeaderError,
 };
-use crate::{net::ServerTls, telemetry::Access, types::ConnInfo, wire::Body};
+use crate::{
+    net::{Filtered, ServerTls},
+    telemetry::Access,
+    types::ConnInfo,
+    wire::Body,
+};
 
 pub use config::{Admin, Config, Limits, Shutdown};
 pub use metrics::{Metrics, register_connections};
@@ -189,7 +196,7 @@ impl Listener {
     /// One connection, from its first byte to its end.
     fn connection<I, S>(
         &self,
-        io: I,
+        mut io: I,
         peer: SocketAddr,
         service: S,
         ending: watch::Receiver<()>,
@@ -206,16 +213,18 @@ impl Listener {
         let access = Arc::clone(&self.access);
         let phase = Arc::clone(&self.phase);
         async move {
-            let (io, peer) = match terms.proxy_protocol {
-                ProxyProtocol::Off => (Prefixed::new(io, &[]), peer),
+            let (pending, peer) = match terms.proxy_protocol {
+                ProxyProtocol::Off => (Pending::default(), peer),
                 ProxyProtocol::Required => {
-                    let accepted = tokio::time::timeout_at(deadline, proxy_protocol::accept(io)).await;
+                    let accepted = tokio::time::timeout_at(deadline, proxy_protocol::accept(&mut io)).await;
                     match accepted.unwrap_or(Err(HeaderError::TooSlow)) {
-                        Ok((source, io)) => (io, source.unwrap_or(peer)),
+                        Ok((source, pending)) => (pending, source.unwrap_or(peer)),
+                        // Counted before the peer sees that it is closed.
                         Err(error) => return metrics.refuse(peer, &error),
                     }
                 }
             };
+            let io = Filtered::new(io, pending);
             let seen = Arc::new(Seen::default());
             let io = LingeringClose::new(io, Arc::clone(&seen));
             let info = ConnInfo::new(peer, tls.is_some());

@@ -21,15 +21,17 @@ use std::{
 };
 
 use memchr::memchr;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// A transport of HTTP whose request lines hyper can read.
-pub(super) struct EncodedQueries<I> {
-    io: I,
+use super::pending::Pending;
+use crate::net::ReadFilter;
+
+/// Lets hyper read the request lines of a transport.
+#[derive(Default)]
+pub(super) struct EncodedQueries {
     encoder: Encoder,
     /// What had no room in the reader's buffer: at most twice its size.
-    pending: Vec<u8>,
-    sent: usize,
+    pending: Pending,
 }
 
 /// Follows the bytes that a client sends, without a transport.
@@ -101,11 +103,7 @@ struct Line {
 
 // === impl EncodedQueries ===
 
-impl<I> EncodedQueries<I> {
-    pub(super) fn new(io: I) -> Self {
-        Self { io, encoder: Encoder::default(), pending: Vec::new(), sent: 0 }
-    }
-
+impl EncodedQueries {
     /// Method and path of the request after so many others, if that is the last one that has begun, and its line can be
     /// read.
     pub(super) fn request_line(&self, before: u64) -> Option<(&str, &str)> {
@@ -117,59 +115,27 @@ impl<I> EncodedQueries<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for EncodedQueries<I> {
+impl<I: AsyncRead> ReadFilter<I> for EncodedQueries {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        io: Pin<&mut I>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.pending.is_empty() {
+        if self.pending.is_empty() {
             let before = buf.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-            if this.encoder.state == State::Opaque {
+            ready!(io.poll_read(cx, buf))?;
+            if self.encoder.state == State::Opaque {
                 return Poll::Ready(Ok(()));
             }
-            let Some(encoded) = this.encoder.encode(&buf.filled()[before..]) else {
+            let Some(encoded) = self.encoder.encode(&buf.filled()[before..]) else {
                 return Poll::Ready(Ok(()));
             };
             buf.set_filled(before);
-            (this.pending, this.sent) = (encoded, 0);
+            self.pending = encoded.into();
         }
-        let rest = &this.pending[this.sent..];
-        let fits = rest.len().min(buf.remaining());
-        buf.put_slice(&rest[..fits]);
-        this.sent += fits;
-        if this.sent == this.pending.len() {
-            this.pending = Vec::new();
-        }
+        self.pending.fill(buf);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for EncodedQueries<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 }
 

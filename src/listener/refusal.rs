@@ -18,13 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{activity::Activity, query::EncodedQueries};
 use crate::{
     error::Reply,
+    net::Filtered,
     telemetry::{Access, RequestId, Unreadable},
     wire::{self, header::X_REQUEST_ID},
 };
 
 /// A transport of HTTP that answers in hyper's place what hyper refuses.
 pub(super) struct Refusals<I> {
-    io: EncodedQueries<I>,
+    io: Filtered<I, EncodedQueries>,
     activity: Arc<Activity>,
     client: IpAddr,
     access: Arc<Access>,
@@ -43,7 +44,7 @@ struct Answer {
 
 impl<I> Refusals<I> {
     pub(super) fn new(
-        io: EncodedQueries<I>,
+        io: Filtered<I, EncodedQueries>,
         activity: Arc<Activity>,
         client: IpAddr,
         access: Arc<Access>,
@@ -63,7 +64,7 @@ impl<I> Refusals<I> {
 
     fn refuse(&mut self, status: StatusCode) {
         let id = RequestId::new();
-        let (method, path) = self.io.request_line(self.settled).unwrap_or_default();
+        let (method, path) = self.io.filter().request_line(self.settled).unwrap_or_default();
         self.access.refuse(&Unreadable { id: &id, client: self.client, method, path, status });
         self.activity.refuse();
         self.answer = Some(Answer { bytes: written(status, &id, method), written: 0 });
@@ -188,7 +189,12 @@ mod tests {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let activity = Arc::new(Activity::new());
         let client = [192, 0, 2, 1].into();
-        let io = Refusals::new(EncodedQueries::new(near), Arc::clone(&activity), client, Arc::default());
+        let io = Refusals::new(
+            Filtered::new(near, EncodedQueries::default()),
+            Arc::clone(&activity),
+            client,
+            Arc::default(),
+        );
         (io, far, activity)
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`connect`] | opens a connection: name, addresses in turn, TLS, all before one deadline |
 //! | [`Backoff`] | how long to wait before the next attempt |
+//! | [`Filtered`] | a byte stream that is read through something |
 //! | [`Monitored`] | a byte stream that records what its peer last did |
 //! | [`TlsConfigs`] | client configurations by certificate files, shared by all workers, reloaded when files change |
 //! | [`ServerTls`] | the listener's certificate, replaced while connections go on |
@@ -13,6 +14,7 @@
 mod backoff;
 mod dial;
 mod file;
+mod filter;
 mod monitor;
 mod tls;
 
@@ -21,7 +23,8 @@ pub use dial::{BoxIo, ConnectError, Io, connect, secure};
 pub use file::{
     FILE_TIMEOUT, FileTimeout, MAX_FILE, in_time, in_time_then, read_file, read_file_up_to, within,
 };
-pub use monitor::{Monitored, Peer};
+pub use filter::{Filtered, ReadFilter};
+pub use monitor::{Monitor, Monitored, Peer};
 pub use tls::{
     Certificate, CertificateFile, ClientFiles, ReadFiles, ServerTls, TlsConfigs, TlsError, Usage,
     certificates_in_use,

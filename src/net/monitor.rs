@@ -1,5 +1,5 @@
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -8,15 +8,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::BoxIo;
+use super::{BoxIo, Filtered, ReadFilter};
 
 /// A connection whose peer is monitored. Put it above TLS, so that only what the peer says itself counts.
-pub struct Monitored {
-    io: BoxIo,
-    peer: Arc<Peer>,
-}
+pub type Monitored = Filtered<BoxIo, Monitor>;
+
+/// Records what comes from a peer.
+pub struct Monitor(Arc<Peer>);
 
 /// What the peer of a [`Monitored`] connection has done. HTTP implementations keep little of an I/O error but its text.
 #[derive(Debug, Default)]
@@ -49,54 +49,31 @@ impl Peer {
 
 impl Monitored {
     /// Monitors a connection from now on.
-    pub fn new(io: BoxIo) -> Self {
-        Self { io, peer: Arc::default() }
+    pub fn monitor(io: BoxIo) -> Self {
+        Self::new(io, Monitor(Arc::default()))
     }
 
     /// What its peer does, also after the connection itself is gone.
     pub fn peer(&self) -> Arc<Peer> {
-        Arc::clone(&self.peer)
+        Arc::clone(&self.filter().0)
     }
 }
 
-impl AsyncRead for Monitored {
+// === impl Monitor ===
+
+impl ReadFilter<BoxIo> for Monitor {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        io: Pin<&mut BoxIo>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = ready!(Pin::new(&mut self.io).poll_read(cx, buffer));
+        let result = ready!(io.poll_read(cx, buffer));
         if buffer.filled().len() > before {
-            self.peer.heard.store(true, Relaxed);
+            self.0.heard.store(true, Relaxed);
         }
-        Poll::Ready(result.inspect_err(|error| self.peer.note(error)))
-    }
-}
-
-impl AsyncWrite for Monitored {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, data)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Poll::Ready(result.inspect_err(|error| self.0.note(error)))
     }
 }
 
@@ -109,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_the_peer_says_is_heard() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut near = Monitored::new(Box::new(near));
+        let mut near = Monitored::monitor(Box::new(near));
         let peer = near.peer();
         assert!(!peer.is_heard());
         near.write_all(b"hello").await.unwrap();

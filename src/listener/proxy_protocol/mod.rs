@@ -4,7 +4,6 @@
 //! the client's address is skipped, and never held in memory.
 
 mod parse;
-mod prefixed;
 
 use std::{io, net::SocketAddr};
 
@@ -12,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::parse::Malformed;
-pub(super) use self::{parse::parse, prefixed::Prefixed};
+pub(super) use self::parse::parse;
+use super::pending::Pending;
 
 /// Whether connections begin with a PROXY header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -42,9 +42,9 @@ pub(super) enum HeaderError {
     Malformed(#[from] Malformed),
 }
 
-/// Reads the header. Returns whom it names (nobody, when the load balancer itself is the client), and a transport that
-/// goes on behind it.
-pub(super) async fn accept<I>(mut io: I) -> Result<(Option<SocketAddr>, Prefixed<I>), HeaderError>
+/// Reads the header. Returns whom it names (nobody, when the load balancer itself is the client), and what was read behind
+/// it.
+pub(super) async fn accept<I>(io: &mut I) -> Result<(Option<SocketAddr>, Pending), HeaderError>
 where
     I: AsyncRead + Unpin,
 {
@@ -61,10 +61,10 @@ where
         }
     };
     let Some(behind) = bytes[..filled].get(header.length..) else {
-        skip(&mut io, header.length - filled).await.map_err(|_| HeaderError::Ended)?;
-        return Ok((header.source, Prefixed::new(io, &[])));
+        skip(io, header.length - filled).await.map_err(|_| HeaderError::Ended)?;
+        return Ok((header.source, Pending::default()));
     };
-    Ok((header.source, Prefixed::new(io, behind)))
+    Ok((header.source, behind.to_vec().into()))
 }
 
 async fn skip<I: AsyncRead + Unpin>(io: &mut I, mut left: usize) -> io::Result<()> {

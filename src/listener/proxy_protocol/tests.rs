@@ -5,6 +5,7 @@ use super::{
     parse::{Header, MOST, Malformed, parse},
     *,
 };
+use crate::net::Filtered;
 
 /// A header of version 2 with these bytes behind its signature and length.
 fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
@@ -147,12 +148,13 @@ proptest! {
 
 /// Reads the header and the rest, when both arrive in such pieces.
 async fn accepted(bytes: &[u8], piece: usize) -> Result<(Option<SocketAddr>, Vec<u8>), HeaderError> {
-    let (mut client, io) = duplex(piece);
+    let (mut client, mut io) = duplex(piece);
     let bytes = bytes.to_vec();
     let sending = tokio::spawn(async move {
         let _ = client.write_all(&bytes).await;
     });
-    let (source, mut io) = accept(io).await?;
+    let (source, pending) = accept(&mut io).await?;
+    let mut io = Filtered::new(io, pending);
     let mut rest = Vec::new();
     io.read_to_end(&mut rest).await.unwrap();
     sending.await.unwrap();
