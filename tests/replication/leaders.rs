@@ -6,12 +6,11 @@ use fedgate::{
     corev2::Type,
     etcd::Client,
     registry::{EtcdStore, MemoryStore},
-    replication::{Election, Leadership, Term},
+    replication::Election,
     types::ReplicatorState,
 };
-use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     etcd_server::Etcd,
@@ -20,6 +19,7 @@ use crate::{
         federation::{BINDINGS, cluster},
         gateway::{Gateway, replicate},
         get,
+        leadership::Scripted,
         objects::cluster_role_binding,
         process::Process,
         put, revision, served,
@@ -86,36 +86,14 @@ async fn a_killed_or_stopped_leader_is_replaced_within_fifteen_seconds_and_write
     assert_ne!(index(&holder(&a).await), now);
 }
 
-/// Leads whatever happens.
-struct Stubborn(watch::Sender<Option<Term>>);
-
-impl Stubborn {
-    fn new(number: u64, gateway: &str) -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(Some(Term::forever(number, gateway, "here")))))
-    }
-}
-
-impl Leadership for Stubborn {
-    fn terms(&self) -> watch::Receiver<Option<Term>> {
-        self.0.subscribe()
-    }
-
-    fn run(&self) -> BoxFuture<'_, ()> {
-        futures::future::pending().boxed()
-    }
-
-    fn resign(&self, _: bool) -> BoxFuture<'_, ()> {
-        futures::future::ready(()).boxed()
-    }
-}
-
 #[tokio::test]
 async fn who_believes_to_lead_but_does_not_is_refused_by_the_destination() {
     let ((source, local), (alpha, a)) = tokio::join!(cluster("local"), cluster("alpha"));
     let store = MemoryStore::new();
     replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let start =
-        |number, name| Gateway::start(source.config(), Arc::new(store.clone()), Stubborn::new(number, name));
+    let start = |number, name| {
+        Gateway::start(source.config(), Arc::new(store.clone()), Scripted::leading(number, name))
+    };
     let old = start(1, "old");
     put(&local, &numbered(1).0, &numbered(1).1).await;
     becomes(&a, &numbered(1).0, Some(&numbered(1).1)).await;

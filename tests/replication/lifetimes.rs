@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 use fedgate::{
     corev2::Type,
     registry::{EtcdStore, MemoryStore},
-    replication::{Election, Leadership, Term},
+    replication::Election,
 };
-use futures::{FutureExt as _, future::BoxFuture};
-use tokio::sync::watch;
 
 use crate::{
     etcd_server::Etcd,
@@ -16,33 +14,12 @@ use crate::{
         delete, eventually,
         federation::cluster,
         gateway::{Gateway, replicate, unregister},
-        get, served,
+        get,
+        leadership::Scripted,
+        served,
     },
     usage::Usage,
 };
-
-/// Leads when it is told to.
-struct Told(watch::Sender<Option<Term>>);
-
-impl Told {
-    fn lead(&self, number: Option<u64>) {
-        self.0.send_replace(number.map(|number| Term::forever(number, "told", "here")));
-    }
-}
-
-impl Leadership for Told {
-    fn terms(&self) -> watch::Receiver<Option<Term>> {
-        self.0.subscribe()
-    }
-
-    fn run(&self) -> BoxFuture<'_, ()> {
-        futures::future::pending().boxed()
-    }
-
-    fn resign(&self, _: bool) -> BoxFuture<'_, ()> {
-        futures::future::ready(()).boxed()
-    }
-}
 
 /// What is open at each of these etcds.
 async fn usage<const N: usize>(etcds: [&Etcd; N]) -> [Usage; N] {
@@ -90,19 +67,19 @@ async fn fifty_changes_of_leadership_leave_nothing_open() {
     let ((source, _local), (alpha, _a)) = tokio::join!(cluster("local"), cluster("alpha"));
     let store = MemoryStore::new();
     replicate(&store, "r", Type::ClusterRoleBinding, &alpha).await;
-    let told = Arc::new(Told(watch::Sender::new(None)));
-    let gateway = Gateway::start(source.config(), Arc::new(store), Arc::clone(&told) as Arc<dyn Leadership>);
+    let leadership = Scripted::standby();
+    let gateway = Gateway::start(source.config(), Arc::new(store), leadership.clone());
     let etcds = [&source, &alpha];
     let (idle, mut leading) = (usage(etcds).await, None);
     for term in 0..50 {
-        told.lead(Some(term));
+        leadership.lead(Some((term, "scripted")));
         gateway.follows("r").await;
         if let Some(leading) = &leading {
             are_again(etcds, leading, "while it leads").await;
         } else {
             leading = Some(usage(etcds).await);
         }
-        told.lead(None);
+        leadership.lead(None);
         gateway.until("r", "stops", |status| !status.leader).await;
     }
     are_again(etcds, &idle, "after fifty changes").await;

@@ -3,6 +3,7 @@
 pub(crate) mod federation;
 pub(crate) mod gateway;
 pub(crate) mod guarded;
+pub(crate) mod leadership;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod proxy;
