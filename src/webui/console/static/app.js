@@ -52,7 +52,7 @@ let session = { state: "unknown" };
 let state = { status: undefined, namespaces: [], gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
 /** @type {Page | undefined} */
 let shown;
-let shownName = "";
+let shownKey = "";
 let asking = false;
 
 const context = { state: () => state };
@@ -72,22 +72,20 @@ function render() {
   const kiosk = current().query.has("kiosk");
   document.body.classList.toggle("kiosk", kiosk && inside);
   if (kiosk) void stayAwake();
-  const wantedName = inside ? name : "login";
-  if (shown && shownName === wantedName && (inside ? identity() === shownIdentity : true)) shown.navigated?.();
+  const key = inside ? identity() : "login";
+  if (shown && shownKey === key) shown.navigated?.();
   else {
     shown?.close();
     shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
-    shownName = wantedName;
-    shownIdentity = identity();
+    shownKey = key;
     replace(main, shown.node);
     scrollTo(0, 0);
   }
-  replace(navigation, inside && NAVIGATION.map(([key, title]) => h("a", { href: page(key), "aria-current": key === name ? "page" : undefined }, title)));
+  replace(navigation, inside && NAVIGATION.map(([target, title]) => h("a", { href: page(target), "aria-current": target === name ? "page" : undefined }, title)));
   want();
   drawState();
 }
 
-let shownIdentity = "";
 /** Pages of one object are others for another object; tables are the same for another filter. */
 function identity() {
   const { name, query } = current();

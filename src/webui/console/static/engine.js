@@ -15,7 +15,7 @@ const listeners = new Map();
 const STORED = "fedgate-console-session";
 
 /** An error that the engine reports; `status` is that of the answer, 0 for none. */
-export class EngineError extends Error {
+class EngineError extends Error {
   /** @param {{message: string, status: number}} error */
   constructor({ message, status }) {
     super(message);

@@ -66,8 +66,8 @@ export const TOUCHES = {
 
 /** @type {Record<string, (session: Session, target: Target, parameters: any) => Promise<string | void>>} */
 export const ACTIONS = {
-  async silence(session, target, { subscription, check, reason, expire, onResolve, begin, replace }) {
-    const name = `${subscription || "*"}:${check || "*"}`;
+  async silence(session, target, { reason, expire, onResolve, begin, replace }) {
+    const { name, subscription, check } = target;
     /** @type {Record<string, unknown>} */
     const body = {
       metadata: { name, namespace: target.ns },

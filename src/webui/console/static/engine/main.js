@@ -9,6 +9,7 @@ import { Session } from "./session.js";
 import { Source } from "./source.js";
 import { Store } from "./store.js";
 import { FIELDS, KEYS, wordAt } from "../shared/filter.js";
+import { rank } from "../shared/records.js";
 import { now } from "../shared/time.js";
 
 /** @typedef {import("../shared/records.js").Kind} Kind */
@@ -46,7 +47,6 @@ const channel = new BroadcastChannel("fedgate-console");
 
 const gateway = {
   status: /** @type {any} */ (undefined),
-  etags: "",
   namespaces: /** @type {{name: string, cluster: string}[]} */ ([]),
   failing: 0,
   trouble: "",
@@ -157,7 +157,7 @@ function complete(kind, text, caret) {
 
 function sessionChanged() {
   if (session.view.state !== "in") {
-    for (const source of store.sources.values()) source.abort.signal.aborted || source.hurry();
+    for (const source of store.sources.values()) source.hurry();
   }
   if (session.view.state === "out") {
     // Nothing of one user is left for the next.
@@ -272,7 +272,7 @@ function state() {
     entry.fresh = Math.min(entry.fresh, source.fresh);
   }
   const counts = [0, 0, 0, 0];
-  for (const row of store.rows("events")) if (!row.silenced.length) counts[row.status === 2 ? 0 : row.status === 1 ? 1 : 2] += row.status ? 1 : 0;
+  for (const row of store.rows("events")) if (!row.silenced.length) counts[rank(row.status)] += 1;
   return {
     type: "state",
     status: gateway.status,

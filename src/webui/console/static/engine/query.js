@@ -48,7 +48,7 @@ const sorter = (column) => SORTS[column] ?? ((row) => textOf(row, column));
  * @param {AnyRow} row
  * @param {string} column
  */
-export function textOf(row, column) {
+function textOf(row, column) {
   if (column.startsWith("label.")) return row.labels[column.slice(6)] ?? "";
   const value = row[column];
   return Array.isArray(value) ? value.join(" ") : value === undefined ? "" : String(value);
@@ -98,7 +98,7 @@ export function run(rows, query) {
  * @param {AnyRow[]} items
  * @param {string} column
  */
-export function sort(items, column) {
+function sort(items, column) {
   const first = comparator(column || "severity");
   const second = comparator("since");
   const by = (/** @type {AnyRow} */ a, /** @type {AnyRow} */ b) =>

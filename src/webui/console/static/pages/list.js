@@ -1,7 +1,6 @@
 // The table of events, entities, checks or silences: filter, order, groups, columns, saved views, selection, actions.
 
 import { h, icon, replace } from "../dom.js";
-import { call } from "../engine.js";
 import { amend, go, page } from "../pages.js";
 import { bar } from "../parts/charts.js";
 import { ACTIONS, buttons, newSilence } from "../parts/actions.js";
@@ -17,6 +16,7 @@ import { plural } from "../shared/text.js";
 
 /** @typedef {keyof typeof COLUMNS} Kind */
 
+const NOUNS = { events: "event", entities: "entity", checks: "check", silences: "silence" };
 const TITLES = { events: "Events", entities: "Entities", checks: "Checks", silences: "Silences" };
 const DEFAULT_SORT = { events: "severity", entities: "severity", checks: "severity", silences: "expires" };
 const GROUPS = {
@@ -95,8 +95,8 @@ export function listPage(kind, context) {
     if (state === drawn) return;
     drawn = state;
     replace(summary,
-      h("span", null, matched === all ? plural(all, TITLES[kind].slice(0, -1).toLowerCase(), kind)
-        : `${matched.toLocaleString()} of ${plural(all, TITLES[kind].slice(0, -1).toLowerCase(), kind)}`),
+      h("span", null, matched === all ? plural(all, NOUNS[kind], kind)
+        : `${matched.toLocaleString()} of ${plural(all, NOUNS[kind], kind)}`),
       loading && h("span", { class: "dim" }, " reading…"),
       kind !== "silences" && [bar(counts), ...SEVERITIES.map((name, at) => h("button", {
         type: "button", class: `chip ${name}`, "aria-pressed": String(setting("q", "").includes(`status:${name}`)),
@@ -196,10 +196,9 @@ export function listPage(kind, context) {
 
   /** @param {HTMLElement} anchor */
   function chooseExport(anchor) {
-    const rows = () => call("items", { kind, query: table.options.query() });
     menu(anchor, [
-      { label: "CSV, as shown", run: async () => asCsv(kind, columns(), await rows()) },
-      { label: "JSON", run: async () => asJson(kind, await rows()) },
+      { label: "CSV, as shown", run: async () => asCsv(kind, columns(), await table.everything()) },
+      { label: "JSON", run: async () => asJson(kind, await table.everything()) },
     ]);
   }
 

@@ -13,6 +13,16 @@ import { now, parseDuration } from "../shared/time.js";
 /** @param {Row} row @returns {Target} */
 const target = (row) => ({ cluster: row.cluster, ns: row.ns, name: row.name, entity: row.entity, check: row.check });
 
+/**
+ * @param {string} cluster
+ * @param {string} ns
+ * @param {string} subscription empty for any
+ * @param {string} check empty for any
+ * @returns {Target} a silence, named as Sensu does
+ */
+const silence = (cluster, ns, subscription, check) =>
+  ({ cluster, ns, subscription, check, name: `${subscription || "*"}:${check || "*"}` });
+
 /** @param {Row[]} rows */
 const clusters = (rows) => [...new Set(rows.map((row) => row.cluster))];
 
@@ -97,7 +107,7 @@ function silenceFields() {
  * Silences events: each check on its entity, the whole entity, or the check everywhere.
  * @param {Row[]} rows
  */
-export async function silenceEvents(rows) {
+async function silenceEvents(rows) {
   const scope = h("select", null,
     h("option", { value: "both" }, "this check on this entity"),
     h("option", { value: "entity" }, "the entity, all its checks"),
@@ -111,17 +121,16 @@ export async function silenceEvents(rows) {
     act: async () => {
       const parameters = read();
       if (typeof parameters === "string") return parameters;
-      /** @type {Map<string, {targets: Target[], subscription: string, check: string}>} */
-      const jobs = new Map();
+      /** @type {Map<string, Target>} */
+      const targets = new Map();
       for (const row of rows) {
         const entity = row.entity ?? row.name;
         const subscription = entities || scope.value !== "check" ? `entity:${entity}` : "";
         const check = !entities && scope.value !== "entity" ? row.check : "";
-        jobs.set(`${row.ns} ${subscription}:${check}`, { targets: [{ ...target(row), name: `${subscription || "*"}:${check || "*"}` }], subscription, check });
+        // Several events may be silenced by one.
+        targets.set(`${row.ns} ${subscription}:${check}`, silence(row.cluster, row.ns, subscription, check));
       }
-      const outcomes = (await Promise.all([...jobs.values()].map(({ targets, subscription, check }) =>
-        call("act", { action: "silence", targets, parameters: { ...parameters, subscription, check } })))).flat();
-      report("Silence", outcomes);
+      await perform("Silence", "silence", [...targets.values()], parameters);
     },
   });
 }
@@ -149,12 +158,10 @@ export async function newSilence(namespaces, preset = {}) {
       const parameters = read();
       if (typeof parameters === "string") return parameters;
       if (!subscription.value.trim() && !check.value.trim()) return "Name a subscription, a check, or both.";
-      const targets = where.filter(({ box }) => box.checked).map(({ name, cluster }) => ({
-        cluster, ns: cluster === "local-cluster" ? name : `${name}@${cluster}`,
-        name: `${subscription.value.trim() || "*"}:${check.value.trim() || "*"}`,
-      }));
+      const targets = where.filter(({ box }) => box.checked).map(({ name, cluster }) =>
+        silence(cluster, cluster === "local-cluster" ? name : `${name}@${cluster}`, subscription.value.trim(), check.value.trim()));
       if (!targets.length) return "Choose at least one namespace.";
-      await perform("Silence", "silence", targets, { ...parameters, subscription: subscription.value.trim(), check: check.value.trim() });
+      await perform("Silence", "silence", targets, parameters);
     },
   });
 }
@@ -211,9 +218,7 @@ async function silenceChecks(rows) {
     act: async () => {
       const parameters = read();
       if (typeof parameters === "string") return parameters;
-      const outcomes = (await Promise.all(rows.map((row) => call("act", { action: "silence",
-        targets: [{ ...target(row), name: `*:${row.name}` }], parameters: { ...parameters, check: row.name } })))).flat();
-      report("Silence", outcomes);
+      await perform("Silence", "silence", rows.map((row) => silence(row.cluster, row.ns, "", row.name)), parameters);
     },
   });
 }

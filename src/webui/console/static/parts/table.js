@@ -1,7 +1,7 @@
 // A table of any length: only the rows in sight are elements. The engine has the rows; this asks for those it shows.
 
 import { h, icon, replace } from "../dom.js";
-import { view } from "../engine.js";
+import { call, view } from "../engine.js";
 import { bar } from "./charts.js";
 
 /**
@@ -218,8 +218,7 @@ export class Table {
   }
 
   /** @returns {Promise<any[]>} */
-  async everything() {
-    const { call } = await import("../engine.js");
+  everything() {
     return call("items", { kind: this.options.kind, query: this.options.query() });
   }
 

@@ -1,6 +1,6 @@
 // Short messages at the edge of the page; errors stay until they are closed.
 
-import { h, icon, replace } from "../dom.js";
+import { h, icon } from "../dom.js";
 
 const place = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 
@@ -35,6 +35,3 @@ export function report(what, outcomes) {
   if (failed.length > 8) details.push(`and ${failed.length - 8} more`);
   toast(`${what}: ${failed.length} of ${outcomes.length} failed`, { kind: "error", details });
 }
-
-/** Takes all messages away. */
-export const clearToasts = () => replace(place);

@@ -172,7 +172,7 @@ export function entityRow(item, cluster) {
 }
 
 /** @param {any} item @param {string} cluster @returns {CheckRow | undefined} */
-export function checkRow(item, cluster) {
+function checkRow(item, cluster) {
   const metadata = object(item?.metadata);
   if (typeof metadata.name !== "string") return undefined;
   const command = line(item.command);
@@ -193,7 +193,7 @@ export function checkRow(item, cluster) {
 }
 
 /** @param {any} item @param {string} cluster @returns {SilenceRow | undefined} */
-export function silenceRow(item, cluster) {
+function silenceRow(item, cluster) {
   const metadata = object(item?.metadata);
   if (typeof metadata.name !== "string") return undefined;
   const reason = line(item.reason);
