@@ -41,7 +41,7 @@ use crate::{
     registry::{self, Registry, Views},
     replication,
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
-    types::{ClusterHealth, Snapshot, units},
+    types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
@@ -180,6 +180,19 @@ impl Server {
     /// The addresses in use: the main listener's and the admin listener's.
     pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
         self.sockets.addresses()
+    }
+
+    /// Ends when every backend of the configured clusters was checked once; until then their state is not known.
+    pub fn checked(&self) -> impl Future<Output = ()> + use<> {
+        let mut health = self.control.health.clone();
+        async move {
+            let is_known = |backend: &BackendHealth| backend.state != BackendState::Unknown;
+            let all = |clusters: &Arc<Vec<ClusterHealth>>| {
+                !clusters.is_empty() && clusters.iter().flat_map(|cluster| &cluster.backends).all(is_known)
+            };
+            // The end of the gateway ends the wait, too.
+            let _ = health.wait_for(all).await;
+        }
     }
 
     /// Serves until `stop` says so (once: gracefully; twice: at once), on worker threads of its own. Runs the control

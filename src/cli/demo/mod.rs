@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -88,18 +89,22 @@ impl Demo {
         let root = configuration(&scratch.0, (main, admin), &clusters)?;
         let server = Server::build_on(Some(sockets), &root, None, logs).await?;
         let keyboard = Keyboard::open();
-        report(&instructions(main, admin, &clusters, &scratch.0, keyboard.is_some()));
-        for name in &self.fail {
-            report(&format!("{name} is down\n"));
-        }
-
-        let stopped = server.run(stop_signals_or_hangup()?);
-        let done = match &keyboard {
-            Some(keyboard) => tokio::select! {
-                done = stopped => done,
-                never = keyboard.presses(|key| clusters.press(key)) => match never {},
-            },
-            None => stopped.await,
+        let checked = server.checked();
+        let told = async {
+            // The first command that is printed asks for the clusters' state.
+            let _ = tokio::time::timeout(FIRST_CHECK, checked).await;
+            report(&instructions(main, admin, &clusters, &scratch.0, keyboard.is_some()));
+            for name in &self.fail {
+                report(&format!("{name} is down\n"));
+            }
+            match &keyboard {
+                Some(keyboard) => keyboard.presses(|key| clusters.press(key)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            done = server.run(stop_signals_or_hangup()?) => done,
+            never = told => match never {},
         };
         drop(keyboard);
         clusters.stop();
@@ -201,6 +206,9 @@ const PORT: u16 = 8080;
 const PUBLIC_KEY: &str = "jwt_public.pem";
 const PRIVATE_KEY: &str = "jwt_private.pem";
 const ADMIN_PORT: u16 = 9180;
+
+/// How long the instructions wait for the first health checks at most.
+const FIRST_CHECK: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
