@@ -94,7 +94,7 @@ impl Server {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let tracing = Tracing::new(&root.tracing);
         let tracer = tracing.as_ref().map(|tracing| &tracing.tracer);
-        let (store, leadership) = store::open(root, tracer)?;
+        let (store, leadership) = store::open(root, tracer).await?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
