@@ -136,14 +136,7 @@ impl Gateway {
 }
 
 /// What every gateway here has.
-fn describe(
-    file: &mut Value,
-    names: &[&str],
-    links: &[Link],
-    scheme: &str,
-    web_ui: &Path,
-    directory: &Path,
-) {
+fn describe(file: &mut Value, names: &[&str], links: &[Link], scheme: &str, web_ui: &Path, directory: &Path) {
     let ca = file["local-cluster"]["trusted-ca-file"].clone();
     let mut clusters = names.iter().zip(links).map(|(name, link)| {
         let mut cluster = json!({"name": name, "api-urls": [format!("{scheme}://{}", link.address)]});

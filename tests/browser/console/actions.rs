@@ -81,7 +81,11 @@ async fn a_subscription_is_silenced_in_chosen_namespaces_of_several_clusters() {
 async fn an_event_is_resolved_run_again_and_deleted() {
     let world = world().await;
     for cluster in 0..3 {
-        world.put(cluster, "namespaces/default/events/web-9/cpu", &event("default", "web-9", "cpu", 2, "hot"));
+        world.put(
+            cluster,
+            "namespaces/default/events/web-9/cpu",
+            &event("default", "web-9", "cpu", 2, "hot"),
+        );
     }
     let mut desk = Desk::enter(&world, "events?q=entity:web-9&sort=cluster");
     desk.read();
@@ -99,8 +103,12 @@ async fn an_event_is_resolved_run_again_and_deleted() {
     desk.keys("x e");
     desk.hears("Run again: 1 done in beta");
     let asked = |cluster: usize| {
-        world.sensus[cluster].requests().iter().filter(|request| request.path_and_query.ends_with("/checks/cpu/execute"))
-            .map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect::<Vec<_>>()
+        world.sensus[cluster]
+            .requests()
+            .iter()
+            .filter(|request| request.path_and_query.ends_with("/checks/cpu/execute"))
+            .map(|request| String::from_utf8_lossy(&request.body).into_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(asked(0), Vec::<String>::new());
     assert!(asked(2)[0].contains("entity:web-9"), "{:?}", asked(2));
@@ -174,7 +182,8 @@ async fn the_page_of_an_entity_has_its_facts_events_and_silences() {
     world.put(2, &format!("namespaces/default/silenced/entity:{name}:cpu"), &silence);
     desk.keys("Enter");
     desk.until("location.pathname.endsWith('/entity')");
-    for text in ["debian 12.5", "192.0.2.17/24", "being moved", "role", "web", "http", "keepalive", "6.12.0"] {
+    for text in ["debian 12.5", "192.0.2.17/24", "being moved", "role", "web", "http", "keepalive", "6.12.0"]
+    {
         desk.shows(text);
     }
     let events = desk.get(&format!("/api/core/v2/namespaces/default@beta/events/{name}"));

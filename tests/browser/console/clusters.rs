@@ -12,7 +12,9 @@ async fn the_page_of_clusters_has_the_state_of_each_and_of_its_backends() {
     let world = world().await;
     let mut desk = Desk::enter(&world, "clusters");
     let card = |name: &str| {
-        format!("[...document.querySelectorAll('li.card')].map(desk.text).find(text => text.includes('{name}'))")
+        format!(
+            "[...document.querySelectorAll('li.card')].map(desk.text).find(text => text.includes('{name}'))"
+        )
     };
     for (at, name) in ["local-cluster", "alpha", "beta"].into_iter().enumerate() {
         desk.until(&format!("/Sensu 6[.]/.test({})", card(name)));
@@ -21,7 +23,10 @@ async fn the_page_of_clusters_has_the_state_of_each_and_of_its_backends() {
     }
     world.links[1].set(Line::Cut);
     desk.page.until_within(
-        &format!("/down/.test({0}) && /(no backend can be reached|refused|reset|connect|closed)/.test({0})", card("alpha")),
+        &format!(
+            "/down/.test({0}) && /(no backend can be reached|refused|reset|connect|closed)/.test({0})",
+            card("alpha")
+        ),
         std::time::Duration::from_secs(30),
     );
     desk.has_no_complaint_but(is_of_network);

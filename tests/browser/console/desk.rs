@@ -106,7 +106,9 @@ impl Desk {
                 "Space" => (32, " "),
                 "ArrowUp" => (38, ""),
                 "ArrowDown" => (40, ""),
-                letter => (letter.bytes().next().map_or(0, |byte| u32::from(byte.to_ascii_uppercase())), letter),
+                letter => {
+                    (letter.bytes().next().map_or(0, |byte| u32::from(byte.to_ascii_uppercase())), letter)
+                }
             };
             let name = match key {
                 "Space" => " ",
@@ -241,7 +243,8 @@ impl Desk {
         let origin = format!("{}/", self.url);
         let mut requested = self.page.requested();
         requested.extend(self.worker().requested());
-        let own = |url: &String| ["data:", "blob:", "about:", &origin].iter().any(|start| url.starts_with(start));
+        let own =
+            |url: &String| ["data:", "blob:", "about:", &origin].iter().any(|start| url.starts_with(start));
         requested.retain(|url| !own(url));
         assert_eq!(requested, Vec::<String>::new(), "requests to another origin");
     }

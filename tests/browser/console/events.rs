@@ -15,7 +15,8 @@ async fn a_table_is_sorted_by_its_heads_and_the_worst_comes_first_without() {
         .column("Status")
         .iter()
         .map(|text| {
-            let rank = ["critical", "warning", "unknown", "passing"].iter().position(|name| text.starts_with(name));
+            let rank =
+                ["critical", "warning", "unknown", "passing"].iter().position(|name| text.starts_with(name));
             // What is silenced is somebody's already.
             rank.unwrap() * 2 + usize::from(text.contains("silenced"))
         })
@@ -187,7 +188,8 @@ async fn an_export_has_the_rows_and_columns_that_are_shown() {
     let items: Vec<Value> = serde_json::from_str(&download("events.json")).unwrap();
     assert_eq!(items.len(), shown.len());
     for (item, shown) in items.iter().zip(&shown) {
-        let fields = ["cluster", "namespace", "entity", "check", "output"].map(|key| item[key].as_str().unwrap());
+        let fields =
+            ["cluster", "namespace", "entity", "check", "output"].map(|key| item[key].as_str().unwrap());
         assert_eq!(fields, [&shown[1], &shown[2], &shown[3], &shown[4], &shown[5]].map(String::as_str));
     }
     desk.is_well();

@@ -61,7 +61,8 @@ async fn a_screen_reader_finds_its_way_on_every_page_light_and_dark() {
     let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/node_modules/axe-core/axe.min.js");
     let Ok(axe) = std::fs::read_to_string(&axe) else {
         // Past the capture of the harness: what is left out is to be seen.
-        let _ = writeln!(std::io::stderr(), "skipped: axe-core is not installed (npm ci --prefix tests/browser)");
+        let _ =
+            writeln!(std::io::stderr(), "skipped: axe-core is not installed (npm ci --prefix tests/browser)");
         return;
     };
     let world = world().await;

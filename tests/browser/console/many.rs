@@ -2,13 +2,10 @@
 
 use std::{io::Write, path::Path};
 
-
 use super::{Desk, event, quick};
 use crate::world::World;
 
-const CLUSTERS: [&str; 10] = [
-    "local-cluster", "ams", "fra", "gru", "iad", "lhr", "nrt", "scl", "sin", "syd",
-];
+const CLUSTERS: [&str; 10] = ["local-cluster", "ams", "fra", "gru", "iad", "lhr", "nrt", "scl", "sin", "syd"];
 
 /// Fewer than a large federation has: this is built without optimization. `FEDGATE_TEST_EVENTS=5000 cargo test --release`
 /// has all of them.
@@ -27,7 +24,13 @@ async fn a_table_of_tens_of_thousands_has_few_elements_and_scrolls() {
             world.put(
                 cluster,
                 &format!("namespaces/default/events/{entity}/{check}"),
-                &event("default", &entity, &check, status, &format!("{check} on {entity}: {number} of {each}")),
+                &event(
+                    "default",
+                    &entity,
+                    &check,
+                    status,
+                    &format!("{check} on {entity}: {number} of {each}"),
+                ),
             );
         }
     }

@@ -1,18 +1,18 @@
 //! The console, as its users see it.
 
-mod desk;
-mod session;
-mod many;
-mod layout;
-mod wall;
-mod polling;
-mod hostile;
-mod truth;
-mod overview;
-mod keys;
-mod clusters;
 mod actions;
+mod clusters;
+mod desk;
 mod events;
+mod hostile;
+mod keys;
+mod layout;
+mod many;
+mod overview;
+mod polling;
+mod session;
+mod truth;
+mod wall;
 
 use std::path::Path;
 

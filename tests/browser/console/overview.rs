@@ -7,20 +7,30 @@ use super::{Desk, event, world};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_has_a_card_for_each_cluster_and_totals_that_are_true() {
     let world = world().await;
-    world.put(1, "namespaces/default/events/web-9/pay", &event("default", "web-9", "pay", 2, "card terminal is gone"));
+    world.put(
+        1,
+        "namespaces/default/events/web-9/pay",
+        &event("default", "web-9", "pay", 2, "card terminal is gone"),
+    );
     let mut desk = Desk::enter(&world, "");
-    desk.until("[...document.querySelectorAll('li.card h3')].map(desk.text).join() === 'local-cluster,alpha,beta'");
+    desk.until(
+        "[...document.querySelectorAll('li.card h3')].map(desk.text).join() === 'local-cluster,alpha,beta'",
+    );
     desk.until("[...document.querySelectorAll('li.card svg[role=img]')].every(picture => picture.ariaLabel)");
     let events = desk.get("/api/core/v2/events");
     let events = events.as_array().unwrap();
     let count = |status: i64| events.iter().filter(|event| event["check"]["status"] == status).count();
     let entities = desk.get("/api/core/v2/entities").as_array().unwrap().len();
-    for (number, what) in [(count(2), "critical"), (count(1), "warning"), (events.len(), "events"), (entities, "entities")] {
+    for (number, what) in
+        [(count(2), "critical"), (count(1), "warning"), (events.len(), "events"), (entities, "entities")]
+    {
         desk.until(&format!(
             "[...document.querySelectorAll('a')].some(link => desk.text(link).replace(/\\s/g, '') === '{number}{what}')"
         ));
     }
-    desk.until("[...document.querySelectorAll('a')].some(link => /^3\\s*of 3 clusters up$/.test(desk.text(link)))");
+    desk.until(
+        "[...document.querySelectorAll('a')].some(link => /^3\\s*of 3 clusters up$/.test(desk.text(link)))",
+    );
     // Each card's bar says in words what it shows.
     let bars = desk.see("[...document.querySelectorAll('li.card svg.bar')].map(bar => bar.ariaLabel)");
     let total: usize = bars

@@ -87,7 +87,11 @@ async fn what_happens_in_a_cluster_is_on_the_page_without_a_reload() {
     world.put(2, "namespaces/default/events/web-9/pay", &super::event("default", "web-9", "pay", 2, "gone"));
     desk.pass(15);
     desk.until_rows("rows[0].Cluster === 'beta' && rows[0].Status === 'critical'");
-    world.put(2, "namespaces/default/events/web-9/pay", &json!(super::event("default", "web-9", "pay", 0, "back")));
+    world.put(
+        2,
+        "namespaces/default/events/web-9/pay",
+        &json!(super::event("default", "web-9", "pay", 0, "back")),
+    );
     desk.pass(15);
     desk.until_rows("rows[0].Status === 'passing' && rows[0].Output === 'back'");
     desk.is_well();

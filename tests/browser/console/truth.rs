@@ -29,7 +29,12 @@ async fn a_cluster_that_is_down_is_named_on_every_page_and_its_rows_stay() {
     }
     // Who comes now sees no rows of it, and reads why.
     desk.reload();
-    for page in ["events?q=cluster:beta", "entities?q=cluster:beta", "checks?q=cluster:beta", "silences?q=cluster:beta"] {
+    for page in [
+        "events?q=cluster:beta",
+        "entities?q=cluster:beta",
+        "checks?q=cluster:beta",
+        "silences?q=cluster:beta",
+    ] {
         desk.go(page);
         desk.shows("Nothing could be read from beta");
         desk.misses("Nothing of it is shown");
@@ -135,7 +140,10 @@ async fn a_page_of_one_object_says_when_it_cannot_be_read() {
     desk.shows("It cannot be read");
     desk.until("desk.button('Try again')");
     world.links[1].set(Line::Up);
-    desk.page.until_within("desk.click('Try again'); return document.querySelector('pre')", Duration::from_secs(40));
+    desk.page.until_within(
+        "desk.click('Try again'); return document.querySelector('pre')",
+        Duration::from_secs(40),
+    );
     desk.go("event?ns=default@alpha&entity=nobody&check=none&cluster=alpha");
     desk.shows("There is no such event");
     desk.go("nowhere");

@@ -31,7 +31,9 @@ async fn the_tab_has_the_count_and_new_criticals_are_told_and_heard() {
     };
     let critical = events.as_array().unwrap().iter().filter(counts).count();
     let icon = "decodeURIComponent(document.querySelector('link[rel=icon]').href)";
-    desk.until(&format!("document.title.startsWith('({critical}) Checks') && {icon}.includes('>{critical}<')"));
+    desk.until(&format!(
+        "document.title.startsWith('({critical}) Checks') && {icon}.includes('>{critical}<')"
+    ));
 
     desk.page.call_browser("Browser.grantPermissions", json!({"permissions": ["notifications"]}));
     desk.see(
@@ -42,7 +44,11 @@ async fn the_tab_has_the_count_and_new_criticals_are_told_and_heard() {
     desk.see("document.querySelector('header button[aria-haspopup=menu]').click()");
     desk.click("Notifications and sound");
     desk.until("localStorage.getItem('fedgate-console-notify') === 'on'");
-    world.put(1, "namespaces/default/events/web-9/pay", &event("default", "web-9", "pay", 2, "card terminal is gone"));
+    world.put(
+        1,
+        "namespaces/default/events/web-9/pay",
+        &event("default", "web-9", "pay", 2, "card terminal is gone"),
+    );
     desk.click("Read now");
     desk.until("told.length === 1 && heard === 1");
     assert_eq!(desk.see("told[0]"), "web-9 / pay is critical: alpha: card terminal is gone");
