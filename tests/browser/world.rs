@@ -68,6 +68,20 @@ impl World {
         Self::in_front(file, links, sensus, directory).await
     }
 
+    /// Clusters that differ, with two hours behind them.
+    pub(crate) async fn with_a_past(names: &[&str]) -> Self {
+        let world = Self::with(names, Path::new(""), &json!({})).await;
+        for (seed, sensu) in (SEED..).zip(&world.sensus) {
+            sensu.clock().advance(-PAST * STEP);
+            sensu.seed_demo(seed);
+            for _ in 0..PAST {
+                sensu.clock().advance(STEP);
+                sensu.tick();
+            }
+        }
+        world
+    }
+
     /// The three backends in `FEDGATE_TEST_SENSU`, if it is set.
     pub(crate) async fn real(web_ui: &Path) -> Option<Self> {
         let urls = std::env::var("FEDGATE_TEST_SENSU").ok()?;
@@ -179,3 +193,7 @@ async fn cluster(name: &str, keys: &Arc<SharedKeys>) -> (Sensu, SocketAddr) {
 
 /// The same data in every cluster: what the clusters have in common is what could be mixed up.
 const SEED: u64 = 1;
+
+/// The steps of a past, and the seconds of each.
+const PAST: i64 = 60;
+const STEP: i64 = 120;
