@@ -83,7 +83,7 @@ fn acts(desk: &mut Desk) {
     desk.until("desk.title() === 'Delete events'");
     desk.click("Delete");
     desk.hears("Delete events: 3 done");
-    desk.shows("None of the");
+    desk.until("desk.rows().length === 0");
     send_events(desk);
     desk.click("Read now");
     desk.until_rows("rows.length === 3");
