@@ -1,4 +1,6 @@
-// Elements, without markup in strings: what is text stays text.
+// Elements, without markup in strings: what is text stays text, and cannot reorder or hide what stands beside it.
+
+import { safe } from "./shared/text.js";
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
 
@@ -36,7 +38,9 @@ function fill(element, parts) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked") /** @type {any} */ (element)[name] = value;
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
+    else if (value !== false && value !== undefined && value !== null) {
+      element.setAttribute(name, name === "title" || name === "aria-label" ? safe(value) : String(value));
+    }
   }
   append(element, parts);
   return element;
@@ -49,7 +53,7 @@ function fill(element, parts) {
 function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === false || child === null || child === undefined) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : safe(child));
   }
 }
 
