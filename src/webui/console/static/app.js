@@ -53,6 +53,7 @@ let state = { status: undefined, namespaces: [], gateway: { failing: 0, trouble:
 /** @type {Page | undefined} */
 let shown;
 let shownKey = "";
+let shownAt = "";
 let asking = false;
 
 const context = { state: () => state };
@@ -73,14 +74,17 @@ function render() {
   document.body.classList.toggle("kiosk", kiosk && inside);
   if (kiosk) void stayAwake();
   const key = inside ? identity() : "login";
-  if (shown && shownKey === key) shown.navigated?.();
-  else {
+  if (shown && shownKey === key) {
+    // A login that is renewed is no reason to lose a selection.
+    if (shownAt !== location.href) shown.navigated?.();
+  } else {
     shown?.close();
     shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
     shownKey = key;
     replace(main, shown.node);
     scrollTo(0, 0);
   }
+  shownAt = location.href;
   replace(navigation, inside && NAVIGATION.map(([target, title]) => h("a", { href: page(target), "aria-current": target === name ? "page" : undefined }, title)));
   want();
   drawState();

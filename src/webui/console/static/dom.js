@@ -1,4 +1,6 @@
-// Elements, without markup in strings: what is text stays text.
+// Elements, without markup in strings: what is text stays text, and cannot reorder or hide what stands beside it.
+
+import { safe } from "./shared/text.js";
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
 
@@ -35,7 +37,9 @@ function fill(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked" || name === "indeterminate") /** @type {any} */ (element)[name] = value;
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
+    else if (value !== false && value !== undefined && value !== null) {
+      element.setAttribute(name, name === "title" || name === "aria-label" ? safe(value) : String(value));
+    }
   }
   append(element, children);
   return element;
@@ -48,7 +52,7 @@ function fill(element, attributes, children) {
 function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === false || child === null || child === undefined) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : safe(child));
   }
 }
 
