@@ -176,7 +176,7 @@ fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
         (vec!["serve", "--config", &admin], 69, "admin.address: cannot listen on "),
         (vec!["serve", "--config", "/nowhere/fedgate.yaml"], 78, "write it, for example {listen: "),
         (vec!["serve", "--config", &registry], 78, "it is not a regular file"),
-        (vec!["serve", "--config", &below_a_file], 78, "make it, or set store.embedded.path"),
+        (vec!["serve", "--config", &below_a_file], 78, "Not a directory (os error 20); what the path names"),
         (vec!["health", "--url", "http://127.0.0.1:1"], 69, "127.0.0.1:1"),
         (vec!["health", "--url", "ftp://x"], 64, "http://host:port"),
     ] {
