@@ -198,7 +198,7 @@ async fn the_page_of_an_entity_has_its_facts_events_and_silences() {
     desk.click("Clear");
     desk.click("Clear");
     desk.hears("Clear silences: 1 done in beta");
-    desk.shows("None for this entity.");
+    desk.until("!desk.text(document.querySelector('main')).includes('being moved')");
     assert_eq!(desk.get(&path)["code"], 2);
     desk.has_no_complaint_but(is_of_network);
 }
