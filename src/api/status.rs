@@ -9,7 +9,7 @@ use crate::{
     registry::{self, Registry, key_of},
     types::{
         Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, ReplicatorState,
-        ReplicatorStatus, Source, rfc3339,
+        ReplicatorStatus, Source, TlsFiles, rfc3339,
     },
 };
 
@@ -229,18 +229,20 @@ impl<'a> Facts<'a> {
     }
 
     fn warnings(&self, view: &Registry) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.cluster.tls.insecure_skip_tls_verify {
-            warnings.push("server certificates are not verified".to_owned());
-        }
-        let plain = self.cluster.backends.iter().filter(|backend| !backend.tls);
-        warnings.extend(plain.map(|backend| format!("{backend} is spoken to in plain HTTP")));
+        let mut warnings = warnings(&self.cluster.backends, &self.cluster.tls);
         if self.cluster.source != Source::Api && view.get(Kind::Cluster, self.cluster.name.as_str()).is_some()
         {
             warnings.push("it hides a registered cluster of the same name".to_owned());
         }
         warnings
     }
+}
+
+/// Where somebody on the way could listen.
+pub(super) fn warnings(backends: &[Backend], tls: &TlsFiles) -> Vec<String> {
+    let insecure = tls.insecure_skip_tls_verify.then(|| "server certificates are not verified".to_owned());
+    let plain = backends.iter().filter(|backend| !backend.tls);
+    insecure.into_iter().chain(plain.map(|backend| format!("{backend} is spoken to in plain HTTP"))).collect()
 }
 
 fn backend_status<'a>(

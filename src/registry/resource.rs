@@ -140,6 +140,10 @@ impl<'a> Fields<'a> {
         refuse(&format!("{}{}", self.at, shortened(key)), what)
     }
 
+    fn wrong_in(&self, key: &str, name: &str, what: impl Into<String>) -> FieldError {
+        refuse(&format!("{}{key}.{}", self.at, shortened(name)), what)
+    }
+
     fn only(&self, known: &[&str]) -> Result<(), FieldError> {
         match self.map.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
@@ -194,7 +198,7 @@ impl<'a> Fields<'a> {
         };
         let pair = |(name, value): (&String, &Value)| match value {
             Value::String(text) => Ok((name.clone(), text.clone())),
-            _ => Err(self.wrong(&format!("{key}.{}", shortened(name)), "must be a string")),
+            _ => Err(self.wrong_in(key, name, "must be a string")),
         };
         map.iter().map(pair).collect()
     }
@@ -223,9 +227,13 @@ fn not_json(error: &serde_json::Error) -> String {
     format!("is not JSON (line {}, column {})", error.line(), error.column())
 }
 
-/// A client's own text, cut for an error message.
+/// A client's own text, cut for an error message. It is quoted where a reader would not see it or where it ends.
 fn shortened(text: &str) -> String {
-    text.chars().take(MAX_ECHO).collect()
+    let cut: String = text.chars().take(MAX_ECHO).collect();
+    if cut.is_empty() || cut.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return format!("{cut:?}");
+    }
+    cut
 }
 
 fn without_nulls(map: &Map<String, Value>) -> Map<String, Value> {
@@ -246,7 +254,7 @@ fn metadata(kind: Kind, path: Option<&str>, fields: &Fields<'_>) -> Result<Metad
     let labels = fields.texts("labels")?;
     if let Some(reserved) = labels.keys().find(|label| label.starts_with(RESERVED_LABELS)) {
         let what = format!("labels that begin with {RESERVED_LABELS} are set by the gateway");
-        return Err(fields.wrong(&format!("labels.{}", shortened(reserved)), what));
+        return Err(fields.wrong_in("labels", reserved, what));
     }
     Ok(Metadata {
         name: name.to_owned(),

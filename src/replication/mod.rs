@@ -66,6 +66,7 @@ mod lease;
 mod machine;
 mod memory;
 mod plan;
+mod probe;
 mod protect;
 mod queue;
 mod record;
@@ -80,6 +81,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use config::{Config, SourceConfig};
 pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
+pub use probe::{Reached, probe};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
