@@ -90,6 +90,8 @@ fn a_dump_is_deleted_through_a_pipe() {
         );
         user.ok(&["create", "-f", &file]);
     }
+    let none = user.run_with(&["delete"], "");
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "deleted 0 resources\n"), "{}", none.stderr);
     let done = user.run_with(&["delete", "-f", "-"], CONTENTS);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
 }

@@ -166,9 +166,14 @@ impl<'a> Reader<'a> {
         if let Err(YamlError { line, what }) = read {
             let place = Place { file: file.clone(), document: document + 1 };
             self.wrong.push(FileError::Document { place, line, what, is_unknown: false });
-        } else if is_empty {
+        } else if is_empty && !self.may_be_empty(file) {
             self.wrong.push(FileError::Empty(file.clone()));
         }
+    }
+
+    /// Of nothing, there is nothing to delete: so `dump … | fedgate delete` can be repeated.
+    fn may_be_empty(&self, file: &str) -> bool {
+        self.purpose == Purpose::Delete && file == STANDARD_INPUT
     }
 
     fn document(&mut self, place: Place, Tree { value, twice }: Tree, line: Option<u64>) {
@@ -294,5 +299,7 @@ fn shown_line(line: Option<u64>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
+/// How the standard input is called.
+const STANDARD_INPUT: &str = "standard input";
 /// Most errors that are printed one by one.
 const MOST_SHOWN: usize = 50;

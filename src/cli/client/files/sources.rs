@@ -8,7 +8,7 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 
-use super::{FileError, Text};
+use super::{FileError, STANDARD_INPUT, Text};
 use crate::cli::client::fetch::Fetcher;
 
 /// The texts of the arguments, and what of them cannot be read.
@@ -55,7 +55,7 @@ fn parts(argument: &str) -> Vec<&str> {
 impl Sources {
     fn path(&mut self, path: &str, recursive: bool) {
         if path == "-" {
-            return self.add("standard input", text("standard input", io::stdin().lock()));
+            return self.add(STANDARD_INPUT, text(STANDARD_INPUT, io::stdin().lock()));
         }
         if Path::new(path).is_dir() {
             return self.directory(path, recursive);
