@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 
 use super::{
     base::Base,
-    files::MAX_FILE,
     http::{connect, unreachable},
 };
 use crate::{
@@ -101,6 +100,8 @@ fn text(headers: &HeaderMap, body: &Bytes) -> Result<String, String> {
     String::from_utf8(body.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
+/// Largest file, in bytes.
+pub(super) const MAX_FILE: u64 = 256 << 20;
 const NO_URL: &str = "it must be http:// or https:// with a host";
 /// As many as Go's clients follow.
 const MAX_REDIRECTS: usize = 10;

@@ -23,7 +23,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub(super) use sources::{MAX_FILE, Sources, read};
+pub(super) use sources::{Sources, read};
 
 /// A file's text.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 
 use super::{FileError, STANDARD_INPUT, Text};
-use crate::cli::client::fetch::Fetcher;
+use crate::cli::client::fetch::{Fetcher, MAX_FILE};
 
 /// The texts of the arguments, and what of them cannot be read.
 #[derive(Debug, Default)]
@@ -125,6 +125,3 @@ fn has_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ["yaml", "yml", "json"].iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
-
-/// Largest file, in bytes.
-pub(in crate::cli::client) const MAX_FILE: u64 = 256 << 20;
