@@ -13,7 +13,7 @@ import { when } from "./parts/charts.js";
 import { dialog, menu } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
-import { explain } from "./shared/text.js";
+import { explain, own } from "./shared/text.js";
 import { now } from "./shared/time.js";
 
 /**
@@ -79,7 +79,7 @@ function render() {
     if (shownAt !== location.href) shown.navigated?.();
   } else {
     shown?.close();
-    shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
+    shown = inside ? (own(PAGES, name) ?? missing)(context) : loginPage();
     shownKey = key;
     replace(main, shown.node);
     scrollTo(0, 0);

@@ -81,13 +81,22 @@ const CAUSES = /** @type {Record<string, string>} */ ({
 });
 
 /**
+ * What a table has under a name from outside; nothing under `constructor` and such, which every object has.
+ * @template T
+ * @param {Record<string, T>} table
+ * @param {string} name
+ * @returns {T | undefined}
+ */
+export const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
+/**
  * A failure in words: `tls: unknown issuer` has a word of the gateway's, and details.
  * @param {string | null | undefined} error
  * @param {string} [message] what else was said of it
  */
 export function explain(error, message = "") {
   const [word, ...details] = (error ?? "").split(": ");
-  const known = CAUSES[word];
+  const known = own(CAUSES, word);
   const more = details.join(": ") || message;
   return known ? `${known}${more && more !== known ? ` (${more})` : ""}` : message || error || "";
 }
