@@ -127,9 +127,14 @@ function drawBanner(inside) {
   if (inside && state.gateway.failing) {
     parts.push(h("p", h("strong", "The gateway does not answer"), ` (${state.gateway.trouble}). What is shown is from before `, when(state.gateway.failing), "."));
   }
+  const store = inside && state.status?.store;
+  if (store) {
+    parts.push(h("p", h("strong", "The gateway cannot read its registry"), ` (${store.error ?? store.state}). Clusters that were registered may be missing from all pages, and nothing can be registered.`));
+  }
   if (inside && session.trouble) parts.push(h("p", h("strong", "Your login cannot be renewed now. "), session.trouble));
   for (const problem of inside ? state.problems : []) {
-    if (problem.error === "gateway" && state.gateway.failing) continue;
+    // The counts in the tab are of all pages; what this page does not show is not missing from it.
+    if ((problem.error === "gateway" && state.gateway.failing) || !problem.kinds.some((/** @type {string} */ kind) => shown?.kinds.includes(kind))) continue;
     const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : [" Nothing of it is shown."];
     parts.push(h("p", h("strong", `${problem.cluster} is missing from this page: `), `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old,
       " ", h("a", { href: page("clusters") }, "Look at its status")));
