@@ -82,7 +82,13 @@ impl SavedFiles {
         // The XDG specification ignores relative paths too.
         let absolute = |name: &str| get(name).filter(|path| path.is_absolute());
         let directory = get("SENSU_CONFIG_DIR").map(Path::to_owned).or_else(|| {
-            let home = || absolute("HOME").map(|home| home.join(".config"));
+            // Without the variable, the directory that the system's list of users has.
+            let home = || match absolute("HOME") {
+                Some(home) => Some(home.join(".config")),
+                None => {
+                    std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".config"))
+                }
+            };
             let config = absolute("XDG_CONFIG_HOME").map(Path::to_owned).or_else(home);
             config.map(|config| config.join("sensu/sensuctl"))
         });
