@@ -88,7 +88,7 @@ fn every_file_makes_the_objects_that_sensuctl_makes_of_it() {
             continue;
         }
         let found = Value::from(objects(&user, &namespace));
-        if Value::from(applied) != expected[name]["applied"] || found != expected[name]["objects"] {
+        if applied != expected[name]["applied"] || found != expected[name]["objects"] {
             wrong.push(format!("{name}: {}\n{found}\n{}", done.stderr, expected[name]));
         }
     }
