@@ -47,7 +47,7 @@
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`net`], [`etcd`], [`telemetry`] |
-//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
+//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`], [`leadership`] |
 //! | 3 | [`member`], [`authz`], [`replication`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
 //! | 5 | [`sim`], [`webui`] |
@@ -67,6 +67,7 @@ pub mod error;
 pub mod etcd;
 pub mod fanout;
 pub mod graphql;
+pub mod leadership;
 pub mod listener;
 pub mod member;
 pub mod net;

@@ -12,8 +12,9 @@ use super::error::BuildError;
 use crate::{
     config::Root,
     etcd,
+    leadership::{Alone, Election, Leadership},
     registry::{EmbeddedStore, EtcdStore, Registry, Store, TracedStore},
-    replication::{self, Alone, Election, Leadership, Supervisor},
+    replication::{self, Supervisor},
     telemetry::trace::Tracer,
 };
 
