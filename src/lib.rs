@@ -48,7 +48,7 @@
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`net`], [`etcd`], [`telemetry`] |
 //! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`], [`leadership`] |
-//! | 3 | [`member`], [`authz`], [`replication`] |
+//! | 3 | [`member`], [`authz`], [`replication`], [`policy`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
 //! | 5 | [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
@@ -71,6 +71,7 @@ pub mod leadership;
 pub mod listener;
 pub mod member;
 pub mod net;
+pub mod policy;
 pub mod proxy;
 pub mod registry;
 pub mod replication;

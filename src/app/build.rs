@@ -109,12 +109,19 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let replication = store::replication(root, registry.clone(), &store, leadership, tracer)?;
-        let (replication, handle) = replication.unzip();
+        let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
+        let (replication, handle) = by_etcd.unzip();
+        let minter = authority.minter.as_ref();
+        let (policy, policies) =
+            store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
         let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);
         let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
+        let api = match &policies {
+            Some(policies) => api.with_policies(policies.statuses.clone()),
+            None => api,
+        };
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
@@ -166,6 +173,7 @@ impl Server {
             tls: tls_configs,
             published,
             replication,
+            policy,
             authority,
             prober,
             reloader,
@@ -173,7 +181,8 @@ impl Server {
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
+        let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
+        let metrics = metrics::page(&shared, &reloads, health, &replicating, tracing.as_ref());
         Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
 
@@ -235,10 +244,8 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
-        if let Some(replicating) = replicating {
-            // Another gateway takes over sooner when this one has resigned.
-            let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
-        }
+        // Another gateway takes over sooner when this one has resigned.
+        let _ = tokio::time::timeout(REPLICATION_STOP, futures::future::join_all(replicating)).await;
         if let Some(exporting) = exporting {
             exporting.finish().await;
         }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Delete {
     /// Files of the resources to delete; - is the standard input
     #[arg(long = "file", short, value_name = "FILE", num_args = 1.., conflicts_with_all = ["kind", "names"])]
     files: Vec<String>,
-    /// What to delete: check, entity, event, …, cluster, etcd-replicator
+    /// What to delete: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE", required_unless_present = "files")]
     kind: Option<String>,
     /// Its name; for an event, its entity and its check

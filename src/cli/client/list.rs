@@ -24,7 +24,7 @@ use crate::{
 /// `fedgate list`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// What to list: check, entity, event, …, cluster, etcd-replicator
+    /// What to list: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE")]
     kind: String,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(in crate::cli) struct List {
 /// `fedgate info`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Info {
-    /// What it is: check, entity, event, …, cluster, etcd-replicator
+    /// What it is: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Its name; for an event, its entity and its check
@@ -53,7 +53,7 @@ pub(in crate::cli) struct Info {
 /// `fedgate dump`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Dump {
-    /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, or all
+    /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, replicator, or all
     #[arg(value_name = "TYPE", required = true, value_delimiter = ',')]
     kinds: Vec<String>,
     #[command(flatten)]
