@@ -36,9 +36,7 @@ use crate::{
     authz::{Authorizer, AuthzError, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    types::{
-        Caller, ClusterHealth, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus, Snapshot,
-    },
+    types::{Caller, ClusterHealth, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus, Snapshot},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
@@ -189,9 +187,7 @@ impl Api {
         let (verb, action) = match (method, target.name.clone()) {
             (&Method::GET | &Method::HEAD, None) => (None, Action::List(kind)),
             (&Method::GET | &Method::HEAD, Some(name)) => (None, Action::Get(kind, name)),
-            (&Method::POST, None) if kind != Kind::Cluster => {
-                (Some(Verb::Create), Action::Create(kind))
-            }
+            (&Method::POST, None) if kind != Kind::Cluster => (Some(Verb::Create), Action::Create(kind)),
             (&Method::PUT, Some(name)) => (Some(Verb::Update), Action::Put(kind, name)),
             (&Method::DELETE, Some(name)) => (Some(Verb::Delete), Action::Delete(kind, name)),
             _ => (None, Action::NotAllowed { allowed: target.allowed() }),

@@ -51,11 +51,7 @@ struct Pending {
 }
 
 /// Every registered one by name. With `detailed`, errors and names of objects are shown.
-pub(super) fn policies<'a>(
-    view: &'a Registry,
-    found: &'a [PolicyStatus],
-    detailed: bool,
-) -> Vec<Policy<'a>> {
+pub(super) fn policies<'a>(view: &'a Registry, found: &'a [PolicyStatus], detailed: bool) -> Vec<Policy<'a>> {
     let readable = view.list(Kind::Replicator).map(|item| item.checked.resource.metadata.name.as_str());
     let prefix_len = key_of(Kind::Replicator, "").len();
     let unreadable = view.unreadable().keys().filter(|key| key.starts_with(&key_of(Kind::Replicator, "")));

@@ -112,8 +112,7 @@ impl Server {
         let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
         let (replication, handle) = by_etcd.unzip();
         let minter = authority.minter.as_ref();
-        let (policy, policies) =
-            store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
+        let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
         let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen);

@@ -63,8 +63,7 @@ impl Control {
         tasks.spawn(clusters::follow(manager.clone(), updates, reach.tls_configs.clone(), drop));
         let minter = self.authority.minter.clone();
         self.authority.spawn(manager.clone(), tasks);
-        let by_etcd =
-            self.replication.map(|supervisor| tokio::spawn(supervisor.run(drained(phase.clone()))));
+        let by_etcd = self.replication.map(|supervisor| tokio::spawn(supervisor.run(drained(phase.clone()))));
         let by_api = self.policy.zip(minter).map(|(supervisor, minter)| {
             let reach = Arc::new(policy::Clusters::new(manager, minter));
             tokio::spawn(supervisor.run(reach, drained(phase)))

@@ -153,6 +153,8 @@ impl Machine {
             && narrowed(&assignment) == narrowed(&self.assignment);
         self.assignment = assignment;
         self.stale = true;
+        // The interval may have become shorter.
+        self.due = self.due.min(now + self.assignment.interval);
         let kinds = self.assignment.kinds();
         self.copies.kinds.retain(|kind, _| kinds.contains(kind));
         self.troubles.retain(|kind, _| kinds.contains(kind));
@@ -411,12 +413,6 @@ impl Machine {
         self.is_settled() && self.troubles.is_empty() && self.plan.left == 0
     }
 
-    /// Everything that is pending, to be looked at.
-    #[cfg(test)]
-    pub(super) fn pending(&self) -> usize {
-        self.actions.len()
-    }
-
     /// Takes what was counted since the last time.
     pub(super) fn take_counts(&mut self) -> (u64, u64) {
         (mem::take(&mut self.writes), mem::take(&mut self.errors))
@@ -449,7 +445,8 @@ impl Assignment {
 
     /// The kinds that have to be known of the source.
     pub(super) fn source_kinds(&self) -> BTreeSet<Type> {
-        let mut kinds: BTreeSet<Type> = self.all().flat_map(|scope| scope.kinds.iter().copied()).collect();
+        let mut kinds: BTreeSet<Type> =
+            self.scopes.iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
         if kinds.contains(&Type::Namespace) {
             kinds.insert(Type::Role);
         }
@@ -470,7 +467,8 @@ fn is_narrowed(kind: Type) -> bool {
 }
 
 /// Before a cluster that is away is tried again.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
+const RETRY: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
 
 /// Before a write that was refused is tried again.
 const AGAIN: Backoff =

@@ -181,7 +181,8 @@ impl Binding {
             ("Role", Type::RoleBinding) => Some(Key::new(Type::Role, &key.namespace, &name)),
             _ => None,
         };
-        let subjects = object.get("subjects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let subjects =
+            object.get("subjects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let subjects = || subjects.iter().map(|subject| (text(subject, "type"), text(subject, "name")));
         Self {
             role,
@@ -308,7 +309,8 @@ mod tests {
         let copy = Object::read(Type::Role, std::str::from_utf8(&copy).unwrap()).unwrap();
         assert_eq!((copy.origin.as_deref(), copy.digest), (Some("home"), original.digest));
         assert_eq!(copy.json, original.json, "it is not copied onward with the label");
-        let emptied = Object::read(Type::Role, std::str::from_utf8(&copy.key.emptied("home")).unwrap()).unwrap();
+        let emptied =
+            Object::read(Type::Role, std::str::from_utf8(&copy.key.emptied("home")).unwrap()).unwrap();
         assert_eq!((emptied.digest, emptied.origin.as_deref()), (copy.key.emptied_digest(), Some("home")));
     }
 
@@ -326,7 +328,11 @@ mod tests {
             (Type::ClusterRole, "", "", false),
         ] {
             let item = json!({"metadata": {"name": name, "namespace": namespace}});
-            assert_eq!(Object::read(kind, &item.to_string()).is_some(), is_read, "{kind:?} {namespace} {name}");
+            assert_eq!(
+                Object::read(kind, &item.to_string()).is_some(),
+                is_read,
+                "{kind:?} {namespace} {name}"
+            );
         }
         assert_eq!(Object::read(Type::Role, "[]"), None);
         assert_eq!(Object::read(Type::Namespace, r#"{"metadata": {"name": "x"}}"#), None);

@@ -105,7 +105,8 @@ impl Plan {
                 note(&mut summary.problems, key, &why);
             }
         } else {
-            self.left += u64::from(verdict.op.is_some());
+            // An emptied role is still to be deleted.
+            self.left += u64::from(verdict.op.is_some() || verdict.remark.is_some());
         }
         let Some((rank, op)) = verdict.op else { return };
         if scope.is_some_and(|scope| scope.dry_run) || refused(key).is_some() {
@@ -132,7 +133,8 @@ fn note(found: &mut (u64, Option<Arc<str>>), key: &Key, why: &str) {
     found.1.get_or_insert_with(|| format!("{key}: {why}").into());
 }
 
-const MADE_OTHERWISE: &str = "the cluster shows it otherwise than it was written: its version leaves something out";
+const MADE_OTHERWISE: &str =
+    "the cluster shows it otherwise than it was written: its version leaves something out";
 
 /// How many conflicts are shown by name.
 const EXAMPLES: usize = 10;

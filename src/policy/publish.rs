@@ -7,8 +7,8 @@ use crate::{
     corev2::Type,
     registry::Registry,
     types::{
-        ClusterName, Kind, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
-        Targets,
+        ClusterName, Kind, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState,
+        Spec, Targets,
     },
 };
 
@@ -105,7 +105,15 @@ fn whole(
         (ReplicatorState::Following, Some(NO_CLUSTER.into()))
     };
     let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
-    PolicyStatus { name: name.into(), state, since, error, leader: seen.leads, dry_run: spec.dry_run, clusters }
+    PolicyStatus {
+        name: name.into(),
+        state,
+        since,
+        error,
+        leader: seen.leads,
+        dry_run: spec.dry_run,
+        clusters,
+    }
 }
 
 fn source_trouble(seen: &Seen<'_>, spec: &PolicySpec) -> Option<Arc<str>> {

@@ -39,7 +39,8 @@ impl Clusters {
         let client = self.manager.cluster(cluster).ok_or("it is not registered")?;
         let backend = client.cluster().backends.first().ok_or("it has no backend")?;
         let host = HeaderValue::try_from(backend.authority()).map_err(|_| "its URL makes no host")?;
-        let token = self.minter.bearer(subject, &[OUR_GROUP.to_owned()]).map_err(|error| error.to_string())?;
+        let token =
+            self.minter.bearer(subject, &[OUR_GROUP.to_owned()]).map_err(|error| error.to_string())?;
         request.headers_mut().insert(header::HOST, host);
         request.headers_mut().insert(header::AUTHORIZATION, token);
         add_via(request.headers_mut());

@@ -88,7 +88,9 @@ impl Reader {
             self.forget_others(&wanted);
             let now = Instant::now();
             for kind in &wanted.kinds {
-                self.due.entry(*kind).or_insert(now);
+                let due = self.due.entry(*kind).or_insert(now);
+                // The interval may have become shorter.
+                *due = (*due).min(now + wanted.interval);
             }
             let next = self.due.iter().min_by_key(|(_, at)| **at).map(|(kind, at)| (*kind, *at));
             if let Some((kind, _)) = next.filter(|(_, at)| *at <= now) {
@@ -217,7 +219,8 @@ async fn change(kind: Type, mirror: &mut Mirror) -> Type {
 }
 
 /// Before a kind that cannot be read is tried again, if that is sooner than the interval.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
+const RETRY: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
 
 /// How long changes are gathered, so that many are read together.
 const GATHER: Duration = Duration::from_millis(50);

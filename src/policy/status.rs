@@ -174,7 +174,11 @@ impl Metrics {
             counts.iter().map(move |(cluster, found)| ([("cluster", Arc::clone(cluster))], pick(found)))
         };
         families.counters("replication_cluster_writes", "Objects written or deleted.", of(|it| it.0))?;
-        families.counters("replication_cluster_errors", "Requests that failed or were refused.", of(|it| it.1))
+        families.counters(
+            "replication_cluster_errors",
+            "Requests that failed or were refused.",
+            of(|it| it.1),
+        )
     }
 }
 

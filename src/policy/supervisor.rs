@@ -158,11 +158,7 @@ impl Supervisor {
         };
     }
 
-    async fn try_to_review(
-        &mut self,
-        registry: &Registry,
-        reach: &Arc<dyn Reach>,
-    ) -> Result<(), StoreError> {
+    async fn try_to_review(&mut self, registry: &Registry, reach: &Arc<dyn Reach>) -> Result<(), StoreError> {
         if registry.list(Kind::Replicator).next().is_none() && self.running.is_none() {
             // Nothing was ever copied, or nothing is left of it: the store is not even asked.
             if self.store.list(super::memory::CLUSTERS).await?.is_empty() {
@@ -188,7 +184,7 @@ impl Supervisor {
                 return Ok(());
             }
         }
-        running.record(&*self.store, &view, &planned).await?;
+        running.record(&*self.store, &view, registry.unreadable(), &planned).await?;
         running.follow_source(&planned, reach, self.etcd.as_ref());
         running.assign(planned, reach, &self.terms, &self.reported);
         Ok(())
@@ -326,6 +322,7 @@ impl Running {
         &mut self,
         store: &dyn Store,
         view: &View,
+        unreadable: &BTreeMap<Arc<str>, String>,
         planned: &BTreeMap<Arc<str>, Assignment>,
     ) -> Result<(), StoreError> {
         let registered = |cluster: &str| view.clusters.iter().any(|name| name.as_str() == cluster);
@@ -343,7 +340,8 @@ impl Running {
             // One that only reports now, or cannot be read now, may have copied something before.
             let is_silent = |known: &&Scope| {
                 let reports = assignment.scopes.iter().any(|it| it.dry_run && it.name == known.name);
-                reports && !kept.iter().any(|it| it.name == known.name)
+                let is_unreadable = unreadable.contains_key(&*key_of(Kind::Replicator, &known.name));
+                (reports || is_unreadable) && !kept.iter().any(|it| it.name == known.name)
             };
             let silent: Vec<Scope> = self.memory.of(&cluster).iter().filter(is_silent).cloned().collect();
             kept.extend(silent);

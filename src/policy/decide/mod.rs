@@ -133,7 +133,7 @@ pub(super) struct World<'a> {
     pub(super) past: &'a [Scope],
     /// What gives the gateway's own group its rights.
     lifelines: BTreeSet<&'a Key>,
-    /// Roles that bindings name which stay.
+    /// Roles that bindings name which stay or come.
     named: BTreeSet<&'a Key>,
 }
 
@@ -203,8 +203,14 @@ impl<'a> World<'a> {
     ) -> Self {
         let lifelines = lifeline::lifelines(copies);
         let mut world = Self { source, copies, scopes, past, lifelines, named: BTreeSet::new() };
-        let staying = copies.bindings().filter(|(key, ..)| !matches!(world.decide(key).op, Some((_, Op::Delete))));
-        world.named = staying.filter_map(|(_, _, binding)| binding.role.as_ref()).collect();
+        let staying =
+            copies.bindings().filter(|(key, ..)| !matches!(world.decide(key).op, Some((_, Op::Delete))));
+        let staying = staying.map(|(_, _, binding)| binding);
+        let coming = BINDINGS.iter().filter_map(|kind| source.kinds.get(kind)).flat_map(|kind| kind.iter());
+        let coming = coming
+            .filter(|(key, _)| matches!(world.decide(key).op, Some((_, Op::Create(_) | Op::Update(_)))));
+        let coming = coming.filter_map(|(_, original)| original.binding.as_ref());
+        world.named = staying.chain(coming).filter_map(|binding| binding.role.as_ref()).collect();
         world
     }
 
@@ -215,7 +221,9 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn decide(&self, key: &Key) -> Verdict {
-        if !self.copies.kinds.contains_key(&key.kind) || !self.source.knows(key.kind) {
+        let scope = self.scope(key);
+        // What nothing keeps any more leaves, whatever the source has.
+        if !self.copies.kinds.contains_key(&key.kind) || (scope.is_some() && !self.source.knows(key.kind)) {
             return Verdict::default();
         }
         let namespace = (!key.namespace.is_empty()).then_some(&*key.namespace);
@@ -223,7 +231,7 @@ impl<'a> World<'a> {
         if protection == Protection::Untouched {
             return Verdict::default();
         }
-        let verdict = match (self.scope(key), self.source.original(key)) {
+        let verdict = match (scope, self.source.original(key)) {
             (Some(scope), Some(original)) => self.wanted(key, original, scope, protection),
             _ => self.unwanted(key, protection),
         };
@@ -261,7 +269,10 @@ impl<'a> World<'a> {
             };
             return Verdict { remark: Some(Remark::Conflict(why)), ..verdict };
         }
-        Verdict { op: Some((self.rank_of_change(key, original), Op::Update(Arc::clone(original)))), ..verdict }
+        Verdict {
+            op: Some((self.rank_of_change(key, original), Op::Update(Arc::clone(original)))),
+            ..verdict
+        }
     }
 
     /// A change may take rights away, so it comes early; but a binding waits for its role.
@@ -323,9 +334,7 @@ impl<'a> World<'a> {
 
     fn will_have_namespace(&self, name: &str) -> bool {
         let key = Key::new(Type::Namespace, "", name);
-        let is_copied = || {
-            self.scope(&key).is_some() && self.source.original(&key).is_some()
-        };
+        let is_copied = || self.scope(&key).is_some() && self.source.original(&key).is_some();
         // One that was not looked for is taken to be there.
         !self.copies.kinds.contains_key(&Type::Namespace) || self.copies.get(&key).is_some() || is_copied()
     }
@@ -346,7 +355,8 @@ const BINDINGS: [Type; 2] = [Type::ClusterRoleBinding, Type::RoleBinding];
 
 const DIFFERS: &str = "there is another one of that name, which is the cluster's own";
 
-const EQUAL: &str = "there is an equal one, but it is the cluster's own: neither changes nor its deletion would reach it";
+const EQUAL: &str =
+    "there is an equal one, but it is the cluster's own: neither changes nor its deletion would reach it";
 
 const OTHERS: &str = "there is one of that name, which another federation has copied there";
 

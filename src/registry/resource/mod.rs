@@ -252,7 +252,9 @@ fn metadata(kind: Kind, path: Option<&str>, fields: &Fields<'_>) -> Result<Metad
         return Err(fields.wrong("name", what));
     }
     if fields.text("namespace")?.is_some() {
-        return Err(fields.wrong("namespace", format!("must be absent: the type {} has none", kind.type_name())));
+        return Err(
+            fields.wrong("namespace", format!("must be absent: the type {} has none", kind.type_name()))
+        );
     }
     let labels = fields.texts("labels")?;
     if let Some(reserved) = labels.keys().find(|label| label.starts_with(RESERVED_LABELS)) {

@@ -163,7 +163,10 @@ mod tests {
     fn the_defaults_are_the_careful_ones() {
         let spec = parse(&json!({})).unwrap();
         assert_eq!(spec.interval.as_secs(), 30);
-        assert_eq!((spec.conflicts, spec.on_delete, spec.dry_run), (OnConflict::Report, OnDelete::Remove, false));
+        assert_eq!(
+            (spec.conflicts, spec.on_delete, spec.dry_run),
+            (OnConflict::Report, OnDelete::Remove, false)
+        );
         assert_eq!((spec.clusters, spec.namespace), (Targets::All, None));
     }
 
@@ -178,7 +181,10 @@ mod tests {
             (json!({"resources": ["APIKey"]}), "An EtcdReplicator copies API keys"),
             (json!({"resources": ["Silenced"]}), "the time that is left"),
             (json!({"resources": ["Event"]}), "belong to the cluster"),
-            (json!({"resources": ["roles"]}), "spec.resources[0]: roles cannot be replicated: use one of Asset"),
+            (
+                json!({"resources": ["roles"]}),
+                "spec.resources[0]: roles cannot be replicated: use one of Asset",
+            ),
             (json!({"clusters": []}), "spec.clusters: must hold 1 to"),
             (json!({"clusters": "*"}), "spec.clusters: must be a list of names"),
             (json!({"clusters": ["*", "alpha"]}), "spec.clusters: must hold * alone"),
