@@ -388,10 +388,16 @@ fn the_demo_runs_the_commands_that_it_prints_and_ends_on_ctrl_c() {
     // What sensuctl is told to write goes away with the demo.
     let sensuctl = commands(&lines, &["export SENSU_CONFIG_DIR="])[0];
     assert!(sensuctl.contains("/fedgate-demo-"), "{sensuctl}");
+    // The first thing to do is to look at it, which also the gateway's own URL leads to.
+    let mut said = lines.iter().filter(|line| !line.is_empty() && !line.starts_with("fedgate: "));
+    let console = said.next().unwrap().split_whitespace().find(|word| word.starts_with("http://")).unwrap();
     let url = printed(&lines, "URL");
-    let Output { stdout, .. } =
-        Command::new("curl").args(["-sSL", "-H", "Accept: text/html", url]).output().unwrap();
-    assert!(String::from_utf8(stdout).unwrap().contains("src=\"/console/"));
+    assert_eq!(console, format!("{url}/console/"));
+    for page in [console, url] {
+        let Output { stdout, .. } =
+            Command::new("curl").args(["-sSL", "-H", "Accept: text/html", page]).output().unwrap();
+        assert!(String::from_utf8(stdout).unwrap().contains("src=\"/console/"), "{page}");
+    }
 
     demo.signal("INT");
     demo.until("stopped");

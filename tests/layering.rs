@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rewrite", &["types", "error", "wire", "telemetry"]),
     ("upstream", &["types", "error", "wire", "net", "telemetry"]),
     ("listener", &["types", "error", "wire", "net", "telemetry"]),
-    ("registry", &["types", "error", "wire", "telemetry", "etcd"]),
+    ("registry", &["types", "error", "wire", "net", "telemetry", "etcd"]),
     ("member", &["types", "error", "wire", "upstream"]),
     ("fanout", &["types", "error", "wire", "telemetry", "rewrite", "member"]),
     ("authz", &["types", "error", "wire", "net", "telemetry", "corev2", "etcd", "auth", "upstream"]),

@@ -70,6 +70,9 @@ pub enum ApiError {
     /// Every attempt lost the race against another writer of the same resource.
     #[error("too many concurrent writes to the resource: try again")]
     Busy,
+    /// As many tests are under way as may be.
+    #[error("too many tests are under way: try again")]
+    Testing,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -104,7 +107,7 @@ impl Classify for ApiError {
             Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
-            Self::Unread | Self::Busy | Self::Stopping => ErrorKind::Overload,
+            Self::Unread | Self::Busy | Self::Testing | Self::Stopping => ErrorKind::Overload,
             _ => ErrorKind::Client,
         }
     }
@@ -132,7 +135,7 @@ impl Classify for ApiError {
             Self::Field(_) | Self::Page(_) | Self::Condition | Self::NoPrivateKey => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
-            Self::Unread | Self::Busy => Reply {
+            Self::Unread | Self::Busy | Self::Testing => Reply {
                 retry_after: Some(RETRY_AFTER),
                 ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string())
             },

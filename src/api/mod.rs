@@ -12,6 +12,7 @@ mod page;
 mod policy_status;
 mod status;
 mod store_stall;
+mod trial;
 mod visibility;
 mod write;
 
@@ -28,8 +29,10 @@ use conditions::etag;
 pub use error::ApiError;
 use lists::{Lists, join, listed};
 use page::Page;
-use status::{Found, Viewer};
+use status::{Findings, Viewer};
 use store_stall::StoreStallMemo;
+use trial::Trials;
+pub use trial::{Found, Tried, TryOut};
 use visibility::Visibility;
 
 use crate::{
@@ -67,6 +70,7 @@ pub struct Api {
     stall: StoreStallMemo,
     lists: Lists,
     visibility: Visibility,
+    trials: Trials,
 }
 
 /// What a path asks for.
@@ -76,6 +80,8 @@ struct Target {
     name: Option<String>,
     /// As the path has it, which is how Sensu's rules see a name; empty for the collection.
     encoded_name: String,
+    /// Whether it is to be tested instead of written.
+    test: bool,
 }
 
 /// A request whose caller may make it. Only [`Api::admit`] makes one, so who may do what is decided in one place.
@@ -88,11 +94,13 @@ pub struct Admitted {
 #[derive(Debug)]
 enum Action {
     Status,
+    Permissions,
     NotAllowed { allowed: &'static str },
     List(Kind),
     Get(Kind, String),
     Create(Kind),
     Put(Kind, String),
+    Test(Kind, String),
     Delete(Kind, String),
 }
 
@@ -119,6 +127,7 @@ impl Api {
             stall: StoreStallMemo::default(),
             lists: Lists::default(),
             visibility: Visibility::new(registry.clone()),
+            trials: Trials::default(),
             registry,
         }
     }
@@ -162,6 +171,12 @@ impl Api {
         Self { give_up, ..self }
     }
 
+    /// Adds what tries a resource out before it is written.
+    #[must_use]
+    pub fn with_trials(self, run: TryOut) -> Self {
+        Self { trials: Trials::new(run), ..self }
+    }
+
     /// Replaces the check that certificate files can be read, which looks at the disk.
     #[must_use]
     pub fn with_files(self, readable: ReadableFile) -> Self {
@@ -176,15 +191,23 @@ impl Api {
             Caller::ApiKey => Err(ApiError::ApiKey),
             Caller::Anonymous => Err(ApiError::Unauthenticated),
         };
-        if path.trim_matches('/') == STATUS {
+        let about = match path.trim_matches('/') {
+            STATUS => Some(Action::Status),
+            PERMISSIONS => Some(Action::Permissions),
+            _ => None,
+        };
+        if let Some(action) = about {
             let is_read = matches!(*method, Method::GET | Method::HEAD);
-            let action = if is_read { Action::Status } else { Action::NotAllowed { allowed: "GET, HEAD" } };
+            let action = if is_read { action } else { Action::NotAllowed { allowed: "GET, HEAD" } };
             return Ok(Admitted { action, principal: principal? });
         }
         let target = Target::parse(path)?;
         let principal = principal?;
         let kind = target.kind;
         let (verb, action) = match (method, target.name.clone()) {
+            // Who may write it may have the gateway connect to it.
+            (&Method::POST, Some(name)) if target.test => (Some(Verb::Update), Action::Test(kind, name)),
+            _ if target.test => (None, Action::NotAllowed { allowed: "POST" }),
             (&Method::GET | &Method::HEAD, None) => (None, Action::List(kind)),
             (&Method::GET | &Method::HEAD, Some(name)) => (None, Action::Get(kind, name)),
             (&Method::POST, None) if kind != Kind::Cluster => (Some(Verb::Create), Action::Create(kind)),
@@ -212,11 +235,13 @@ impl Api {
         let Admitted { action, principal } = admitted;
         match action {
             Action::Status => Ok(self.status(&principal)),
+            Action::Permissions => self.permissions(&principal),
             Action::NotAllowed { allowed } => Ok(method_not_allowed(allowed)),
             Action::List(kind) => self.list(kind, query).await,
             Action::Get(kind, name) => self.get(kind, &name).await,
             Action::Create(kind) => self.create(kind, body, &principal).await,
             Action::Put(kind, name) => self.put(kind, &name, headers, body, &principal).await,
+            Action::Test(kind, name) => self.test(kind, &name, body, &principal).await,
             Action::Delete(kind, name) => self.delete(kind, &name, headers, &principal).await,
         }
     }
@@ -225,9 +250,24 @@ impl Api {
         let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
         let outage_sessions = self.outage_sessions.as_ref().map(|status| status());
         let policies = self.policies.as_ref().map(|policies| policies.borrow().clone()).unwrap_or_default();
-        let found = Found { clusters: &health, replicators: &replicators, policies: &policies };
+        let found = Findings { clusters: &health, replicators: &replicators, policies: &policies };
         let status = status::render(&self.view(), found, outage_sessions, self.viewer(who));
         wire::json(StatusCode::OK, status)
+    }
+
+    /// What the caller may do with any resource of each kind; a rule for some names only grants nothing here.
+    fn permissions(&self, who: &Principal) -> Result<Response<Body>, ApiError> {
+        let mut granted = serde_json::Map::new();
+        for kind in Kind::ALL {
+            let mut verbs = Vec::new();
+            for verb in [Verb::Create, Verb::Update, Verb::Delete] {
+                if self.authorizer.decide(who, verb, kind.collection(), "")? {
+                    verbs.push(verb.as_str());
+                }
+            }
+            granted.insert(kind.collection().to_owned(), verbs.into());
+        }
+        Ok(wire::json(StatusCode::OK, serde_json::Value::Object(granted).to_string()))
     }
 
     /// Error texts are for those who can act on them.
@@ -357,6 +397,10 @@ impl Target {
             Some((collection, name)) => (collection, Some(name).filter(|name| !name.is_empty())),
         };
         let kind = Kind::of_collection(collection).ok_or(ApiError::NoRoute)?;
+        let (name, test) = match name.and_then(|name| name.strip_suffix(TEST)) {
+            Some(name) if !name.is_empty() => (Some(name), true),
+            _ => (name, false),
+        };
         let encoded_name = name.unwrap_or_default().to_owned();
         let name = match name {
             None => None,
@@ -365,7 +409,7 @@ impl Target {
                 Some(percent_decode_str(name).decode_utf8().map_err(|_| ApiError::NoRoute)?.into_owned())
             }
         };
-        Ok(Self { kind, name, encoded_name })
+        Ok(Self { kind, name, encoded_name, test })
     }
 
     fn allowed(&self) -> &'static str {
@@ -387,6 +431,12 @@ fn method_not_allowed(allowed: &'static str) -> Response<Body> {
 
 /// The path of the status, in place of a collection.
 const STATUS: &str = "status";
+
+/// The path of what the caller may do.
+const PERMISSIONS: &str = "permissions";
+
+/// Behind the path of a resource: it is tested instead of written.
+const TEST: &str = "/test";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;

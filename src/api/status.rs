@@ -10,13 +10,13 @@ use crate::{
     registry::{self, Registry, key_of},
     types::{
         Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, PolicyStatus,
-        ReplicatorState, ReplicatorStatus, Source,
+        ReplicatorState, ReplicatorStatus, Source, TlsFiles,
     },
 };
 
 /// What has been found out.
 #[derive(Clone, Copy)]
-pub(super) struct Found<'a> {
+pub(super) struct Findings<'a> {
     pub(super) clusters: &'a [ClusterHealth],
     pub(super) replicators: &'a [ReplicatorStatus],
     pub(super) policies: &'a [PolicyStatus],
@@ -138,7 +138,7 @@ struct Store<'a> {
 /// What is registered decides: findings about anything else are left out, and what has not been looked at is listed, too.
 pub(super) fn render(
     view: &Registry,
-    found: Found<'_>,
+    found: Findings<'_>,
     outage_sessions: Option<OutageStatus>,
     viewer: Viewer,
 ) -> Vec<u8> {
@@ -247,18 +247,20 @@ impl<'a> Facts<'a> {
     }
 
     fn warnings(&self, view: &Registry) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.cluster.tls.insecure_skip_tls_verify {
-            warnings.push("server certificates are not verified".to_owned());
-        }
-        let plain = self.cluster.backends.iter().filter(|backend| !backend.tls);
-        warnings.extend(plain.map(|backend| format!("{backend} is spoken to in plain HTTP")));
+        let mut warnings = warnings(&self.cluster.backends, &self.cluster.tls);
         if self.cluster.source != Source::Api && view.get(Kind::Cluster, self.cluster.name.as_str()).is_some()
         {
             warnings.push("it hides a registered cluster of the same name".to_owned());
         }
         warnings
     }
+}
+
+/// Where somebody on the way could listen.
+pub(super) fn warnings(backends: &[Backend], tls: &TlsFiles) -> Vec<String> {
+    let insecure = tls.insecure_skip_tls_verify.then(|| "server certificates are not verified".to_owned());
+    let plain = backends.iter().filter(|backend| !backend.tls);
+    insecure.into_iter().chain(plain.map(|backend| format!("{backend} is spoken to in plain HTTP"))).collect()
 }
 
 fn backend_status<'a>(

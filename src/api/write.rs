@@ -115,7 +115,7 @@ impl Api {
         Err(ApiError::Busy)
     }
 
-    fn refuse_configured(&self, kind: Kind, name: &str) -> Result<(), ApiError> {
+    pub(super) fn refuse_configured(&self, kind: Kind, name: &str) -> Result<(), ApiError> {
         match self.view().from_config(name) {
             Some(cluster) if kind == Kind::Cluster => {
                 Err(ApiError::Configured { name: name.to_owned(), local: cluster.name.is_local() })
@@ -124,7 +124,7 @@ impl Api {
         }
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         kind: Kind,
         name: Option<&str>,

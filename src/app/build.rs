@@ -26,7 +26,7 @@ use super::{
     sockets::Sockets,
     store,
     tracing::Tracing,
-    web, worker,
+    trial, web, worker,
 };
 use crate::{
     api::Api,
@@ -94,7 +94,7 @@ impl Server {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let tracing = Tracing::new(&root.tracing);
         let tracer = tracing.as_ref().map(|tracing| &tracing.tracer);
-        let (store, leadership) = store::open(root, tracer)?;
+        let (store, leadership) = store::open(root, tracer).await?;
         let (configured, configured_seen) = watch::channel(snapshot);
         let (reflector, Views { snapshot: registered, registry }) = registry::reflector(configured_seen);
         let (published, published_seen) = watch::channel(Arc::clone(&registered.borrow()));
@@ -115,7 +115,8 @@ impl Server {
         let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
         let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
-            .with_workers(registered.clone(), applied_seen);
+            .with_workers(registered.clone(), applied_seen)
+            .with_trials(trial::try_out(root.upstream.connect_timeout));
         let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
         let api = match &policies {
             Some(policies) => api.with_policies(policies.statuses.clone()),

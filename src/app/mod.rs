@@ -15,6 +15,7 @@ mod shared;
 mod sockets;
 mod store;
 mod tracing;
+mod trial;
 mod web;
 mod worker;
 

@@ -23,16 +23,16 @@ use crate::{
 /// A store and the leadership among the gateways that share it.
 pub(super) type Opened = (Arc<dyn Store>, Arc<dyn Leadership>);
 
-/// The store that the configuration names, and what decides which of the gateways that share it replicates. Blocks on
-/// the disk; an etcd is not contacted yet.
-pub(super) fn open(root: &Root, tracer: Option<&Tracer>) -> Result<Opened, BuildError> {
-    let (store, leadership) = open_plain(root)?;
+/// The store that the configuration names, and what decides which of the gateways that share it replicates. An etcd is not
+/// contacted yet.
+pub(super) async fn open(root: &Root, tracer: Option<&Tracer>) -> Result<Opened, BuildError> {
+    let (store, leadership) = open_plain(root).await?;
     // Not in between when nothing records.
     let store = if tracer.is_some() { Arc::new(TracedStore(store)) } else { store };
     Ok((store, leadership))
 }
 
-fn open_plain(root: &Root) -> Result<Opened, BuildError> {
+async fn open_plain(root: &Root) -> Result<Opened, BuildError> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let shared = &root.store.etcd;
     if !shared.endpoints.is_empty() {
@@ -42,9 +42,14 @@ fn open_plain(root: &Root) -> Result<Opened, BuildError> {
         return Ok((Arc::new(EtcdStore::new(client, &shared.prefix)), election));
     }
     let path = &root.store.embedded.path;
-    make_parent(path).map_err(|error| BuildError::StoreDirectory { path: path.clone(), error })?;
-    let store = EmbeddedStore::open(path)?;
-    Ok((Arc::new(store), Alone::new(&host, &home(path))))
+    let (store, home) = EmbeddedStore::in_time(path, open_embedded).await??;
+    Ok((Arc::new(store), Alone::new(&host, &home)))
+}
+
+/// The store, and its [`home`]. Blocks on the disk.
+fn open_embedded(path: &Path) -> Result<(EmbeddedStore, String), BuildError> {
+    make_parent(path).map_err(|error| BuildError::StoreDirectory { path: path.to_owned(), error })?;
+    Ok((EmbeddedStore::open(path)?, home(path)))
 }
 
 /// Identifies this machine, as long as it runs, and the file. While the store is open no other process has it open, so a

@@ -54,7 +54,7 @@ pub async fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FileTimeout> {
-    bounded(&PERMITS, limit, work, |done| done).await
+    bounded(&permits(), limit, work, |done| done).await
 }
 
 /// Reads as [`in_time`] does, and makes something of what was read. Only the reading is timed; after a timeout the making
@@ -63,7 +63,7 @@ pub async fn in_time_then<R, T: Send + 'static>(
     read: impl FnOnce() -> R + Send + 'static,
     make: impl FnOnce(R) -> T + Send + 'static,
 ) -> Result<T, FileTimeout> {
-    bounded(&PERMITS, FILE_TIMEOUT, read, make).await
+    bounded(&permits(), FILE_TIMEOUT, read, make).await
 }
 
 async fn bounded<R, T: Send + 'static>(
@@ -105,7 +105,21 @@ const MAX_WORKS: usize = 64;
 
 static MAKING: Mutex<()> = Mutex::new(());
 
-static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_WORKS)));
+#[cfg(not(test))]
+fn permits() -> Arc<Semaphore> {
+    static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_WORKS)));
+    Arc::clone(&PERMITS)
+}
+
+/// Each test has its own. Paused time does not stand still while one waits for those of another test: the wait would time
+/// out at once.
+#[cfg(test)]
+fn permits() -> Arc<Semaphore> {
+    std::thread_local! {
+        static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_WORKS)));
+    }
+    PERMITS.with(|permits| Arc::clone(permits))
+}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use super::{
     Entry, Events, Precondition, Store, StoreError, file,
     table::{Change, Planned, Table},
 };
-use crate::error::BoxError;
+use crate::{error::BoxError, net};
 
 /// A store in one file: crash-safe, without set-up, for one gateway.
 ///
@@ -82,6 +82,17 @@ impl EmbeddedStore {
             Err(reason) => return Err(StoreError::Open { path: path.to_owned(), reason }),
         };
         content(&copy, path).map(|_| Found::Registry)
+    }
+
+    /// Does work with the file, such as [`Self::open`], on a thread for blocking work, and gives it up when the file system
+    /// hangs. The work goes on until it ends.
+    pub async fn in_time<T: Send + 'static>(
+        path: &Path,
+        work: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let owned = path.to_owned();
+        let done = net::within(PATIENCE, move || work(&owned)).await;
+        done.map_err(|hangs| StoreError::Open { path: path.to_owned(), reason: hangs.into() })
     }
 
     pub(super) fn open_with(path: &Path, open: Opener) -> Result<Self, StoreError> {
@@ -309,6 +320,8 @@ const SCHEMA_KEY: &str = "schema";
 const REVISION_KEY: &str = "revision";
 const SCHEMA: u64 = 1;
 const MOVED: &str = "its file was moved, deleted or replaced: put it back, or restart the gateway";
+/// How long a file may take to be read, checked and synced. Disks that spin up and small network mounts need seconds.
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(30) };
 /// How often a file that failed is tried again while there are no writes.
 const RETRY: Duration = if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(5) };
 /// Most writes that wait for the disk; further callers wait to be queued.

@@ -64,6 +64,7 @@ mod lease;
 mod machine;
 mod memory;
 mod plan;
+mod probe;
 mod queue;
 mod record;
 mod refused;
@@ -76,6 +77,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 pub use config::{Config, SourceConfig};
+pub use probe::{Reached, probe};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 

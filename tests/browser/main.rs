@@ -9,6 +9,7 @@
 mod chromium;
 mod console;
 mod link;
+mod page;
 mod ui;
 mod world;
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use self::{chromium::Chromium, world::World};
+use self::{page::Page, world::World};
 
 fn pages() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/web-ui")
@@ -25,7 +26,7 @@ fn pages() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_url_of_a_page_can_be_opened_and_reloaded() {
     let world = World::start(&pages()).await;
-    let mut browser = Chromium::start();
+    let mut browser = Page::new();
     for path in [
         "/",
         "/signin?redirect-to=%2Fn%2Fdefault",
@@ -54,7 +55,7 @@ async fn every_url_of_a_page_can_be_opened_and_reloaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_with_a_hash_in_its_name_is_asked_for_once() {
     let world = World::start(&pages()).await;
-    let mut browser = Chromium::start();
+    let mut browser = Page::new();
     let mut sent = |path: &str| {
         browser.open(&format!("{}{path}", world.url));
         browser
@@ -69,7 +70,7 @@ async fn a_file_with_a_hash_in_its_name_is_asked_for_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_can_do_what_the_ui_does_and_no_more() {
     let world = World::start(&pages()).await;
-    let mut browser = Chromium::start();
+    let mut browser = Page::new();
     browser.open(&format!("{}/n/default/events", world.url));
     let try_fetch = |url: &str| format!("fetch({url:?}).then(response => response.status, () => 'refused')");
     // The UI writes its styles into the page.
@@ -100,7 +101,7 @@ async fn a_page_can_do_what_the_ui_does_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_signs_in_stays_signed_in_and_signs_out() {
     let world = World::start(&pages()).await;
-    let mut browser = Chromium::start();
+    let mut browser = Page::new();
     browser.open(&format!("{}/signin", world.url));
     let wrong = browser.eval("client.signIn('admin', 'wrong').then(() => 'in', error => error.message)");
     assert!(wrong.as_str().unwrap().ends_with("/auth: 401"), "{wrong}");

@@ -1,4 +1,4 @@
-//! Three clusters and a gateway in front of them, over TCP.
+//! Three clusters, or more, and a gateway in front of them, over TCP.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,9 @@ use fedgate::{
     sim::{Options, Sensu, SharedKeys},
     telemetry,
 };
+use http::Method;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
 use crate::link::Link;
 
@@ -22,13 +23,23 @@ use crate::link::Link;
 pub(crate) struct World {
     /// The gateway's URL for a browser.
     pub(crate) url: String,
-    /// The connections to `local-cluster`, `alpha` and `beta`.
-    pub(crate) links: [Link; 3],
+    /// The connections to the clusters, the local one first.
+    pub(crate) links: Vec<Link>,
     /// The clusters themselves, if they are simulated.
     pub(crate) sensus: Vec<Sensu>,
-    _stop: mpsc::Sender<()>,
+    file: Value,
+    gateway: Gateway,
     _directory: tempfile::TempDir,
 }
+
+struct Gateway {
+    port: u16,
+    stop: mpsc::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+/// The names of the clusters of most tests.
+pub(crate) const CLUSTERS: [&str; 3] = ["local-cluster", "alpha", "beta"];
 
 // === impl World ===
 
@@ -36,16 +47,25 @@ impl World {
     /// Simulated clusters, and the web UI of this directory, or of the dashboard listener at this URL; an empty path for
     /// none.
     pub(crate) async fn start(web_ui: &Path) -> Self {
+        Self::with(&CLUSTERS, web_ui, &json!({})).await
+    }
+
+    /// The same for clusters of other names, with more in the gateway's configuration.
+    pub(crate) async fn with(names: &[&str], web_ui: &Path, more: &Value) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
-        let (local, local_at) = cluster("local-cluster", &keys).await;
-        let (alpha, alpha_at) = cluster("alpha", &keys).await;
-        let (beta, beta_at) = cluster("beta", &keys).await;
+        let (mut sensus, mut links) = (Vec::new(), Vec::new());
+        for name in names {
+            let (sensu, address) = cluster(name, &keys).await;
+            sensus.push(sensu);
+            links.push(Link::to(address).await);
+        }
         let directory = tempfile::tempdir().unwrap();
         let key = directory.path().join("jwt_public.pem");
         std::fs::write(&key, keys.public_pem()).unwrap();
-        let links = [Link::to(local_at).await, Link::to(alpha_at).await, Link::to(beta_at).await];
-        let file = json!({"auth": {"jwt-public-key-files": [key]}});
-        Self::gateway(web_ui, file, links, "http", vec![local, alpha, beta], directory).await
+        let mut file = json!({"auth": {"jwt-public-key-files": [key]}});
+        merge(&mut file, more);
+        describe(&mut file, names, &links, "http", web_ui, directory.path());
+        Self::in_front(file, links, sensus, directory).await
     }
 
     /// The three backends in `FEDGATE_TEST_SENSU`, if it is set.
@@ -57,50 +77,93 @@ impl World {
             let address = url.trim().strip_prefix("https://").and_then(|address| address.parse().ok());
             links.push(Link::to(address.unwrap_or_else(|| panic!("{url}: no https://ADDRESS:PORT"))).await);
         }
-        let Ok(links) = links.try_into() else { panic!("{urls}: not three backends") };
-        let file = json!({
+        assert_eq!(links.len(), CLUSTERS.len(), "{urls}: not three backends");
+        let mut file = json!({
             "auth": {"jwt-public-key-files": [file_of("FEDGATE_TEST_SENSU_PUB")]},
             "local-cluster": {"trusted-ca-file": file_of("FEDGATE_TEST_SENSU_CA")},
         });
-        Some(Self::gateway(web_ui, file, links, "https", Vec::new(), tempfile::tempdir().unwrap()).await)
+        let directory = tempfile::tempdir().unwrap();
+        describe(&mut file, &CLUSTERS, &links, "https", web_ui, directory.path());
+        Some(Self::in_front(file, links, Vec::new(), directory).await)
     }
 
-    async fn gateway(
-        web_ui: &Path,
-        mut file: Value,
-        links: [Link; 3],
-        scheme: &str,
+    async fn in_front(
+        file: Value,
+        links: Vec<Link>,
         sensus: Vec<Sensu>,
         directory: tempfile::TempDir,
     ) -> Self {
-        let urls = links.each_ref().map(|link| json!([format!("{scheme}://{}", link.address)]));
-        let [local, alpha, beta] = urls;
-        let ca = file["local-cluster"]["trusted-ca-file"].clone();
-        let cluster = |name: &str, urls: Value| {
-            let mut cluster = json!({"name": name, "api-urls": urls});
-            if !ca.is_null() {
-                cluster["trusted-ca-file"] = ca.clone();
-            }
-            cluster
-        };
-        file["clusters"] = json!([cluster("alpha", alpha), cluster("beta", beta)]);
-        file["local-cluster"]["api-urls"] = local;
-        file["listen"] = json!({"address": "127.0.0.1:0", "workers": 2});
-        file["admin"] = json!({"address": "127.0.0.1:0"});
-        file["store"] = json!({"embedded": {"path": directory.path().join("registry.redb")}});
-        let listener = web_ui.to_str().is_some_and(|place| place.starts_with("http"));
-        if !web_ui.as_os_str().is_empty() {
-            file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
+        let gateway = Gateway::start(&file, 0).await;
+        // Browsers take localhost for a secure origin.
+        let url = format!("http://localhost:{}", gateway.port);
+        Self { url, links, sensus, file, gateway, _directory: directory }
+    }
+
+    /// Stops the gateway; connections end at once.
+    pub(crate) async fn stop_gateway(&mut self) {
+        for _ in 0..2 {
+            let _ = self.gateway.stop.send(()).await;
         }
+        (&mut self.gateway.ended).await.unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub(crate) async fn start_gateway(&mut self) {
+        self.gateway = Gateway::start(&self.file, self.gateway.port).await;
+    }
+
+    /// A request to a cluster by its administrator, past the gateway.
+    #[track_caller]
+    pub(crate) fn put(&self, cluster: usize, path: &str, body: &Value) {
+        let status = self.sensus[cluster].apply(&Method::PUT, &format!("/api/core/v2/{path}"), body);
+        assert!(status.is_success(), "{path}: {status}");
+    }
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    async fn start(file: &Value, port: u16) -> Self {
+        let mut file = file.clone();
+        file["listen"] = json!({"address": format!("127.0.0.1:{port}"), "workers": 2});
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
-        let logs = telemetry::init_quiet();
-        let server = Server::build(&root, None, logs).await.unwrap();
+        let server = Server::build(&root, None, telemetry::init_quiet()).await.unwrap();
         let (main, _) = server.addresses().unwrap();
         let (stop, stopped) = mpsc::channel(2);
-        tokio::spawn(server.run(stopped));
-        // Browsers take localhost for a secure origin.
-        let url = format!("http://localhost:{}", main.port());
-        Self { url, links, sensus, _stop: stop, _directory: directory }
+        let ended = tokio::spawn(async move { server.run(stopped).await.unwrap() });
+        Self { port: main.port(), stop, ended }
+    }
+}
+
+/// What every gateway here has.
+fn describe(file: &mut Value, names: &[&str], links: &[Link], scheme: &str, web_ui: &Path, directory: &Path) {
+    let ca = file["local-cluster"]["trusted-ca-file"].clone();
+    let mut clusters = names.iter().zip(links).map(|(name, link)| {
+        let mut cluster = json!({"name": name, "api-urls": [format!("{scheme}://{}", link.address)]});
+        if !ca.is_null() {
+            cluster["trusted-ca-file"] = ca.clone();
+        }
+        cluster
+    });
+    file["local-cluster"]["api-urls"] = clusters.next().unwrap_or_default()["api-urls"].clone();
+    file["clusters"] = clusters.collect();
+    file["admin"] = json!({"address": "127.0.0.1:0"});
+    file["store"] = json!({"embedded": {"path": directory.join("registry.redb")}});
+    if !web_ui.as_os_str().is_empty() {
+        let listener = web_ui.to_str().is_some_and(|place| place.starts_with("http"));
+        file["web-ui"][if listener { "upstream" } else { "directory" }] = json!(web_ui);
+    }
+}
+
+/// Adds the keys of `more`, at any depth.
+fn merge(file: &mut Value, more: &Value) {
+    match (file, more) {
+        (Value::Object(file), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(file.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (file, more) => *file = more.clone(),
     }
 }
 

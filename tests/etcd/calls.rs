@@ -8,6 +8,7 @@ use fedgate::{
             TxnRequest, WatchCreateRequest,
         },
     },
+    replication::probe,
     types::{Backend, TlsFiles},
 };
 use tokio::io::AsyncWriteExt as _;
@@ -46,6 +47,19 @@ async fn keys_are_written_read_and_deleted() {
     assert_eq!((deleted.deleted, deleted.prev_kvs[0].value.as_slice()), (1, &b"two"[..]));
     let status = client.status().await.unwrap();
     assert!(status.version.starts_with("3."), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_destination_is_one_that_sensu_has_written_to() {
+    let etcd = Etcd::start().await;
+    let tls = TlsFiles::default();
+    let foreign = probe(&etcd.endpoint(), &tls, PATIENCE).await.unwrap_err();
+    assert!(foreign.contains("is this the etcd of a Sensu cluster?"), "{foreign}");
+    etcd.client().put(PutRequest::new("/sensu.io/namespaces/default", "x")).await.unwrap();
+    let reached = probe(&etcd.endpoint(), &tls, PATIENCE).await.unwrap();
+    assert!(reached.version.starts_with("3."), "{reached:?}");
+    let dead = probe(&local(dead_port()), &tls, Duration::from_secs(5)).await.unwrap_err();
+    assert!(dead.contains("is unreachable: check that etcd runs there"), "{dead}");
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Running, World, asked, claims, h1, now, plain, read, request_of, simulated};
+use crate::support::{
+    Running, World, asked, certificate, claims, h1, now, plain, read, request_of, simulated,
+};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 const STATUS: &str = "/api/enterprise/federation/v1/status";
@@ -381,4 +383,45 @@ async fn the_status_says_which_cluster_is_unhealthy_and_why_to_those_who_may_kno
         (&status["clusters"][2]["state"], &status["clusters"][2]["error"]),
         (&json!("down"), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn settings_are_tried_before_they_are_registered() {
+    let server = Running::start().await;
+    let (_alpha, address) = simulated("alpha", &server.keys).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, ..) = certificate(directory.path());
+    let test = async |urls: &[String], more: Value| {
+        let mut body = resource("alpha", "");
+        body["spec"]["api_urls"] = json!(urls);
+        body["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = server.call(Method::POST, &format!("{CLUSTERS}/alpha/test"), &body, 200).await;
+        serde_json::from_slice::<Value>(&answer).unwrap()
+    };
+    let good = test(&[format!("http://{address}")], json!({})).await;
+    assert_eq!((&good["ok"], &good["backends"][0]["version"]), (&json!(true), &json!("6.12.0")), "{good}");
+    assert!(good["backends"][0]["latency_ms"].is_number(), "{good}");
+
+    let urls = [
+        format!("http://{address}"),
+        "http://127.0.0.1:1".to_owned(),
+        format!("http://{}", server.main),
+        format!("https://{address}"),
+    ];
+    let mixed = test(&urls, json!({"ca_cert": cert})).await;
+    assert_eq!(mixed["ok"], false);
+    for (index, words) in [(1, "unreachable: "), (2, "a fedgate, not a Sensu backend"), (3, "tls: ")] {
+        let error = mixed["backends"][index]["error"].as_str().unwrap();
+        assert!(error.starts_with(words), "{mixed}");
+    }
+    assert!(mixed["backends"][3]["error"].as_str().unwrap().ends_with("is https right?"), "{mixed}");
+    // Nothing of it has become a cluster.
+    server.call(Method::GET, &format!("{CLUSTERS}/alpha"), &Value::Null, 404).await;
+
+    let spec = json!({"url": "http://127.0.0.1:1", "resource": "Role"});
+    let replicator = json!({"type": "EtcdReplicator", "api_version": "federation/v1", "metadata": {"name": "r"}, "spec": spec});
+    let path = "/api/enterprise/federation/v1/etcd-replicators/r/test";
+    let answer = server.call(Method::POST, path, &replicator, 200).await;
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["backends"][0]["state"], "down", "{answer}");
 }

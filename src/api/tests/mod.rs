@@ -1,6 +1,7 @@
 mod clients;
 mod requests;
 mod status;
+mod trials;
 
 use std::{io, path::Path, sync::Arc};
 

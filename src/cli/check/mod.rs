@@ -7,8 +7,7 @@ mod store;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use self::row::{Row, table};
 use super::{ConfigFile, Failure, environment, output, runtime::control_runtime};
@@ -17,10 +16,9 @@ use crate::{
     config::{self, Root},
     error::Chain,
     net::{ServerTls, TlsConfigs},
-    types::{Backend, Cluster, Snapshot},
-    upstream::{Connector, Manager},
+    types::{Backend, Cluster},
+    upstream::{self, Connector, Manager},
     webui::{Content, WebUi},
-    wire::{header::add_via, read_limited},
 };
 
 /// `fedgate check-config`.
@@ -103,26 +101,10 @@ async fn version(
     cluster: &Cluster,
     backend: &Backend,
 ) -> Result<String, String> {
-    let manager = manager(root, tls);
-    manager.apply(&Snapshot::new([Cluster { backends: vec![backend.clone()], ..cluster.clone() }]));
-    let client = manager.cluster(cluster.name.as_str()).ok_or("not registered")?;
-    let mut request = Request::get("/version")
-        .header("host", backend.authority())
-        .body(Bytes::new())
-        .map_err(|error| error.to_string())?;
-    add_via(request.headers_mut());
-    let response = client.send(request).await.map_err(|error| Chain(&error).to_string())?;
-    if response.status() == StatusCode::LOOP_DETECTED {
-        return Err("this is a fedgate: name the cluster's own backends".to_owned());
+    let connector = Connector::new(tls.clone(), root.upstream.connect_timeout);
+    let limit = root.upstream.connect_timeout + root.upstream.head_timeout;
+    match upstream::check(&connector, cluster, backend, limit).await {
+        Ok(passed) => Ok(format!("ok, Sensu {}", passed.version)),
+        Err(error) => Err(format!("{error}{}", error.advice())),
     }
-    if response.status() != StatusCode::OK {
-        return Err(format!("/version answered {}: is this a Sensu API port?", response.status()));
-    }
-    let body = read_limited(response.into_body(), MAX_VERSION).await.map_err(|error| error.to_string())?;
-    let answer = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-    let version = answer["sensu_backend"].as_str();
-    let version = version.ok_or("/version answered no version of Sensu: is this a Sensu API port?")?;
-    Ok(format!("ok, Sensu {}", version.chars().take(64).collect::<String>()))
 }
-
-const MAX_VERSION: usize = 64 * 1024;

@@ -25,7 +25,7 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
     let store = &root.store.etcd;
     if store.endpoints.is_empty() {
         let path = &root.store.embedded.path;
-        rows.push(Row::new(format_args!("registry {}", path.display()), embedded(path)));
+        rows.push(Row::new(format_args!("registry {}", path.display()), embedded(path).await));
     }
     for endpoint in &store.endpoints {
         let result = registry(endpoint, store.tls(), &store.prefix).await;
@@ -42,8 +42,8 @@ pub(super) async fn rows(root: &Root) -> Vec<Row> {
     rows
 }
 
-fn embedded(path: &Path) -> Result<String, String> {
-    match EmbeddedStore::check(path) {
+async fn embedded(path: &Path) -> Result<String, String> {
+    match EmbeddedStore::in_time(path, EmbeddedStore::check).await.flatten() {
         Ok(Found::Registry) => Ok("ok".into()),
         Ok(Found::Nothing) => Ok("ok, will be created".into()),
         Ok(Found::InUse) => Ok("in use by a running gateway, not read".into()),

@@ -34,6 +34,8 @@ pub(super) fn instructions(
     };
     format!(
         r#"
+Open {url}/console/ in a browser: user {user}, password {password}
+
 fedgate demo: three simulated Sensu clusters, one gateway in front
 
   URL       {url}

@@ -98,6 +98,24 @@ async fn nothing_is_written_to_a_file_that_is_not_at_its_place_any_more() {
     assert_eq!(store.list("clusters/").await.unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn a_file_that_is_not_opened_in_time_is_given_up() {
+    // A pipe that nobody writes to, as a file system that hangs.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.redb");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let opened = EmbeddedStore::in_time(&path, |path| File::open(path)).await;
+    // The thread that waits is let go.
+    drop(File::options().read(true).write(true).open(&path));
+    let error = opened.unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+    let text = format!(
+        "cannot open the registry {}: the file system does not answer: is it a mount that hangs?",
+        path.display()
+    );
+    assert_eq!(error.to_string(), text);
+}
+
 #[test]
 fn a_file_that_was_half_made_is_made_again() {
     let directory = tempfile::tempdir().unwrap();

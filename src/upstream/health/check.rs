@@ -18,16 +18,16 @@ use crate::{
 
 /// A backend that answers as Sensu does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
+pub struct Passed {
     /// Its version, as it says it.
-    pub(super) version: Arc<str>,
+    pub version: Arc<str>,
     /// From the first packet to the end of the answer.
-    pub(super) latency: Duration,
+    pub latency: Duration,
 }
 
 /// Why a check failed. The text is for administrators: it may hold what the system or the peer's certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CheckError {
+pub enum CheckError {
     /// No name, no route, nothing listens, or the connection was closed without an answer.
     #[error("{}: {}", FailureClass::Unreachable, .0)]
     Unreachable(String),
@@ -59,7 +59,7 @@ struct Version {
 /// A new one each time, because it shows what the next connection of a worker needs: that the name resolves, the port
 /// accepts and the handshake succeeds. A kept connection would outlive all of these. One every few seconds, mostly with a
 /// resumed TLS session, costs a backend little.
-pub(super) async fn check(
+pub async fn check(
     connect: &dyn Connect,
     cluster: &Cluster,
     backend: &Backend,
@@ -102,6 +102,16 @@ async fn ask(connect: &dyn Connect, cluster: &Cluster, backend: &Backend) -> Res
 // === impl CheckError ===
 
 impl CheckError {
+    /// What to do about it; begins with `: ` or `; `, or is empty.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Tls(cause) => tls_advice(cause),
+            Self::Timeout => ": a firewall may drop its packets, or the backend hangs",
+            Self::Status(_) | Self::NotSensu => ": is this a Sensu API port?",
+            Self::Unreachable(_) | Self::Gateway => "",
+        }
+    }
+
     /// What a request would fail with; `None` where something answers, if only with an error.
     pub(super) fn class(&self) -> Option<FailureClass> {
         match self {
@@ -134,6 +144,20 @@ impl From<Error> for CheckError {
             _ => Self::Unreachable("the connection was closed without an answer".to_owned()),
         }
     }
+}
+
+/// The usual mistakes, by what rustls calls them.
+fn tls_advice(cause: &str) -> &'static str {
+    let advice = [
+        ("UnknownIssuer", "; name the CA that signed its certificate"),
+        ("not valid for name", "; use a host name that its certificate has"),
+        ("NotValidForName", "; use a host name that its certificate has"),
+        ("Expired", "; renew its certificate"),
+        ("expired", "; renew its certificate"),
+        ("InvalidContentType", "; the port does not speak TLS: is https right?"),
+        ("CertificateRequired", "; it wants a client certificate: name cert and key"),
+    ];
+    advice.iter().find(|(mark, _)| cause.contains(mark)).map_or("", |(_, advice)| advice)
 }
 
 /// The root cause of an error.

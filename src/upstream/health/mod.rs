@@ -22,12 +22,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use check::{CheckError, Passed, check};
 pub use metrics::register as register_metrics;
 
-use self::{
-    check::{CheckError, Passed, check},
-    track::Track,
-};
+use self::track::Track;
 use super::{
     board::{BackendKey, HealthBoard, HealthEntry},
     connect::Connect,

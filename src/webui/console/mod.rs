@@ -9,6 +9,7 @@
 //! another directory, and a browser never mixes two versions.
 
 mod assets;
+mod compact;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,7 @@ mod viewer;
 use std::path::Path;
 
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use self::user::User;
 use crate::world::World;
@@ -31,14 +32,15 @@ async fn start() -> Option<(World, User)> {
         println!("skipped: FEDGATE_TEST_WEB_UI is not set");
         return None;
     };
-    // The browser comes first: only one test has one, and real backends are the same for all.
-    let browser = crate::chromium::Chromium::start();
+    // One at a time: real backends are the same for all.
+    let turn = TURN.lock().await;
+    let browser = crate::page::Page::new();
     let build = Path::new(&build);
     let world = match World::real(build).await {
         Some(world) => world,
         None => World::start(build).await,
     };
-    let user = User::new(browser, world.url.clone());
+    let user = User::new(turn, browser, world.url.clone());
     Some((world, user))
 }
 
@@ -93,3 +95,5 @@ async fn sensus_own_web_ui_works_with_a_slow_cluster() {
     slow::slow(&mut user, &world);
     user.done();
 }
+
+static TURN: Mutex<()> = Mutex::const_new(());

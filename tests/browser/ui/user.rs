@@ -7,27 +7,29 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::sync::MutexGuard;
 
-use crate::chromium::Chromium;
+use crate::page::Page;
 
 /// A user, and what went wrong so far.
 pub(super) struct User {
-    pub(super) browser: Chromium,
+    pub(super) browser: Page,
     pub(super) url: String,
     pub(super) name: &'static str,
     token: String,
     shots: Option<PathBuf>,
     steps: usize,
     failures: Vec<String>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 // === impl User ===
 
 impl User {
-    pub(super) fn new(browser: Chromium, url: String) -> Self {
+    pub(super) fn new(turn: MutexGuard<'static, ()>, browser: Page, url: String) -> Self {
         let shots = std::env::var_os("FEDGATE_TEST_WEB_UI_SHOTS").map(PathBuf::from);
         let (token, failures) = (String::new(), Vec::new());
-        Self { browser, url, name: "admin", token, shots, steps: 0, failures }
+        Self { browser, url, name: "admin", token, shots, steps: 0, failures, _turn: turn }
     }
 
     /// Continues after a failure, so that one run reports all of them.

@@ -2,7 +2,6 @@
 
 import { h, icon, replace } from "./dom.js";
 import { call, on, start } from "./engine.js";
-import { CAUSES } from "./engine/client.js";
 import { current, go, page, ROOT } from "./pages.js";
 import { eventPage, entityPage } from "./pages/detail.js";
 import { clustersPage, replicatorsPage } from "./pages/federation.js";
@@ -14,6 +13,7 @@ import { when } from "./parts/charts.js";
 import { dialog, menu } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
+import { explain } from "./shared/text.js";
 import { now } from "./shared/time.js";
 
 /**
@@ -49,21 +49,22 @@ const NAVIGATION = /** @type {const} */ ([["", "Overview", "o"], ["events", "Eve
 /** @type {any} */
 let session = { state: "unknown" };
 /** @type {any} */
-let state = { status: undefined, namespaces: [], gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
+let state = { status: undefined, namespaces: [], unlisted: [], permissions: undefined, gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
 /** @type {Page | undefined} */
 let shown;
 let shownKey = "";
+let shownAt = "";
 let asking = false;
 
 const context = { state: () => state };
 const main = h("main", { id: "main", tabindex: -1 });
-const banner = h("div", { class: "banner", role: "alert", hidden: true });
+const banner = h("div.banner", { role: "alert", hidden: true });
 const navigation = h("nav", { "aria-label": "Pages" });
-const footer = h("footer", { class: "status-line" });
-const header = h("header", { class: "top" },
-  h("a", { class: "skip", href: "#main" }, "To the content"),
-  h("a", { class: "brand", href: page("") }, h("span", { class: "mark", "aria-hidden": "true" }), "fedgate"), navigation,
-  h("button", { type: "button", class: "plain who", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => userMenu(event.currentTarget) }));
+const footer = h("footer.status-line");
+const header = h("header.top",
+  h("a.skip", { href: "#main" }, "To the content"),
+  h("a.brand", { href: page("") }, h("span.mark", { "aria-hidden": "true" }), "fedgate"), navigation,
+  h("button.plain.who", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => userMenu(event.currentTarget) }));
 
 function render() {
   const { name } = current();
@@ -73,15 +74,19 @@ function render() {
   document.body.classList.toggle("kiosk", kiosk && inside);
   if (kiosk) void stayAwake();
   const key = inside ? identity() : "login";
-  if (shown && shownKey === key) shown.navigated?.();
-  else {
+  if (shown && shownKey === key) {
+    // A login that is renewed is no reason to lose a selection.
+    if (shownAt !== location.href) shown.navigated?.();
+  } else {
     shown?.close();
     shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
     shownKey = key;
     replace(main, shown.node);
     scrollTo(0, 0);
   }
+  shownAt = location.href;
   replace(navigation, inside && NAVIGATION.map(([target, title]) => h("a", { href: page(target), "aria-current": target === name ? "page" : undefined }, title)));
+  navigation.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   want();
   drawState();
 }
@@ -94,7 +99,7 @@ function identity() {
 
 /** @returns {Page} */
 function missing() {
-  return { node: h("section", { class: "page" }, h("h1", null, "There is no such page"), h("p", null, h("a", { href: page("") }, "To the overview"))), title: "No such page", kinds: [],
+  return { node: h("section.page", h("h1", "There is no such page"), h("p", h("a", { href: page("") }, "To the overview"))), title: "No such page", kinds: [],
     close: () => undefined, state: () => undefined };
 }
 
@@ -112,24 +117,24 @@ function drawState() {
   drawBanner(inside);
   const total = state.counts;
   badgeTab(inside ? total : [0, 0, 0], shown?.title ?? "", state.problems.length > 0 || state.gateway.failing > 0);
-  replace(footer, inside && state.fresh ? ["Read ", when(state.fresh)] : "", inside && h("button", { type: "button", class: "plain", onclick: () => void call("refresh") }, "Read now"),
-    inside && h("button", { type: "button", class: "plain", onclick: help }, "Keys (?)"));
+  replace(footer, inside && state.fresh > 0 && h("span", "Read ", when(state.fresh)), inside && h("button.plain", { onclick: () => void call("refresh") }, "Read now"),
+    inside && h("button.plain", { onclick: help }, "Keys (?)"));
 }
 
 /** Everything that makes this page incomplete, by name. @param {boolean} inside */
 function drawBanner(inside) {
   const parts = [];
   if (inside && state.gateway.failing) {
-    parts.push(h("p", null, h("strong", null, "The gateway does not answer. "), `${state.gateway.trouble}. What is shown is from before `, when(state.gateway.failing), "."));
+    parts.push(h("p", h("strong", "The gateway does not answer"), ` (${state.gateway.trouble}). What is shown is from before `, when(state.gateway.failing), "."));
   }
-  if (inside && session.trouble) parts.push(h("p", null, h("strong", null, "Your login cannot be renewed now. "), session.trouble));
+  if (inside && session.trouble) parts.push(h("p", h("strong", "Your login cannot be renewed now. "), session.trouble));
   for (const problem of inside ? state.problems : []) {
     if (problem.error === "gateway" && state.gateway.failing) continue;
     const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : [" Nothing of it is shown."];
-    parts.push(h("p", null, h("strong", null, `${problem.cluster} is missing from this page: `), `${CAUSES[problem.error] ?? problem.message ?? problem.error} (${problem.error}), since `, when(problem.since), ".", old,
+    parts.push(h("p", h("strong", `${problem.cluster} is missing from this page: `), `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old,
       " ", h("a", { href: page("clusters") }, "Look at its status")));
   }
-  if (inside && state.fresh && now() - state.fresh > 180 && !parts.length) parts.push(h("p", null, h("strong", null, "This page is old: "), "last read ", when(state.fresh), "."));
+  if (inside && state.fresh && now() - state.fresh > 180 && !parts.length) parts.push(h("p", h("strong", "This page is old: "), "last read ", when(state.fresh), "."));
   banner.hidden = !parts.length;
   replace(banner, parts);
 }
@@ -176,8 +181,8 @@ const KEYS = [["/", "Filter"], ["j, k", "Next, previous row"], ["Enter", "Open t
   ["r", "Resolve"], ["e", "Run the check again"], ["g then o v n c i l p", "Overview, events, entities, checks, silences, clusters, replicators"], ["Esc", "Leave the filter, a dialog, kiosk mode"], ["?", "These keys"]];
 
 function help() {
-  void dialog({ title: "Keys", body: [h("dl", { class: "facts wide" }, KEYS.map(([key, what]) => h("div", null, h("dt", null, h("kbd", null, key)), h("dd", null, what)))),
-    h("h3", null, "Filter"), h("p", null, "Terms are joined by and, values with a comma by or: ", h("code", null, "status:critical,warning -silenced:yes label.team:web since>1h \"disk full\""), ". A * stands for anything.")] });
+  void dialog({ title: "Keys", body: [h("dl.facts.wide", KEYS.map(([key, what]) => h("div", h("dt", h("kbd", key)), h("dd", what)))),
+    h("h3", "Filter"), h("p", "Terms are joined by and, values with a comma by or: ", h("code", "status:critical,warning -silenced:yes label.team:web since>1h \"disk full\""), ". A * stands for anything.")] });
 }
 
 let going = 0;
@@ -248,5 +253,6 @@ on("state", (message) => {
   drawState();
 });
 on("news", announce);
-on("broken", () => replace(main, h("section", { class: "page" }, h("h1", null, "The console cannot start"), h("p", null, "This browser does not run its worker. Update the browser, or use sensuctl or the command line."))));
+on("restarted", want);
+on("broken", () => replace(main, h("section.page", h("h1", "The console cannot start"), h("p", "This browser does not run its worker. Update the browser, or use sensuctl or the command line."))));
 start();

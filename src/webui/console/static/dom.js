@@ -1,43 +1,48 @@
-// Elements, without markup in strings: what is text stays text.
+// Elements, without markup in strings: what is text stays text, and cannot reorder or hide what stands beside it.
+
+import { safe } from "./shared/text.js";
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
 
 /**
- * Makes an element. `on…` are listeners, `class`, `data-…` and `aria-…` attributes; `true` is an empty attribute, `false`
- * and `undefined` none.
- * @param {string} tag
- * @param {Record<string, any> | null} [attributes]
- * @param {...(Child | Child[])} children
+ * Makes an element: `h("a.button", { href }, "text", …)`. Attributes come first, or not at all: `on…` are listeners; `true`
+ * is an empty attribute, `false` and `undefined` none. A button is one that submits nothing, unless its `type` says so.
+ * @param {string} name the tag with its classes
+ * @param {...any} parts
  * @returns {any}
  */
-export function h(tag, attributes, ...children) {
-  return fill(document.createElement(tag), attributes, children);
+export function h(name, ...parts) {
+  const [tag, ...classes] = name.split(".");
+  const element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
+  if (tag === "button") element.setAttribute("type", "button");
+  if (tag === "input") element.setAttribute("type", "text");
+  return fill(element, parts);
 }
 
 /**
- * The same for SVG.
+ * The same for SVG, whose classes are an attribute.
  * @param {string} tag
- * @param {Record<string, any> | null} [attributes]
- * @param {...(Child | Child[])} children
+ * @param {...any} parts
  * @returns {any}
  */
-export function svg(tag, attributes, ...children) {
-  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-}
+export const svg = (tag, ...parts) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), parts);
 
 /**
  * @param {Element} element
- * @param {Record<string, any> | null | undefined} attributes
- * @param {(Child | Child[])[]} children
+ * @param {any[]} parts
  */
-function fill(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes ?? {})) {
+function fill(element, parts) {
+  const attributes = parts[0]?.constructor === Object ? parts.shift() : {};
+  for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "value" || name === "checked" || name === "indeterminate") /** @type {any} */ (element)[name] = value;
+    else if (name === "value" || name === "checked") /** @type {any} */ (element)[name] = value;
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
+    else if (value !== false && value !== undefined && value !== null) {
+      element.setAttribute(name, name === "title" || name === "aria-label" ? safe(value) : String(value));
+    }
   }
-  append(element, children);
+  append(element, parts);
   return element;
 }
 
@@ -48,7 +53,7 @@ function fill(element, attributes, children) {
 function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === false || child === null || child === undefined) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : safe(child));
   }
 }
 
@@ -78,6 +83,4 @@ const ICONS = {
   down: "M4 6h8l-4 5Z",
   right: "M6 4v8l5-4Z",
   close: "m4.2 3 3.8 3.8L11.8 3 13 4.2 9.2 8l3.8 3.8-1.2 1.2L8 9.2 4.2 13 3 11.8 6.8 8 3 4.2Z",
-  menu: "M2 3h12v2H2Zm0 4h12v2H2Zm0 4h12v2H2Z",
-  out: "M9 2h5v12H9v-2h3V4H9ZM6 4 2 8l4 4V9h5V7H6Z",
 };

@@ -7,12 +7,14 @@ let port;
 let last = 0;
 /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
 const waiting = new Map();
-/** @type {Map<number, (message: Message) => void>} */
+/** @type {Map<number, {shown: (message: Message) => void, wanted?: Message}>} */
 const views = new Map();
 /** @type {Map<string, Set<(message: Message) => void>>} */
 const listeners = new Map();
 
 const STORED = "fedgate-console-session";
+/** Milliseconds. */
+const PATIENCE = 10_000;
 
 /** An error that the engine reports; `status` is that of the answer, 0 for none. */
 class EngineError extends Error {
@@ -29,24 +31,34 @@ const policy = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("fedga
 });
 
 export function start() {
-  const address = new URL("./engine/main.js", import.meta.url).href;
-  const url = policy ? policy.createScriptURL(address) : address;
-  const options = /** @type {const} */ ({ type: "module", name: "fedgate-console" });
-  if (typeof SharedWorker === "function") {
-    const worker = new SharedWorker(url, options);
-    worker.onerror = () => emit({ type: "broken" });
-    port = worker.port;
-  } else {
-    const worker = new Worker(url, options);
-    worker.onerror = () => emit({ type: "broken" });
-    port = worker;
-  }
-  port.onmessage = ({ data }) => receive(data);
-  hello();
+  connect();
   // A page that comes back from the browser's cache was forgotten meanwhile.
   addEventListener("pageshow", (/** @type {any} */ event) => event.persisted && hello());
   addEventListener("pagehide", () => post({ op: "bye" }));
-  setInterval(() => post({ op: "ping" }), 20_000);
+  setInterval(() => void watch(), 20_000);
+}
+
+function connect() {
+  const address = new URL("./engine/main.js", import.meta.url).href;
+  const url = policy ? policy.createScriptURL(address) : address;
+  const options = /** @type {const} */ ({ type: "module", name: "fedgate-console" });
+  const worker = typeof SharedWorker === "function" ? new SharedWorker(url, options) : new Worker(url, options);
+  worker.onerror = () => emit({ type: "broken" });
+  port = worker instanceof Worker ? worker : worker.port;
+  port.onmessage = ({ data }) => receive(data);
+  hello();
+  for (const [id, { wanted }] of views) if (wanted) post({ op: "view", view: id, ...wanted });
+}
+
+/** An engine that the browser has ended says nothing any more: another one takes over, with the login of this tab. */
+async function watch() {
+  const answer = await Promise.race([call("ping").then(() => true), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  if (answer || document.hidden) return;
+  port.onmessage = null;
+  for (const { reject } of waiting.values()) reject(new EngineError({ message: "the console had to start again", status: -1 }));
+  waiting.clear();
+  connect();
+  emit({ type: "restarted" });
 }
 
 function hello() {
@@ -69,7 +81,7 @@ function receive(message) {
     return;
   }
   if (message.type === "view") {
-    views.get(message.view)?.(message);
+    views.get(message.view)?.shown(message);
     return;
   }
   if (message.type === "session") {
@@ -104,7 +116,7 @@ export function call(op, message = {}) {
 }
 
 /**
- * Hears of `session`, `state`, `news` and `broken`.
+ * Hears of `session`, `state`, `news`, `broken` and `restarted`.
  * @param {string} type
  * @param {(message: Message) => void} listener
  * @returns {() => void} to hear no more
@@ -121,10 +133,13 @@ export function on(type, listener) {
  */
 export function view(shown) {
   const id = (last += 1);
-  views.set(id, shown);
+  views.set(id, { shown });
   return {
     /** @param {{kind: string, query?: any, from?: number, to?: number}} wanted */
-    ask: (wanted) => post({ op: "view", view: id, ...wanted }),
+    ask(wanted) {
+      views.set(id, { shown, wanted });
+      post({ op: "view", view: id, ...wanted });
+    },
     close() {
       views.delete(id);
       post({ op: "close", view: id });

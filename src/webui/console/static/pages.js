@@ -15,6 +15,12 @@ export function page(name, query = {}) {
   return `${ROOT}${name}${text && `?${text}`}`;
 }
 
+/** @param {any} row of an event */
+export const eventPath = ({ ns, entity, check, cluster }) => page("event", { ns, entity, check, cluster });
+
+/** @param {any} row of an entity, or of one of its events */
+export const entityPath = ({ ns, entity, name, cluster }) => page("entity", { ns, name: entity ?? name, cluster });
+
 /** The page that the address names. */
 export function current() {
   const name = location.pathname.slice(ROOT.length).replace(/\/$/, "");

@@ -33,20 +33,6 @@ export function parseClusters(header) {
   return found;
 }
 
-/** What the gateway's words for a failure mean to a person. */
-export const CAUSES = /** @type {Record<string, string>} */ ({
-  unreachable: "no backend can be reached",
-  timeout: "it did not answer in time",
-  tls: "its certificate is not accepted",
-  unauthorized: "it does not accept this login",
-  forbidden: "you may not read this there",
-  "not-found": "it does not have this",
-  "server-error": "it answered with an error of its own",
-  "bad-body": "its answer cannot be read",
-  "too-large": "its answer is too large",
-  "breaker-open": "it failed too often and is left alone for a moment",
-});
-
 /**
  * @typedef {object} Answer
  * @property {any} body
@@ -89,7 +75,8 @@ export async function send(path, { method = "GET", token, body, headers = {}, si
   const parsed = parseBody(text);
   if (!response.ok) {
     const said = typeof parsed?.message === "string" ? parsed.message : parsed?.Message;
-    const clusters = parsed?.clusters && typeof parsed.clusters === "object" ? parsed.clusters : {};
+    const facts = Object.entries(parseClusters(response.headers.get("Fedgate-Clusters")));
+    const clusters = Object.fromEntries(facts.flatMap(([name, { error }]) => (error ? [[name, error]] : [])));
     throw new ApiError(response.status, explain(response.status, said), clusters);
   }
   if (parsed === undefined && text) throw new ApiError(response.status, "the answer is not JSON");

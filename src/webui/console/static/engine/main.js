@@ -3,12 +3,12 @@
 // where there are no shared workers, each tab has an engine of its own.
 
 import { act, TOUCHES } from "./actions.js";
-import { ApiError, FEDERATION } from "./client.js";
+import { ApiError, FEDERATION, parseClusters } from "./client.js";
 import { run, values } from "./query.js";
 import { Session } from "./session.js";
 import { Source } from "./source.js";
 import { Store } from "./store.js";
-import { FIELDS, KEYS, wordAt } from "../shared/filter.js";
+import { KEYS, reader, wordAt } from "../shared/filter.js";
 import { rank } from "../shared/records.js";
 import { now } from "../shared/time.js";
 
@@ -30,8 +30,10 @@ import { now } from "../shared/time.js";
  */
 
 const KINDS = /** @type {Kind[]} */ (["events", "entities", "checks", "silences"]);
-/** Requests for lists in flight. */
-const AT_ONCE = 4;
+/** Requests for lists in flight: all, of one cluster, and of those that are in trouble, so that one that hangs delays no other. */
+const AT_ONCE = 5;
+const AT_ONE = 2;
+const AT_TROUBLED = 2;
 /** Seconds. A hidden tab that shows notifications needs the events, but not every ten seconds. */
 const STATUS_EVERY = 10;
 const NAMESPACES_EVERY = 60;
@@ -48,6 +50,10 @@ const channel = new BroadcastChannel("fedgate-console");
 const gateway = {
   status: /** @type {any} */ (undefined),
   namespaces: /** @type {{name: string, cluster: string}[]} */ ([]),
+  /** Clusters whose namespaces could not be read. */
+  unlisted: /** @type {string[]} */ ([]),
+  /** What the user may do with clusters and replicators. */
+  permissions: /** @type {any} */ (undefined),
   failing: 0,
   trouble: "",
   statusDue: 0,
@@ -109,9 +115,9 @@ const OPERATIONS = {
     show(tab, view);
   },
   close: (tab, { view }) => void tab.views.delete(view),
-  async get(_, { path }) {
-    const { body, headers } = await session.request(path);
-    return { body, etag: headers.get("ETag") ?? "", complete: headers.get("Fedgate-Complete") !== "false" };
+  async get(_, { path, method, body: sent }) {
+    const { body, headers } = await session.request(path, { method, body: sent });
+    return { body, etag: headers.get("ETag") ?? "" };
   },
   async act(_, { action, targets, parameters }) {
     const outcomes = await act(session, action, targets, parameters);
@@ -142,12 +148,7 @@ const OPERATIONS = {
  */
 function complete(kind, text, caret) {
   const word = wordAt(text, caret);
-  if (word.key) {
-    const label = word.key.startsWith("label.") ? word.key.slice(6) : undefined;
-    const read = label === undefined ? FIELDS[word.key]
-      : (/** @type {any} */ row) => row.labels[label] ?? "";
-    return { word, values: read ? values(store.joinedRows(kind), read, word.typed, 12) : [] };
-  }
+  if (word.key) return { word, values: values(store.joinedRows(kind), reader(word.key), word.typed, 12) };
   const typed = word.typed.toLowerCase();
   const keys = KEYS[kind].filter((key) => key.startsWith(typed)).map((text) => ({ text, count: 0 }));
   const labels = typed ? values(store.rows(kind), (row) => Object.keys(row.labels).map((name) => `label.${name}`), typed, 6)
@@ -164,8 +165,7 @@ function sessionChanged() {
     for (const source of store.sources.values()) source.stop();
     store.sources.clear();
     store.joined = {};
-    gateway.status = undefined;
-    gateway.namespaces = [];
+    Object.assign(gateway, { status: undefined, namespaces: [], unlisted: [], permissions: undefined });
     for (const kind of KINDS) store.versions[kind] += 1;
   } else {
     gateway.statusDue = 0;
@@ -277,6 +277,8 @@ function state() {
     type: "state",
     status: gateway.status,
     namespaces: gateway.namespaces,
+    unlisted: gateway.unlisted,
+    permissions: gateway.permissions,
     gateway: { failing: gateway.failing, trouble: gateway.trouble },
     problems: Object.values(problems),
     fresh: fresh === Infinity ? 0 : fresh,
@@ -296,15 +298,21 @@ function tick() {
   const kinds = new Set([...tabs].filter((tab) => tab.visible).flatMap((tab) => tab.kinds));
   if (notify) kinds.add("events");
   const sources = [...store.sources.values()];
-  let room = AT_ONCE - sources.filter((source) => source.running).length;
+  const running = sources.filter((source) => source.running);
   const due = sources.filter((source) => kinds.has(source.kind) && !source.running && at >= source.due)
-    .sort((a, b) => a.due - b.due);
+    .sort((a, b) => Number(isTroubled(a)) - Number(isTroubled(b)) || a.due - b.due);
   for (const source of due) {
-    if (room <= 0) break;
-    room -= 1;
+    if (running.length >= AT_ONCE) break;
+    if (running.filter(({ cluster }) => cluster === source.cluster).length >= AT_ONE) continue;
+    if (isTroubled(source) && running.filter(isTroubled).length >= AT_TROUBLED) continue;
+    running.push(source);
     void read(source, watched);
   }
 }
+
+/** @param {Source} source */
+const isTroubled = (source) => Boolean(source.problem) || source.isSlow()
+  || gateway.status?.clusters.find((/** @type {any} */ { name }) => name === source.cluster)?.state === "down";
 
 /**
  * @param {Source} source
@@ -342,12 +350,9 @@ async function askGateway(watched) {
   try {
     const at = Date.now();
     if (at >= gateway.namespacesDue) {
-      const { body } = await session.request("/api/core/v2/namespaces");
-      gateway.namespaces = (Array.isArray(body) ? body : []).map((/** @type {any} */ item) => {
-        const name = String(item.name);
-        return { name: name.split("@")[0], cluster: String(item.cluster ?? "local-cluster") };
-      });
       gateway.namespacesDue = at + NAMESPACES_EVERY * 1000;
+      // Nothing else waits for these: they complete forms, and spare what would be refused.
+      void askAbout();
     }
     const { body } = await session.request(`${FEDERATION}/status`);
     gateway.status = body;
@@ -359,7 +364,8 @@ async function askGateway(watched) {
     gateway.failing ||= now();
     gateway.trouble = /** @type {Error} */ (error).message;
     const wait = Math.min(60, STATUS_EVERY * (1 + (now() - gateway.failing) / 30));
-    gateway.statusDue = gateway.namespacesDue = Date.now() + wait * 1000;
+    gateway.statusDue = Date.now() + wait * 1000;
+    gateway.namespacesDue = gateway.statusDue;
     // Even without a status there is the cluster that everything goes through.
     if (!store.sources.size && session.view.state === "in") follow([{ name: "local-cluster" }]);
   } finally {
@@ -367,6 +373,22 @@ async function askGateway(watched) {
     send(state());
   }
   tick();
+}
+
+async function askAbout() {
+  const [namespaces, permissions] = await Promise.allSettled([
+    session.request("/api/core/v2/namespaces"), session.request(`${FEDERATION}/permissions`)]);
+  if (session.view.state !== "in") return;
+  if (permissions.status === "fulfilled") gateway.permissions = permissions.value.body;
+  if (namespaces.status === "fulfilled") {
+    const { body, headers } = namespaces.value;
+    gateway.namespaces = (Array.isArray(body) ? body : []).map((/** @type {any} */ item) => {
+      const name = String(item.name);
+      return { name: name.split("@")[0], cluster: String(item.cluster ?? "local-cluster") };
+    });
+    gateway.unlisted = Object.entries(parseClusters(headers.get("Fedgate-Clusters"))).filter(([, { error }]) => error).map(([name]) => name);
+  }
+  send(state());
 }
 
 /**

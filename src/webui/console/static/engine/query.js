@@ -27,22 +27,17 @@ const SORTS = {
   // The worst first; what is silenced is taken care of; the newest trouble before the old.
   severity: (row) => worst(row) + (row.silenced?.length && worst(row) < 3 ? 0.5 : 0),
   status: (row) => worst(row),
-  time: (row) => -(row.time ?? 0),
-  since: (row) => -(row.since ?? 0),
-  changed: (row) => -(row.changed ?? 0),
-  seen: (row) => -(row.seen ?? 0),
   expires: (row) => row.expires || Infinity,
-  begin: (row) => -(row.begin ?? 0),
-  occurrences: (row) => -(row.occurrences ?? 0),
-  incidents: (row) => -(row.incidents ?? 0),
-  matches: (row) => -(row.matches ?? 0),
   interval: (row) => row.interval ?? 0,
   publish: (row) => (row.publish ? 0 : 1),
   silenced: (row) => (row.silenced?.length ? 0 : 1),
 };
 
+/** Numbers of which the largest is the most interesting. */
+const DOWN = new Set(["time", "since", "changed", "seen", "begin", "occurrences", "incidents", "matches"]);
+
 /** @param {string} column @returns {(row: AnyRow) => string | number} */
-const sorter = (column) => SORTS[column] ?? ((row) => textOf(row, column));
+const sorter = (column) => SORTS[column] ?? (DOWN.has(column) ? (row) => -(row[column] ?? 0) : undefined) ?? ((row) => textOf(row, column));
 
 /**
  * @param {AnyRow} row

@@ -17,6 +17,8 @@ const EVERY = /** @type {Record<Kind, number>} */ ({ events: 10, silences: 20, e
 
 /** A list is not read for more than this part of the time, whatever its size. */
 const DUTY = 8;
+/** Milliseconds without the end of a reading after which it counts as slow. */
+const SLOW = 3000;
 const LONGEST = 300;
 
 export class Source {
@@ -37,6 +39,7 @@ export class Source {
     /** @type {Map<string, number>} */
     this.seen = new Map();
     this.running = false;
+    this.started = 0;
     /** When it was last read to its end. */
     this.fresh = 0;
     /** Since when it could not be read. */
@@ -55,6 +58,11 @@ export class Source {
     this.abort.abort();
   }
 
+  /** Whether its cluster lets it wait. */
+  isSlow() {
+    return this.running && Date.now() - this.started > SLOW;
+  }
+
   /** Reads it soon. */
   hurry() {
     this.due = 0;
@@ -66,7 +74,7 @@ export class Source {
    */
   async read(namespaces) {
     this.running = true;
-    const started = Date.now();
+    this.started = Date.now();
     this.generation += 1;
     try {
       await this.readAll(namespaces);
@@ -80,7 +88,7 @@ export class Source {
       this.failing = 0;
       this.failures = 0;
       this.problem = undefined;
-      const took = (Date.now() - started) / 1000;
+      const took = (Date.now() - this.started) / 1000;
       this.plan(Math.max(EVERY[this.kind], took * DUTY));
     } catch (error) {
       if (this.abort.signal.aborted) return;

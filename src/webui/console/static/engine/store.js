@@ -123,6 +123,7 @@ export class Store {
       incidents: incidents.length,
       changes: changes.slice(0, 12),
       changed: changes.length,
+      loading: [...this.sources.values()].some((source) => source.kind === "events" && !source.fresh && !source.problem),
     };
   }
 }

@@ -2,242 +2,157 @@
 
 import { h, replace } from "../dom.js";
 import { call } from "../engine.js";
-import { CAUSES, FEDERATION } from "../engine/client.js";
+import { FEDERATION } from "../engine/client.js";
 import { page } from "../pages.js";
-import { perform, isRefused } from "../parts/actions.js";
-import { when } from "../parts/charts.js";
-import { dialog, field } from "../parts/dialog.js";
-import { line, plural, safe } from "../shared/text.js";
+import { perform } from "../parts/actions.js";
+import { state, when } from "../parts/charts.js";
+import { dialog } from "../parts/dialog.js";
+import { edit } from "../parts/resource.js";
+import { quote } from "../shared/filter.js";
+import { explain, line, plural, safe } from "../shared/text.js";
 import { duration } from "../shared/time.js";
+
+/** @typedef {import("../app.js").Context} Context */
 
 /** @param {string | null | undefined} time RFC 3339 */
 const at = (time) => when(time ? Date.parse(time) / 1000 : 0);
 
-/** @param {string | null | undefined} cause */
-const say = (cause) => (cause ? CAUSES[cause] ?? safe(cause, 500) : "");
+const SOURCES = /** @type {Record<string, string>} */ ({ local: "the gateway's own cluster", config: "set in the gateway's configuration", api: "registered here" });
 
-/** @param {string} state */
-const stateBadge = (state) => h("span", { class: `state ${["up", "following"].includes(state) ? "up" : ["down", "stopped", "rejected"].includes(state) ? "down" : "degraded"}` }, state);
-
-/** @param {import("../app.js").Context} context */
+/** @param {Context} context */
 export function clustersPage(context) {
-  const list = h("ul", { class: "cards wide" });
+  const list = h("ul.cards.wide");
   const draw = () => {
     const { status, problems, gateway } = context.state();
     if (!status) {
-      replace(list, h("li", { class: "dim" }, gateway.failing ? `The gateway's status cannot be read: ${gateway.trouble}` : "Reading…"));
+      replace(list, h("li.dim", gateway.failing ? `The gateway's status cannot be read: ${gateway.trouble}.` : "Reading…"));
       return;
     }
     replace(list, status.clusters.map((/** @type {any} */ cluster) =>
-      clusterCard(cluster, problems.find((/** @type {any} */ problem) => problem.cluster === cluster.name))));
+      clusterCard(context, cluster, problems.find((/** @type {any} */ problem) => problem.cluster === cluster.name))));
   };
-  draw();
-  const add = h("button", { type: "button", class: "primary", onclick: () => void editCluster() }, "Register a cluster");
-  return {
-    node: h("section", { class: "page", "aria-label": "Clusters" }, h("header", { class: "page-head" }, h("h1", null, "Clusters"), refusal("clusters", add)), list),
-    title: "Clusters", kinds: ["events"], close: () => undefined, state: draw,
-  };
-}
-
-/** @param {string} resource @param {any} button */
-function refusal(resource, button) {
-  if (!isRefused(`put-${resource}`)) return button;
-  return h("span", { class: "dim" }, "You may look, but not change this.");
-}
-
-/** @param {any} cluster @param {any} problem */
-function clusterCard(cluster, problem) {
-  const managed = cluster.source === "api";
-  const head = h("header", null, h("h2", null, line(cluster.name, 120)), stateBadge(cluster.state));
-  const rows = cluster.backends.map((/** @type {any} */ backend) => h("tr", null,
-    h("th", { scope: "row", dir: "auto" }, safe(backend.url, 300)), h("td", null, stateBadge(backend.state)), h("td", null, at(backend.since)),
-    h("td", null, typeof backend.latency_ms === "number" ? `${backend.latency_ms.toFixed(1)} ms` : "–"), h("td", null, say(backend.error))));
-  return h("li", { class: `card ${cluster.state}` }, head,
-    h("p", { class: "dim" }, `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"}, ${cluster.state} since `, at(cluster.since),
-      `, ${{ local: "the gateway's own cluster", config: "from the gateway's configuration", api: "registered" }[/** @type {string} */ (cluster.source)] ?? cluster.source}`),
-    cluster.error && h("p", { class: "card-error" }, say(cluster.error)),
-    problem && h("p", { class: "card-error" }, `${plural(problem.kinds.length, "list")} (${problem.kinds.join(", ")}) could not be read: ${say(problem.error)} ${problem.message ? `(${safe(problem.message, 300)})` : ""}`),
-    (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p", { class: "card-warning", dir: "auto" }, safe(warning, 400))),
-    h("div", { class: "wide-table" }, h("table", null, h("thead", null, h("tr", null, ["Backend", "State", "Since", "Latency", "Last error"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", null, rows))),
-    h("div", { class: "actions" }, h("a", { class: "button", href: page("events", { q: `cluster:${cluster.name}` }) }, "Events"),
-      managed && h("button", { type: "button", onclick: () => void editCluster(cluster.name) }, "Edit"),
-      managed && h("button", { type: "button", onclick: () => void remove("clusters", cluster.name, "Requests for it are refused from then on. Nothing in the cluster itself changes.") }, "Remove")));
-}
-
-/** @param {string} resource @param {string} name @param {string} warning */
-async function remove(resource, name, warning) {
-  await dialog({
-    title: `Remove ${name}`, confirm: "Remove", danger: true, body: [h("p", null, warning)],
-    act: async () => void (await perform("Remove", "remove", [{ cluster: name, ns: "", name }], { resource })),
-  });
+  return federationPage(context, "clusters", "Clusters", list, draw,
+    "Each is a Sensu cluster of its own, with its own data. The gateway asks all of them at once, and checks every backend every few seconds.");
 }
 
 /**
- * Puts the server's words beside the field that they are about.
- * @param {Record<string, any>} fields
- * @param {string} message
- * @returns {string | undefined} what belongs to no field
+ * @param {Context} context
+ * @param {"clusters" | "etcd-replicators"} resource
+ * @param {string} title
+ * @param {any} body
+ * @param {() => void} draw
+ * @param {string} words
+ * @param {() => void} [changed]
  */
-function placeError(fields, message) {
-  for (const node of Object.values(fields)) node.say("");
-  // The longest name first: `api_version` is not `api`.
-  const names = Object.keys(fields).sort((a, b) => b.length - a.length);
-  const name = names.find((candidate) => new RegExp(`(^|[^\\w])${candidate}([^\\w]|$)`).test(message));
-  if (!name) return message;
-  fields[name].say(message);
-  return "One field needs another value.";
-}
-
-/**
- * Saves a resource of the gateway, with the errors where they belong.
- * @param {string} resource
- * @param {string} name
- * @param {any} object
- * @param {string} etag
- * @param {Record<string, any>} fields
- */
-async function save(resource, name, object, etag, fields) {
-  const [outcome] = await call("act", { action: "put", targets: [{ cluster: name, ns: "", name }], parameters: { resource, object, etag } });
-  if (outcome.ok) return undefined;
-  return placeError(fields, outcome.message);
-}
-
-/** @param {string} text */
-const lines = (text) => text.split(/[\s,]+/).filter(Boolean);
-
-/** @param {string} [name] of one to change */
-async function editCluster(name) {
-  const loaded = name ? await call("get", { path: `${FEDERATION}/clusters/${encodeURIComponent(name)}` }).catch((error) => error) : undefined;
-  if (loaded instanceof Error) return void (await dialog({ title: `Edit ${name}`, body: [h("p", null, loaded.message)] }));
-  const spec = loaded?.body?.spec ?? {};
-  const inputs = {
-    name: h("input", { type: "text", value: name ?? "", readonly: Boolean(name), autofocus: !name, required: true }),
-    api_urls: h("textarea", { rows: 3, value: (spec.api_urls ?? []).join("\n") }),
-    ca_cert: h("input", { type: "text", value: spec.ca_cert ?? "" }),
-    cert: h("input", { type: "text", value: spec.cert ?? "" }),
-    key: h("input", { type: "text", value: spec.key ?? "" }),
-    insecure: h("input", { type: "checkbox", checked: spec.insecure === true }),
-  };
-  const fields = {
-    name: field("Name", inputs.name, "Users write namespace@name."),
-    api_urls: field("API URLs", inputs.api_urls, "One for each backend, like https://sensu.example.com:8080."),
-    ca_cert: field("CA certificate", inputs.ca_cert, "A path on the gateway. Empty: the system's."),
-    cert: field("Client certificate", inputs.cert, "A path on the gateway."),
-    key: field("Its key", inputs.key, "A path on the gateway."),
-    insecure: field("Accept any certificate", inputs.insecure, "Passwords and tokens can then be read on the way."),
-  };
-  const object = () => {
-    /** @type {any} */
-    const made = { ...spec, api_urls: lines(inputs.api_urls.value) };
-    for (const key of /** @type {const} */ (["ca_cert", "cert", "key"])) {
-      if (inputs[key].value.trim()) made[key] = inputs[key].value.trim();
-      else delete made[key];
+function federationPage(context, resource, title, body, draw, words, changed) {
+  const tools = h("div");
+  const state = () => {
+    const add = h("button.primary", { onclick: async () => (await edit(resource)) && changed?.() }, resource === "clusters" ? "Register a cluster" : "New replicator");
+    if (tools.dataset.may !== String(may(context, resource, "update"))) {
+      replace(tools, may(context, resource, "update") ? add : h("span.dim", "You may look, but not change this."));
+      tools.dataset.may = String(may(context, resource, "update"));
     }
-    if (inputs.insecure.checked || spec.insecure !== undefined) made.insecure = inputs.insecure.checked;
-    return { type: "Cluster", api_version: "federation/v1", metadata: { ...loaded?.body?.metadata, name: inputs.name.value.trim() }, spec: made };
+    draw();
   };
-  await dialog({
-    title: name ? `Edit ${name}` : "Register a cluster", confirm: name ? "Save" : "Register", body: Object.values(fields),
-    act: async () => {
-      if (!inputs.name.value.trim()) return placeError(fields, "name is missing");
-      return save("clusters", inputs.name.value.trim(), object(), loaded?.etag ?? "", fields);
-    },
-  });
+  state();
+  return {
+    node: h("section.page", { "aria-label": title }, h("header.page-head", h("div", h("h1", title), h("p.hint", words)), tools), body),
+    title, kinds: resource === "clusters" ? ["events"] : [], close: () => undefined, state,
+  };
 }
 
-/** @param {import("../app.js").Context} context */
+/** What is not known is offered, and the gateway decides. @param {Context} context @param {string} resource @param {string} verb */
+const may = (context, resource, verb) => context.state().permissions?.[resource]?.includes(verb) ?? true;
+
+/** @param {Context} context @param {any} cluster @param {any} problem */
+function clusterCard(context, cluster, problem) {
+  const { name } = cluster;
+  const managed = cluster.source === "api";
+  const rows = cluster.backends.map((/** @type {any} */ backend) => h("tr",
+    h("th", { scope: "row" }, safe(backend.url, 300)), h("td", state(backend.state)), h("td", at(backend.since)),
+    h("td", typeof backend.latency_ms === "number" ? `${backend.latency_ms.toFixed(1)} ms` : "–"), h("td.wrap", safe(explain(backend.error), 500))));
+  return h("li", { class: `card ${cluster.state}` }, h("header", h("h2", line(name, 120)), state(cluster.state)),
+    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, cluster.since ? [`${cluster.state} since `, at(cluster.since)] : "not checked yet",
+      ` · ${SOURCES[cluster.source] ?? cluster.source}`),
+    problem && h("p.card-error", `${problem.kinds.join(", ")} could not be read, since `, when(problem.since), `: ${explain(problem.error, problem.message)}.`),
+    (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p.card-warning", safe(warning, 400))),
+    h("div.wide-table", { tabindex: 0, role: "group", "aria-label": `Backends of ${name}` }, h("table", h("thead", h("tr", ["Backend", "State", "Since", "Answers in", "Last error"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", rows))),
+    h("div.actions", h("a.button", { href: page("events", { q: `cluster:${quote(name)}` }) }, "Events"), h("a.button", { href: page("entities", { q: `cluster:${quote(name)}` }) }, "Entities"),
+      managed && may(context, "clusters", "update") && h("button", { onclick: () => void edit("clusters", name) }, "Edit"),
+      managed && may(context, "clusters", "delete") && h("button", { onclick: () => void remove("clusters", name, "Requests for it are refused from then on. Nothing in the cluster itself changes.") }, "Remove")));
+}
+
+/** @param {string} resource @param {string} name @param {string} warning @param {string} [word] */
+const remove = (resource, name, warning, word = "Remove") => dialog({
+  title: `${word} ${name}`, confirm: word, danger: true, body: [h("p", warning)],
+  act: async () => void (await perform(word, "remove", [{ cluster: name, ns: "", name }], { resource })),
+});
+
+const REPLICATION = "A replicator keeps roles, bindings, users or other resources of another cluster as they are in the local one: rights are given in one place, and hold in all clusters.";
+
+/** @param {Context} context */
 export function replicatorsPage(context) {
-  const table = h("div", { class: "wide-table panel" });
-  const note = h("p", { class: "form-error", role: "alert" });
+  const list = h("ul.cards.wide");
   /** @type {Map<string, any>} */
   let configured = new Map();
+  let trouble = "";
   const load = async () => {
     try {
       const { body } = await call("get", { path: `${FEDERATION}/etcd-replicators` });
       configured = new Map(body.map((/** @type {any} */ item) => [item.metadata.name, item]));
-      note.textContent = "";
+      trouble = "";
     } catch (error) {
-      note.textContent = `The replicators cannot be read: ${/** @type {Error} */ (error).message}`;
+      trouble = /** @type {Error} */ (error).message;
     }
     draw();
   };
   const draw = () => {
-    const { status } = context.state();
+    const { status, gateway } = context.state();
     const states = new Map((status?.replicators ?? []).map((/** @type {any} */ state) => [state.name, state]));
     const names = [...new Set([...configured.keys(), ...states.keys()])].sort();
-    replace(table, names.length ? h("table", null, h("thead", null, h("tr", null,
-      ["Name", "Copies", "To", "State", "Since", "Keys", "Lag", "Last sync", "Error", ""].map((title) => h("th", { scope: "col" }, title || h("span", { class: "hidden" }, "Actions"))))),
-    h("tbody", null, names.map((name) => replicatorRow(name, configured.get(name), states.get(name), load))))
-      : h("p", { class: "dim" }, status ? "None. A replicator keeps roles, bindings and other resources of other clusters as in the local one." : "Reading…"));
+    const empty = () => h("li.blank", status ? [h("strong", "There are no replicators."), h("p", REPLICATION), h("p", "The gateway needs the local cluster's etcd for this: ", h("code", "replication.source"), " in its configuration.")]
+      : gateway.failing ? `The gateway's status cannot be read: ${gateway.trouble}.` : "Reading…");
+    replace(list, trouble && h("li.card-error", `The replicators cannot be read: ${trouble}.`),
+      names.length ? names.map((name) => replicatorCard(context, name, configured.get(name), states.get(name), load)) : !trouble && empty());
   };
   void load();
-  draw();
-  const add = h("button", { type: "button", class: "primary", onclick: async () => {
-    await editReplicator();
-    void load();
-  } }, "New replicator");
-  return {
-    node: h("section", { class: "page", "aria-label": "Replicators" }, h("header", { class: "page-head" }, h("h1", null, "Replicators"), refusal("etcd-replicators", add)), note, table),
-    title: "Replicators", kinds: [], close: () => undefined, state: draw,
-  };
+  return federationPage(context, "etcd-replicators", "Replicators", list, draw, REPLICATION, load);
 }
 
-/** @param {string} name @param {any} item @param {any} state @param {() => Promise<void>} load */
-function replicatorRow(name, item, state, load) {
+/** @param {Context} context @param {string} name @param {any} item @param {any} status @param {() => Promise<void>} load */
+function replicatorCard(context, name, item, status, load) {
   const spec = item?.spec ?? {};
-  return h("tr", null, h("th", { scope: "row", dir: "auto" }, safe(name, 200)),
-    h("td", null, spec.resource ? `${spec.resource}${spec.namespace ? ` of ${spec.namespace}` : ""}` : "–"), h("td", { dir: "auto" }, safe(spec.url, 200) || "–"),
-    h("td", null, state ? stateBadge(state.state) : "–"), h("td", null, at(state?.since)), h("td", null, state?.keys?.toLocaleString?.() ?? "–"),
-    h("td", null, typeof state?.lag_seconds === "number" ? duration(state.lag_seconds) : "–"), h("td", null, at(state?.last_sync)), h("td", { dir: "auto" }, safe(state?.error, 500)),
-    h("td", { class: "actions" }, item && h("button", { type: "button", onclick: async () => {
-      await editReplicator(name);
-      await load();
-    } }, "Edit"), item && h("button", { type: "button", onclick: async () => {
-      await remove("etcd-replicators", name, "What it copied is removed from the other cluster.");
-      await load();
-    } }, "Remove")));
+  const fact = (/** @type {string} */ title, /** @type {any} */ value) => h("div", h("dt", title), h("dd", value));
+  return h("li", { class: `card ${status ? look(status.state) : ""}` }, h("header", h("h2", safe(name, 200)), status && state(status.state)),
+    item && h("p.dim", `${spec.resource}${spec.namespace ? ` of the namespace ${spec.namespace}` : ""} → ${safe(spec.url, 300)}`),
+    status && h("dl.facts", fact("Keys", (status.keys ?? 0).toLocaleString()), fact("Behind", typeof status.lag_seconds === "number" ? duration(status.lag_seconds) : "–"),
+      fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", status.leader ? "this gateway" : "another gateway")),
+    status?.error && h("p.card-error", safe(status.error, 1000)),
+    (status ? remarks(status) : []).map((words) => h("p.card-warning", words)),
+    h("div.actions",
+      item && may(context, "etcd-replicators", "update") && h("button", { onclick: async () => (await edit("etcd-replicators", name)) && load() }, "Edit"),
+      item && may(context, "etcd-replicators", "delete") && h("button", { onclick: async () => (await remove("etcd-replicators", name, "What it copied is deleted from the other cluster.")) && load() }, "Remove"),
+      status?.deleted && may(context, "etcd-replicators", "delete") && h("button", { onclick: () => void remove("etcd-replicators", name,
+        "For a destination that is gone for good: its copies are not removed any more. Where the destination still exists, they stay there, and grant what they grant.", "Give up") }, "Give up")));
 }
 
-const RESOURCES = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Namespace", "User", "Asset", "CheckConfig", "Handler", "EventFilter", "Mutator", "HookConfig", "Pipeline"];
+/** @param {string} state */
+const look = (state) => (state === "following" ? "up" : state === "stopped" || state === "rejected" ? "down" : "degraded");
 
-/** @param {string} [name] */
-async function editReplicator(name) {
-  const loaded = name ? await call("get", { path: `${FEDERATION}/etcd-replicators/${encodeURIComponent(name)}` }).catch((error) => error) : undefined;
-  if (loaded instanceof Error) return void (await dialog({ title: `Edit ${name}`, body: [h("p", null, loaded.message)] }));
-  const spec = loaded?.body?.spec ?? { replication_interval_seconds: 30 };
-  const inputs = {
-    name: h("input", { type: "text", value: name ?? "", readonly: Boolean(name) }),
-    resource: h("select", { disabled: Boolean(name) }, [...new Set([spec.resource ?? "Role", ...RESOURCES])].map((value) => h("option", { value, selected: value === spec.resource }, value))),
-    namespace: h("input", { type: "text", value: spec.namespace ?? "" }),
-    url: h("textarea", { rows: 2, value: spec.url ?? "" }),
-    ca_cert: h("input", { type: "text", value: spec.ca_cert ?? "" }),
-    cert: h("input", { type: "text", value: spec.cert ?? "" }),
-    key: h("input", { type: "text", value: spec.key ?? "" }),
-    insecure: h("input", { type: "checkbox", checked: spec.insecure === true }),
-    replication_interval_seconds: h("input", { type: "number", min: 1, value: String(spec.replication_interval_seconds ?? 30) }),
-  };
-  const fields = {
-    name: field("Name", inputs.name),
-    resource: field("Copies", inputs.resource, "Kinds are replicated one by one; it cannot change later."),
-    namespace: field("Namespace", inputs.namespace, "Empty: all."),
-    url: field("etcd of the other cluster", inputs.url, "Comma-separated, like https://10.0.0.1:2379."),
-    ca_cert: field("CA certificate", inputs.ca_cert, "A path on the gateway."), cert: field("Client certificate", inputs.cert, "A path on the gateway."), key: field("Its key", inputs.key, "A path on the gateway."),
-    insecure: field("Accept any certificate", inputs.insecure),
-    replication_interval_seconds: field("Full comparison every (seconds)", inputs.replication_interval_seconds),
-  };
-  await dialog({
-    title: name ? `Edit ${name}` : "New replicator", confirm: "Save", body: Object.values(fields),
-    act: async () => {
-      if (!inputs.name.value.trim()) return placeError(fields, "name is missing");
-      /** @type {any} */
-      const made = { ...spec, resource: inputs.resource.value, url: inputs.url.value.trim(), insecure: inputs.insecure.checked,
-        replication_interval_seconds: Number(inputs.replication_interval_seconds.value) };
-      for (const key of /** @type {const} */ (["namespace", "ca_cert", "cert", "key"])) {
-        if (inputs[key].value.trim()) made[key] = inputs[key].value.trim();
-        else delete made[key];
-      }
-      const object = { type: "EtcdReplicator", api_version: "federation/v1", metadata: { ...loaded?.body?.metadata, name: inputs.name.value.trim() }, spec: made };
-      return save("etcd-replicators", inputs.name.value.trim(), object, loaded?.etag ?? "", fields);
-    },
-  });
+/** What there is to know beyond its state, and what to do about it. @param {any} status */
+function* notes(status) {
+  if (status.deleted) {
+    yield "It is not registered any more. Its copies are removed as soon as the destination can be written to; if that is gone for good, give it up.";
+  }
+  for (const left of status.left_behind ?? []) {
+    yield `${plural(left.keys, "key")} that it copied ${left.keys === 1 ? "is" : "are"} still at ${safe(left.destination, 300)}, where it copies to no longer, and ${left.keys === 1 ? "grants what it grants" : "grant what they grant"}. ` +
+      `The gateway goes on trying to remove ${left.keys === 1 ? "it" : "them"}.${left.error ? ` Last error: ${safe(left.error, 500)}` : ""}`;
+  }
+  for (const orphan of status.orphans ?? []) {
+    yield `${plural(orphan.keys, "key")} in its destination ${orphan.keys === 1 ? "is" : "are"} of a federation that is gone (${safe(orphan.federation, 60)}, gateway ${safe(orphan.gateway, 120)}), and nobody looks after ` +
+      `${orphan.keys === 1 ? "it" : "them"}. To take over, and delete what the local cluster does not have: fedgate adopt etcd-replicator ${safe(status.name, 200)}`;
+  }
 }
+
+/** @param {any} status */
+const remarks = (status) => [...notes(status)];

@@ -1,7 +1,7 @@
 // The table of events, entities, checks or silences: filter, order, groups, columns, saved views, selection, actions.
 
 import { h, icon, replace } from "../dom.js";
-import { amend, go, page } from "../pages.js";
+import { amend, entityPath, eventPath, go, page } from "../pages.js";
 import { bar } from "../parts/charts.js";
 import { ACTIONS, buttons, newSilence } from "../parts/actions.js";
 import { COLUMNS } from "../parts/columns.js";
@@ -11,14 +11,17 @@ import { filterBar } from "../parts/filterbar.js";
 import { Table } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 import { SEVERITIES } from "../shared/records.js";
-import { toggle } from "../shared/filter.js";
+import { format, parse, toggle } from "../shared/filter.js";
 import { plural } from "../shared/text.js";
 
 /** @typedef {keyof typeof COLUMNS} Kind */
 
+const SCOPE = ["cluster", "namespace"];
+
 const NOUNS = { events: "event", entities: "entity", checks: "check", silences: "silence" };
 const TITLES = { events: "Events", entities: "Entities", checks: "Checks", silences: "Silences" };
 const DEFAULT_SORT = { events: "severity", entities: "severity", checks: "severity", silences: "expires" };
+const EXAMPLES = { events: "status:critical label.team:web since>1h text", entities: "class:agent platform:debian* text", checks: "publish:no handler:slack text", silences: "creator:admin expires<1h text" };
 const GROUPS = {
   events: ["entity", "check", "cluster", "namespace", "owner", "state"],
   entities: ["cluster", "namespace", "entityClass", "platform", "owner"],
@@ -43,9 +46,9 @@ export function listPage(kind, context) {
     return COLUMNS[kind].all.filter(({ id }) => ids.includes(id));
   };
 
-  const filter = filterBar({ kind, value: setting("q", ""), onchange: (text) => amend({ q: text || undefined }) });
-  const summary = h("div", { class: "summary" });
-  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "Actions" });
+  const filter = filterBar({ kind, value: setting("q", ""), example: EXAMPLES[kind], onchange: (text) => amend({ q: text || undefined }) });
+  const summary = h("div.summary");
+  const actions = h("div.actions", { role: "toolbar", "aria-label": "Actions" });
   const table = new Table({
     kind,
     label: TITLES[kind],
@@ -64,8 +67,8 @@ export function listPage(kind, context) {
 
   /** @param {any} row */
   function open(row) {
-    if (kind === "events") go(page("event", { ns: row.ns, entity: row.entity, check: row.check, cluster: row.cluster }));
-    else if (kind === "entities") go(page("entity", { ns: row.ns, name: row.name, cluster: row.cluster }));
+    if (kind === "events") go(eventPath(row));
+    else if (kind === "entities") go(entityPath(row));
     else if (kind === "checks") go(page("events", { q: `cluster:${row.cluster} namespace:${row.namespace} check:${row.name}` }));
     else table.toggle(row);
   }
@@ -73,36 +76,37 @@ export function listPage(kind, context) {
   /** Never an empty table that means "could not ask". @param {any} last */
   function empty(last) {
     const failed = context.state().problems.filter((/** @type {any} */ problem) => problem.kinds.includes(kind));
-    if (last.loading) return h("p", null, "Reading from the clusters…");
+    if (last.loading) return h("p", "Reading from the clusters…");
     const parts = [];
     if (failed.length) {
-      parts.push(h("p", null, h("strong", null, `Nothing could be read from ${failed.map((/** @type {any} */ problem) => problem.cluster).join(", ")}.`)));
+      parts.push(h("p", h("strong", `Nothing could be read from ${failed.map((/** @type {any} */ problem) => problem.cluster).join(", ")}.`)));
     }
     if (last.all) {
-      parts.push(h("p", null, `None of the ${plural(last.all, "row")} matches the filter.`),
-        h("button", { type: "button", onclick: () => amend({ q: undefined }) }, "Show all"));
-    } else if (!failed.length) parts.push(h("p", null, `There are no ${kind} in any cluster that you may read.`));
-    else parts.push(h("p", null, `The other clusters have no ${kind}.`));
+      parts.push(h("p", `None of the ${plural(last.all, "row")} matches the filter.`),
+        h("button", { onclick: () => amend({ q: undefined }) }, "Show all"));
+    } else if (!failed.length) parts.push(h("p", `There are no ${kind} in any cluster that you may read.`));
+    else parts.push(h("p", `The other clusters have no ${kind}.`));
     return parts;
   }
 
   function update() {
     const { matched, all, counts, errors, loading } = table.last;
     filter.say(errors);
+    drawScope();
     const rows = [...table.selected.values()];
     // Buttons are made again only when something changed, so that a click is never lost.
     const state = JSON.stringify([matched, all, counts, loading, rows.map((row) => row.key), context.state().problems.length]);
     if (state === drawn) return;
     drawn = state;
     replace(summary,
-      h("span", null, matched === all ? plural(all, NOUNS[kind], kind)
+      h("span", matched === all ? plural(all, NOUNS[kind], kind)
         : `${matched.toLocaleString()} of ${plural(all, NOUNS[kind], kind)}`),
-      loading && h("span", { class: "dim" }, " reading…"),
+      loading && h("span.dim", " reading…"),
       kind !== "silences" && [bar(counts), ...SEVERITIES.map((name, at) => h("button", {
-        type: "button", class: `chip ${name}`, "aria-pressed": String(setting("q", "").includes(`status:${name}`)),
+        class: `chip ${name}`, "aria-pressed": String(setting("q", "").includes(`status:${name}`)),
         onclick: () => amend({ q: toggle(setting("q", ""), "status", name) || undefined }),
       }, icon(name), `${counts[at].toLocaleString()} ${name}`))]);
-    replace(actions, rows.length > 0 && h("strong", null, `${rows.length.toLocaleString()} selected`), buttons(kind, rows, () => {
+    replace(actions, rows.length > 0 ? h("strong", `${rows.length.toLocaleString()} selected`) : h("span.hint", "Select rows to"), buttons(kind, rows, () => {
       table.selected.clear();
       table.draw();
       update();
@@ -111,12 +115,38 @@ export function listPage(kind, context) {
 
   // === toolbar ===
 
-  const tools = h("div", { class: "tools" },
-    kind === "silences" && h("button", { type: "button", class: "primary", onclick: () => newSilence(context.state().namespaces) }, "New silence"),
-    h("label", { class: "inline" }, "Group ", groupSelect()),
-    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseColumns(event.currentTarget) }, "Columns"),
-    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseView(event.currentTarget) }, "Views"),
-    h("button", { type: "button", "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseExport(event.currentTarget) }, "Export"));
+  const scope = h("select", { onchange() {
+    const [cluster, namespace] = JSON.parse(scope.value);
+    const terms = parse(setting("q", "")).terms.filter(({ key }) => !SCOPE.includes(key));
+    const term = (/** @type {string} */ key, /** @type {string} */ value) => value && terms.push({ key, operator: ":", values: [value], negated: false });
+    term("cluster", cluster);
+    term("namespace", namespace);
+    amend({ q: format(terms) || undefined });
+  } });
+  let scopes = "";
+
+  /** The namespaces of each cluster, and which of them the filter chooses. */
+  function drawScope() {
+    const { status, namespaces } = context.state();
+    const terms = parse(setting("q", "")).terms.filter(({ key }) => SCOPE.includes(key));
+    const simple = terms.every(({ negated, values }) => !negated && values.length === 1);
+    const [cluster, namespace] = SCOPE.map((key) => (simple ? terms.find((term) => term.key === key)?.values[0] : undefined) ?? "");
+    const chosen = JSON.stringify([cluster, namespace]);
+    const names = (status?.clusters ?? []).map((/** @type {any} */ { name }) => name);
+    const next = JSON.stringify([chosen, simple, names, namespaces]);
+    if (next === scopes) return;
+    scopes = next;
+    const option = (/** @type {string[]} */ value, /** @type {string} */ text) => h("option", { value: JSON.stringify(value), selected: JSON.stringify(value) === chosen }, text);
+    replace(scope, !simple && h("option", { value: chosen, selected: true }, "as the filter says"), option(["", ""], "all clusters"), namespace && !cluster && option(["", namespace], `${namespace} of all clusters`), names.map((/** @type {string} */ name) => h("optgroup", { label: name }, option([name, ""], `all of ${name}`),
+      namespaces.filter((/** @type {any} */ each) => each.cluster === name).map((/** @type {any} */ each) => option([name, each.name], `${each.name} of ${name}`)))));
+  }
+
+  const tools = h("div.tools",
+    kind === "silences" && h("button.primary", { onclick: () => newSilence(context.state().namespaces, context.state().unlisted) }, "New silence"),
+    h("label.inline", "In ", scope), h("label.inline", "Group ", groupSelect()),
+    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseColumns(event.currentTarget) }, "Columns"),
+    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseView(event.currentTarget) }, "Views"),
+    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseExport(event.currentTarget) }, "Export"));
 
   function groupSelect() {
     const select = h("select", { onchange: () => amend({ group: select.value || undefined }) });
@@ -133,7 +163,7 @@ export function listPage(kind, context) {
   }
 
   async function askLabel() {
-    const name = h("input", { type: "text", placeholder: "team" });
+    const name = h("input", { placeholder: "team" });
     const said = await dialog({ title: "Group by a label", confirm: "Group", body: [field("Label", name)],
       act: () => (name.value.trim() ? undefined : "Name a label.") });
     amend({ group: said ? `label.${name.value.trim()}` : setting("group", "") || undefined });
@@ -174,13 +204,13 @@ export function listPage(kind, context) {
       await navigator.clipboard.writeText(url.href);
       toast("The link is in the clipboard");
     } catch {
-      await dialog({ title: "A link to this view", body: [field("Link", h("input", { type: "text", readonly: true, value: url.href }))] });
+      await dialog({ title: "A link to this view", body: [field("Link", h("input", { readonly: true, value: url.href }))] });
     }
   }
 
   /** @param {{name: string, search: string}[]} views */
   async function saveView(views) {
-    const name = h("input", { type: "text", maxlength: 60 });
+    const name = h("input", { maxlength: 60 });
     await dialog({
       title: "Save this view", confirm: "Save", body: [field("Name", name, "Kept in this browser.")],
       act: () => {
@@ -202,8 +232,8 @@ export function listPage(kind, context) {
     ]);
   }
 
-  const node = h("section", { class: "page list", "aria-label": TITLES[kind] },
-    h("header", { class: "page-head" }, h("h1", null, TITLES[kind]), summary), h("div", { class: "bar-row" }, filter, tools), actions, table.node);
+  const node = h("section.page.list", { "aria-label": TITLES[kind] },
+    h("header.page-head", h("h1", TITLES[kind]), summary), h("div.bar-row", filter, tools), actions, table.node);
   update();
   table.ask();
 

@@ -4,9 +4,19 @@ import { h } from "../dom.js";
 import { call } from "../engine.js";
 import { dialog, field } from "../parts/dialog.js";
 
+/** What this is, for those who have never seen it. */
+const about = () => [
+  h("h2", "Several Sensu clusters, one page"),
+  h("p", "This gateway stands in front of all your Sensu Go clusters and shows them as one."),
+  h("ul",
+    h("li", h("strong", "See"), " what is broken, where, since when, and who cares for it: the worst first, from every cluster."),
+    h("li", h("strong", "Act"), " on it: silence, resolve, run again, in several clusters at once, with your own rights in each."),
+    h("li", h("strong", "Rely"), " on it: a cluster that cannot be read is named, and never just missing.")),
+];
+
 /** @param {string} [known] */
 function fields(known) {
-  const user = h("input", { type: "text", name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", value: known ?? "", required: true, autofocus: !known });
+  const user = h("input", { name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", value: known ?? "", required: true, autofocus: !known });
   const password = h("input", { type: "password", name: "password", autocomplete: "current-password", required: true, autofocus: Boolean(known) });
   const act = async () => {
     if (!user.value || !password.value) return "Write your user name and password.";
@@ -19,9 +29,9 @@ function fields(known) {
 
 export function loginPage() {
   const { nodes, act } = fields();
-  const error = h("p", { class: "form-error", role: "alert" });
-  const submit = h("button", { type: "submit", class: "primary" }, "Log in");
-  const form = h("form", { class: "login", novalidate: true, onsubmit: async (/** @type {Event} */ event) => {
+  const error = h("p.form-error", { role: "alert" });
+  const submit = h("button.primary", { type: "submit" }, "Log in");
+  const form = h("form.login", { novalidate: true, onsubmit: async (/** @type {Event} */ event) => {
     event.preventDefault();
     submit.disabled = true;
     error.textContent = "";
@@ -32,15 +42,14 @@ export function loginPage() {
     } finally {
       submit.disabled = false;
     }
-  } }, h("h1", null, "fedgate"), h("p", null, "All your Sensu clusters on one page: what is broken, where, and since when."), nodes, error, submit,
-  h("p", { class: "hint" }, "With your user of the local Sensu cluster."));
-  return { node: h("section", { class: "page login-page", "aria-label": "Log in" }, form), title: "Log in", kinds: [], close: () => undefined, state: () => undefined };
+  } }, h("h1", "Log in"), h("p.hint", "With your user of the local Sensu cluster."), nodes, error, submit);
+  return { node: h("section.page.login-page", { "aria-label": "Log in" }, form, h("div.welcome", about())), title: "Log in", kinds: [], close: () => undefined, state: () => undefined };
 }
 
 /** @param {string} user */
 export async function askAgain(user) {
   const { nodes, act } = fields(user);
-  const leave = h("button", { type: "button", onclick: () => void call("logout") }, "Log out");
+  const leave = h("button", { onclick: () => void call("logout") }, "Log out");
   await dialog({ title: "Your session has ended", confirm: "Log in", forced: true, extra: [leave],
-    body: [h("p", null, "Log in again to go on where you are. Nothing on the page is lost."), nodes], act });
+    body: [h("p", "Log in again to go on where you are. Nothing on the page is lost."), nodes], act });
 }

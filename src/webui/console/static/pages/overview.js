@@ -1,52 +1,55 @@
-// What is broken, where, since when: a card for each cluster, the worst events, what changed.
+// What is broken, where, since when: the worst events, a card for each cluster, what changed.
 
 import { h, replace } from "../dom.js";
 import { view } from "../engine.js";
-import { page } from "../pages.js";
-import { badge, bar, history, sparkline, when } from "../parts/charts.js";
+import { eventPath, page } from "../pages.js";
+import { badge, bar, history, lasting, sparkline, state, when } from "../parts/charts.js";
 import { SEVERITIES } from "../shared/records.js";
-import { line, plural } from "../shared/text.js";
-import { CAUSES } from "../engine/client.js";
+import { quote } from "../shared/filter.js";
+import { explain, line, plural } from "../shared/text.js";
+
+/** With more clusters than this, a card has only what is needed to choose one. */
+const MANY = 6;
 
 /** @param {import("../app.js").Context} context */
 export function overviewPage(context) {
   /** @type {any} */
   let data;
-  const totals = h("div", { class: "totals" });
-  const cards = h("ul", { class: "cards" });
-  const worst = h("div", { class: "panel" });
-  const changes = h("div", { class: "panel" });
+  const totals = h("div.totals");
+  const cards = h("ul.cards");
+  const worst = h("div.panel");
+  const changes = h("div.panel");
   const subscription = view(({ overview }) => {
     data = overview;
     draw();
   });
 
   const draw = () => {
-    const { status, problems } = context.state();
-    const clusters = status?.clusters ?? [];
+    const { status, problems, gateway } = context.state();
     if (!data) return;
+    const clusters = [...status?.clusters ?? []].sort((a, b) => Number(b.state === "down") - Number(a.state === "down"));
     const sum = SEVERITIES.map((_, at) => Object.values(data.clusters).reduce((total, /** @type {any} */ cluster) => total + cluster.counts[at], 0));
     const total = sum.reduce((all, count) => all + count, 0);
-    const down = clusters.filter((/** @type {any} */ cluster) => cluster.state === "down").length;
+    const down = clusters.filter(({ state }) => state === "down").length;
+    const unread = problems.length ? ` Not all clusters could be read: ${problems.map((/** @type {any} */ problem) => problem.cluster).join(", ")}.` : "";
     replace(totals,
       figure(clusters.length - down, `of ${plural(clusters.length, "cluster")} up`, down ? "critical" : "passing", page("clusters")),
-      figure(sum[0], "critical", sum[0] ? "critical" : "passing", page("events", { q: "status:critical" })),
-      figure(sum[1], "warning", sum[1] ? "warning" : "passing", page("events", { q: "status:warning" })),
-      figure(sum[2], "unknown", sum[2] ? "unknown" : "passing", page("events", { q: "status:unknown" })),
+      SEVERITIES.slice(0, 3).map((name, at) => figure(sum[at], name, sum[at] ? name : "passing", page("events", { q: `status:${name}` }))),
       figure(total, "events", "", page("events")),
-      figure(Object.values(data.clusters).reduce((all, /** @type {any} */ cluster) => all + cluster.entities, 0), "entities", "", page("entities")));
-    replace(cards, clusters.map((/** @type {any} */ cluster) =>
-      card(cluster, data.clusters[cluster.name], problems.find((/** @type {any} */ problem) => problem.cluster === cluster.name))));
-    replace(worst, h("h2", null, "Worst now"), data.worst.length ? h("ol", { class: "lines" }, data.worst.map(eventLine))
-      : h("p", { class: "dim" }, total ? "Nothing is broken that is not silenced." : "No events yet."),
-      data.incidents > data.worst.length && h("p", null, h("a", { href: page("events", { q: "status:incident silenced:no" }) }, `All ${plural(data.incidents, "incident")} that are not silenced`)));
-    replace(changes, h("h2", null, "Changed in the last hour"), data.changes.length ? h("ol", { class: "lines" }, data.changes.map(changeLine))
-      : h("p", { class: "dim" }, "Nothing changed."),
-      data.changed > data.changes.length && h("p", null, h("a", { href: page("events", { q: "changed<1h", sort: "changed" }) }, `All ${plural(data.changed, "change")}`)));
+      figure(Object.values(data.clusters).reduce((all, /** @type {any} */ cluster) => all + cluster.entities, 0), "entities", "", page("entities")),
+      bar(sum));
+    cards.classList.toggle("many", clusters.length > MANY);
+    replace(cards, clusters.length ? clusters.map((cluster) => card(cluster, data.clusters[cluster.name], problems.find((/** @type {any} */ problem) => problem.cluster === cluster.name)))
+      : h("li.blank", gateway.failing ? `The clusters are not known: ${gateway.trouble}.` : "Reading…"));
+    const calm = data.loading ? "Reading…" : `${total ? "Nothing is broken that is not silenced." : "No events yet: no check has run."}${unread}`;
+    replace(worst, h("h2", "Worst now"), data.worst.length ? h("ol.lines", data.worst.map(eventLine)) : h("p.blank", calm),
+      data.incidents > data.worst.length && h("p", h("a", { href: page("events", { q: "status:incident silenced:no" }) }, `All ${plural(data.incidents, "incident")} that are not silenced`)));
+    replace(changes, h("h2", "Changed in the last hour"), data.changes.length ? h("ol.lines", data.changes.map(changeLine)) : h("p.blank", data.loading ? "Reading…" : `Nothing changed.${unread}`),
+      data.changed > data.changes.length && h("p", h("a", { href: page("events", { q: "changed<1h", sort: "changed" }) }, `All ${plural(data.changed, "change")}`)));
   };
 
-  const node = h("section", { class: "page overview", "aria-label": "Overview" }, h("h1", { class: "hidden" }, "Overview"), totals,
-    h("h2", { class: "hidden" }, "Clusters"), cards, h("div", { class: "columns" }, worst, changes));
+  const node = h("section.page.overview", { "aria-label": "Overview" }, h("h1.hidden", "Overview"), totals,
+    h("h2.hidden", "Clusters"), cards, h("div.columns", worst, changes));
   subscription.ask({ kind: "overview" });
   return { node, title: "Overview", kinds: ["events", "entities"], close: () => subscription.close(), state: draw };
 }
@@ -57,7 +60,7 @@ export function overviewPage(context) {
  * @param {string} name
  * @param {string} href
  */
-const figure = (value, what, name, href) => h("a", { class: `figure ${name}`, href }, h("b", null, value.toLocaleString()), h("span", null, what));
+const figure = (value, what, name, href) => h("a", { class: `figure ${name}`, href }, h("b", value.toLocaleString()), h("span", what));
 
 /**
  * @param {any} cluster
@@ -66,23 +69,20 @@ const figure = (value, what, name, href) => h("a", { class: `figure ${name}`, hr
  */
 function card(cluster, sums, problem) {
   const counts = sums?.counts ?? [0, 0, 0, 0];
-  const state = cluster.state === "up" && problem ? "degraded" : cluster.state;
-  const bad = counts[0] + counts[1] + counts[2];
-  const cause = problem ? CAUSES[problem.error] ?? problem.message : cluster.error ? CAUSES[cluster.error] ?? cluster.error : "";
-  return h("li", { class: `card ${state}` },
-    h("header", null, h("h3", null, h("a", { href: page("events", { q: `cluster:${cluster.name}` }) }, line(cluster.name, 120))),
-      h("span", { class: `state ${state}` }, state === "up" ? "up" : state === "down" ? "down" : "degraded")),
-    h("p", { class: "dim" }, cluster.version ? `Sensu ${line(cluster.version, 40)}, ` : "", `${cluster.state} since `, when(Date.parse(cluster.since) / 1000)),
+  const name = cluster.state === "up" && problem ? "degraded" : cluster.state;
+  const cause = explain(problem?.error ?? cluster.error, problem?.message);
+  const filter = `cluster:${quote(cluster.name)}`;
+  const fact = (/** @type {string} */ title, /** @type {string} */ value) => h("div", h("dt", title), h("dd", value));
+  return h("li", { class: `card ${name}` },
+    h("header", h("h3", h("a", { href: page("events", { q: filter }) }, line(cluster.name, 120))), state(name)),
+    h("p.dim", cluster.version ? `Sensu ${line(cluster.version, 40)} · ` : "", cluster.since ? [`${cluster.state} for `, lasting(Date.parse(cluster.since) / 1000)] : "not checked yet"),
     bar(counts),
-    h("p", { class: "card-counts" }, SEVERITIES.slice(0, 3).map((name, at) => counts[at] > 0 &&
-      h("a", { class: `count-link ${name}`, href: page("events", { q: `cluster:${cluster.name} status:${name}` }) }, `${counts[at].toLocaleString()} ${name}`)),
-      !bad && (sums && !sums.loading ? h("span", { class: "dim" }, counts[3] ? "all passing" : "no events") : h("span", { class: "dim" }, cause ? "not read" : "reading…"))),
-    h("dl", { class: "facts" },
-      h("div", null, h("dt", null, "Entities"), h("dd", null, (sums?.entities ?? 0).toLocaleString())),
-      h("div", null, h("dt", null, "Silenced"), h("dd", null, (sums?.silenced ?? 0).toLocaleString())),
-      h("div", null, h("dt", null, "Answers in"), h("dd", null, latency(cluster)))),
-    h("div", { class: "spark-box" }, h("span", { class: "dim" }, "Results that turned bad"), sparkline(sums?.spark ?? new Array(12).fill(0), "result")),
-    cause && h("p", { class: "card-error" }, `${cause}. `, problem && problem.fresh < Infinity && problem.fresh > 0 && ["What is shown is from ", when(problem.fresh), ". "],
+    h("p.card-counts", SEVERITIES.slice(0, 3).map((severity, at) => counts[at] > 0 &&
+      h("a", { class: `count-link ${severity}`, href: page("events", { q: `${filter} status:${severity}` }) }, `${counts[at].toLocaleString()} ${severity}`)),
+      !(counts[0] + counts[1] + counts[2]) && h("span.dim", cause && !counts[3] ? "not read" : !sums || sums.loading ? "reading…" : counts[3] ? "all passing" : "no events")),
+    h("dl.facts", fact("Entities", (sums?.entities ?? 0).toLocaleString()), fact("Silenced", (sums?.silenced ?? 0).toLocaleString()), fact("Answers in", latency(cluster))),
+    h("div.spark-box", h("span.dim", "Turned bad"), sparkline(sums?.spark ?? new Array(12).fill(0), "result that turned bad", "results that turned bad")),
+    cause && h("p.card-error", `${cause}. `, problem?.fresh > 0 && problem.fresh < Infinity && ["What is shown is from ", when(problem.fresh), ". "],
       h("a", { href: page("clusters") }, "Status")));
 }
 
@@ -93,15 +93,11 @@ function latency(cluster) {
 }
 
 /** @param {any} row */
-const place = (row) => h("span", { class: "dim" }, `${line(row.cluster, 60)} / ${line(row.namespace, 60)}`);
+const what = (row) => [h("a", { href: eventPath(row) }, `${line(row.entity, 80)} / ${line(row.check, 80)}`), h("span.dim", `${line(row.cluster, 60)} / ${line(row.namespace, 60)}`)];
 
 /** @param {any} row */
-const eventLine = (row) => h("li", null, badge(row.status),
-  h("span", { class: "what" }, h("a", { dir: "auto", href: page("event", { ns: row.ns, entity: row.entity, check: row.check, cluster: row.cluster }) }, `${line(row.entity, 80)} / ${line(row.check, 80)}`), place(row),
-    h("span", { class: "output", dir: "auto" }, row.output)),
-  h("span", { class: "side" }, history(row.history, row.executed), when(row.since), row.owner && h("span", { class: "dim", dir: "auto" }, row.owner)));
+const eventLine = (row) => h("li", badge(row.status), h("span.what", what(row), h("span.output", row.output)),
+  h("span.side", history(row.history, row.executed), when(row.since), row.owner && h("span.dim", row.owner)));
 
 /** @param {any} row */
-const changeLine = (row) => h("li", null, badge(row.status),
-  h("span", { class: "what" }, h("a", { dir: "auto", href: page("event", { ns: row.ns, entity: row.entity, check: row.check, cluster: row.cluster }) }, `${line(row.entity, 80)} / ${line(row.check, 80)}`), place(row)),
-  h("span", { class: "side" }, when(row.changed)));
+const changeLine = (row) => h("li", badge(row.status), h("span.what", what(row)), h("span.side", when(row.changed)));

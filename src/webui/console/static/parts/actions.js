@@ -26,12 +26,12 @@ const silence = (cluster, ns, subscription, check) =>
 /** @param {Row[]} rows */
 const clusters = (rows) => [...new Set(rows.map((row) => row.cluster))];
 
-/** What was refused once is said on its button until the next login. @type {Set<string>} */
+/** Sensu tells nobody their rights: what was refused once, and where, is not offered again until the next login. @type {Set<string>} */
 const refused = new Set();
-
-/** @param {string} action */
-export const isRefused = (action) => refused.has(action);
 export const forgetRefusals = () => refused.clear();
+
+/** @param {string} action @param {{cluster: string, ns?: string}} row */
+const place = (action, { cluster, ns }) => `${action} ${cluster} ${ns}`;
 
 /**
  * @param {string} what
@@ -41,8 +41,10 @@ export const forgetRefusals = () => refused.clear();
  */
 export async function perform(what, action, targets, parameters) {
   const outcomes = await call("act", { action, targets, parameters });
-  if (outcomes.length && outcomes.every((/** @type {any} */ outcome) => outcome.status === 403)) refused.add(action);
-  else if (outcomes.some((/** @type {any} */ outcome) => outcome.ok)) refused.delete(action);
+  for (const { ok, status, target } of outcomes) {
+    if (status === 403) refused.add(place(action, target));
+    else if (ok) refused.delete(place(action, target));
+  }
   report(what, outcomes);
   return outcomes;
 }
@@ -56,11 +58,11 @@ export async function perform(what, action, targets, parameters) {
  * @param {string} [warning]
  */
 async function confirmed(what, confirm, action, rows, warning) {
-  const names = rows.slice(0, 6).map((row) => h("li", { dir: "auto" }, `${row.name} (${row.ns || row.cluster})`));
-  if (rows.length > 6) names.push(h("li", null, `and ${rows.length - 6} more`));
+  const names = rows.slice(0, 6).map((row) => h("li", `${row.name} (${row.ns || row.cluster})`));
+  if (rows.length > 6) names.push(h("li", `and ${rows.length - 6} more`));
   await dialog({
     title: what, confirm, danger: true,
-    body: [h("p", null, `In ${clusters(rows).join(", ")}:`), h("ul", null, names), warning && h("p", { class: "hint" }, warning)],
+    body: [h("p", `In ${clusters(rows).join(", ")}:`), h("ul", names), warning && h("p.hint", warning)],
     act: async () => void (await perform(what, action, rows.map(target))),
   });
 }
@@ -71,10 +73,10 @@ const DURATIONS = [["15m", "15 minutes"], ["1h", "1 hour"], ["4h", "4 hours"], [
  * The fields that every silence has.
  */
 function silenceFields() {
-  const reason = h("input", { type: "text", maxlength: 1000, autofocus: true });
-  const expire = h("select", null, DURATIONS.map(([value, text]) => h("option", { value, selected: value === "1h" }, text)),
+  const reason = h("input", { maxlength: 1000, autofocus: true });
+  const expire = h("select", DURATIONS.map(([value, text]) => h("option", { value, selected: value === "1h" }, text)),
     h("option", { value: "other" }, "other…"));
-  const other = h("input", { type: "text", placeholder: "90m, 3d", hidden: true, "aria-label": "Other duration" });
+  const other = h("input", { placeholder: "90m, 3d", hidden: true, "aria-label": "Other duration" });
   expire.addEventListener("change", () => {
     other.hidden = expire.value !== "other";
     if (!other.hidden) other.focus();
@@ -104,65 +106,80 @@ function silenceFields() {
 }
 
 /**
- * Silences events: each check on its entity, the whole entity, or the check everywhere.
- * @param {Row[]} rows
+ * Asks for the facts of a silence, and makes one for each target.
+ * @param {string} title
+ * @param {any} before
+ * @param {() => Target[] | string} targets a text is an error to show
  */
-async function silenceEvents(rows) {
-  const scope = h("select", null,
-    h("option", { value: "both" }, "this check on this entity"),
-    h("option", { value: "entity" }, "the entity, all its checks"),
-    h("option", { value: "check" }, "the check, on all entities of the namespace"));
+async function silencing(title, before, targets) {
   const { nodes, read } = silenceFields();
-  const entities = rows.every((row) => row.check === undefined);
   await dialog({
-    title: `Silence ${rows.length === 1 ? rows[0].name : plural(rows.length, entities ? "entity" : "event", entities ? "entities" : "events")} in ${clusters(rows).join(", ")}`,
-    confirm: "Silence",
-    body: [!entities && field("What", scope), nodes],
+    title, confirm: "Silence", body: [before, nodes],
     act: async () => {
       const parameters = read();
       if (typeof parameters === "string") return parameters;
-      /** @type {Map<string, Target>} */
-      const targets = new Map();
-      for (const row of rows) {
-        const entity = row.entity ?? row.name;
-        const subscription = entities || scope.value !== "check" ? `entity:${entity}` : "";
-        const check = !entities && scope.value !== "entity" ? row.check : "";
-        // Several events may be silenced by one.
-        targets.set(`${row.ns} ${subscription}:${check}`, silence(row.cluster, row.ns, subscription, check));
-      }
-      await perform("Silence", "silence", [...targets.values()], parameters);
+      const chosen = targets();
+      if (typeof chosen === "string") return chosen;
+      await perform("Silence", "silence", chosen, parameters);
     },
   });
 }
 
+/** @param {Row[]} rows @param {string} one @param {string} many */
+const silenceTitle = (rows, one, many) => `Silence ${rows.length === 1 ? rows[0].name : plural(rows.length, one, many)} in ${clusters(rows).join(", ")}`;
+
+/**
+ * Silences events: each check on its entity, the whole entity, or the check everywhere.
+ * @param {Row[]} rows
+ */
+function silenceEvents(rows) {
+  const scope = h("select",
+    h("option", { value: "both" }, "this check on this entity"),
+    h("option", { value: "entity" }, "the entity, all its checks"),
+    h("option", { value: "check" }, "the check, on all entities of the namespace"));
+  const entities = rows.every((row) => row.check === undefined);
+  return silencing(entities ? silenceTitle(rows, "entity", "entities") : silenceTitle(rows, "event", "events"), !entities && field("What", scope), () => {
+    /** @type {Map<string, Target>} */
+    const targets = new Map();
+    for (const row of rows) {
+      const subscription = entities || scope.value !== "check" ? `entity:${row.entity ?? row.name}` : "";
+      const check = !entities && scope.value !== "entity" ? row.check : "";
+      // Several events may be silenced by one.
+      targets.set(`${row.ns} ${subscription}:${check}`, silence(row.cluster, row.ns, subscription, check));
+    }
+    return [...targets.values()];
+  });
+}
+
+/** @param {Row[]} rows */
+const silenceChecks = (rows) => silencing(silenceTitle(rows, "check", "checks"), undefined, () => rows.map((row) => silence(row.cluster, row.ns, "", row.name)));
+
 /**
  * A silence for a subscription or a check, in several namespaces of several clusters at once.
  * @param {{name: string, cluster: string}[]} namespaces
- * @param {{subscription?: string, check?: string}} [preset]
+ * @param {string[]} unlisted clusters whose namespaces are not known
  */
-export async function newSilence(namespaces, preset = {}) {
-  const subscription = h("input", { type: "text", value: preset.subscription ?? "", placeholder: "linux, or entity:web-1" });
-  const check = h("input", { type: "text", value: preset.check ?? "", placeholder: "cpu" });
+export function newSilence(namespaces, unlisted) {
+  const subscription = h("input", { placeholder: "linux, or entity:web-1" });
+  const check = h("input", { placeholder: "cpu" });
   const where = namespaces.map(({ name, cluster }) => {
-    const box = h("input", { type: "checkbox", value: name, checked: false });
-    return { name, cluster, box, node: h("label", { class: "choice" }, box, `${name} in ${cluster}`) };
+    const box = h("input", { type: "checkbox" });
+    return { name, cluster, box, node: h("label.choice", box, `${name} in ${cluster}`) };
   });
-  const { nodes, read } = silenceFields();
-  await dialog({
-    title: "New silence", confirm: "Silence",
-    body: [
-      field("Subscription", subscription, "Empty: any."), field("Check", check, "Empty: any."),
-      h("fieldset", { class: "choices" }, h("legend", null, "Namespaces"), where.map(({ node }) => node)), nodes,
-    ],
-    act: async () => {
-      const parameters = read();
-      if (typeof parameters === "string") return parameters;
-      if (!subscription.value.trim() && !check.value.trim()) return "Name a subscription, a check, or both.";
-      const targets = where.filter(({ box }) => box.checked).map(({ name, cluster }) =>
-        silence(cluster, cluster === "local-cluster" ? name : `${name}@${cluster}`, subscription.value.trim(), check.value.trim()));
-      if (!targets.length) return "Choose at least one namespace.";
-      await perform("Silence", "silence", targets, parameters);
-    },
+  const all = () => {
+    const checked = where.some(({ box }) => !box.checked);
+    for (const { box } of where) box.checked = checked;
+  };
+  return silencing("New silence", [
+    field("Subscription", subscription, "Empty: any."), field("Check", check, "Empty: any."),
+    h("fieldset.choices", h("legend", "Namespaces ", h("button.plain", { onclick: all }, "All, or none")), where.map(({ node }) => node)),
+    unlisted.length > 0 && h("p.card-warning", `The namespaces of ${unlisted.join(", ")} could not be read.`),
+  ], () => {
+    const [of, on] = [subscription.value.trim(), check.value.trim()];
+    if (!of && !on) return "Name a subscription, a check, or both.";
+    const chosen = where.filter(({ box }) => box.checked);
+    if (!chosen.length) return "Choose at least one namespace.";
+    return chosen.map(({ name, cluster }) => silence(cluster, cluster === "local-cluster" ? name : `${name}@${cluster}`, of, on));
   });
 }
 
@@ -210,19 +227,6 @@ async function clearOf(rows) {
   await perform("Clear silences", "clear", [...targets.values()]);
 }
 
-/** @param {Row[]} rows */
-async function silenceChecks(rows) {
-  const { nodes, read } = silenceFields();
-  await dialog({
-    title: `Silence ${rows.length === 1 ? rows[0].name : plural(rows.length, "check")} in ${clusters(rows).join(", ")}`, confirm: "Silence", body: nodes,
-    act: async () => {
-      const parameters = read();
-      if (typeof parameters === "string") return parameters;
-      await perform("Silence", "silence", rows.map((row) => silence(row.cluster, row.ns, "", row.name)), parameters);
-    },
-  });
-}
-
 /**
  * The buttons for the chosen rows.
  * @param {string} kind
@@ -230,12 +234,15 @@ async function silenceChecks(rows) {
  * @param {() => void} [after]
  */
 export function buttons(kind, rows, after) {
-  return ACTIONS[kind].map(({ action, label, key, run }) => h("button", {
-    type: "button", disabled: !rows.length || refused.has(action), "data-action": action, "aria-keyshortcuts": key,
-    title: refused.has(action) ? "You may not do this: it was refused" : key ? `${label} (${key})` : label,
-    onclick: async () => {
-      await run(rows);
-      after?.();
-    },
-  }, label));
+  return ACTIONS[kind].map(({ action, label, key, run }) => {
+    const isRefused = rows.length > 0 && rows.every((row) => refused.has(place(action, row)));
+    return h("button", {
+      disabled: !rows.length || isRefused, "aria-keyshortcuts": key,
+      title: isRefused ? `You may not do this in ${clusters(rows).join(", ")}: it was refused` : key ? `${label} (${key})` : label,
+      onclick: async () => {
+        await run(rows);
+        after?.();
+      },
+    }, label);
+  });
 }

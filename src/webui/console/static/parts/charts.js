@@ -3,7 +3,7 @@
 import { h, icon, svg } from "../dom.js";
 import { SEVERITIES, severity } from "../shared/records.js";
 import { plural } from "../shared/text.js";
-import { ago, full } from "../shared/time.js";
+import { ago, duration, full, now } from "../shared/time.js";
 
 /**
  * A word and a sign for a status, never a colour alone.
@@ -13,6 +13,13 @@ export function badge(status) {
   const name = severity(status);
   return h("span", { class: `badge ${name}` }, icon(name), name);
 }
+
+/**
+ * How a cluster, a backend or a replicator is.
+ * @param {string} name
+ */
+export const state = (name) =>
+  h("span", { class: `state ${["up", "following"].includes(name) ? "up" : ["down", "stopped", "rejected"].includes(name) ? "down" : "degraded"}` }, name);
 
 /**
  * Counts by severity as parts of a bar.
@@ -60,14 +67,15 @@ export function history(history, executed) {
 /**
  * A line over the last hour, with the number at its highest point.
  * @param {number[]} values
- * @param {string} what
+ * @param {string} one what is counted
+ * @param {string} many
  */
-export function sparkline(values, what) {
+export function sparkline(values, one, many) {
   const top = Math.max(...values, 1);
   const step = 120 / (values.length - 1);
   const points = values.map((value, at) => `${(at * step).toFixed(1)},${(22 - (value / top) * 18).toFixed(1)}`);
   const sum = values.reduce((total, value) => total + value, 0);
-  const words = `${plural(sum, what)} in the last hour, at most ${top} in five minutes`;
+  const words = `${plural(sum, one, many)} in the last hour, at most ${top} in five minutes`;
   return svg("svg", { class: "spark", viewBox: "-2 0 150 34", role: "img", "aria-label": words }, svg("title", null, words),
     svg("polygon", { points: `0,22 ${points.join(" ")} 120,22`, class: "area" }),
     svg("polyline", { points: points.join(" "), class: "line" }),
@@ -79,7 +87,10 @@ export function sparkline(values, what) {
 /**
  * A time as people say it, with the exact one on demand.
  * @param {number} time
+ * @param {string} [text]
  */
-export function when(time) {
-  return time ? h("time", { datetime: new Date(time * 1000).toISOString(), title: full(time) }, ago(time)) : h("span", null, "–");
-}
+export const when = (time, text = ago(time)) =>
+  (time ? h("time", { datetime: new Date(time * 1000).toISOString(), title: full(time) }, text) : h("span", "–"));
+
+/** How long something has lasted. @param {number} time */
+export const lasting = (time) => when(time, duration(now() - time));

@@ -14,12 +14,12 @@ let last = 0;
 export function field(label, control, hint) {
   const id = `f${(last += 1)}`;
   control.id = id;
-  const error = h("p", { class: "field-error", id: `${id}-error`, role: "alert" });
+  const error = h("p.field-error", { id: `${id}-error`, role: "alert" });
   control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
   const box = control.type === "checkbox";
   const text = h("label", { for: id }, label);
   const node = h("div", { class: box ? "field check" : "field" }, box ? [control, text] : [text, control],
-    h("p", { class: "hint", id: `${id}-hint` }, hint ?? ""), error);
+    h("p.hint", { id: `${id}-hint` }, hint ?? ""), error);
   node.say = (/** @type {string} */ message) => {
     error.textContent = message;
     control.toggleAttribute("aria-invalid", Boolean(message));
@@ -42,15 +42,15 @@ export function field(label, control, hint) {
  */
 export function dialog({ title, body, confirm, danger = false, extra = [], forced = false, act }) {
   return new Promise((resolve) => {
-    const error = h("p", { class: "form-error", role: "alert" });
+    const error = h("p.form-error", { role: "alert" });
     const ok = confirm && h("button", { type: "submit", class: danger ? "danger" : "primary" }, confirm);
     const id = `d${(last += 1)}`;
     const close = () => element.close();
     const form = h("form", { method: "dialog", novalidate: true },
-      h("header", null, h("h2", { id }, title),
-        !forced && h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, icon("close"))),
-      h("div", { class: "dialog-body" }, body, error),
-      h("footer", null, extra, !forced && h("button", { type: "button", onclick: close }, confirm ? "Cancel" : "Close"), ok));
+      h("header", h("h2", { id }, title),
+        !forced && h("button.plain", { "aria-label": "Close", onclick: close }, icon("close"))),
+      h("div.dialog-body", body, error),
+      h("footer", extra, !forced && h("button", { onclick: close }, confirm ? "Cancel" : "Close"), ok));
     const element = h("dialog", { "aria-labelledby": id }, form);
     let confirmed = false;
     form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
@@ -92,7 +92,7 @@ export function dialog({ title, body, confirm, danger = false, extra = [], force
 export function menu(anchor, entries, { keep = false } = {}) {
   const items = entries.map(({ label, run, checked, disabled }) => {
     const item = h("button", {
-      type: "button", role: checked === undefined ? "menuitem" : "menuitemcheckbox", disabled,
+      role: checked === undefined ? "menuitem" : "menuitemcheckbox", disabled,
       "aria-checked": checked === undefined ? undefined : String(checked),
       onclick: () => {
         run();
@@ -102,7 +102,7 @@ export function menu(anchor, entries, { keep = false } = {}) {
     }, label);
     return item;
   });
-  const element = h("div", { class: "menu", role: "menu", popover: "auto" }, items);
+  const element = h("div.menu", { role: "menu", popover: "auto" }, items);
   element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (!step) return;

@@ -7,18 +7,18 @@ import { quote } from "../shared/filter.js";
 let last = 0;
 
 /**
- * @param {{kind: string, value: string, onchange: (text: string) => void}} options
+ * @param {{kind: string, value: string, example: string, onchange: (text: string) => void}} options
  */
-export function filterBar({ kind, value, onchange }) {
+export function filterBar({ kind, value, example, onchange }) {
   const id = `complete${(last += 1)}`;
-  const list = h("ul", { class: "complete", role: "listbox", id, "aria-label": "Suggestions", hidden: true });
-  const error = h("p", { class: "field-error", role: "alert" });
+  const list = h("ul.complete", { role: "listbox", id, "aria-label": "Suggestions", hidden: true });
+  const error = h("p.field-error", { role: "alert" });
   const input = h("input", {
     type: "search", value, class: "filter", role: "combobox", spellcheck: "false", autocomplete: "off", autocapitalize: "off",
     "aria-label": "Filter", "aria-controls": id, "aria-expanded": "false", "aria-autocomplete": "list",
-    placeholder: "Filter: status:critical cluster:alpha label.team:web text   ( / )",
+    placeholder: `Filter: ${example}   ( / )`,
   });
-  const node = h("div", { class: "filter-bar" }, input, list, error);
+  const node = h("div.filter-bar", input, list, error);
 
   /** @type {{text: string, count: number}[]} */
   let found = [];
@@ -42,7 +42,7 @@ export function filterBar({ kind, value, onchange }) {
         event.preventDefault();
         choose(index);
       },
-    }, h("span", null, word.key ? text : `${text}${text.endsWith(".") ? "…" : ":"}`), count > 0 && h("span", { class: "count" }, count.toLocaleString()))));
+    }, h("span", word.key ? text : `${text}${text.endsWith(".") ? "…" : ":"}`), count > 0 && h("span.count", count.toLocaleString()))));
     list.hidden = !found.length;
     input.setAttribute("aria-expanded", String(found.length > 0));
     if (at >= 0) input.setAttribute("aria-activedescendant", `${id}-${at}`);

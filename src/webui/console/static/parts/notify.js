@@ -1,7 +1,7 @@
 // What is seen and heard without looking at the page: the count in the tab, notifications, a sound.
 
 import { line } from "../shared/text.js";
-import { go, page } from "../pages.js";
+import { eventPath, go, page } from "../pages.js";
 
 const KEY = "fedgate-console-notify";
 
@@ -34,7 +34,7 @@ export function announce({ events, count }) {
   note.onclick = () => {
     focus();
     go(count > 1 ? page("events", { q: "status:critical silenced:no", sort: "changed" })
-      : page("event", { ns: first.ns, entity: first.entity, check: first.check, cluster: first.cluster }));
+      : eventPath(first));
   };
   beep();
 }

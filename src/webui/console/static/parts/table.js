@@ -25,8 +25,9 @@ import { bar } from "./charts.js";
  * @property {(message: any) => any} empty what to show when there are no rows
  */
 
-/** Rows beyond those in sight, so that scrolling finds them drawn. */
-const AHEAD = 40;
+/** Rows beyond those in sight that are asked for, and how few of them may be left. */
+const AHEAD = 150;
+const LEFT = 75;
 
 export class Table {
   /** @param {Options} options */
@@ -42,12 +43,12 @@ export class Table {
     /** @type {any} */
     this.last = { from: 0, rows: [], total: 0, matched: 0, all: 0, counts: [0, 0, 0, 0], loading: true, errors: [] };
     this.view = view((message) => this.take(message));
-    this.head = h("div", { class: "head row", role: "row", "aria-rowindex": 1 });
-    this.body = h("div", { class: "rows", role: "rowgroup" });
-    this.note = h("div", { class: "empty" });
-    this.scroller = h("div", { class: "scroller", role: "grid", tabindex: 0, "aria-label": options.label, "aria-multiselectable": "true" },
+    this.head = h("div.head.row", { role: "row", "aria-rowindex": 1 });
+    this.body = h("div.rows", { role: "rowgroup" });
+    this.note = h("div.empty");
+    this.scroller = h("div.scroller", { role: "grid", tabindex: 0, "aria-label": options.label, "aria-multiselectable": "true" },
       h("div", { role: "rowgroup", class: "heads" }, this.head), this.body);
-    this.node = h("div", { class: "table" }, this.scroller, this.note);
+    this.node = h("div.table", this.scroller, this.note);
     this.scroller.addEventListener("scroll", () => this.window(), { passive: true });
     this.observer = new ResizeObserver(() => {
       this.generation += 1;
@@ -76,8 +77,8 @@ export class Table {
       const state = key === undefined ? undefined : sort === key ? "ascending" : sort === `-${key}` ? "descending" : "none";
       return h("div", { role: "columnheader", class: `cell c-${column.id}`, "aria-sort": state },
         key === undefined ? column.title
-          : h("button", { type: "button", onclick: () => this.options.onsort(sort === key ? `-${key}` : key) },
-            column.title, state !== "none" && h("span", { class: "order", "aria-hidden": "true" }, state === "ascending" ? "▲" : "▼")));
+          : h("button", { onclick: () => this.options.onsort(sort === key ? `-${key}` : key) },
+            column.title, state !== "none" && h("span.order", { "aria-hidden": "true" }, state === "ascending" ? "▲" : "▼")));
     }));
     this.draw();
   }
@@ -98,7 +99,7 @@ export class Table {
     const first = Math.floor(this.scroller.scrollTop / height);
     const count = Math.ceil(this.scroller.clientHeight / height);
     const [from, to] = this.range;
-    if (first < from || first + count > to || from < 0) this.ask();
+    if (from < 0 || (from > 0 && first - LEFT < from) || (to < this.last.total && first + count + LEFT > to)) this.ask();
     this.draw();
   }
 
@@ -135,7 +136,7 @@ export class Table {
       const look = row === undefined ? "" : `${index === this.cursor} ${this.selected.has(row.key)} ${this.generation}`;
       let drawn = this.drawn.get(index);
       if (!drawn || drawn.row !== row || drawn.look !== look) {
-        const node = row === undefined ? h("div", { class: "row waiting", role: "row" })
+        const node = row === undefined ? h("div.row.waiting", { role: "row" })
           : row.group !== undefined ? this.groupRow(row, columns.length) : this.row(row, index, columns);
         node.id = `row-${index}`;
         node.setAttribute("aria-rowindex", String(index + 2));
@@ -184,7 +185,7 @@ export class Table {
         this.cursor = index;
         this.options.onopen(row);
       },
-    }, h("div", { class: "cell pick", role: "gridcell" }, box),
+    }, h("div.cell.pick", { role: "gridcell" }, box),
       columns.map((column) => h("div", { class: `cell c-${column.id}`, role: "gridcell", "data-title": column.title }, column.cell(row))));
   }
 
@@ -193,10 +194,10 @@ export class Table {
    * @param {number} span
    */
   groupRow(group, span) {
-    return h("div", { class: "row group", role: "row" },
-      h("div", { class: "cell", role: "gridcell", "aria-colspan": span + 1 },
-        h("button", { type: "button", class: "plain", "aria-expanded": String(!group.closed), onclick: () => this.options.ongroup(group) },
-          icon(group.closed ? "right" : "down"), h("strong", null, group.label), h("span", { class: "count" }, group.count.toLocaleString())),
+    return h("div.row.group", { role: "row" },
+      h("div.cell", { role: "gridcell", "aria-colspan": span + 1 },
+        h("button.plain", { "aria-expanded": String(!group.closed), onclick: () => this.options.ongroup(group) },
+          icon(group.closed ? "right" : "down"), h("strong", group.label), h("span.count", group.count.toLocaleString())),
         bar(group.counts)));
   }
 
@@ -243,6 +244,8 @@ export class Table {
 
   /** @param {number} step */
   move(step) {
+    // Who points has no use for the mark of the keys.
+    this.node.classList.add("keyed");
     this.cursor = Math.max(0, Math.min(this.last.total - 1, this.cursor + step));
     const height = this.rowHeight();
     const top = this.cursor * height;

@@ -2,7 +2,7 @@
 
 import { h, icon } from "../dom.js";
 
-const place = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+const place = h("div.toasts", { role: "status", "aria-live": "polite" });
 
 export const toasts = () => place;
 
@@ -12,8 +12,8 @@ export const toasts = () => place;
  */
 export function toast(text, { kind = "ok", details = [] } = {}) {
   const item = h("div", { class: `toast ${kind}` },
-    h("div", null, h("strong", null, text), details.length > 0 && h("ul", null, details.map((detail) => h("li", null, detail)))),
-    h("button", { type: "button", class: "plain", "aria-label": "Close this message", onclick: () => item.remove() }, icon("close")));
+    h("div", h("strong", text), details.length > 0 && h("ul", details.map((detail) => h("li", detail)))),
+    h("button.plain", { "aria-label": "Close this message", onclick: () => item.remove() }, icon("close")));
   place.append(item);
   while (place.children.length > 5) place.firstChild?.remove();
   if (kind === "ok") setTimeout(() => item.remove(), 6000);

@@ -39,7 +39,7 @@ export function parse(text) {
       filter.errors.push(`${key}${operator} needs a value`);
       continue;
     }
-    if (key && !key.startsWith("label.") && !(key in FIELDS)) {
+    if (key && !key.startsWith("label.") && !ALL_KEYS.has(key)) {
       filter.errors.push(`there is no ${key}: here; quote the word to look for it as text`);
       continue;
     }
@@ -107,39 +107,36 @@ export function toggle(text, key, value, negated = false) {
 /** @typedef {any} AnyRow */
 
 /**
- * What each key looks at: a text, several, or a number.
+ * What a key looks at, where that is not the member of its own name: a text, several, or a number.
  * @type {Record<string, (row: AnyRow) => string | string[] | number>}
  */
-export const FIELDS = {
-  cluster: (row) => row.cluster,
+const FIELDS = {
   namespace: (row) => [row.namespace, row.ns],
-  name: (row) => row.name,
   entity: (row) => row.entity ?? row.name,
   check: (row) => row.check ?? row.name,
-  status: (row) => (row.status === undefined ? [] : [severity(row.status), String(row.status),
-    ...(row.status ? ["incident"] : [])]),
-  state: (row) => row.state ?? "",
+  status: (row) => (row.status === undefined ? [] : [severity(row.status), String(row.status), ...(row.status ? ["incident"] : [])]),
   silenced: (row) => (row.silenced?.length ? ["yes", ...row.silenced] : ["no"]),
-  output: (row) => row.output ?? "",
-  owner: (row) => row.owner ?? "",
   subscription: (row) => row.subscriptions ?? row.subscription ?? [],
   class: (row) => row.entityClass ?? "",
-  platform: (row) => row.platform ?? "",
-  version: (row) => row.version ?? "",
   handler: (row) => row.handlers ?? [],
-  command: (row) => row.command ?? "",
   publish: (row) => (row.publish === undefined ? [] : row.publish ? "yes" : "no"),
-  reason: (row) => row.reason ?? "",
-  creator: (row) => row.creator ?? "",
-  occurrences: (row) => row.occurrences ?? 0,
-  incidents: (row) => row.incidents ?? 0,
-  interval: (row) => row.interval ?? 0,
   since: (row) => age(row.since),
   changed: (row) => age(row.changed),
   seen: (row) => age(row.seen),
   age: (row) => age(row.time),
   expires: (row) => (row.expires ? row.expires - now() : Infinity),
 };
+
+/**
+ * Reads what a key of a filter names.
+ * @param {string} key
+ * @returns {(row: AnyRow) => string | string[] | number}
+ */
+export function reader(key) {
+  if (!key.startsWith("label.")) return FIELDS[key] ?? ((row) => row[key] ?? "");
+  const label = key.slice(6);
+  return (row) => row.labels[label] ?? [];
+}
 
 /** @param {number | undefined} time */
 const age = (time) => (time ? now() - time : Infinity);
@@ -154,6 +151,8 @@ export const KEYS = {
     "incidents"],
   silences: ["cluster", "namespace", "name", "subscription", "check", "reason", "creator", "expires"],
 };
+
+const ALL_KEYS = new Set(Object.values(KEYS).flat());
 
 /**
  * Whether a row passes, as one function.
@@ -174,9 +173,7 @@ function compileTerm({ key, operator, values }) {
     const words = values.map((value) => value.toLowerCase());
     return (row) => words.some((word) => row.text.includes(word));
   }
-  const read = key.startsWith("label.")
-    ? (/** @type {AnyRow} */ row) => row.labels[key.slice(6)] ?? []
-    : FIELDS[key];
+  const read = reader(key);
   if (operator !== ":") {
     const bounds = values.map((value) => (/^-?[\d.]+$/.test(value) ? Number(value) : parseDuration(value) ?? NaN));
     return (row) => {

@@ -72,12 +72,11 @@ function owner(...places) {
 
 /**
  * The parts that every row has.
- * @param {Record<string, any>} item
  * @param {string} cluster
  * @param {Record<string, any>} metadata
  * @param {string} name
  */
-function base(item, cluster, metadata, name) {
+function base(cluster, metadata, name) {
   const ns = typeof metadata.namespace === "string" ? metadata.namespace : "";
   const at = ns.indexOf("@");
   return { cluster, ns, namespace: at < 0 ? ns : ns.slice(0, at), name, key: JSON.stringify([cluster, ns, name]) };
@@ -100,7 +99,7 @@ export function eventRow(item, cluster) {
   const all = { ...labels(object(entity.metadata).labels), ...labels(object(check.metadata).labels) };
   const output = line(check.output);
   return {
-    ...base(item, cluster, metadata, `${entityName}/${checkName}`),
+    ...base(cluster, metadata, `${entityName}/${checkName}`),
     entity: entityName,
     check: checkName,
     status,
@@ -156,7 +155,7 @@ export function entityRow(item, cluster) {
   const system = object(item.system);
   const platform = [system.platform || system.os, system.platform_version].filter(Boolean).join(" ");
   return {
-    ...base(item, cluster, metadata, metadata.name),
+    ...base(cluster, metadata, metadata.name),
     entityClass: typeof item.entity_class === "string" ? item.entity_class : "",
     subscriptions: strings(item.subscriptions),
     seen: number(item.last_seen),
@@ -177,7 +176,7 @@ function checkRow(item, cluster) {
   if (typeof metadata.name !== "string") return undefined;
   const command = line(item.command);
   return {
-    ...base(item, cluster, metadata, metadata.name),
+    ...base(cluster, metadata, metadata.name),
     command,
     interval: number(item.interval),
     cron: safe(item.cron, 80),
@@ -200,7 +199,7 @@ function silenceRow(item, cluster) {
   const begin = number(item.begin);
   const expires = number(item.expire_at) || (number(item.expire) > 0 ? begin + number(item.expire) : 0);
   return {
-    ...base(item, cluster, metadata, metadata.name),
+    ...base(cluster, metadata, metadata.name),
     subscription: typeof item.subscription === "string" ? item.subscription : "",
     check: typeof item.check === "string" ? item.check : "",
     reason,

@@ -60,3 +60,30 @@ export function csvCell(value) {
   if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
+
+/** What the gateway's words for a failure mean to a person. */
+const CAUSES = /** @type {Record<string, string>} */ ({
+  unreachable: "no backend can be reached",
+  timeout: "it did not answer in time",
+  tls: "its certificate is not accepted",
+  unauthorized: "it does not accept this login",
+  forbidden: "you may not read this there",
+  "not-found": "it does not have this",
+  "server-error": "it answered with an error of its own",
+  "bad-body": "its answer cannot be read",
+  "too-large": "its answer is too large",
+  "breaker-open": "it failed too often and is left alone for a moment",
+  gateway: "the gateway did not answer",
+});
+
+/**
+ * A failure in words: `tls: unknown issuer` has a word of the gateway's, and details.
+ * @param {string | null | undefined} error
+ * @param {string} [message] what else was said of it
+ */
+export function explain(error, message = "") {
+  const [word, ...details] = (error ?? "").split(": ");
+  const known = CAUSES[word];
+  const more = details.join(": ") || message;
+  return known ? `${known}${more && more !== known ? ` (${more})` : ""}` : message || error || "";
+}

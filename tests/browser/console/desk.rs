@@ -1,0 +1,258 @@
+//! A person at the console: what they see and do, by the names that things have on the screen.
+
+use serde_json::{Value, json};
+
+use crate::{
+    page::{Page, Realm},
+    world::World,
+};
+
+/// A tab that shows the console.
+pub(super) struct Desk {
+    pub(super) page: Page,
+    url: String,
+    worker: Option<Realm>,
+    /// Seconds that the browser's clock is ahead.
+    ahead: u64,
+}
+
+// === impl Desk ===
+
+impl Desk {
+    /// An empty browser, at no page yet.
+    pub(super) fn new(world: &World) -> Self {
+        Self::at(Page::new(), world.url.clone())
+    }
+
+    fn at(mut page: Page, url: String) -> Self {
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": include_str!("desk.js")}));
+        Self { page, url, worker: None, ahead: 0 }
+    }
+
+    /// Opens a page of the console and logs in as the administrator.
+    #[track_caller]
+    pub(super) fn enter(world: &World, page: &str) -> Self {
+        Self::enter_as(world, page, "admin")
+    }
+
+    #[track_caller]
+    pub(super) fn enter_as(world: &World, page: &str, user: &str) -> Self {
+        let mut desk = Self::new(world);
+        desk.open(page);
+        desk.log_in(user, PASSWORD);
+        desk.until("document.body.classList.contains('inside')");
+        desk
+    }
+
+    /// Another tab of the same browser.
+    pub(super) fn beside(&self, page: &str) -> Self {
+        let mut desk = Self::at(self.page.beside(), self.url.clone());
+        desk.open(page);
+        desk
+    }
+
+    // === going ===
+
+    #[track_caller]
+    pub(super) fn open(&mut self, page: &str) {
+        let url = format!("{}/console/{page}", self.url);
+        self.page.open(&url);
+    }
+
+    /// As the browser's button does.
+    #[track_caller]
+    pub(super) fn reload(&mut self) {
+        // Chromium does not connect a page to a worker that is being looked at and has no other page.
+        self.worker = None;
+        self.ahead = 0;
+        self.page.reload();
+    }
+
+    /// Goes to another page of the console as its links do, without loading it.
+    pub(super) fn go(&mut self, page: &str) {
+        let address = json!(format!("/console/{page}"));
+        self.page
+            .eval(&format!("history.pushState(null, '', {address}); dispatchEvent(new Event('navigated'))"));
+    }
+
+    #[track_caller]
+    pub(super) fn log_in(&mut self, user: &str, password: &str) {
+        self.until("desk.control('User name')");
+        self.fill("User name", user);
+        self.fill("Password", password);
+        self.click("Log in");
+    }
+
+    // === doing ===
+
+    /// Clicks what has this name, in the dialog or menu if there is one, as soon as it can be clicked.
+    #[track_caller]
+    pub(super) fn click(&mut self, name: &str) {
+        self.until(&format!("desk.click({})", json!(name)));
+    }
+
+    #[track_caller]
+    pub(super) fn fill(&mut self, label: &str, value: impl Into<Value>) {
+        self.until(&format!("desk.fill({}, {})", json!(label), value.into()));
+    }
+
+    /// Presses keys, separated by spaces, as a keyboard does.
+    pub(super) fn keys(&mut self, keys: &str) {
+        for key in keys.split(' ') {
+            let (code, text) = match key {
+                "Enter" => (13, "\r"),
+                "Tab" | "Back-Tab" => (9, ""),
+                "Escape" => (27, ""),
+                "Space" => (32, " "),
+                "ArrowUp" => (38, ""),
+                "ArrowDown" => (40, ""),
+                letter => {
+                    (letter.bytes().next().map_or(0, |byte| u32::from(byte.to_ascii_uppercase())), letter)
+                }
+            };
+            let name = match key {
+                "Space" => " ",
+                "Back-Tab" => "Tab",
+                key => key,
+            };
+            let modifiers = if key == "Back-Tab" { 8 } else { 0 };
+            let mut event = json!({"type": "keyDown", "key": name, "windowsVirtualKeyCode": code, "modifiers": modifiers});
+            if !text.is_empty() {
+                event["text"] = json!(text);
+            }
+            self.page.call("Input.dispatchKeyEvent", event.clone());
+            event["type"] = json!("keyUp");
+            event.as_object_mut().unwrap().remove("text");
+            self.page.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Writes where the caret is.
+    pub(super) fn write(&mut self, text: &str) {
+        self.page.call("Input.insertText", json!({"text": text}));
+    }
+
+    // === seeing ===
+
+    #[track_caller]
+    pub(super) fn until(&mut self, expression: &str) {
+        self.page.until(expression);
+    }
+
+    pub(super) fn see(&mut self, expression: &str) -> Value {
+        self.page.eval(expression)
+    }
+
+    /// Waits until the table was read from every cluster that answers.
+    #[track_caller]
+    pub(super) fn read(&mut self) {
+        self.until("desk.read()");
+    }
+
+    /// Waits until this is true of the `rows` that are drawn.
+    #[track_caller]
+    pub(super) fn until_rows(&mut self, condition: &str) {
+        self.until(&format!("const rows = desk.rows(); return rows.length > 0 && ({condition})"));
+    }
+
+    pub(super) fn rows(&mut self) -> Vec<Value> {
+        self.see("desk.rows()").as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the drawn rows have in one column.
+    pub(super) fn column(&mut self, title: &str) -> Vec<String> {
+        let cell = |row: &Value| row[title].as_str().map(ToOwned::to_owned);
+        self.rows().iter().filter_map(cell).collect()
+    }
+
+    /// Waits for a report of what was done.
+    #[track_caller]
+    pub(super) fn hears(&mut self, text: &str) {
+        self.until(&format!("desk.said().includes({})", json!(text)));
+    }
+
+    /// Waits until the page says this somewhere.
+    #[track_caller]
+    pub(super) fn shows(&mut self, text: &str) {
+        self.until(&format!("desk.text(document.body).includes({})", json!(text)));
+    }
+
+    /// Waits until the page names what is missing from it.
+    #[track_caller]
+    pub(super) fn misses(&mut self, text: &str) {
+        self.until(&format!("desk.missing().includes({})", json!(text)));
+    }
+
+    #[track_caller]
+    pub(super) fn misses_nothing(&mut self) {
+        self.until("desk.missing() === ''");
+    }
+
+    // === beside the page ===
+
+    /// The answer to a request of the logged-in user.
+    pub(super) fn get(&mut self, path: &str) -> Value {
+        self.see(&format!(
+            "fetch({}, {{headers: {{Authorization: 'Bearer ' + \
+             JSON.parse(sessionStorage.getItem('fedgate-console-session')).access_token}}}}).then(r => r.json())",
+            json!(path)
+        ))
+    }
+
+    /// The engine that all tabs share.
+    pub(super) fn worker(&mut self) -> &mut Realm {
+        let kept = self.worker.take().filter(|worker| self.page.is_there(worker));
+        let worker = kept.unwrap_or_else(|| self.page.worker());
+        self.worker.insert(worker)
+    }
+
+    /// Lets time pass for the browser, so that everything that is due by then is done.
+    pub(super) fn pass(&mut self, seconds: u64) {
+        self.ahead += seconds;
+        self.set_clock();
+    }
+
+    /// The gateway has the true time, and gives tokens by it.
+    pub(super) fn return_to_now(&mut self) {
+        self.ahead = 0;
+        self.set_clock();
+    }
+
+    fn set_clock(&mut self) {
+        let shift = format!(
+            "globalThis.clock ??= Date.now.bind(Date); Date.now = () => globalThis.clock() + {}",
+            self.ahead * 1000
+        );
+        self.page.eval(&shift);
+        self.worker().eval(&shift);
+    }
+
+    /// Fails when the page has complained of anything, or asked anybody else than the gateway.
+    #[track_caller]
+    pub(super) fn is_well(&mut self) {
+        self.has_no_complaint_but(|_| false);
+    }
+
+    #[track_caller]
+    pub(super) fn has_no_complaint_but(&mut self, expected: impl Fn(&str) -> bool) {
+        let mut found = self.page.complaints();
+        found.extend(self.worker().complaints());
+        found.retain(|text| !expected(text));
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(self.see("desk.refused"), json!([]), "the policy of the pages was violated");
+        let origin = format!("{}/", self.url);
+        let mut requested = self.page.requested();
+        requested.extend(self.worker().requested());
+        let own =
+            |url: &String| ["data:", "blob:", "about:", &origin].iter().any(|start| url.starts_with(start));
+        requested.retain(|url| !own(url));
+        assert_eq!(requested, Vec::<String>::new(), "requests to another origin");
+    }
+}
+
+/// What a browser says of requests that fail while a cluster, or the gateway, is away.
+pub(super) fn is_of_network(complaint: &str) -> bool {
+    complaint.starts_with("Failed to load resource")
+}
+
+pub(super) const PASSWORD: &str = "P@ssw0rd!";

@@ -1,0 +1,44 @@
+//! The console, as its users see it.
+
+mod actions;
+mod clusters;
+mod desk;
+mod events;
+mod hostile;
+mod keys;
+mod layout;
+mod many;
+mod overview;
+mod polling;
+mod session;
+mod truth;
+mod wall;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use self::desk::{Desk, PASSWORD, is_of_network};
+use crate::world::World;
+
+/// Three clusters with the same data, and a gateway that finds out soon what has become of them.
+async fn world() -> World {
+    World::with(&crate::world::CLUSTERS, Path::new(""), &quick()).await
+}
+
+fn quick() -> Value {
+    json!({
+        "upstream": {"health": {"interval": "1s", "timeout": "1s", "unhealthy-after": 1, "healthy-after": 1}},
+        "fan-out": {"member-timeout": "2s"},
+    })
+}
+
+/// An event as an agent sends it.
+fn event(namespace: &str, entity: &str, check: &str, status: u8, output: &str) -> Value {
+    let named = |name: &str| json!({"name": name, "namespace": namespace});
+    json!({
+        "metadata": {"namespace": namespace},
+        "entity": {"entity_class": "proxy", "metadata": named(entity)},
+        "check": {"metadata": named(check), "status": status, "output": output, "interval": 60},
+    })
+}
