@@ -39,7 +39,6 @@ use crate::{
     net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
-    replication,
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
@@ -113,15 +112,12 @@ impl Server {
         let (replication, handle) = by_etcd.unzip();
         let minter = authority.minter.as_ref();
         let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
-        let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
+        let outage = outage_sessions(root, &authenticator, minter);
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen)
             .with_trials(trial::try_out(root.upstream.connect_timeout));
-        let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
-        let api = match &policies {
-            Some(policies) => api.with_policies(policies.statuses.clone()),
-            None => api,
-        };
+        let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
+        let api = attach_status(api, health.clone(), &replicating, outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
@@ -181,7 +177,6 @@ impl Server {
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
         let metrics = metrics::page(&shared, &reloads, health, &replicating, tracing.as_ref());
         Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
@@ -314,14 +309,18 @@ async fn drain(
 fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
+    replicating: &metrics::Replicating<'_>,
     outage_sessions: Option<OutageSessions>,
 ) -> Api {
     let api = match outage_sessions {
         Some(sessions) => api.with_outage_sessions(Arc::new(move || sessions.status())),
         None => api,
     };
-    let Some(handle) = replication.cloned() else {
+    let api = match replicating.by_api {
+        Some(policies) => api.with_policies(policies.statuses.clone()),
+        None => api,
+    };
+    let Some(handle) = replicating.by_etcd.cloned() else {
         // Their last value stays readable.
         return api.with_status(health, watch::channel(Arc::default()).1);
     };

@@ -79,10 +79,9 @@ impl Client {
         namespace: Option<&str>,
         from: Option<&str>,
     ) -> Result<Page, Failure> {
-        let mut target = collection(kind, namespace);
-        target.push_str(&format!("?limit={PAGE}"));
+        let mut target = format!("{}?limit={PAGE}", collection(kind, namespace));
         if let Some(token) = from {
-            target.push_str(&format!("&continue={token}"));
+            target.extend(["&continue=", token]);
         }
         let answer = self.send(Method::GET, &target, Bytes::new()).await?;
         match answer.status {

@@ -295,7 +295,7 @@ impl Machine {
                 self.back();
                 self.writes += 1;
                 self.refused.remove(key);
-                self.remember(&action, seen);
+                self.remember(&action, seen.as_ref());
             }
             Written::Changed(seen) => {
                 self.back();
@@ -329,11 +329,11 @@ impl Machine {
     }
 
     /// What the cluster holds after a write.
-    fn remember(&mut self, action: &Action, seen: Option<Object>) {
+    fn remember(&mut self, action: &Action, seen: Option<&Object>) {
         let key = &action.key;
         match &action.op {
             Op::Create(original) | Op::Update(original) => {
-                let made = Made { original: original.digest, copy: seen.as_ref().map(|it| it.digest) };
+                let made = Made { original: original.digest, copy: seen.map(|it| it.digest) };
                 self.made.insert(key.clone(), made);
                 let digest = made.copy.unwrap_or(original.digest);
                 let copy = Copy { digest, owner: Owner::Ours, binding: original.binding.clone() };

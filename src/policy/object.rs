@@ -215,7 +215,9 @@ fn feed(json: &Value, context: &mut digest::Context) {
         }
         Value::Array(items) => {
             context.update(b"[");
-            items.iter().for_each(|item| feed(item, context));
+            for item in items {
+                feed(item, context);
+            }
             context.update(b"]");
         }
         scalar => {

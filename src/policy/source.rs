@@ -100,7 +100,7 @@ impl Reader {
             let until = next.map_or(now + wanted.interval, |(_, at)| at);
             tokio::select! {
                 () = sleep_until(until) => {}
-                changed = self.wanted.changed() => if changed.is_err() { return } else { self.wanted.mark_changed() },
+                ended = self.wanted.changed() => if ended.is_err() { return } else { self.wanted.mark_changed() },
                 kind = changes.next(&wanted.kinds) => {
                     // A change seldom comes alone.
                     sleep(GATHER).await;

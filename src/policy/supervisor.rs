@@ -370,21 +370,18 @@ impl Running {
             tracing::error!("the task that reads the local cluster ended unexpectedly and is started again");
             self.reader = None;
         }
-        match &self.reader {
-            Some((sender, _)) => {
-                sender.send_if_modified(|old| std::mem::replace(old, wanted.clone()) != wanted);
-            }
-            None => {
-                let (sender, receiver) = watch::channel(wanted);
-                let client = Client::new(Arc::clone(reach), LOCAL_CLUSTER.into(), self.subject());
-                let changes: Box<dyn Changes> = match etcd {
-                    Some(etcd) => Box::new(Watched::new(Arc::clone(etcd))),
-                    None => Box::new(Polled),
-                };
-                let reader = Reader::new(client, receiver, self.source.clone());
-                self.reader = Some((sender, tokio::spawn(reader.run(changes))));
-            }
+        if let Some((sender, _)) = &self.reader {
+            sender.send_if_modified(|old| std::mem::replace(old, wanted.clone()) != wanted);
+            return;
         }
+        let (sender, receiver) = watch::channel(wanted);
+        let client = Client::new(Arc::clone(reach), LOCAL_CLUSTER.into(), self.subject());
+        let changes: Box<dyn Changes> = match etcd {
+            Some(etcd) => Box::new(Watched::new(Arc::clone(etcd))),
+            None => Box::new(Polled),
+        };
+        let reader = Reader::new(client, receiver, self.source.clone());
+        self.reader = Some((sender, tokio::spawn(reader.run(changes))));
     }
 
     /// The name by which this federation writes: what it creates shows it.

@@ -22,6 +22,7 @@ fn trying() -> (Rig, Arc<Mutex<Vec<String>>>) {
         let backends = match checked.spec {
             Spec::Cluster(spec) => spec.backends,
             Spec::EtcdReplicator(spec) => spec.endpoints,
+            Spec::Replicator(_) => Vec::new(),
         };
         Box::pin(async move { backends.into_iter().map(outcome).collect() })
     }));

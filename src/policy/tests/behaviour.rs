@@ -12,7 +12,11 @@ async fn synced(followers: &[&str]) -> World {
     world.write(local, "namespaces/web", &json!({"name": "web"}));
     world.write(local, "clusterroles/ops", &cluster_role("ops", "get"));
     world.write(local, "clusterrolebindings/ops", &binding("ops", "ops", "ops"));
-    world.write(local, "namespaces/web/roles/dev", &role("list", json!({"name": "dev", "namespace": "web"})));
+    world.write(
+        local,
+        "namespaces/web/roles/dev",
+        &role("list", &json!({"name": "dev", "namespace": "web"})),
+    );
     let mut dev = binding("dev", "dev", "devs");
     dev["metadata"]["namespace"] = "web".into();
     dev["role_ref"]["type"] = "Role".into();

@@ -66,7 +66,7 @@ impl Checker {
         let object = match kind {
             Type::Namespace => json!({"name": namespace}),
             Type::ClusterRole => cluster_role(name, verb),
-            Type::Role => role(verb, json!({"name": name, "namespace": namespace})),
+            Type::Role => role(verb, &json!({"name": name, "namespace": namespace})),
             Type::ClusterRoleBinding => binding(name, target, verb),
             Type::RoleBinding => {
                 let mut binding = binding(name, target, verb);
@@ -212,7 +212,7 @@ impl Checker {
                     continue;
                 }
                 let is_fine = match there.get(key) {
-                    None => !self.can_exist(key, &there, &source),
+                    None => !can_exist(key, &there, &source),
                     Some(copy) if copy.origin.is_some() => copy.digest == original.digest,
                     Some(_) => true,
                 };
@@ -222,7 +222,7 @@ impl Checker {
             }
             for (key, copy) in there.iter().filter(|(_, copy)| copy.origin.is_some()) {
                 let is_wanted = self.is_replicated && source.contains_key(key);
-                if !is_wanted && !self.may_stay(key, copy, &there) {
+                if !is_wanted && !may_stay(key, copy, &there) {
                     faults.push(format!("{cluster}: {key} is still there"));
                 }
             }
@@ -246,20 +246,6 @@ impl Checker {
         faults
     }
 
-    /// Whether an object could be there: its namespace is.
-    fn can_exist(&self, key: &Key, there: &BTreeMap<Key, Object>, source: &BTreeMap<Key, Object>) -> bool {
-        let namespace = Key::new(Type::Namespace, "", &key.namespace);
-        key.namespace.is_empty() || there.contains_key(&namespace) || source.contains_key(&namespace)
-    }
-
-    /// Whether a copy without an original has to stay: what every cluster has, or a role that a binding names, without
-    /// rights.
-    fn may_stay(&self, key: &Key, copy: &Object, there: &BTreeMap<Key, Object>) -> bool {
-        let names = |it: &Object| it.binding.as_ref().is_some_and(|it| it.role.as_ref() == Some(key));
-        let is_seed = key.kind == Type::ClusterRole && key.name == "view";
-        is_seed || (key.kind.is_role() && copy.digest == key.emptied_digest() && there.values().any(names))
-    }
-
     fn objects(&self, cluster: &str) -> BTreeMap<Key, Object> {
         let mut found = BTreeMap::new();
         for kind in KINDS {
@@ -280,6 +266,20 @@ impl Checker {
         }
         found
     }
+}
+
+/// Whether an object could be there: its namespace is.
+fn can_exist(key: &Key, there: &BTreeMap<Key, Object>, source: &BTreeMap<Key, Object>) -> bool {
+    let namespace = Key::new(Type::Namespace, "", &key.namespace);
+    key.namespace.is_empty() || there.contains_key(&namespace) || source.contains_key(&namespace)
+}
+
+/// Whether a copy without an original has to stay: what every cluster has, or a role that a binding names, without
+/// rights.
+fn may_stay(key: &Key, copy: &Object, there: &BTreeMap<Key, Object>) -> bool {
+    let names = |it: &Object| it.binding.as_ref().is_some_and(|it| it.role.as_ref() == Some(key));
+    let is_seed = key.kind == Type::ClusterRole && key.name == "view";
+    is_seed || (key.kind.is_role() && copy.digest == key.emptied_digest() && there.values().any(names))
 }
 
 fn is_untouchable(key: &Key) -> bool {

@@ -254,21 +254,14 @@ impl World {
     }
 
     /// Waits until this holds.
-    #[track_caller]
-    pub(super) fn until<'a>(
-        &'a self,
-        what: &'a str,
-        holds: impl Fn(&Self) -> bool + 'a,
-    ) -> impl Future<Output = ()> + 'a {
-        async move {
-            for _ in 0..3000 {
-                if holds(self) {
-                    return;
-                }
-                sleep(Duration::from_millis(500)).await;
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..3000 {
+            if holds(self) {
+                return;
             }
-            panic!("never: {what}; {:#?}", self.statuses.borrow());
+            sleep(Duration::from_millis(500)).await;
         }
+        panic!("never: {what}; {:#?}", self.statuses.borrow());
     }
 
     /// Waits until a `Replicator`'s status in a cluster is that.
@@ -293,12 +286,12 @@ impl Drop for World {
     }
 }
 
-pub(super) fn role(verb: &str, metadata: Value) -> Value {
+pub(super) fn role(verb: &str, metadata: &Value) -> Value {
     json!({"metadata": metadata, "rules": [{"verbs": [verb], "resources": ["checks"]}]})
 }
 
 pub(super) fn cluster_role(name: &str, verb: &str) -> Value {
-    role(verb, json!({"name": name}))
+    role(verb, &json!({"name": name}))
 }
 
 pub(super) fn binding(name: &str, role: &str, group: &str) -> Value {

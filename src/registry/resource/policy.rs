@@ -39,16 +39,16 @@ pub(super) fn policy(fields: &Fields<'_>) -> Result<PolicySpec, FieldError> {
 }
 
 fn resources(fields: &Fields<'_>) -> Result<BTreeSet<String>, FieldError> {
-    let resource = |(key, text): (String, &str)| match BY_API.contains(&text) {
-        true => Ok(text.to_owned()),
-        false => {
-            let why = NOT_BY_API.iter().find(|(name, _)| *name == text).map(|(_, why)| *why);
-            let what = match why {
-                Some(why) => format!("{text} cannot be replicated by API: {why}"),
-                None => format!("{} cannot be replicated: use one of {}", shortened(text), BY_API.join(", ")),
-            };
-            Err(fields.wrong(&key, what))
+    let resource = |(key, text): (String, &str)| {
+        if BY_API.contains(&text) {
+            return Ok(text.to_owned());
         }
+        let why = NOT_BY_API.iter().find(|(name, _)| *name == text).map(|(_, why)| *why);
+        let what = match why {
+            Some(why) => format!("{text} cannot be replicated by API: {why}"),
+            None => format!("{} cannot be replicated: use one of {}", shortened(text), BY_API.join(", ")),
+        };
+        Err(fields.wrong(&key, what))
     };
     texts(fields, "resources", "a list of types, such as Role")?.into_iter().map(resource).collect()
 }
