@@ -123,6 +123,9 @@ impl fmt::Display for Advice<'_> {
             (io::ErrorKind::ReadOnlyFilesystem, _) => {
                 f.write_str("; mount a volume there that can be written")
             }
+            (io::ErrorKind::NotADirectory, _) => {
+                f.write_str("; what the path names as a directory is a file")
+            }
             (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
                 f.write_str("; make room on that file system")
             }
@@ -147,6 +150,8 @@ mod tests {
             "{unwritable}"
         );
         assert!(advice(io::ErrorKind::ReadOnlyFilesystem, Access::Write).starts_with("; mount a volume"));
+        let file = advice(io::ErrorKind::NotADirectory, Access::Write);
+        assert!(file.starts_with("; ") && file.ends_with("is a file"), "{file}");
         for full in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert!(advice(full, Access::Write).starts_with("; make room"));
         }

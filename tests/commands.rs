@@ -129,6 +129,14 @@ fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
         fs::write(&path, text).unwrap();
         path.display().to_string()
     };
+    let free = fs::read_to_string(&config).unwrap().replace(&port.to_string(), "0");
+    let admin = write(
+        "admin.yaml",
+        &free.replace("admin: { address: 127.0.0.1:0", &format!("admin: {{ address: 127.0.0.1:{port}")),
+    );
+    let place = format!("{}/registry.redb", directory.path().display());
+    let registry = write("registry.yaml", &free.replace(&place, &directory.path().display().to_string()));
+    let below_a_file = write("below.yaml", &free.replace("/registry.redb", "/jwt.pem/registry.redb"));
     let unknown = write("unknown.yaml", "listen:\n  adress: 127.0.0.1:0\n");
     let bad_key = write("bad.pem", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
     let key = write(
@@ -163,7 +171,12 @@ fn mistakes_end_with_one_line_and_the_code_that_scripts_expect() {
         (vec!["serve", "--config", &no_cluster], 78, "local-cluster"),
         (vec!["serve", "--config", &ca], 78, "/nowhere/ca.pem"),
         (vec!["serve", "--config", &web], 78, "web-ui.directory: cannot read /nowhere/app"),
-        (vec!["serve", "--config", &config], 69, "choose another port"),
+        (vec!["serve", "--config", &config], 69, "listen.address: cannot listen on "),
+        (vec!["serve", "--config", &config], 69, "stop the other process or choose another port"),
+        (vec!["serve", "--config", &admin], 69, "admin.address: cannot listen on "),
+        (vec!["serve", "--config", "/nowhere/fedgate.yaml"], 78, "write it, for example {listen: "),
+        (vec!["serve", "--config", &registry], 78, "it is not a regular file"),
+        (vec!["serve", "--config", &below_a_file], 78, "Not a directory (os error 20); what the path names"),
         (vec!["health", "--url", "http://127.0.0.1:1"], 69, "127.0.0.1:1"),
         (vec!["health", "--url", "ftp://x"], 64, "http://host:port"),
     ] {

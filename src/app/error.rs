@@ -49,8 +49,13 @@ pub enum BuildError {
         error: std::io::Error,
     },
     /// A port is taken or forbidden.
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    #[error("{key}: {error}")]
+    Bind {
+        /// The configuration key of the address.
+        key: &'static str,
+        /// What the system says.
+        error: BindError,
+    },
     /// Every worker has ended without having been stopped: the log says why.
     #[error("all workers have ended; see the log")]
     NoWorkers,

@@ -1,9 +1,7 @@
 use std::net::{SocketAddr, TcpListener};
 
-use crate::{
-    config::Root,
-    listener::{self, BindError},
-};
+use super::error::BuildError;
+use crate::{config::Root, listener};
 
 /// The sockets of a gateway: bound, and with connections waiting before anything is accepted.
 pub struct Sockets {
@@ -15,9 +13,14 @@ pub struct Sockets {
 
 impl Sockets {
     /// Those that the configuration names.
-    pub(super) fn bind(root: &Root) -> Result<Self, BindError> {
-        let workers = listener::bind(root.listen.address, worker_count(root.listen.workers))?;
-        Ok(Self { workers, admin: listener::bind(root.admin.address, 1)?.remove(0) })
+    pub(super) fn bind(root: &Root) -> Result<Self, BuildError> {
+        let named = |key| move |error| BuildError::Bind { key, error };
+        let workers = listener::bind(root.listen.address, worker_count(root.listen.workers));
+        let admin = listener::bind(root.admin.address, 1);
+        Ok(Self {
+            workers: workers.map_err(named("listen.address"))?,
+            admin: admin.map_err(named("admin.address"))?.remove(0),
+        })
     }
 
     /// Sockets that were bound by the caller: one main listener for each worker, at least one, and the admin listener.

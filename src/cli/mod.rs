@@ -143,7 +143,7 @@ impl From<BuildError> for Failure {
             | BuildError::Store(_)
             | BuildError::Etcd(_)
             | BuildError::StoreDirectory { .. } => CONFIG,
-            BuildError::Bind(_) => UNAVAILABLE,
+            BuildError::Bind { .. } => UNAVAILABLE,
             BuildError::System(_) | BuildError::NoWorkers => 1,
         };
         Self::new(code, error)

@@ -77,6 +77,9 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => "; stop the other process or choose another port",
         io::ErrorKind::PermissionDenied => "; choose a port above 1023",
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
+            "; this machine has no IPv6: choose an IPv4 address, such as 127.0.0.1"
+        }
         _ => "",
     }
 }
@@ -100,6 +103,7 @@ mod tests {
             // Who names one address wants that one.
             let error = bind_by(without_ipv6, "[::1]:0".parse().unwrap(), 1).unwrap_err();
             assert_eq!(error.address, "[::1]:0".parse().unwrap());
+            assert!(error.to_string().contains("; this machine "), "{error}");
         }
         let taken = |address: SocketAddr, shared| {
             if address.is_ipv6() { Err(Errno::ADDRINUSE.into()) } else { open(address, shared) }

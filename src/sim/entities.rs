@@ -20,23 +20,44 @@ const ROOT: &str = "/sensu.io/entity_configs/";
 /// Where states lie that have no entity. Those of entities are not stored.
 const STATES: &str = "/sensu.io/entity_states/";
 
-/// The entity without the labels and annotations that its `redact` names.
+/// The entity without the labels and annotations that its `redact` names, or the list that stands in for an empty one.
 pub(super) fn redacted(entity: &Object) -> Object {
     let mut shown = entity.clone();
-    let hidden: Vec<&str> = json::strings(entity, "redact").collect();
+    let mut hidden: Vec<String> = json::strings(entity, "redact").map(letters).collect();
     if hidden.is_empty() {
-        return shown;
+        hidden = DEFAULT_REDACT.map(letters).to_vec();
     }
     let Some(Value::Object(meta)) = shown.get_mut("metadata") else { return shown };
     for map in ["labels", "annotations"] {
         for (key, value) in meta.get_mut(map).and_then(Value::as_object_mut).into_iter().flatten() {
-            if hidden.iter().any(|h| h.eq_ignore_ascii_case(key)) {
+            if hidden.contains(&letters(key)) {
                 *value = "REDACTED".into();
             }
         }
     }
     shown
 }
+
+/// A name as Sensu compares it: of one that is not only letters and digits, the letters.
+fn letters(name: &str) -> String {
+    let name = name.to_lowercase();
+    if name.chars().all(|c| c.is_ascii_lowercase() || c.is_numeric()) {
+        return name;
+    }
+    name.chars().filter(char::is_ascii_lowercase).collect()
+}
+
+const DEFAULT_REDACT: [&str; 9] = [
+    "password",
+    "passwd",
+    "pass",
+    "api_key",
+    "api_token",
+    "access_key",
+    "secret_key",
+    "private_key",
+    "secret",
+];
 
 /// Sensu's rules for an entity.
 pub(super) fn validate(entity: &Object) -> Result<(), String> {

@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod core;
+mod deleting;
+mod dumping;
 mod edit;
 mod federation;
+mod field_files;
 mod files;
 mod output;
+mod redacted;
 mod server;
 mod session;
 mod tls;

@@ -52,7 +52,8 @@ impl Answer {
         text
     }
 
-    fn error_code(&self) -> Option<u64> {
+    /// Sensu's number for what went wrong.
+    pub(super) fn error_code(&self) -> Option<u64> {
         self.field("code").and_then(|code| code.as_u64())
     }
 

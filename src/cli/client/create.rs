@@ -1,114 +1,164 @@
-//! `create` and `delete`.
-
 use std::io::{self, IsTerminal};
 
 use clap::Args;
+use http::{Method, StatusCode};
+use serde_json::Value;
 
 use super::{
-    files::{self, Placed},
+    answer::Answer,
+    fetch::Fetcher,
+    files::{self, Placed, Purpose},
     http::Gateway,
-    list::{check_names, kind_named, titled},
-    options::Connection,
+    options::{Connection, Settings},
+    redacted,
 };
-use crate::cli::{CONFIG, Failure, USAGE, output::report};
+use crate::{
+    cli::{
+        CONFIG, Failure, USAGE,
+        output::{note, report},
+    },
+    types::LOCAL_CLUSTER,
+};
 
 /// `fedgate create`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
-    /// Files of resources, YAML (several documents) or JSON; - or no file is the standard input
-    #[arg(long = "file", short, value_name = "FILE", num_args = 1..)]
-    files: Vec<String>,
+    #[command(flatten)]
+    input: Input,
+    /// Keep the values of entities that Sensu hides where the file has the word REDACTED in their place
+    #[arg(long)]
+    keep_redacted: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// `fedgate delete`.
+/// How a resource is written.
+enum Write {
+    Put,
+    /// Only what is in it.
+    Patch(Value),
+}
+
+/// Where resources are read from.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Delete {
-    /// Files of the resources to delete; - is the standard input
-    #[arg(long = "file", short, value_name = "FILE", num_args = 1.., conflicts_with_all = ["kind", "names"])]
-    files: Vec<String>,
-    /// What to delete: check, entity, event, …, cluster, etcd-replicator, replicator
-    #[arg(value_name = "TYPE", required_unless_present = "files")]
-    kind: Option<String>,
-    /// Its name; for an event, its entity and its check
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
-    #[command(flatten)]
-    connection: Connection,
+pub(super) struct Input {
+    /// Files, directories and URLs of resources, YAML (several documents) or JSON; - or none is the standard input
+    #[arg(long = "file", short, value_name = "FILE", num_args = 1..)]
+    pub(super) files: Vec<String>,
+    /// Look into the directories of directories, too
+    #[arg(long, short)]
+    recursive: bool,
+    /// Leave out the documents of types that only Sensu's commercial edition has, and other unknown ones
+    #[arg(long)]
+    skip_unknown: bool,
+}
+
+// === impl Input ===
+
+impl Input {
+    /// Whether neither a file is named nor the standard input can be one.
+    pub(super) fn is_missing(&self) -> bool {
+        self.files.is_empty() && io::stdin().is_terminal()
+    }
+
+    /// Reads everything and checks it.
+    pub(super) async fn load(&self, settings: &Settings, purpose: Purpose) -> Result<Vec<Placed>, Failure> {
+        let standard = ["-".to_owned()];
+        let files = if self.files.is_empty() { &standard[..] } else { &self.files };
+        let sources = files::read(files, self.recursive, &Fetcher::new(settings.timeout)).await;
+        let found = files::load(sources, &settings.namespace, purpose, self.skip_unknown)?;
+        let here = settings.base.cluster();
+        if let Some((placed, cluster)) = found.iter().find_map(|placed| {
+            let cluster = placed.document.elsewhere()?;
+            (cluster != here.unwrap_or(LOCAL_CLUSTER)).then_some((placed, cluster))
+        }) {
+            let line =
+                format!("{placed} is of cluster {cluster:?}: give --url …/c/{cluster} for those of its kind");
+            return Err(Failure::new(CONFIG, line));
+        }
+        Ok(found)
+    }
 }
 
 // === impl Create ===
 
 impl Create {
     /// Creates or replaces the resources in the files, in order, once all of them have been read.
-    pub(in crate::cli) async fn run(mut self) -> Result<(), Failure> {
-        if self.files.is_empty() {
-            if io::stdin().is_terminal() {
-                return Err(Failure::new(
-                    USAGE,
-                    "no resources: give -f FILE, or -f - for the standard input",
-                ));
-            }
-            self.files.push("-".to_owned());
+    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        if self.input.is_missing() {
+            let line = "no resources: give -f FILE, or -f - for the standard input";
+            return Err(Failure::new(USAGE, line));
         }
         let settings = self.connection.settings()?;
-        let mut found = load(&self.files, &settings.namespace)?;
-        if let Some(key) = found.iter().find(|placed| placed.document.kind.type_name == "APIKey") {
-            let line = format!("{key}: Sensu names API keys itself: make one with sensuctl api-key grant");
-            return Err(Failure::new(CONFIG, line));
-        }
+        let mut found = self.input.load(&settings, Purpose::Create).await?;
         let gateway = Gateway::open(settings).await?;
-        let total = found.len();
-        for (applied, placed) in found.iter_mut().enumerate() {
+        for placed in &mut found {
             placed.document.label_as_managed();
+        }
+        let writes = self.writes(&gateway, &found).await?;
+        let total = found.len();
+        for (applied, (placed, write)) in found.iter().zip(&writes).enumerate() {
             let path = placed.document.path();
-            let body = placed.document.body();
-            let done = gateway.put(&path, &body).await;
+            let done = match write {
+                Write::Put => gateway.put(&path, &placed.document.body()).await,
+                Write::Patch(change) => gateway.patch(&path, change, None).await.and_then(Answer::success),
+            };
             done.map_err(|failure| stopped(failure, placed, "applied", applied, total))?;
             report(&format!("applied {}\n", placed.document));
         }
         Ok(())
     }
-}
 
-// === impl Delete ===
-
-impl Delete {
-    /// Deletes one resource, or those in the files in order.
-    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let Some(word) = &self.kind else { return self.run_files().await };
-        let kind = kind_named(word)?;
-        check_names(kind, &self.names)?;
-        let settings = self.connection.settings()?;
-        let path = kind.item_path(&settings.namespace, &self.names);
-        let gateway = Gateway::open(settings).await?;
-        let title = titled(kind, &self.names);
-        gateway.delete(&path).await.map_err(|failure| failure.with_context(&title))?;
-        report(&format!("deleted {title}\n"));
-        Ok(())
-    }
-
-    async fn run_files(&self) -> Result<(), Failure> {
-        let settings = self.connection.settings()?;
-        let found = load(&self.files, &settings.namespace)?;
-        let gateway = Gateway::open(settings).await?;
-        for (deleted, placed) in found.iter().enumerate() {
-            let done = gateway.delete(&placed.document.path()).await;
-            done.map_err(|failure| stopped(failure, placed, "deleted", deleted, found.len()))?;
-            report(&format!("deleted {}\n", placed.document));
+    /// How each is to be written, so that no value is lost that Sensu has hidden when the file was made.
+    async fn writes(&self, gateway: &Gateway, found: &[Placed]) -> Result<Vec<Write>, Failure> {
+        let mut refused = Vec::new();
+        let mut writes = Vec::new();
+        for placed in found {
+            match self.write(gateway, placed).await? {
+                Ok(write) => writes.push(write),
+                Err(line) => refused.push(line),
+            }
         }
-        Ok(())
+        let Some(last) = refused.pop() else { return Ok(writes) };
+        refused.iter().for_each(note);
+        Err(Failure::new(CONFIG, last))
     }
-}
 
-fn load(files: &[String], namespace: &str) -> Result<Vec<Placed>, Failure> {
-    files::load(files, namespace).map_err(|error| Failure::new(CONFIG, error))
+    /// The inner error says what would be lost.
+    async fn write(&self, gateway: &Gateway, placed: &Placed) -> Result<Result<Write, String>, Failure> {
+        let document = &placed.document;
+        if !redacted::is_suspect(document) {
+            return Ok(Ok(Write::Put));
+        }
+        let answer = gateway.send(Method::GET, &document.path(), None, None).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            note(format!(
+                "{placed}: its hidden values are not in the file: REDACTED is written in their place"
+            ));
+            return Ok(Ok(Write::Put));
+        }
+        let server = answer.success().map_err(|failure| failure.with_context(&placed.to_string()))?.json()?;
+        let hidden = redacted::overwritten(document, &server);
+        if hidden.is_empty() {
+            return Ok(Ok(Write::Put));
+        }
+        let fields = redacted::named(&hidden);
+        let kept = redacted::keeping(document, &server, &hidden);
+        Ok(match kept {
+            Ok(patch) if self.keep_redacted => Ok(Write::Patch(patch)),
+            Ok(_) => Err(format!(
+                "{placed}: REDACTED would overwrite what Sensu hides in {fields}: write the values, or give --keep-redacted"
+            )),
+            Err(what) => {
+                Err(format!("{placed}: REDACTED would overwrite what Sensu hides in {fields}: {what}"))
+            }
+        })
+    }
 }
 
 /// Adds which resource failed, and how many were done before it.
-fn stopped(failure: Failure, placed: &Placed, verb: &str, done: usize, total: usize) -> Failure {
-    let left = total - done - 1;
+pub(super) fn stopped(failure: Failure, placed: &Placed, verb: &str, done: usize, total: usize) -> Failure {
+    let left = total.saturating_sub(done + 1);
     let before = match (done, left) {
         (0, 0) => String::new(),
         (0, _) => format!(" (nothing was {verb})"),

@@ -15,12 +15,13 @@ use super::{
     prompt,
     saved::{SavedFiles, Tokens},
     time::now,
+    value::{list, text},
 };
 use crate::{
     cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
     error::{Chain, causes},
     net::TlsConfigs,
-    types::{Cluster, ClusterName, Snapshot, Source},
+    types::{Cluster, ClusterName, Snapshot, Source, TlsFiles},
     upstream::{self, ClusterClient, Connector, Manager},
     wire::{ReadError, read_limited},
 };
@@ -32,6 +33,15 @@ pub(super) struct Gateway {
     timeout: Duration,
     auth: Mutex<Auth>,
     progress: Progress,
+}
+
+/// A user as the token names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// The user.
+    pub(super) user: String,
+    /// Their groups.
+    pub(super) groups: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -54,7 +64,7 @@ struct Session {
 impl Gateway {
     /// Prepares the connection, and logs in when a user was named.
     pub(super) async fn open(settings: Settings) -> Result<Self, Failure> {
-        let client = client(&settings).await?;
+        let client = connect(&settings.base, &settings.tls, settings.timeout).await?;
         let Settings { base, timeout, credential, .. } = settings;
         let progress = Progress::new(&base);
         let prefix = base.prefix.clone();
@@ -80,6 +90,14 @@ impl Gateway {
         &self.base
     }
 
+    /// Whose token is used. Whose key it is, only the server knows.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        match self.auth() {
+            Auth::Key(_) => None,
+            Auth::Tokens(session) => Caller::of_token(&session.tokens.access),
+        }
+    }
+
     /// Reads, and refuses an answer that is an error.
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::GET, path, None, None).await?.success()
@@ -93,6 +111,16 @@ impl Gateway {
     /// Deletes, and refuses an answer that is an error.
     pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::DELETE, path, None, None).await?.success()
+    }
+
+    /// Changes what a merge patch mentions.
+    pub(super) async fn patch(
+        &self,
+        path: &str,
+        change: &Value,
+        if_match: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::PATCH, path, Some(change), if_match).await
     }
 
     /// Sends a request with the user's credential. An expired token is renewed first; one that is refused is renewed
@@ -142,6 +170,9 @@ impl Gateway {
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        if method == Method::PATCH {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/merge-patch+json"));
+        }
         let host = HeaderValue::from_str(self.base.host()).map_err(|error| Failure::new(1, error))?;
         headers.insert(header::HOST, host);
         let mut request = Request::builder().method(method.clone()).uri(path).body(body);
@@ -150,7 +181,10 @@ impl Gateway {
         }
         let request = request.map_err(|error| Failure::new(1, format!("cannot ask for {path}: {error}")))?;
         let exchange = async {
-            let response = self.client.send(request).await.map_err(|e| self.unreachable(&e, &method))?;
+            let response = self.client.send(request).await.map_err(|error| {
+                let doubt = if method == Method::GET { "" } else { "; the change may still have been made" };
+                Failure::new(UNAVAILABLE, unreachable(&self.base, &error, self.timeout, doubt))
+            })?;
             let (head, body) = response.into_parts();
             let body = read_limited(body, MAX_BODY).await.map_err(|error| match error {
                 ReadError::TooLarge { .. } => {
@@ -163,26 +197,6 @@ impl Gateway {
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
         self.progress.during(exchange).await
-    }
-
-    fn unreachable(&self, error: &upstream::Error, method: &Method) -> Failure {
-        let base = &self.base;
-        let line = match error {
-            upstream::Error::Timeout { phase: upstream::Phase::Connect, .. } => {
-                format!("cannot reach {base}: no connection within {:?}", self.timeout)
-            }
-            upstream::Error::Timeout { .. } => {
-                let doubt = if *method == Method::GET { "" } else { "; the change may still have been made" };
-                format!("no answer from {base} within {:?}: give a longer --timeout{doubt}", self.timeout)
-            }
-            upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
-            upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
-            _ => format!(
-                "{base} did not answer in HTTP: {}: is it the API's URL, and not https?",
-                deepest(error)
-            ),
-        };
-        Failure::new(UNAVAILABLE, line)
     }
 
     async fn log_in(&self, user: &str, password: &str) -> Result<Tokens, Failure> {
@@ -280,24 +294,29 @@ impl Gateway {
     }
 }
 
-async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
+/// Prepares connections to a server.
+pub(super) async fn connect(
+    base: &Base,
+    tls: &TlsFiles,
+    timeout: Duration,
+) -> Result<Arc<ClusterClient>, Failure> {
     let cluster = Cluster {
         name: ClusterName::local(),
-        backends: vec![settings.base.backend.clone()],
-        tls: settings.tls.clone(),
+        backends: vec![base.backend.clone()],
+        tls: tls.clone(),
         source: Source::Local,
     };
     let snapshot = Snapshot::new([cluster]);
     let tls = TlsConfigs::new();
-    if settings.base.backend.tls
+    if base.backend.tls
         && let Some((_, error)) = tls.prepare(&snapshot).await.first()
     {
         return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {}", Chain(&**error))));
     }
     let config = upstream::Config {
-        connect_timeout: settings.timeout,
-        head_timeout: settings.timeout,
-        idle_body_timeout: settings.timeout,
+        connect_timeout: timeout,
+        head_timeout: timeout,
+        idle_body_timeout: timeout,
         ..upstream::Config::default()
     };
     let manager = Manager::new(config, Arc::new(Connector::new(tls, config.connect_timeout)));
@@ -305,6 +324,23 @@ async fn client(settings: &Settings) -> Result<Arc<ClusterClient>, Failure> {
     manager
         .cluster(ClusterName::local().as_str())
         .ok_or_else(|| Failure::new(1, "no connection was prepared"))
+}
+
+/// Why there was no answer; `doubt` is what that leaves open.
+pub(super) fn unreachable(base: &Base, error: &upstream::Error, timeout: Duration, doubt: &str) -> String {
+    match error {
+        upstream::Error::Timeout { phase: upstream::Phase::Connect, .. } => {
+            format!("cannot reach {base}: no connection within {timeout:?}")
+        }
+        upstream::Error::Timeout { .. } => {
+            format!("no answer from {base} within {timeout:?}: give a longer --timeout{doubt}")
+        }
+        upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
+        upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
+        _ => {
+            format!("{base} did not answer in HTTP: {}: is it the API's URL, and not https?", deepest(error))
+        }
+    }
 }
 
 /// What to do about a server that is not trusted, from rustls's name for the cause.
@@ -346,6 +382,18 @@ fn encode_basic(user: &str, password: &str) -> String {
 /// The innermost cause, which is the most specific.
 fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// From a token's claims, which only the server can verify.
+    fn of_token(token: &str) -> Option<Self> {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        Some(Self { user: text(&claims["sub"]), groups: list(&claims["groups"]).iter().map(text).collect() })
+    }
 }
 
 // === impl Auth ===

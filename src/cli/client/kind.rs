@@ -109,12 +109,20 @@ impl Kind {
         KINDS.iter().find(|kind| kind.spellings().any(|spelling| spelling == text)).ok_or_else(unknown)
     }
 
-    /// The kind of a resource in a file.
+    /// The kind of a resource in a file: `CheckConfig`, or `check_config` as Sensu spells it elsewhere.
     pub(super) fn of(api_version: &str, type_name: &str) -> Result<&'static Self, KindError> {
-        let same_type = |kind: &&Self| kind.type_name == type_name || kind.other_types.contains(&type_name);
-        KINDS.iter().find(|kind| kind.api_version == api_version && same_type(kind)).ok_or_else(|| {
+        let same_type = |kind: &&Self| {
+            let mut types = std::iter::once(&kind.type_name).chain(kind.other_types);
+            types.any(|known| *known == type_name || snake_case(known) == type_name)
+        };
+        let group = major(api_version);
+        KINDS.iter().find(|kind| kind.api_version == group && same_type(kind)).ok_or_else(|| {
             let elsewhere = KINDS.iter().find(same_type);
             let hint = elsewhere.map(|kind| format!(": did you mean api_version {}?", kind.api_version));
+            let is_commercial = COMMERCIAL.contains(&group.split('/').next().unwrap_or_default())
+                || (group == FEDERATION_V1 && type_name == "Gateway")
+                || group == "core/v3";
+            let hint = hint.or(is_commercial.then(|| ": only Sensu's commercial edition has it".to_owned()));
             let (type_name, api_version) = (type_name.to_owned(), api_version.to_owned());
             KindError::Type { type_name, api_version, hint: hint.unwrap_or_default() }
         })
@@ -178,6 +186,28 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 
+/// `ClusterRole` as `cluster_role`, and `APIKey` as `api_key`.
+fn snake_case(type_name: &str) -> String {
+    let chars: Vec<char> = type_name.chars().collect();
+    let mut snake = String::new();
+    for (at, c) in chars.iter().enumerate() {
+        let begins_word = chars.get(at + 1).is_some_and(char::is_ascii_lowercase)
+            || at.checked_sub(1).and_then(|before| chars.get(before)).is_some_and(char::is_ascii_lowercase);
+        if at > 0 && c.is_ascii_uppercase() && begins_word {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// `core/v2` of `core/v2`, `core/2` and `core/v2.6.0`: as Sensu's own client, which takes every minor version.
+fn major(api_version: &str) -> String {
+    let Some((group, version)) = api_version.rsplit_once('/') else { return api_version.to_owned() };
+    let major = version.strip_prefix('v').unwrap_or(version).split('.').next().unwrap_or_default();
+    if major.parse::<u32>().is_ok() { format!("{group}/v{major}") } else { api_version.to_owned() }
+}
+
 fn closest(text: &str) -> Option<&'static str> {
     let text = plain(text);
     let near =
@@ -191,6 +221,10 @@ fn closest(text: &str) -> Option<&'static str> {
 fn escaped(segment: &str) -> String {
     utf8_percent_encode(segment, &SEGMENT).to_string()
 }
+
+/// Groups of which Sensu's free edition has nothing.
+const COMMERCIAL: [&str; 9] =
+    ["authentication", "bsm", "catalog", "licensing", "pipeline", "searches", "secrets", "store", "web"];
 
 /// All but the characters that a path segment may hold, less `;` and `,` (Go's `url.PathEscape`).
 const SEGMENT: AsciiSet = NON_ALPHANUMERIC
@@ -243,6 +277,44 @@ mod tests {
         }
         for text in ["", "core/v2.Cluster", "federation/v1.Check", "core/v3.EntityConfig", "chekcs2"] {
             assert!(Kind::named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn types_in_files_are_found_as_sensuctl_finds_them() {
+        for kind in &KINDS {
+            for version in [kind.api_version.to_owned(), format!("{}.1.2", kind.api_version)] {
+                let snake = snake_case(kind.type_name);
+                assert!(
+                    !snake.contains(char::is_uppercase)
+                        && snake.replace('_', "").len() == kind.type_name.len()
+                );
+                for name in [kind.type_name, &snake] {
+                    assert_eq!(Kind::of(&version, name).unwrap(), kind, "{version} {name}");
+                }
+            }
+        }
+        for (name, type_name) in [
+            ("check_config", "CheckConfig"),
+            ("check", "CheckConfig"),
+            ("hook", "HookConfig"),
+            ("event_filter", "EventFilter"),
+            ("api_key", "APIKey"),
+            ("cluster_role_binding", "ClusterRoleBinding"),
+            ("tessen_config", "TessenConfig"),
+        ] {
+            assert_eq!(Kind::of("core/2", name).unwrap().type_name, type_name);
+        }
+        for (version, name) in
+            [("core/v2", "checkconfig"), ("core/v2", "checks"), ("core/v20", "Check"), ("v2", "Check")]
+        {
+            assert!(Kind::of(version, name).is_err(), "{version} {name}");
+        }
+        for (version, name) in
+            [("secrets/v1", "Secret"), ("core/v3", "EntityConfig"), ("authentication/v2", "ldap")]
+        {
+            let error = Kind::of(version, name).unwrap_err().to_string();
+            assert!(error.ends_with(": only Sensu's commercial edition has it"), "{error}");
         }
     }
 

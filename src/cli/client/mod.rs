@@ -16,8 +16,10 @@ mod answer;
 mod base;
 mod columns;
 mod create;
+mod delete;
 mod document;
 mod edit;
+mod fetch;
 mod files;
 mod http;
 mod kind;
@@ -27,10 +29,13 @@ mod options;
 mod print;
 mod progress;
 mod prompt;
+mod redacted;
 mod saved;
+mod sink;
 mod status;
 mod table;
 mod time;
+mod tree;
 mod value;
 mod yaml;
 
@@ -46,7 +51,7 @@ pub(super) enum Command {
     /// Change a resource in $EDITOR
     Edit(edit::Edit),
     /// Delete a resource, or those in files
-    Delete(create::Delete),
+    Delete(delete::Delete),
     /// Print resources so that create -f takes them again
     Dump(list::Dump),
     /// List resources, also those of other clusters

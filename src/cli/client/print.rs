@@ -7,6 +7,7 @@ use super::{
     document::{for_dump, wrapped},
     kind::Kind,
     options::Format,
+    sink::Sink,
     table::{self, Table},
     yaml,
 };
@@ -18,6 +19,7 @@ pub(super) struct Printer<'a> {
     origin: Origin<'a>,
     /// Whether what is printed is meant to be created again.
     is_dump: bool,
+    sink: Sink,
     printed: usize,
     table: Option<(Table, Vec<Column>)>,
 }
@@ -25,15 +27,18 @@ pub(super) struct Printer<'a> {
 // === impl Printer ===
 
 impl<'a> Printer<'a> {
-    /// For a list. A dump prints YAML instead of a table, and wrapped JSON instead of JSON, so that it can be created
-    /// again.
-    pub(super) fn new(format: Format, origin: Origin<'a>, is_dump: bool) -> Self {
+    /// For a list.
+    pub(super) fn new(format: Format, origin: Origin<'a>) -> Self {
+        Self { format, origin, is_dump: false, sink: Sink::Standard, printed: 0, table: None }
+    }
+
+    /// For a dump. It is YAML instead of a table, and wrapped JSON instead of JSON, so that it can be created again.
+    pub(super) fn dump(format: Format, origin: Origin<'a>, sink: Sink) -> Self {
         let format = match format {
-            Format::Tabular if is_dump => Format::Yaml,
-            Format::Json if is_dump => Format::WrappedJson,
-            format => format,
+            Format::Tabular | Format::Yaml => Format::Yaml,
+            Format::Json | Format::WrappedJson => Format::WrappedJson,
         };
-        Self { format, origin, is_dump, printed: 0, table: None }
+        Self { format, origin, is_dump: true, sink, printed: 0, table: None }
     }
 
     /// Begins a list of this kind.
@@ -75,8 +80,9 @@ impl<'a> Printer<'a> {
                 let text = pretty(&item).replace('\n', "\n  ");
                 print(&format!("{}\n  {text}", if is_first { "" } else { "," }))
             }
-            Format::WrappedJson => print(&format!("{}\n", pretty(&item))),
-            _ => print(&format!("{}{}", if is_first { "" } else { "---\n" }, yaml_text(&item))),
+            Format::WrappedJson => self.sink.write(&format!("{}\n", pretty(&item))),
+            _ if self.sink.is_file() => self.sink.write(&yaml_document(&item)),
+            _ => self.sink.write(&yaml_text(&item)),
         }
     }
 
@@ -88,7 +94,7 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Json if self.printed == 0 => print("]\n"),
             Format::Json => print("\n]\n"),
-            _ => Ok(()),
+            _ => self.sink.finish(),
         }
     }
 
@@ -122,10 +128,15 @@ fn label(title: &str) -> String {
     }
 }
 
-/// YAML, safe for a terminal if it goes to one. In a file it is exact.
+/// A YAML document, safe for a terminal if it goes to one; in a file it is exact. It begins with `---`, so that outputs
+/// can be appended to each other.
 pub(super) fn yaml_text(value: &Value) -> String {
-    let text = yaml::write(value);
+    let text = yaml_document(value);
     if io::stdout().is_terminal() { terminal_safe_json(&text).into_owned() } else { text }
+}
+
+fn yaml_document(value: &Value) -> String {
+    format!("---\n{}", yaml::write(value))
 }
 
 /// Indented JSON, safe for a terminal.

@@ -1,7 +1,10 @@
 //! YAML in and out, so that what is written reads back the same, here and in sensuctl.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_saphyr::Options;
+use serde_saphyr::{Options, options::DuplicateKeyPolicy};
+
+use super::tree::Tree;
 
 /// A document that is not YAML, or exceeds the parser's limits.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,7 +20,16 @@ pub(super) struct YamlError {
 /// As Sensu's own client does, `yes`, `no`, `on` and `off` count as truth values. Integers from −2⁶³ to 2⁶⁴−1 and
 /// floating-point numbers of double precision survive.
 pub(super) fn read(text: &str) -> Result<Value, YamlError> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+    read_as(text, DuplicateKeyPolicy::Error)
+}
+
+/// The same, but of two equal keys the last one counts.
+pub(super) fn read_tree(text: &str) -> Result<Tree, YamlError> {
+    read_as(text, DuplicateKeyPolicy::PassThrough)
+}
+
+fn read_as<T: DeserializeOwned>(text: &str, equal_keys: DuplicateKeyPolicy) -> Result<T, YamlError> {
+    serde_saphyr::from_str_with_options(text, options(equal_keys)).map_err(|error| {
         let line = error.location().map(|location| location.line());
         let tab = line.and_then(|line| text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?));
         if tab.is_some_and(has_tab_indent) {
@@ -36,8 +48,9 @@ pub(super) fn write(value: &Value) -> String {
     serde_saphyr::to_string_with_options(value, options).unwrap_or_else(|_| format!("{value}\n"))
 }
 
-fn options() -> Options {
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
         // A resource may hold at most half a megabyte, but a document may be a list of them.
         budget: serde_saphyr::budget! {
             max_events: 20_000_000,

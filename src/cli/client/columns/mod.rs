@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::kind::KINDS;
+    use crate::cli::client::{kind::KINDS, table::Table};
 
     fn row(word: &str, item: &Value, info: bool) -> Vec<(&'static str, String)> {
         let origin = Origin { cluster: "local-cluster", namespaces: false };
@@ -102,6 +102,57 @@ mod tests {
                 [json!({}), json!(null), json!({"metadata": 1, "spec": [], "rules": {}, "subjects": 3})]
             {
                 assert!(!row(kind.word, &item, true).is_empty(), "{}", kind.word);
+            }
+        }
+    }
+
+    /// One of each kind, as far as its columns go.
+    fn sample() -> Value {
+        let text = r#"{"metadata": {"name": "n", "namespace": "d", "created_by": "c", "labels": {"a": "b"}}, "name": "n", "username": "u",
+            "command": "c", "interval": 60, "cron": "c", "timeout": 5, "ttl": 6, "subscriptions": ["s"], "handlers": ["h"],
+            "runtime_assets": ["a"], "check_hooks": [{"critical": ["h"]}], "publish": true, "stdin": true, "url": "https://a/b",
+            "sha512": "ab", "entity_class": "p", "last_seen": 7, "system": {"os": "linux"}, "action": "allow",
+            "expressions": ["e"], "type": "tcp", "socket": {"host": "h", "port": 7}, "filters": ["f"], "mutator": "m",
+            "env_vars": ["e"], "groups": ["g"], "disabled": false, "created_at": 8, "opt_out": true, "workflows": [{"name": "w"}],
+            "rules": [{"verbs": ["v"], "resources": ["r"], "resource_names": ["n"]}], "role_ref": {"type": "Role", "name": "r"},
+            "subjects": [{"type": "User", "name": "u"}], "subscription": "s", "check": {"metadata": {"name": "c"}, "output": "o",
+            "status": 1, "is_silenced": true}, "entity": {"metadata": {"name": "e"}}, "timestamp": 9, "id": "i", "begin": 1,
+            "expire": 2, "expire_at": 3, "expire_on_resolve": true, "creator": "c", "reason": "r", "spec": {"api_urls": ["u"],
+            "url": "u", "ca_cert": "c", "api_group": "g", "resource": "r", "replication_interval_seconds": 3}}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// The same with this in place of every text.
+    fn with(value: Value, hostile: &Value) -> Value {
+        match value {
+            Value::Array(items) => items.into_iter().map(|item| with(item, hostile)).collect(),
+            Value::Object(map) => map.into_iter().map(|(key, item)| (key, with(item, hostile))).collect(),
+            _ => hostile.clone(),
+        }
+    }
+
+    #[test]
+    fn no_value_of_any_column_is_too_hostile_for_a_table() {
+        for hostile in [
+            json!("x".repeat(70_000)),
+            json!("\u{1b}[2J\n\r\t\u{0}\u{202e}\u{200f}"),
+            json!("中".repeat(300)),
+            json!("e\u{301}".repeat(70_000)),
+            json!(u64::MAX),
+            json!(i64::MIN),
+            json!(1e300),
+            json!(-1.5),
+            json!([[[]]]),
+            json!({"a": [null]}),
+            json!(null),
+        ] {
+            for kind in &KINDS {
+                let cells = row(kind.word, &with(sample(), &hostile), true);
+                let mut table = Table::new(cells.iter().map(|(title, _)| *title));
+                table.push(cells.into_iter().map(|(_, cell)| cell));
+                let text = table.render();
+                assert_eq!(text.lines().count(), 2, "{}", kind.word);
+                assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{}", kind.word);
             }
         }
     }

@@ -2,9 +2,11 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::kind::{CORE_V2, Kind, Scope};
-use crate::cli::text::terminal_safe;
+use super::kind::{CORE_V2, Kind, KindError, Scope};
+use crate::{cli::text::terminal_safe, types::LOCAL_CLUSTER};
 
+mod integers;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -17,39 +19,105 @@ pub(super) struct Document {
     pub(super) namespace: String,
     /// Its name; entity and check of an event.
     pub(super) names: Vec<String>,
-    type_name: String,
     metadata: Map<String, Value>,
     spec: Map<String, Value>,
+    /// The cluster that it says it is from, as lists show it.
+    cluster: Option<String>,
+}
+
+/// Why a value is not a resource. The text completes a sentence about the document, such as `has no type`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DocumentError {
+    /// It is one that cannot be handled, but others can.
+    #[error(transparent)]
+    Unknown(#[from] KindError),
+    /// It is malformed, or lacks something.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 // === impl Document ===
 
 impl Document {
-    /// Parses a wrapped resource. One that belongs to a namespace and does not name it gets `namespace`.
-    ///
-    /// The error completes a sentence about the document, such as `has no type`.
-    pub(super) fn parse(value: Value, namespace: &str) -> Result<Self, String> {
+    /// Parses a wrapped resource. One that belongs to a namespace and does not name it gets `namespace`. Top-level keys
+    /// that a resource does not have are ignored.
+    pub(super) fn parse(value: Value, namespace: &str) -> Result<Self, DocumentError> {
         let Value::Object(mut object) = value else {
             return Err("is not a resource: {type, api_version, metadata, spec} is expected".into());
         };
+        let ignored = ignored_keys(&object);
+        fold_keys(&mut object, &TOP_LEVEL);
+        Self::parse_object(object, namespace).map_err(|error| match (error, misspelled(&ignored)) {
+            (DocumentError::Malformed(what), Some((key, meant))) => {
+                format!("{what}: is {key:?} meant to be {meant}?").into()
+            }
+            (error, _) => error,
+        })
+    }
+
+    fn parse_object(mut object: Map<String, Value>, namespace: &str) -> Result<Self, DocumentError> {
         let type_name = required_text(&object, "type")?;
         let api_version =
             optional_text(&object, "api_version", "api_version")?.unwrap_or_else(|| CORE_V2.into());
-        let kind = Kind::of(&api_version, &type_name).map_err(|error| error.to_string())?;
-        if let Some(key) = object.keys().find(|key| !TOP_LEVEL.contains(&key.as_str())) {
-            return Err(format!("has an unknown key {key:?}: expected {}", TOP_LEVEL.join(", ")));
-        }
+        let kind = Kind::of(&api_version, &type_name)?;
         let mut metadata = take_object(&mut object, "metadata")?.unwrap_or_default();
+        fold_keys(&mut metadata, &METADATA);
         let mut spec = take_object(&mut object, "spec")?.ok_or("has no spec")?;
         merge_inner_metadata(&mut metadata, &mut spec);
+        integers::settle(kind.type_name, &mut spec)?;
+        let cluster = optional_text(&object, "cluster", "cluster")?;
         let mut document =
-            Self { kind, namespace: String::new(), names: Vec::new(), type_name, metadata, spec };
+            Self { kind, namespace: String::new(), names: Vec::new(), metadata, spec, cluster };
         document.fill_namespace(namespace)?;
         document.names = document.find_names()?;
-        if let Some(name) = document.names.iter().find(|name| matches!(name.as_str(), "" | "." | "..")) {
-            return Err(format!("has the name {name:?}, which a path cannot hold"));
-        }
+        document.qualify()?;
+        names::check(kind, &document.namespace, &document.names)?;
         Ok(document)
+    }
+
+    /// The other cluster that it is from, if its path cannot name that: it has no namespace.
+    pub(super) fn elsewhere(&self) -> Option<&str> {
+        self.cluster.as_deref().filter(|_| !self.kind.is_namespaced() && self.kind.type_name != "Namespace")
+    }
+
+    /// Qualifies the namespace with the cluster that the document is from.
+    fn qualify(&mut self) -> Result<(), String> {
+        let Some(cluster) = self.cluster.clone().filter(|_| self.elsewhere().is_none()) else {
+            return Ok(());
+        };
+        let namespace = if self.kind.is_namespaced() { &self.namespace } else { &self.names[0] };
+        let qualified = match namespace.split_once('@') {
+            Some((_, named)) if named == cluster => return Ok(()),
+            None if cluster == LOCAL_CLUSTER => return Ok(()),
+            None => Value::from(format!("{namespace}@{cluster}")),
+            Some(_) => {
+                return Err(format!(
+                    "is of cluster {cluster:?} and of namespace {namespace:?}: give one of them"
+                ));
+            }
+        };
+        let text = qualified.as_str().unwrap_or_default().to_owned();
+        match self.kind.scope {
+            Scope::Namespaced => {
+                self.namespace = text;
+                self.metadata.insert("namespace".into(), qualified);
+            }
+            Scope::Event => {
+                self.namespace = text;
+                for part in ["entity", "check"] {
+                    if let Some(Value::Object(metadata)) =
+                        self.spec.get_mut(part).and_then(|it| it.get_mut("metadata"))
+                    {
+                        metadata.insert("namespace".into(), qualified.clone());
+                    }
+                }
+            }
+            Scope::ClusterWide | Scope::Single => {
+                self.names = vec![text];
+                self.spec.insert("name".into(), qualified);
+            }
+        }
+        Ok(())
     }
 
     /// Path of the resource in the API.
@@ -69,9 +137,19 @@ impl Document {
         Value::Object(bare)
     }
 
+    /// Its metadata.
+    pub(super) fn metadata(&self) -> &Map<String, Value> {
+        &self.metadata
+    }
+
+    /// What it specifies, without metadata.
+    pub(super) fn spec(&self) -> &Map<String, Value> {
+        &self.spec
+    }
+
     /// The wrapped form.
     pub(super) fn to_value(&self) -> Value {
-        wrap(&self.type_name, self.kind.api_version, self.metadata.clone(), self.spec.clone())
+        wrap(self.kind.type_name, self.kind.api_version, self.metadata.clone(), self.spec.clone())
     }
 
     /// Sets the label by which Sensu's tools recognize what was created from a file, unless an agent manages the
@@ -179,7 +257,7 @@ impl Document {
 /// `Cluster "alpha"`, or `CheckConfig "cpu" in default@alpha`.
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.type_name)?;
+        f.write_str(self.kind.type_name)?;
         if !self.names.is_empty() {
             write!(f, " {:?}", self.names.join("/"))?;
         }
@@ -251,6 +329,33 @@ fn merge_inner_metadata(outer: &mut Map<String, Value>, spec: &mut Map<String, V
     spec.shift_remove("metadata");
 }
 
+/// The top-level keys that mean nothing in a resource; anchors may live under them.
+pub(super) fn ignored_keys(object: &Map<String, Value>) -> Vec<String> {
+    let is_known =
+        |key: &str| TOP_LEVEL.iter().chain(&["cluster"]).any(|known| known.eq_ignore_ascii_case(key));
+    object.keys().filter(|key| !is_known(key)).cloned().collect()
+}
+
+/// A key that is almost one of a resource.
+fn misspelled(ignored: &[String]) -> Option<(&str, &'static str)> {
+    ignored.iter().find_map(|key| {
+        let meant = TOP_LEVEL.iter().find(|known| strsim::osa_distance(known, &key.to_lowercase()) <= 2)?;
+        (key.len() > 3).then_some((key.as_str(), *meant))
+    })
+}
+
+/// Spells these keys as Sensu does, which takes them in any case.
+fn fold_keys(object: &mut Map<String, Value>, known: &[&str]) {
+    for known in known {
+        let other =
+            object.keys().find(|key| key.as_str() != *known && key.eq_ignore_ascii_case(known)).cloned();
+        if let Some(other) = other.filter(|_| !object.contains_key(*known)) {
+            let value = object.shift_remove(&other).unwrap_or_default();
+            object.insert((*known).to_owned(), value);
+        }
+    }
+}
+
 fn take_object(object: &mut Map<String, Value>, key: &str) -> Result<Option<Map<String, Value>>, String> {
     match object.shift_remove(key) {
         None | Some(Value::Null) => Ok(None),
@@ -271,7 +376,21 @@ fn optional_text(object: &Map<String, Value>, key: &str, field: &str) -> Result<
     }
 }
 
-const TOP_LEVEL: [&str; 4] = ["type", "api_version", "metadata", "spec"];
+impl From<String> for DocumentError {
+    fn from(what: String) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+impl From<&str> for DocumentError {
+    fn from(what: &str) -> Self {
+        Self::Malformed(what.to_owned())
+    }
+}
+
+/// The keys of a resource.
+pub(super) const TOP_LEVEL: [&str; 4] = ["type", "api_version", "metadata", "spec"];
+const METADATA: [&str; 5] = ["name", "namespace", "labels", "annotations", "created_by"];
 
 /// Sensu's label for what a tool manages.
 const MANAGED_BY: &str = "sensu.io/managed_by";

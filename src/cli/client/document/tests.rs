@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn parse(value: Value) -> Result<Document, String> {
-    Document::parse(value, "default")
+    Document::parse(value, "default").map_err(|error| error.to_string())
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn what_cannot_be_a_resource_is_said_in_one_line() {
         (json!({"type": "Asset", "metadata": [], "spec": {}}), "has a metadata that is not an object"),
         (
             json!({"type": "Asset", "metdata": {}, "spec": {}}),
-            "has an unknown key \"metdata\": expected type, api_version, metadata, spec",
+            "has no metadata.name: is \"metdata\" meant to be metadata?",
         ),
         (cluster(json!({})), "has no metadata.name"),
         (cluster(json!({"name": ""})), "has no metadata.name"),

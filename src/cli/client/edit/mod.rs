@@ -8,17 +8,18 @@ use draft::Draft;
 use editor::Editor;
 use futures::FutureExt as _;
 use http::{Method, StatusCode, header};
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     answer::Answer,
-    document::{Document, wrapped},
+    document::{Document, ignored_keys, wrapped},
     http::Gateway,
     kind::Kind,
     list::{check_names, kind_named, titled},
     options::Connection,
     prompt::INTERRUPTED,
-    yaml,
+    redacted, yaml,
 };
 use crate::cli::{
     Failure, environment,
@@ -34,6 +35,9 @@ pub(in crate::cli) struct Edit {
     /// Its name; for an event, its entity and its check
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Keep the values of an entity that Sensu hides where the text has the word REDACTED in their place
+    #[arg(long)]
+    keep_redacted: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -48,6 +52,7 @@ struct Session<'a> {
     /// What the server had when it was read.
     before: Answer,
     original: Document,
+    keep_redacted: bool,
     file: Draft,
 }
 
@@ -78,7 +83,18 @@ impl Edit {
         let original = Document::parse(value.clone(), &namespace)
             .map_err(|what| Failure::new(1, format!("the server's {title} {what}")))?;
         let file = Draft::new(kind.word, &yaml::write(&value))?;
-        let session = Session { gateway: &gateway, kind, namespace, title, path, before, original, file };
+        let keep_redacted = self.keep_redacted;
+        let session = Session {
+            gateway: &gateway,
+            kind,
+            namespace,
+            title,
+            path,
+            before,
+            original,
+            keep_redacted,
+            file,
+        };
         session.run().await
     }
 }
@@ -159,12 +175,37 @@ impl Session<'_> {
             let line = error.line.map(|line| format!("line {} ", line + NOTICE_LINES)).unwrap_or_default();
             format!("{line}{}", error.what)
         })?;
+        let ignored = value.as_object().map(ignored_keys).unwrap_or_default();
+        if !ignored.is_empty() {
+            return Err(format!("the resource has keys without a meaning: {}", ignored.join(", ")));
+        }
         let document =
             Document::parse(value, &self.namespace).map_err(|what| format!("the resource {what}"))?;
         if !document.is_same_as(&self.original) {
             return Err(format!("type, name and namespace cannot change: it was {}", self.original));
         }
+        if document != self.original {
+            self.patch(&document)?;
+        }
         Ok(document)
+    }
+
+    /// The change as a PATCH, when only that keeps values that Sensu hides.
+    fn patch(&self, document: &Document) -> Result<Option<Value>, String> {
+        let server = self.before.json().unwrap_or_default();
+        let hidden = redacted::overwritten(document, &server);
+        if hidden.is_empty() {
+            return Ok(None);
+        }
+        let fields = redacted::named(&hidden);
+        let kept = redacted::keeping(document, &server, &hidden)
+            .map_err(|what| format!("REDACTED would overwrite what Sensu hides in {fields}: {what}"))?;
+        if self.keep_redacted {
+            return Ok(Some(kept));
+        }
+        Err(format!(
+            "REDACTED would overwrite what Sensu hides in {fields}: write the values, or edit it with --keep-redacted"
+        ))
     }
 
     /// Replaces the resource if it is still the one that was read.
@@ -178,7 +219,10 @@ impl Session<'_> {
                 return Ok(Answer { status: StatusCode::PRECONDITION_FAILED, ..now });
             }
         }
-        self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await
+        match self.patch(document) {
+            Ok(Some(patch)) => self.gateway.patch(&self.path, &patch, None).await,
+            _ => self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await,
+        }
     }
 
     /// Puts the reason above the text.

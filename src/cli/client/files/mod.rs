@@ -1,20 +1,47 @@
 //! Resources from files: YAML with several documents, or JSON.
+//!
+//! ```text
+//!  sources ── files, directories, URLs ──► Text ── split ──► Tree ── Document::parse ──► Loaded
+//! ```
+//!
+//! Everything is read and checked before the first request, and everything that is wrong is told at once.
 
 use std::{
-    collections::HashMap,
-    fmt, fs,
-    io::{self, Read},
+    collections::{BTreeSet, HashMap},
+    fmt, io,
 };
-
-use serde_json::{Value, value::RawValue};
 
 use super::{
-    document::Document,
-    yaml::{self, YamlError},
+    document::{Document, DocumentError, TOP_LEVEL, ignored_keys},
+    tree::Tree,
+    yaml::YamlError,
 };
+use crate::cli::{CONFIG, Failure, output::note};
 
+mod sources;
+mod split;
 #[cfg(test)]
 mod tests;
+
+pub(super) use sources::{Sources, read};
+
+/// A file's text.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// How to call it.
+    pub(super) name: String,
+    /// What is in it.
+    pub(super) text: String,
+}
+
+/// What the resources are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be written.
+    Create,
+    /// To be deleted: only type, name and namespace matter.
+    Delete,
+}
 
 /// Where a resource was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +63,15 @@ pub(super) struct Placed {
 /// Why files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// It is missing, a directory, or may not be read.
-    #[error("cannot read {file}: {error}{}", hint(.error))]
+    /// It is missing, or may not be read.
+    #[error("cannot read {file}: {error}")]
     Read {
         /// Which.
         file: String,
         /// What the system says.
         error: io::Error,
     },
-    /// It is larger than [`MAX_FILE`].
+    /// It is larger than it may be.
     #[error("{0} is larger than 256 MiB: split it")]
     TooLarge(String),
     /// It is not text.
@@ -53,6 +80,22 @@ pub(super) enum FileError {
     /// There is no resource in it.
     #[error("{0} is empty: it holds no resource")]
     Empty(String),
+    /// There is no file in the directory.
+    #[error("{file} holds no .yaml, .yml or .json file{}", if *.has_directories { ": -r looks into the directories in it" } else { "" })]
+    EmptyDirectory {
+        /// Which.
+        file: String,
+        /// Whether there are others in it.
+        has_directories: bool,
+    },
+    /// The server of a URL did not answer with resources.
+    #[error("cannot read {file}: {what}")]
+    Fetch {
+        /// Which.
+        file: String,
+        /// Why.
+        what: String,
+    },
     /// A document cannot be parsed, or is not a resource.
     #[error("{place}{}: {what}", shown_line(*.line))]
     Document {
@@ -62,34 +105,168 @@ pub(super) enum FileError {
         line: Option<u64>,
         /// What is wrong.
         what: String,
+        /// Whether it is a type that cannot be handled.
+        is_unknown: bool,
     },
 }
 
-/// Collects resources from files.
+/// Collects resources from texts.
 struct Reader<'a> {
     namespace: &'a str,
+    purpose: Purpose,
     found: Vec<Placed>,
-    /// Index of each resource's first appearance by its path.
+    /// Index of each resource by its path.
     seen: HashMap<String, usize>,
+    wrong: Vec<FileError>,
+    notes: Vec<String>,
+    /// Keys without a meaning, and the first place of one.
+    ignored: BTreeSet<String>,
+    ignored_at: Option<Place>,
 }
 
-/// Takes a document and the line that it begins at, if that is known.
-type Take<'a> = dyn FnMut(Value, Option<u64>) -> Result<(), FileError> + 'a;
-
-/// Why reading a file ended early.
-enum Stop {
-    /// A document is not a resource.
-    File(FileError),
-    /// The text is not YAML or JSON from here.
-    Syntax(YamlError),
+/// Checks all of the texts, and says what is wrong with them. What lives in a namespace and names none gets `namespace`;
+/// with `skip_unknown`, documents of other types are left out.
+pub(super) fn load(
+    sources: Sources,
+    namespace: &str,
+    purpose: Purpose,
+    skip_unknown: bool,
+) -> Result<Vec<Placed>, Failure> {
+    let mut reader = Reader::new(namespace, purpose);
+    reader.wrong = sources.wrong;
+    sources.texts.iter().for_each(|text| reader.file(text));
+    reader.finish(skip_unknown)
 }
 
-/// One document's text.
-#[derive(Debug, PartialEq, Eq)]
-struct Chunk<'a> {
-    text: &'a str,
-    /// Lines before it.
-    offset: usize,
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    fn new(namespace: &'a str, purpose: Purpose) -> Self {
+        Self {
+            namespace,
+            purpose,
+            found: Vec::new(),
+            seen: HashMap::new(),
+            wrong: Vec::new(),
+            notes: Vec::new(),
+            ignored: BTreeSet::new(),
+            ignored_at: None,
+        }
+    }
+
+    /// Appends the resources in a file's text.
+    fn file(&mut self, Text { name: file, text }: &Text) {
+        let (mut document, mut is_empty) = (0, true);
+        let mut take = |tree: Tree, line: Option<u64>| {
+            document += 1;
+            is_empty &= tree.value.is_null();
+            self.document(Place { file: file.clone(), document }, tree, line);
+        };
+        let read = split::documents(text, &mut take);
+        if let Err(YamlError { line, what }) = read {
+            let place = Place { file: file.clone(), document: document + 1 };
+            self.wrong.push(FileError::Document { place, line, what, is_unknown: false });
+        } else if is_empty && !self.may_be_empty(file) {
+            self.wrong.push(FileError::Empty(file.clone()));
+        }
+    }
+
+    /// Of nothing, there is nothing to delete: so `dump … | fedgate delete` can be repeated.
+    fn may_be_empty(&self, file: &str) -> bool {
+        self.purpose == Purpose::Delete && file == STANDARD_INPUT
+    }
+
+    fn document(&mut self, place: Place, Tree { value, twice }: Tree, line: Option<u64>) {
+        if value.is_null() {
+            return;
+        }
+        let wrong =
+            |what: String, is_unknown| FileError::Document { place: place.clone(), line, what, is_unknown };
+        if let Some(key) = twice.iter().find(|key| TOP_LEVEL.contains(&key.as_str())) {
+            let what = format!("has the key {key} twice: is there a line --- missing between two resources?");
+            return self.wrong.push(wrong(what, false));
+        }
+        let ignored = value.as_object().map(ignored_keys).unwrap_or_default();
+        let document = match Document::parse(value, self.namespace) {
+            Ok(document) => document,
+            Err(error) => {
+                let is_unknown = matches!(error, DocumentError::Unknown(_));
+                return self.wrong.push(wrong(error.to_string(), is_unknown));
+            }
+        };
+        if document.kind.type_name == "APIKey" && self.purpose == Purpose::Create {
+            let what =
+                format!("{document}: Sensu names API keys itself: make one with sensuctl api-key grant");
+            return self.wrong.push(wrong(what, true));
+        }
+        for key in &twice {
+            self.notes.push(format!("{place}: has the key {key} twice: the last one counts"));
+        }
+        if !ignored.is_empty() {
+            self.ignored.extend(ignored);
+            self.ignored_at.get_or_insert_with(|| place.clone());
+        }
+        self.add(Placed { document, place });
+    }
+
+    /// A resource that occurs again is written once, where it occurs first, as it is last.
+    fn add(&mut self, placed: Placed) {
+        let path = placed.document.path();
+        let Some(index) = self.seen.get(&path) else {
+            self.seen.insert(path, self.found.len());
+            return self.found.push(placed);
+        };
+        let Some(first) = self.found.get_mut(*index) else { return };
+        if self.purpose == Purpose::Create && first.document.body() != placed.document.body() {
+            let Placed { document, place } = &placed;
+            self.notes.push(format!(
+                "{place}: {document} differs from that in {}: the last one counts",
+                first.place
+            ));
+            *first = placed;
+        }
+    }
+
+    fn finish(mut self, skip_unknown: bool) -> Result<Vec<Placed>, Failure> {
+        if let Some(place) = &self.ignored_at {
+            let keys: Vec<&str> = self.ignored.iter().map(String::as_str).collect();
+            self.notes
+                .push(format!("ignored what is under {}, which no resource has ({place})", keys.join(", ")));
+        }
+        self.notes.iter().for_each(note);
+        let (unknown, wrong): (Vec<_>, Vec<_>) = self.wrong.into_iter().partition(FileError::is_unknown);
+        if skip_unknown {
+            for error in &unknown {
+                note(format!("skipped: {error}"));
+            }
+            return refuse(&wrong, false).map(|()| self.found);
+        }
+        let hint = wrong.is_empty() && !self.found.is_empty();
+        let all: Vec<FileError> = wrong.into_iter().chain(unknown).collect();
+        refuse(&all, hint).map(|()| self.found)
+    }
+}
+
+/// Fails with all that is wrong; `skippable` says that there is more, which could be used without it.
+fn refuse(wrong: &[FileError], skippable: bool) -> Result<(), Failure> {
+    let advice = if skippable && wrong.len() > 1 { ": --skip-unknown leaves them out" } else { "" };
+    match wrong {
+        [] => Ok(()),
+        [one] => Err(Failure::new(CONFIG, one)),
+        many => {
+            many.iter().take(MOST_SHOWN).for_each(note);
+            let line = format!("nothing was sent: {} documents or files cannot be used{advice}", many.len());
+            Err(Failure::new(CONFIG, line))
+        }
+    }
+}
+
+// === impl FileError ===
+
+impl FileError {
+    fn is_unknown(&self) -> bool {
+        matches!(self, Self::Document { is_unknown: true, .. })
+    }
 }
 
 // === impl Place ===
@@ -103,6 +280,14 @@ impl fmt::Display for Place {
 
 // === impl Placed ===
 
+impl Placed {
+    /// A resource from nowhere.
+    #[cfg(test)]
+    pub(super) fn of(document: Document) -> Self {
+        Self { document, place: Place { file: "f".to_owned(), document: 1 } }
+    }
+}
+
 /// `clusters.yaml, document 3 (Cluster "beta")`
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,186 +295,11 @@ impl fmt::Display for Placed {
     }
 }
 
-/// Reads every file (`-` is the standard input) and checks all of it. What lives in a namespace and names none gets
-/// `namespace`.
-pub(super) fn load(files: &[String], namespace: &str) -> Result<Vec<Placed>, FileError> {
-    let mut reader = Reader { namespace, found: Vec::new(), seen: HashMap::new() };
-    for file in files {
-        let (name, text) = read(file)?;
-        reader.file(&name, &text)?;
-    }
-    Ok(reader.found)
-}
-
-fn read(file: &str) -> Result<(String, String), FileError> {
-    let name = if file == "-" { "standard input" } else { file }.to_owned();
-    let mut bytes = Vec::new();
-    let done = if file == "-" {
-        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
-    } else {
-        fs::File::open(file).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-    };
-    match done {
-        Err(error) => return Err(FileError::Read { file: name, error }),
-        Ok(_) if bytes.len() as u64 > MAX_FILE => return Err(FileError::TooLarge(name)),
-        Ok(_) => {}
-    }
-    String::from_utf8(bytes).map_err(|_| FileError::Encoding(name.clone())).map(|text| (name, text))
-}
-
-// === impl Reader ===
-
-impl Reader<'_> {
-    /// Appends the resources in a file's text.
-    fn file(&mut self, file: &str, text: &str) -> Result<(), FileError> {
-        let before = self.found.len();
-        let mut document = 0;
-        let mut take = |value: Value, line: Option<u64>| {
-            document += 1;
-            self.document(Place { file: file.to_owned(), document }, value, line)
-        };
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let is_json = text.trim_start().starts_with(['{', '[']);
-        // Documents between `---` may be JSON too, which is a subset of YAML.
-        let read = if is_json && !text.lines().any(is_marker) {
-            json_documents(text, &mut take)
-        } else {
-            yaml_documents(text, &mut take)
-        };
-        match read {
-            Err(Stop::File(error)) => return Err(error),
-            Err(Stop::Syntax(YamlError { line, what })) => {
-                let place = Place { file: file.to_owned(), document: document + 1 };
-                return Err(FileError::Document { place, line, what });
-            }
-            Ok(()) => {}
-        }
-        if self.found.len() == before { Err(FileError::Empty(file.to_owned())) } else { Ok(()) }
-    }
-
-    fn document(&mut self, place: Place, value: Value, line: Option<u64>) -> Result<(), FileError> {
-        if value.is_null() {
-            return Ok(());
-        }
-        let document = match Document::parse(value, self.namespace) {
-            Ok(document) => document,
-            Err(what) => return Err(FileError::Document { place, line, what }),
-        };
-        if let Some(first) = self.seen.get(&document.path()) {
-            let what = format!("{document} is already in {}", self.found[*first].place);
-            return Err(FileError::Document { place, line, what });
-        }
-        self.seen.insert(document.path(), self.found.len());
-        self.found.push(Placed { document, place });
-        Ok(())
-    }
-}
-
-/// JSON: objects one after another, or arrays of them.
-fn json_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
-    // `part` borrows from `text`, so the distance is the offset.
-    let line_of = |part: &str| {
-        let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        text[..offset.min(text.len())].matches('\n').count() as u64 + 1
-    };
-    for item in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        let item = item.map_err(|error| not_json(&error, 0))?;
-        let parts: Vec<&RawValue> = if item.get().starts_with('[') {
-            serde_json::from_str(item.get()).map_err(|error| not_json(&error, line_of(item.get()) - 1))?
-        } else {
-            vec![item]
-        };
-        for part in parts {
-            let line = line_of(part.get());
-            let value = serde_json::from_str(part.get()).map_err(|error| not_json(&error, line - 1))?;
-            take(value, Some(line))?;
-        }
-    }
-    Ok(())
-}
-
-/// YAML: documents between `---`; a document may be a list of resources.
-fn yaml_documents(text: &str, take: &mut Take<'_>) -> Result<(), Stop> {
-    for Chunk { text, offset } in chunks(text) {
-        let offset = offset as u64;
-        let value = yaml::read(text).map_err(|YamlError { line, what }| {
-            Stop::Syntax(YamlError { line: line.map(|line| line + offset), what })
-        })?;
-        let line = offset + first_content(text) as u64 + 1;
-        match value {
-            // Where the items of a list begin is not known.
-            Value::Array(items) => items.into_iter().try_for_each(|item| take(item, None))?,
-            value => take(value, Some(line))?,
-        }
-    }
-    Ok(())
-}
-
-/// Splits at document markers; nothing else in YAML can look like one (YAML 1.2, 9.1.2).
-///
-/// What precedes the first marker is not a document when it holds only comments and directives.
-fn chunks(text: &str) -> Vec<Chunk<'_>> {
-    let mut chunks = Vec::new();
-    let (mut start, mut offset) = (0, 0);
-    let mut at = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        let is_end = is_end_marker(line);
-        if (is_marker(line) && !is_preamble(&text[start..at])) || is_end {
-            let end = if is_end { at + line.len() } else { at };
-            chunks.push(Chunk { text: &text[start..end], offset });
-            (start, offset) = (end, if is_end { number + 1 } else { number });
-        }
-        at += line.len();
-    }
-    if !is_preamble(&text[start..]) {
-        chunks.push(Chunk { text: &text[start..], offset });
-    }
-    chunks
-}
-
-fn is_marker(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-}
-
-fn is_end_marker(line: &str) -> bool {
-    line.strip_prefix("...").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-}
-
-fn is_preamble(text: &str) -> bool {
-    text.lines()
-        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%'))
-}
-
-/// Number of lines before the first one with content.
-fn first_content(text: &str) -> usize {
-    let is_blank = |line: &str| is_marker(line) && line.trim_end().len() == 3 || is_preamble(line);
-    text.lines().take_while(|line| is_blank(line)).count()
-}
-
-fn not_json(error: &serde_json::Error, offset: u64) -> Stop {
-    let message = error.to_string();
-    let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
-    let line = Some(error.line() as u64 + offset);
-    Stop::Syntax(YamlError { line, what: format!("is not valid JSON: {what}") })
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::IsADirectory {
-        ": name the files in it, such as DIRECTORY/*.yaml"
-    } else {
-        ""
-    }
-}
-
 fn shown_line(line: Option<u64>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
-impl From<FileError> for Stop {
-    fn from(error: FileError) -> Self {
-        Self::File(error)
-    }
-}
-
-/// Largest file, in bytes.
-const MAX_FILE: u64 = 256 << 20;
+/// How the standard input is called.
+const STANDARD_INPUT: &str = "standard input";
+/// Most errors that are printed one by one.
+const MOST_SHOWN: usize = 50;

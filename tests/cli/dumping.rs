@@ -1,0 +1,54 @@
+//! Dumps into files, as recipes for backups make them.
+
+use std::fs;
+
+use crate::{
+    server::{Server, answer},
+    user::User,
+};
+
+#[test]
+fn a_dump_leaves_out_what_is_omitted_and_goes_to_a_file() {
+    let server = Server::start();
+    let user = User::of(&server);
+    user.write(
+        "f",
+        "type: Handler\nmetadata: {name: h}\nspec: {type: pipe, command: \"a\\e[2J\"}\n---\ntype: Entity\nmetadata: {name: e}\n\
+         spec: {entity_class: proxy}\n",
+    );
+    user.ok(&["create", "-f", "f"]);
+    server.take_asked();
+    let omit = "core/v2.Entity,core/v2.Event,APIKey,users,secrets/v1.Provider,cluster,etcd-replicator";
+    let args = ["dump", "all", "--all-namespaces", "--omit", omit, "--file", "backup.yaml"];
+    let done = user.run(&args);
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{}", done.stderr);
+    let backup = fs::read_to_string(user.home().join("backup.yaml")).unwrap();
+    assert!(
+        backup.starts_with("---\n") && backup.contains("type: Handler") && !backup.contains("type: Entity"),
+        "{backup}"
+    );
+    assert!(!server.take_lines().iter().any(|line| line.contains("/entities") || line.contains("/clusters")));
+    user.ok(&["delete", "handler", "h"]);
+    assert_eq!(user.run(&["create", "-f", "backup.yaml"]).code, Some(0));
+    let json = user.ok(&["dump", "handler", "-o", "check", "-f", "h.json", "--format", "wrapped-json"]);
+    assert_eq!(json, "");
+    assert!(fs::read_to_string(user.home().join("h.json")).unwrap().starts_with("{\n"));
+    assert!(
+        user.fails(&["dump", "all", "--omit", "chekc"], 64).starts_with("--omit: unknown type \"chekc\"")
+    );
+}
+
+#[test]
+fn a_dump_that_fails_leaves_the_file_as_it_was() {
+    let server = Server::start();
+    let user = User::of(&server);
+    user.write("backup.yaml", "old");
+    server.rule(|asked| asked.target.contains("/checks").then(|| answer(500, &[], "")));
+    assert_eq!(user.run(&["dump", "handler,check", "-f", "backup.yaml"]).code, Some(1));
+    assert_eq!(fs::read_to_string(user.home().join("backup.yaml")).unwrap(), "old");
+    let names: Vec<_> = fs::read_dir(user.home()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".backup")), "{names:?}");
+    let line = user.fails(&["dump", "handler", "-f", "none/backup.yaml"], 1);
+    assert!(line.starts_with("cannot write none/backup.yaml: No such file"), "{line}");
+    assert_eq!(user.ok(&["dump", "handler", "-f", "/dev/null"]), "");
+}
