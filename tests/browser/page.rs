@@ -288,9 +288,13 @@ impl Page {
         exchanges
     }
 
-    /// Writes what the page looks like to a PNG file.
+    /// Writes what the page looks like to a PNG or WebP file.
     pub(crate) fn screenshot(&mut self, path: &Path) {
-        let image = self.call("Page.captureScreenshot", json!({"format": "png", "optimizeForSpeed": false}));
+        let options = match path.extension() {
+            Some(webp) if webp == "webp" => json!({"format": "webp", "quality": 90}),
+            _ => json!({"format": "png"}),
+        };
+        let image = self.call("Page.captureScreenshot", options);
         let image = BASE64_STANDARD.decode(image["data"].as_str().unwrap()).unwrap();
         fs::write(path, image).unwrap();
     }

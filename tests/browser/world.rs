@@ -52,10 +52,16 @@ impl World {
 
     /// The same for clusters of other names, with more in the gateway's configuration.
     pub(crate) async fn with(names: &[&str], web_ui: &Path, more: &Value) -> Self {
+        // The same data in every cluster: what the clusters have in common is what could be mixed up.
+        Self::of(names, web_ui, more, &|sensu| sensu.seed_demo(1)).await
+    }
+
+    async fn of(names: &[&str], web_ui: &Path, more: &Value, seed: &dyn Fn(&Sensu)) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
         let (mut sensus, mut links) = (Vec::new(), Vec::new());
         for name in names {
             let (sensu, address) = cluster(name, &keys).await;
+            seed(&sensu);
             sensus.push(sensu);
             links.push(Link::to(address).await);
         }
@@ -66,6 +72,20 @@ impl World {
         merge(&mut file, more);
         describe(&mut file, names, &links, "http", web_ui, directory.path());
         Self::in_front(file, links, sensus, directory).await
+    }
+
+    /// Clusters that differ, with two hours behind them.
+    pub(crate) async fn with_a_past(names: &[&str]) -> Self {
+        let world = Self::of(names, Path::new(""), &json!({}), &|_| {}).await;
+        for sensu in &world.sensus {
+            sensu.clock().advance(-PAST * STEP);
+            sensu.seed_demo(sensu.name().bytes().map(u64::from).sum());
+            for _ in 0..PAST {
+                sensu.clock().advance(STEP);
+                sensu.tick();
+            }
+        }
+        world
     }
 
     /// The three backends in `FEDGATE_TEST_SENSU`, if it is set.
@@ -170,12 +190,12 @@ fn merge(file: &mut Value, more: &Value) {
 async fn cluster(name: &str, keys: &Arc<SharedKeys>) -> (Sensu, SocketAddr) {
     let options = Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() };
     let sensu = Sensu::new(options);
-    sensu.seed_demo(SEED);
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(sensu.clone().serve(socket, std::future::pending::<()>()));
     (sensu, address)
 }
 
-/// The same data in every cluster: what the clusters have in common is what could be mixed up.
-const SEED: u64 = 1;
+/// The steps of a past, and the seconds of each.
+const PAST: i64 = 60;
+const STEP: i64 = 120;

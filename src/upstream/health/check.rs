@@ -107,6 +107,8 @@ impl CheckError {
         match self {
             Self::Tls(cause) => tls_advice(cause),
             Self::Timeout => ": a firewall may drop its packets, or the backend hangs",
+            // What Go's server answers to plain HTTP on a port for TLS.
+            Self::Status(StatusCode::BAD_REQUEST) => ": is this a Sensu API port, and http right?",
             Self::Status(_) | Self::NotSensu => ": is this a Sensu API port?",
             Self::Unreachable(_) | Self::Gateway => "",
         }

@@ -48,7 +48,14 @@ async fn a_cluster_is_registered_edited_and_removed_with_errors_beside_their_fie
     desk.click("Register");
     desk.until("/gopher|api_urls|http/.test(desk.fieldError('API URLs'))");
     let url = format!("http://{}", other.links[0].address);
+    // Tested before it is saved: one that works, one that does not.
+    desk.fill("API URLs", format!("{url}\nhttp://127.0.0.1:1"));
+    desk.click("Test");
+    desk.until("desk.dialog().includes('1 of 2 backends does not work. Nothing was saved yet.')");
     desk.fill("API URLs", url.clone());
+    desk.click("Test");
+    desk.until("/It works[.].*version 6[.]/.test(desk.dialog())");
+    assert_eq!(desk.send("GET", "/api/enterprise/federation/v1/clusters/gamma", &json!(null))["status"], 404);
     desk.click("Register");
     desk.until("!document.querySelector('dialog[open]')");
     desk.click("Read now");
@@ -84,26 +91,26 @@ async fn a_cluster_is_registered_edited_and_removed_with_errors_beside_their_fie
 async fn a_replicator_is_made_changed_and_removed_with_errors_beside_their_fields() {
     let world = world().await;
     let mut desk = Desk::enter(&world, "replicators");
-    desk.shows("None. A replicator keeps");
+    desk.shows("There are no replicators");
     desk.click("New replicator");
     desk.fill("Name", "roles-to-alpha");
     desk.fill("etcd of the other cluster", "alpha");
     desk.click("Save");
     desk.until("desk.fieldError('etcd of the other cluster') !== ''");
     desk.fill("etcd of the other cluster", "http://127.0.0.1:1");
-    desk.fill("Full comparison every (seconds)", "0");
+    desk.fill("Compare everything every (seconds)", "0");
     desk.click("Save");
-    desk.until("desk.fieldError('Full comparison every (seconds)') !== '' || !document.querySelector('dialog[open]')");
-    desk.fill("Full comparison every (seconds)", "60");
+    desk.until("desk.fieldError('Compare everything every (seconds)') !== '' || !document.querySelector('dialog[open]')");
+    desk.fill("Compare everything every (seconds)", "60");
     desk.fill("Accept any certificate", true);
     desk.click("Save");
     desk.until("!document.querySelector('dialog[open]')");
-    desk.until("desk.text(document.querySelector('main table tbody')).includes('roles-to-alpha')");
+    desk.until("desk.text(document.querySelector('main')).includes('roles-to-alpha')");
     let stored = desk.get("/api/enterprise/federation/v1/etcd-replicators/roles-to-alpha");
     assert_eq!(stored["spec"]["replication_interval_seconds"], 60, "{stored}");
     desk.click("Edit");
     desk.until("desk.title() === 'Edit roles-to-alpha'");
-    desk.fill("Full comparison every (seconds)", "90");
+    desk.fill("Compare everything every (seconds)", "90");
     desk.click("Save");
     desk.until("!document.querySelector('dialog[open]')");
     let stored = desk.get("/api/enterprise/federation/v1/etcd-replicators/roles-to-alpha");
@@ -111,6 +118,6 @@ async fn a_replicator_is_made_changed_and_removed_with_errors_beside_their_field
     desk.click("Remove");
     desk.until("desk.title() === 'Remove roles-to-alpha'");
     desk.click("Remove");
-    desk.shows("None. A replicator keeps");
+    desk.shows("There are no replicators");
     desk.has_no_complaint_but(is_of_network);
 }

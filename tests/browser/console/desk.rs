@@ -192,9 +192,16 @@ impl Desk {
 
     /// The answer to a request of the logged-in user.
     pub(super) fn get(&mut self, path: &str) -> Value {
+        self.send("GET", path, &Value::Null)["body"].clone()
+    }
+
+    /// The same for any request, with the answer's status.
+    pub(super) fn send(&mut self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { format!(", body: JSON.stringify({body})") };
         self.see(&format!(
-            "fetch({}, {{headers: {{Authorization: 'Bearer ' + \
-             JSON.parse(sessionStorage.getItem('fedgate-console-session')).access_token}}}}).then(r => r.json())",
+            "fetch({}, {{method: '{method}', headers: {{'Content-Type': 'application/json', Authorization: 'Bearer ' + \
+             JSON.parse(sessionStorage.getItem('fedgate-console-session')).access_token}}{body}}})\
+             .then(async answer => ({{status: answer.status, body: await answer.json().catch(() => null)}}))",
             json!(path)
         ))
     }

@@ -15,7 +15,7 @@ const PAGES: [(&str, &str); 10] = [
     ("checks", "desk.read()"),
     ("silences", "desk.read()"),
     ("clusters", "document.querySelectorAll('li.card').length === 3"),
-    ("replicators", "desk.text(document.querySelector('main')).includes('None.')"),
+    ("replicators", "desk.text(document.querySelector('main')).includes('There are no replicators')"),
     ("event?ns=default@alpha&entity=iad-web-01&check=cpu&cluster=alpha", "document.querySelector('pre')"),
     ("entity?ns=default@alpha&name=iad-web-01&cluster=alpha", "document.querySelector('dl')"),
 ];

@@ -10,7 +10,9 @@ mod layout;
 mod many;
 mod overview;
 mod polling;
+mod real;
 mod session;
+mod shots;
 mod truth;
 mod wall;
 

@@ -13,7 +13,7 @@ import { when } from "./parts/charts.js";
 import { dialog, menu } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
-import { explain } from "./shared/text.js";
+import { explain, own } from "./shared/text.js";
 import { now } from "./shared/time.js";
 
 /**
@@ -79,7 +79,7 @@ function render() {
     if (shownAt !== location.href) shown.navigated?.();
   } else {
     shown?.close();
-    shown = inside ? (PAGES[name] ?? missing)(context) : loginPage();
+    shown = inside ? (own(PAGES, name) ?? missing)(context) : loginPage();
     shownKey = key;
     replace(main, shown.node);
     scrollTo(0, 0);
@@ -127,9 +127,14 @@ function drawBanner(inside) {
   if (inside && state.gateway.failing) {
     parts.push(h("p", h("strong", "The gateway does not answer"), ` (${state.gateway.trouble}). What is shown is from before `, when(state.gateway.failing), "."));
   }
+  const store = inside && state.status?.store;
+  if (store) {
+    parts.push(h("p", h("strong", "The gateway cannot read its registry"), ` (${store.error ?? store.state}). Clusters that were registered may be missing from all pages, and nothing can be registered.`));
+  }
   if (inside && session.trouble) parts.push(h("p", h("strong", "Your login cannot be renewed now. "), session.trouble));
   for (const problem of inside ? state.problems : []) {
-    if (problem.error === "gateway" && state.gateway.failing) continue;
+    // The counts in the tab are of all pages; what this page does not show is not missing from it.
+    if ((problem.error === "gateway" && state.gateway.failing) || !problem.kinds.some((/** @type {string} */ kind) => shown?.kinds.includes(kind))) continue;
     const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : [" Nothing of it is shown."];
     parts.push(h("p", h("strong", `${problem.cluster} is missing from this page: `), `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old,
       " ", h("a", { href: page("clusters") }, "Look at its status")));

@@ -14,7 +14,7 @@ const listeners = new Map();
 
 const STORED = "fedgate-console-session";
 /** Milliseconds. */
-const PATIENCE = 10_000;
+const PATIENCE = 15_000;
 
 /** An error that the engine reports; `status` is that of the answer, 0 for none. */
 class EngineError extends Error {
@@ -55,6 +55,8 @@ async function watch() {
   const answer = await Promise.race([call("ping").then(() => true), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
   if (answer || document.hidden) return;
   port.onmessage = null;
+  // If it was only busy, it must not go on working for this tab twice.
+  post({ op: "bye" });
   for (const { reject } of waiting.values()) reject(new EngineError({ message: "the console had to start again", status: -1 }));
   waiting.clear();
   connect();

@@ -387,7 +387,7 @@ async function askAbout() {
       return { name: name.split("@")[0], cluster: String(item.cluster ?? "local-cluster") };
     });
     gateway.unlisted = Object.entries(parseClusters(headers.get("Fedgate-Clusters"))).filter(([, { error }]) => error).map(([name]) => name);
-  }
+  } else gateway.unlisted = ["the clusters"];
   send(state());
 }
 
@@ -399,6 +399,8 @@ function follow(clusters) {
   const names = new Set(clusters.map(({ name }) => name));
   for (const [key, source] of store.sources) {
     if (!names.has(source.cluster)) {
+      // A gateway that cannot read its registry does not know all clusters.
+      if (gateway.status?.store) continue;
       source.stop();
       store.sources.delete(key);
       changed(source.kind);

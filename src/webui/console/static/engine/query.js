@@ -2,6 +2,7 @@
 
 import { compile, parse } from "../shared/filter.js";
 import { rank } from "../shared/records.js";
+import { own } from "../shared/text.js";
 
 /** @typedef {any} AnyRow */
 
@@ -37,14 +38,14 @@ const SORTS = {
 const DOWN = new Set(["time", "since", "changed", "seen", "begin", "occurrences", "incidents", "matches"]);
 
 /** @param {string} column @returns {(row: AnyRow) => string | number} */
-const sorter = (column) => SORTS[column] ?? (DOWN.has(column) ? (row) => -(row[column] ?? 0) : undefined) ?? ((row) => textOf(row, column));
+const sorter = (column) => own(SORTS, column) ?? (DOWN.has(column) ? (row) => -(row[column] ?? 0) : undefined) ?? ((row) => textOf(row, column));
 
 /**
  * @param {AnyRow} row
  * @param {string} column
  */
 function textOf(row, column) {
-  if (column.startsWith("label.")) return row.labels[column.slice(6)] ?? "";
+  if (column.startsWith("label.")) return own(row.labels, column.slice(6)) ?? "";
   const value = row[column];
   return Array.isArray(value) ? value.join(" ") : value === undefined ? "" : String(value);
 }

@@ -46,17 +46,21 @@ export function clustersPage(context) {
  */
 function federationPage(context, resource, title, body, draw, words, changed) {
   const tools = h("div");
+  const note = h("p.card-error", { hidden: true });
   const state = () => {
     const add = h("button.primary", { onclick: async () => (await edit(resource)) && changed?.() }, resource === "clusters" ? "Register a cluster" : "New replicator");
     if (tools.dataset.may !== String(may(context, resource, "update"))) {
       replace(tools, may(context, resource, "update") ? add : h("span.dim", "You may look, but not change this."));
       tools.dataset.may = String(may(context, resource, "update"));
     }
+    const why = context.state().status?.authorization_error;
+    note.hidden = !why;
+    note.textContent = `The rules that say who may change this cannot be read: ${why}`;
     draw();
   };
   state();
   return {
-    node: h("section.page", { "aria-label": title }, h("header.page-head", h("div", h("h1", title), h("p.hint", words)), tools), body),
+    node: h("section.page", { "aria-label": title }, h("header.page-head", h("div", h("h1", title), h("p.hint", words)), tools), note, body),
     title, kinds: resource === "clusters" ? ["events"] : [], close: () => undefined, state,
   };
 }
@@ -67,12 +71,13 @@ const may = (context, resource, verb) => context.state().permissions?.[resource]
 /** @param {Context} context @param {any} cluster @param {any} problem */
 function clusterCard(context, cluster, problem) {
   const { name } = cluster;
+  const shown = cluster.error === "not checked yet" ? "checking" : cluster.state;
   const managed = cluster.source === "api";
   const rows = cluster.backends.map((/** @type {any} */ backend) => h("tr",
     h("th", { scope: "row" }, safe(backend.url, 300)), h("td", state(backend.state)), h("td", at(backend.since)),
     h("td", typeof backend.latency_ms === "number" ? `${backend.latency_ms.toFixed(1)} ms` : "–"), h("td.wrap", safe(explain(backend.error), 500))));
-  return h("li", { class: `card ${cluster.state}` }, h("header", h("h2", line(name, 120)), state(cluster.state)),
-    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, cluster.since ? [`${cluster.state} since `, at(cluster.since)] : "not checked yet",
+  return h("li", { class: `card ${shown}` }, h("header", h("h2", line(name, 120)), state(shown)),
+    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, shown === "checking" || !cluster.since ? "not checked yet" : [`${shown} since `, at(cluster.since)],
       ` · ${SOURCES[cluster.source] ?? cluster.source}`),
     problem && h("p.card-error", `${problem.kinds.join(", ")} could not be read, since `, when(problem.since), `: ${explain(problem.error, problem.message)}.`),
     (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p.card-warning", safe(warning, 400))),
@@ -110,7 +115,7 @@ export function replicatorsPage(context) {
     const { status, gateway } = context.state();
     const states = new Map((status?.replicators ?? []).map((/** @type {any} */ state) => [state.name, state]));
     const names = [...new Set([...configured.keys(), ...states.keys()])].sort();
-    const empty = () => h("li.blank", status ? [h("strong", "There are no replicators."), h("p", REPLICATION), h("p", "The gateway needs the local cluster's etcd for this: ", h("code", "replication.source"), " in its configuration.")]
+    const empty = () => h("li.blank", status ? [h("strong", "There are no replicators."), h("p", "The gateway needs the local cluster's etcd for this: ", h("code", "replication.source"), " in its configuration.")]
       : gateway.failing ? `The gateway's status cannot be read: ${gateway.trouble}.` : "Reading…");
     replace(list, trouble && h("li.card-error", `The replicators cannot be read: ${trouble}.`),
       names.length ? names.map((name) => replicatorCard(context, name, configured.get(name), states.get(name), load)) : !trouble && empty());
@@ -126,7 +131,7 @@ function replicatorCard(context, name, item, status, load) {
   return h("li", { class: `card ${status ? look(status.state) : ""}` }, h("header", h("h2", safe(name, 200)), status && state(status.state)),
     item && h("p.dim", `${spec.resource}${spec.namespace ? ` of the namespace ${spec.namespace}` : ""} → ${safe(spec.url, 300)}`),
     status && h("dl.facts", fact("Keys", (status.keys ?? 0).toLocaleString()), fact("Behind", typeof status.lag_seconds === "number" ? duration(status.lag_seconds) : "–"),
-      fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", status.leader ? "this gateway" : "another gateway")),
+      fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", status.leader ? "this gateway" : status.state === "stopped" ? "–" : "another gateway")),
     status?.error && h("p.card-error", safe(status.error, 1000)),
     (status ? remarks(status) : []).map((words) => h("p.card-warning", words)),
     h("div.actions",

@@ -271,8 +271,7 @@ export function listPage(kind, context) {
         const row = table.current();
         if (row) open(row);
       } else if (action) {
-        const rows = table.chosen();
-        if (rows.length) void action.run(rows);
+        void table.chosen().then((rows) => rows.length && action.run(rows));
       } else return false;
       return true;
     },

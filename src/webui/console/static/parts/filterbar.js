@@ -29,6 +29,8 @@ export function filterBar({ kind, value, example, onchange }) {
   let timer = 0;
 
   const hide = () => {
+    // Suggestions that are still on their way come too late.
+    asked += 1;
     list.hidden = true;
     at = -1;
     input.setAttribute("aria-expanded", "false");

@@ -103,6 +103,7 @@ export async function edit(resource, name) {
     try {
       const { body } = await call("get", { path: `${FEDERATION}/${resource}/${encodeURIComponent(object.metadata.name)}/test`, method: "POST", body: object });
       replace(result, tried(body));
+      result.scrollIntoView({ block: "nearest" });
     } catch (error) {
       replace(result, h("p.field-error", place(nodes, /** @type {Error} */ (error).message)));
     } finally {

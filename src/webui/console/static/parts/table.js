@@ -36,6 +36,8 @@ export class Table {
     /** @type {Map<string, any>} */
     this.selected = new Map();
     this.cursor = 0;
+    /** @type {Promise<void> | undefined} all rows, when they are being selected */
+    this.selecting = undefined;
     /** @type {Map<number, {row: any, look: string, node: any}>} the rows that are elements now */
     this.drawn = new Map();
     /** Changes when all rows look different: other columns, another height. */
@@ -211,7 +213,12 @@ export class Table {
     this.options.onchange();
   }
 
-  async selectAll() {
+  selectAll() {
+    this.selecting = this.toggleAll();
+    return this.selecting;
+  }
+
+  async toggleAll() {
     if (this.selected.size) this.selected.clear();
     else for (const row of await this.everything()) this.selected.set(row.key, row);
     this.draw();
@@ -236,7 +243,9 @@ export class Table {
   }
 
   /** What an action is for: the selection, else the row under the cursor. */
-  chosen() {
+  async chosen() {
+    // Keys come faster than the engine's answer.
+    await this.selecting;
     if (this.selected.size) return [...this.selected.values()];
     const row = this.current();
     return row ? [row] : [];

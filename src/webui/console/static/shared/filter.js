@@ -6,6 +6,7 @@
 
 import { now, parseDuration } from "./time.js";
 import { severity } from "./records.js";
+import { own } from "./text.js";
 
 /**
  * @typedef {object} Term
@@ -133,9 +134,9 @@ const FIELDS = {
  * @returns {(row: AnyRow) => string | string[] | number}
  */
 export function reader(key) {
-  if (!key.startsWith("label.")) return FIELDS[key] ?? ((row) => row[key] ?? "");
+  if (!key.startsWith("label.")) return own(FIELDS, key) ?? ((row) => row[key] ?? "");
   const label = key.slice(6);
-  return (row) => row.labels[label] ?? [];
+  return (row) => own(row.labels, label) ?? [];
 }
 
 /** @param {number | undefined} time */

@@ -6,6 +6,9 @@ const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u
 // CSI, OSC and two-character escape sequences (ECMA-48).
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]{0,2000}(?:\u0007|\u001b\\)?|[@-Z\\-_])/g;
 
+/** What needs no look at its parts: nearly all text. */
+const PLAIN = /^[\t\n -~]*$/;
+
 /**
  * Text without terminal escapes, with what is invisible made visible.
  * @param {unknown} value
@@ -14,6 +17,7 @@ const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]{0,2000}(?:\u0007|\u
 export function safe(value, limit = Infinity) {
   let text = typeof value === "string" ? value : value === undefined || value === null ? "" : String(value);
   if (text.length > limit) text = `${text.slice(0, limit)}…`;
+  if (PLAIN.test(text)) return text;
   return text.replace(ANSI, "").replace(/\r\n/g, "\n").replace(INVISIBLE, (character) =>
     `⟨${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
@@ -77,13 +81,22 @@ const CAUSES = /** @type {Record<string, string>} */ ({
 });
 
 /**
+ * What a table has under a name from outside; nothing under `constructor` and such, which every object has.
+ * @template T
+ * @param {Record<string, T>} table
+ * @param {string} name
+ * @returns {T | undefined}
+ */
+export const own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
+/**
  * A failure in words: `tls: unknown issuer` has a word of the gateway's, and details.
  * @param {string | null | undefined} error
  * @param {string} [message] what else was said of it
  */
 export function explain(error, message = "") {
   const [word, ...details] = (error ?? "").split(": ");
-  const known = CAUSES[word];
+  const known = own(CAUSES, word);
   const more = details.join(": ") || message;
   return known ? `${known}${more && more !== known ? ` (${more})` : ""}` : message || error || "";
 }
