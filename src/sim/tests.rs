@@ -170,6 +170,42 @@ async fn a_tick_moves_events_on() {
 }
 
 #[tokio::test]
+async fn the_demo_says_warning_and_critical_where_the_status_does() {
+    let sensu = Sensu::new(Options::default());
+    sensu.seed_demo(1);
+    let mut seen = [0; 3];
+    for _ in 0..5 {
+        let (_, events) = get(&sensu, "/api/core/v2/events", &admin(&sensu)).await;
+        for event in events.as_array().unwrap() {
+            let (output, status) = (event["check"]["output"].as_str().unwrap(), &event["check"]["status"]);
+            let status = usize::try_from(status.as_u64().unwrap()).unwrap();
+            seen[status] += 1;
+            for (said, word) in [" OK: ", "WARNING", "CRITICAL"].iter().enumerate() {
+                assert!(said == status || !output.contains(word), "{status}: {output}");
+            }
+        }
+        sensu.tick();
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_status_that_no_check_of_the_demo_has_outlives_a_tick() {
+    let sensu = Sensu::new(Options::default());
+    sensu.seed_demo(1);
+    let path = "/api/core/v2/namespaces/default/events";
+    let (_, events) = get(&sensu, path, &admin(&sensu)).await;
+    for mut event in events.as_array().unwrap().clone() {
+        event["check"]["status"] = json!(127);
+        let stored = sensu.handle(request(Method::POST, path, &admin(&sensu), &event)).await;
+        assert!(stored.status().is_success(), "{}", stored.status());
+    }
+    (0..5).for_each(|_| sensu.tick());
+    let (_, events) = get(&sensu, path, &admin(&sensu)).await;
+    assert!(events.as_array().unwrap().iter().any(|event| event["check"]["status"] == json!(127)));
+}
+
+#[tokio::test]
 async fn requests_are_remembered_with_headers_and_body() {
     let sensu = Sensu::new(Options::default());
     let body = json!({"name": "x"});

@@ -29,7 +29,7 @@ async fn screenshots() {
     for (name, page) in PAGES {
         desk.go(page);
         desk.until("!document.querySelector('.busy, [aria-busy=true]') && desk.all('main svg').length > 20");
-        desk.until("!/reading/i.test(desk.text(document.querySelector('main')))");
+        desk.until("!/reading/i.test(document.querySelector('main').innerText)");
         desk.until("['local-cluster', 'frankfurt', 'virginia'].every(name => desk.text(document.querySelector('main')).includes(name))");
         for theme in THEMES {
             desk.page.call(

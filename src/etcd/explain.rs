@@ -2,18 +2,18 @@
 
 use std::error::Error as _;
 
-use crate::etcd;
+use super::Error;
 
 /// An error of etcd, with its cause and what to check.
-pub(super) fn of_etcd(error: &etcd::Error) -> String {
+pub fn explain(error: &Error) -> String {
     let mut text = error.to_string();
     if let Some(source) = error.source() {
         text = format!("{text} ({source})");
     }
-    if matches!(error, etcd::Error::Disconnected { .. } | etcd::Error::Timeout { .. }) {
+    if matches!(error, Error::Disconnected { .. } | Error::Timeout { .. }) {
         text.push_str(CHECK_THE_PORT);
     }
-    if matches!(error, etcd::Error::Denied { .. }) {
+    if matches!(error, Error::Denied { .. }) {
         text.push_str(RIGHTS);
     }
     text

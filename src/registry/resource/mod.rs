@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::{Map, Value};
 
+mod policy;
+
 use crate::types::{
     Backend, Cluster, ClusterName, ClusterSpec, FEDERATION_V1, Kind, LOCAL_CLUSTER, Metadata, ReplicatorSpec,
     Resource, Source, Spec, TlsFiles,
@@ -61,6 +63,7 @@ impl Checked {
                 }
                 Spec::EtcdReplicator(spec)
             }
+            Kind::Replicator => Spec::Replicator(policy::policy(&fields)?),
         };
         let resource = Resource { kind, api_version: FEDERATION_V1.to_owned(), metadata, spec: sent };
         Ok(Self { resource, spec })
@@ -249,7 +252,9 @@ fn metadata(kind: Kind, path: Option<&str>, fields: &Fields<'_>) -> Result<Metad
         return Err(fields.wrong("name", what));
     }
     if fields.text("namespace")?.is_some() {
-        return Err(fields.wrong("namespace", format!("must be absent: an {} has none", kind.type_name())));
+        return Err(
+            fields.wrong("namespace", format!("must be absent: the type {} has none", kind.type_name()))
+        );
     }
     let labels = fields.texts("labels")?;
     if let Some(reserved) = labels.keys().find(|label| label.starts_with(RESERVED_LABELS)) {
@@ -270,7 +275,7 @@ fn check_name(kind: Kind, name: &str) -> Result<(), String> {
             Err(format!("must not differ from {LOCAL_CLUSTER} only by case"))
         }
         Kind::Cluster => name.parse::<ClusterName>().map(drop).map_err(|e| e.to_string()),
-        Kind::EtcdReplicator => {
+        Kind::EtcdReplicator | Kind::Replicator => {
             // Sensu's rule for most names, which allows colons.
             let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':');
             if name.len() <= MAX_NAME && !matches!(name, "." | "..") && name.bytes().all(legal) {

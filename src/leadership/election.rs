@@ -9,15 +9,12 @@ use tokio::{
 };
 
 use super::{LeaderStatus, Leadership, Term};
-use crate::{
-    etcd::{
-        Client, Error, KeepAlive,
-        proto::{
-            Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
-            TxnRequest, TxnResponse,
-        },
+use crate::etcd::{
+    Client, Error, KeepAlive, explain,
+    proto::{
+        Compare, CompareResult, CompareWith, DeleteRangeRequest, Op, OpResult, PutRequest, RangeRequest,
+        TxnRequest, TxnResponse,
     },
-    replication::explain,
 };
 
 /// Gateways that share a store in etcd elect one there.
@@ -259,7 +256,7 @@ impl Leadership for Election {
                 if let Err(error) = self.once().await {
                     // The leader is unknown from now on.
                     self.leader_status.send_replace(None);
-                    let error = explain::of_etcd(&error);
+                    let error = explain(&error);
                     let is_known = |(text, at): &(String, Instant)| *text == error && at.elapsed() < REMIND;
                     if !logged.as_ref().is_some_and(is_known) {
                         tracing::warn!(error, "cannot take part in the election in the gateways' etcd");
@@ -275,7 +272,7 @@ impl Leadership for Election {
     fn resign(&self, clean: bool) -> BoxFuture<'_, ()> {
         async move {
             if let Err(error) = self.leave(clean).await {
-                tracing::warn!(error = %explain::of_etcd(&error), "cannot revoke the lease of the leadership: it expires by itself");
+                tracing::warn!(error = %explain(&error), "cannot revoke the lease of the leadership: it expires by itself");
             }
         }
         .boxed()
