@@ -26,8 +26,9 @@ use fedgate::{
         Client,
         proto::{Op, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest},
     },
+    leadership::Alone,
     registry::{MemoryStore, Precondition, Store as _, reflector},
-    replication::{Alone, Handle, Settings, supervisor},
+    replication::{Handle, Settings, supervisor},
     types::{ReplicatorState, Snapshot},
 };
 use prost::Message as _;

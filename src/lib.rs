@@ -47,8 +47,8 @@
 //! |---|---|
 //! | 0 | [`types`], [`error`], [`wire`], [`corev2`] |
 //! | 1 | [`net`], [`etcd`], [`telemetry`] |
-//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`] |
-//! | 3 | [`member`], [`authz`], [`replication`] |
+//! | 2 | [`auth`], [`routing`], [`rewrite`], [`upstream`], [`listener`], [`registry`], [`leadership`] |
+//! | 3 | [`member`], [`authz`], [`replication`], [`policy`] |
 //! | 4 | [`api`], [`fanout`], [`graphql`] |
 //! | 5 | [`sim`], [`webui`] |
 //! | 6 | [`proxy`] |
@@ -67,9 +67,11 @@ pub mod error;
 pub mod etcd;
 pub mod fanout;
 pub mod graphql;
+pub mod leadership;
 pub mod listener;
 pub mod member;
 pub mod net;
+pub mod policy;
 pub mod proxy;
 pub mod registry;
 pub mod replication;

@@ -52,6 +52,12 @@ pub enum ApiError {
     /// A field of the body is wrong.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// A `Replicator` on a gateway that cannot act in other clusters.
+    #[error(
+        "a Replicator needs auth.jwt-private-key-file in the gateway's configuration: with that key the gateway signs \
+         the short-lived tokens by which it reads and writes through the clusters' APIs; an EtcdReplicator does without"
+    )]
+    NoPrivateKey,
     /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
     Page(&'static str),
@@ -126,7 +132,7 @@ impl Classify for ApiError {
                 );
                 Reply::router(StatusCode::CONFLICT, 3, message)
             }
-            Self::Field(_) | Self::Page(_) | Self::Condition => {
+            Self::Field(_) | Self::Page(_) | Self::Condition | Self::NoPrivateKey => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
             Self::Unread | Self::Busy | Self::Testing => Reply {

@@ -6,8 +6,10 @@
 
 mod conditions;
 mod error;
+mod format;
 mod lists;
 mod page;
+mod policy_status;
 mod status;
 mod store_stall;
 mod trial;
@@ -27,7 +29,7 @@ use conditions::etag;
 pub use error::ApiError;
 use lists::{Lists, join, listed};
 use page::Page;
-use status::Viewer;
+use status::{Findings, Viewer};
 use store_stall::StoreStallMemo;
 use trial::Trials;
 pub use trial::{Found, Tried, TryOut};
@@ -37,7 +39,7 @@ use crate::{
     authz::{Authorizer, AuthzError, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    types::{Caller, ClusterHealth, Kind, OutageStatus, Principal, ReplicatorStatus, Snapshot},
+    types::{Caller, ClusterHealth, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus, Snapshot},
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
@@ -46,6 +48,9 @@ pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
 /// Abandons what a deleted replicator has not yet removed from its destination. Returns whether there was anything.
 pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// The state of every `Replicator`, by name.
+pub type Policies = watch::Receiver<Arc<Vec<PolicyStatus>>>;
 
 /// Says how sessions of the local cluster are renewed while it is away.
 pub type OutageSessions = Arc<dyn Fn() -> OutageStatus + Send + Sync>;
@@ -60,6 +65,7 @@ pub struct Api {
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
     replicators: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     give_up: GiveUp,
+    policies: Option<Policies>,
     outage_sessions: Option<OutageSessions>,
     stall: StoreStallMemo,
     lists: Lists,
@@ -116,6 +122,7 @@ impl Api {
             health,
             replicators,
             give_up: Arc::new(|_| false),
+            policies: None,
             outage_sessions: None,
             stall: StoreStallMemo::default(),
             lists: Lists::default(),
@@ -144,6 +151,12 @@ impl Api {
         applied: impl IntoIterator<Item = watch::Receiver<Arc<Snapshot>>>,
     ) -> Self {
         Self { visibility: self.visibility.with_workers(newest, applied), ..self }
+    }
+
+    /// Lets `Replicator`s be written, which takes a gateway that can sign tokens, and adds their state to `status`.
+    #[must_use]
+    pub fn with_policies(self, policies: Policies) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// Adds the sessions that are renewed in an outage to `status`.
@@ -197,9 +210,7 @@ impl Api {
             _ if target.test => (None, Action::NotAllowed { allowed: "POST" }),
             (&Method::GET | &Method::HEAD, None) => (None, Action::List(kind)),
             (&Method::GET | &Method::HEAD, Some(name)) => (None, Action::Get(kind, name)),
-            (&Method::POST, None) if kind == Kind::EtcdReplicator => {
-                (Some(Verb::Create), Action::Create(kind))
-            }
+            (&Method::POST, None) if kind != Kind::Cluster => (Some(Verb::Create), Action::Create(kind)),
             (&Method::PUT, Some(name)) => (Some(Verb::Update), Action::Put(kind, name)),
             (&Method::DELETE, Some(name)) => (Some(Verb::Delete), Action::Delete(kind, name)),
             _ => (None, Action::NotAllowed { allowed: target.allowed() }),
@@ -238,7 +249,9 @@ impl Api {
     fn status(&self, who: &Principal) -> Response<Body> {
         let (health, replicators) = (self.health.borrow().clone(), self.replicators.borrow().clone());
         let outage_sessions = self.outage_sessions.as_ref().map(|status| status());
-        let status = status::render(&self.view(), &health, &replicators, outage_sessions, self.viewer(who));
+        let policies = self.policies.as_ref().map(|policies| policies.borrow().clone()).unwrap_or_default();
+        let found = Findings { clusters: &health, replicators: &replicators, policies: &policies };
+        let status = status::render(&self.view(), found, outage_sessions, self.viewer(who));
         wire::json(StatusCode::OK, status)
     }
 
@@ -402,7 +415,7 @@ impl Target {
     fn allowed(&self) -> &'static str {
         match (&self.name, self.kind) {
             (Some(_), _) => "GET, HEAD, PUT, DELETE",
-            (None, Kind::EtcdReplicator) => "GET, HEAD, POST",
+            (None, Kind::EtcdReplicator | Kind::Replicator) => "GET, HEAD, POST",
             (None, Kind::Cluster) => "GET, HEAD",
         }
     }

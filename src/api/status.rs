@@ -1,17 +1,26 @@
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, time::SystemTime};
 
 use serde::Serialize;
 
+use super::{
+    format::{rfc3339, tenths},
+    policy_status::{Policy, policies},
+};
 use crate::{
     registry::{self, Registry, key_of},
     types::{
-        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, ReplicatorState,
-        ReplicatorStatus, Source, TlsFiles, rfc3339,
+        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, PolicyStatus,
+        ReplicatorState, ReplicatorStatus, Source, TlsFiles,
     },
 };
+
+/// What has been found out.
+#[derive(Clone, Copy)]
+pub(super) struct Findings<'a> {
+    pub(super) clusters: &'a [ClusterHealth],
+    pub(super) replicators: &'a [ReplicatorStatus],
+    pub(super) policies: &'a [PolicyStatus],
+}
 
 /// For whom a status is written, and what else the authorizer says.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +39,7 @@ struct Status<'a> {
     /// Whether everything below is current and has been checked.
     complete: bool,
     clusters: Vec<ClusterStatus<'a>>,
-    replicators: Vec<Replicator<'a>>,
+    replicators: Vec<AnyReplicator<'a>>,
     authorization: &'static str,
     /// Only when they are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +74,13 @@ struct BackendStatus<'a> {
     since: Option<String>,
     error: Option<&'a str>,
     latency_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AnyReplicator<'a> {
+    Etcd(Replicator<'a>),
+    Api(Policy<'a>),
 }
 
 #[derive(Serialize)]
@@ -122,15 +138,14 @@ struct Store<'a> {
 /// What is registered decides: findings about anything else are left out, and what has not been looked at is listed, too.
 pub(super) fn render(
     view: &Registry,
-    health: &[ClusterHealth],
-    replicators: &[ReplicatorStatus],
+    found: Findings<'_>,
     outage_sessions: Option<OutageStatus>,
     viewer: Viewer,
 ) -> Vec<u8> {
     let snapshot = view.snapshot();
-    let found: HashMap<_, _> = health.iter().map(|cluster| (&cluster.name, cluster)).collect();
+    let health: HashMap<_, _> = found.clusters.iter().map(|cluster| (&cluster.name, cluster)).collect();
     let facts: Vec<_> =
-        snapshot.iter().map(|cluster| Facts::gather(cluster, found.get(&cluster.name).copied())).collect();
+        snapshot.iter().map(|cluster| Facts::gather(cluster, health.get(&cluster.name).copied())).collect();
     let store = store(view.health(), viewer);
     let checked = facts.iter().flat_map(|facts| &facts.backends).all(|(_, health)| is_known(*health));
     let mut clusters: Vec<_> = facts.iter().map(|facts| facts.status(view, viewer)).collect();
@@ -144,10 +159,13 @@ pub(super) fn render(
         backends: Vec::new(),
         warnings: Vec::new(),
     }));
+    let etcd = all_replicators(view, found.replicators, viewer).into_iter().map(AnyReplicator::Etcd);
+    let by_api = policies(view, found.policies, viewer.detailed).into_iter().map(AnyReplicator::Api);
+    let replicators = etcd.chain(by_api);
     let status = Status {
         complete: checked && store.is_none() && view.unreadable().is_empty(),
         clusters,
-        replicators: all_replicators(view, replicators, viewer),
+        replicators: replicators.collect(),
         authorization: viewer.authorization,
         outage_sessions: outage_sessions.map(OutageSessions::from),
         authorization_error: viewer.authorization_error,
@@ -354,16 +372,6 @@ const fn source(source: Source) -> &'static str {
         Source::Config => "config",
         Source::Local => "local",
     }
-}
-
-/// In UTC, to the second.
-fn rfc3339(at: SystemTime) -> String {
-    let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since_epoch.as_secs()).ok().and_then(rfc3339::format).unwrap_or_default()
-}
-
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }
 
 const NOT_CHECKED: &str = "not checked yet";

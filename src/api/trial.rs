@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::{Api, ApiError, status::warnings};
 use crate::{
     registry::{Item, resource::Checked},
-    types::{Backend, Cluster, Kind, Principal, Spec},
+    types::{Backend, Cluster, Kind, Principal, Snapshot, Spec, Targets},
     wire::{self, Body},
 };
 
@@ -97,18 +97,28 @@ impl Api {
         let mut warnings = match &checked.spec {
             Spec::Cluster(spec) => warnings(&spec.backends, &spec.tls),
             Spec::EtcdReplicator(spec) => warnings(&spec.endpoints, &spec.tls),
+            Spec::Replicator(spec) => unregistered(&spec.clusters, &view.snapshot()),
         };
         if let Some(cluster) = checked.cluster() {
             warnings.extend(view.snapshot().iter().filter_map(|other| shared(&cluster, other)));
         }
         let report = Report {
-            ok: !tried.is_empty() && tried.iter().all(|tried| tried.result.is_ok()),
+            // One that acts in registered clusters reaches nothing by itself.
+            ok: (kind == Kind::Replicator || !tried.is_empty())
+                && tried.iter().all(|tried| tried.result.is_ok()),
             backends: tried.into_iter().map(BackendReport::from).collect(),
             warnings,
         };
         let json = serde_json::to_vec(&report).expect("it has no map, and no number that is not one");
         Ok(wire::json(StatusCode::OK, json))
     }
+}
+
+/// Names of clusters that a `Replicator` waits for.
+fn unregistered(targets: &Targets, registered: &Snapshot) -> Vec<String> {
+    let Targets::Named(names) = targets else { return Vec::new() };
+    let missing = names.iter().filter(|name| registered.get(name.as_str()).is_none());
+    missing.map(|name| format!("no cluster {name} is registered yet")).collect()
 }
 
 /// One cluster under two names lists everything twice.

@@ -134,6 +134,9 @@ impl Api {
         if body.len() > MAX_BODY {
             return Err(ApiError::TooLarge);
         }
+        if kind == Kind::Replicator && self.policies.is_none() {
+            return Err(ApiError::NoPrivateKey);
+        }
         let mut checked = Checked::parse(kind, name, body)?;
         checked.resource.metadata.created_by.clone_from(&who.subject);
         let readable = self.readable;

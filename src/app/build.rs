@@ -39,7 +39,6 @@ use crate::{
     net::{ServerTls, TlsConfigs, TlsError},
     proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
-    replication,
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
@@ -109,13 +108,16 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let replication = store::replication(root, registry.clone(), &store, leadership, tracer)?;
-        let (replication, handle) = replication.unzip();
-        let outage = outage_sessions(root, &authenticator, authority.minter.as_ref());
+        let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
+        let (replication, handle) = by_etcd.unzip();
+        let minter = authority.minter.as_ref();
+        let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
+        let outage = outage_sessions(root, &authenticator, minter);
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen)
             .with_trials(trial::try_out(root.upstream.connect_timeout));
-        let api = attach_status(api, health.clone(), handle.as_ref(), outage.clone());
+        let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
+        let api = attach_status(api, health.clone(), &replicating, outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
         let federation = Federation::new(Handle::current(), api);
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
@@ -167,6 +169,7 @@ impl Server {
             tls: tls_configs,
             published,
             replication,
+            policy,
             authority,
             prober,
             reloader,
@@ -174,7 +177,7 @@ impl Server {
             health: health.clone(),
         };
         let shutdown = root.shutdown.clone();
-        let metrics = metrics::page(&shared, &reloads, health, handle.as_ref(), tracing.as_ref());
+        let metrics = metrics::page(&shared, &reloads, health, &replicating, tracing.as_ref());
         Ok(Self { shared, sockets, phase, shutdown, control, metrics, notifier, applied, tracing })
     }
 
@@ -236,10 +239,8 @@ impl Server {
             () = drained => {}
             _ = stop.recv() => tracing::warn!("stopping at once"),
         }
-        if let Some(replicating) = replicating {
-            // Another gateway takes over sooner when this one has resigned.
-            let _ = tokio::time::timeout(REPLICATION_STOP, replicating).await;
-        }
+        // Another gateway takes over sooner when this one has resigned.
+        let _ = tokio::time::timeout(REPLICATION_STOP, futures::future::join_all(replicating)).await;
         if let Some(exporting) = exporting {
             exporting.finish().await;
         }
@@ -308,14 +309,18 @@ async fn drain(
 fn attach_status(
     api: Api,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
+    replicating: &metrics::Replicating<'_>,
     outage_sessions: Option<OutageSessions>,
 ) -> Api {
     let api = match outage_sessions {
         Some(sessions) => api.with_outage_sessions(Arc::new(move || sessions.status())),
         None => api,
     };
-    let Some(handle) = replication.cloned() else {
+    let api = match replicating.by_api {
+        Some(policies) => api.with_policies(policies.statuses.clone()),
+        None => api,
+    };
+    let Some(handle) = replicating.by_etcd.cloned() else {
         // Their last value stays readable.
         return api.with_status(health, watch::channel(Arc::default()).1);
     };

@@ -4,7 +4,7 @@
 //!  store ─► reflector ─► registered ─► publish (certificates read) ─► workers, prober, own connections
 //!              ▲                                                       │
 //!  files ─► reloader (configured clusters, keys, certificates)         └► authority: RBAC rules, API keys
-//!  registry ─► replication (its own etcd clients)
+//!  registry ─► replication (its own etcd clients), policy (the clusters' APIs)
 //! ```
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::{authority::Authority, clusters, reload::Reloader, shared::Reach};
 use crate::{
     listener::Phase,
     net::TlsConfigs,
+    policy,
     proxy::OutageSessions,
     registry::{Reflector, Store},
     replication::Supervisor,
@@ -33,6 +34,7 @@ pub(super) struct Control {
     pub(super) tls: TlsConfigs,
     pub(super) published: watch::Sender<Arc<Snapshot>>,
     pub(super) replication: Option<Supervisor>,
+    pub(super) policy: Option<policy::Supervisor>,
     pub(super) authority: Authority,
     pub(super) prober: Prober,
     pub(super) reloader: Reloader,
@@ -47,9 +49,9 @@ impl Control {
     pub(super) fn spawn(
         self,
         reach: &Reach,
-        mut phase: watch::Receiver<Phase>,
+        phase: watch::Receiver<Phase>,
         tasks: &mut JoinSet<()>,
-    ) -> Option<JoinHandle<()>> {
+    ) -> Vec<JoinHandle<()>> {
         tasks.spawn(self.reflector.run(self.store));
         tasks.spawn(clusters::publish(self.registered, self.tls, self.published));
         tasks.spawn(self.prober.run());
@@ -59,11 +61,18 @@ impl Control {
         }
         let (manager, updates) = reach.connections();
         tasks.spawn(clusters::follow(manager.clone(), updates, reach.tls_configs.clone(), drop));
-        self.authority.spawn(manager, tasks);
-        self.replication.map(|supervisor| {
-            tokio::spawn(supervisor.run(async move {
-                let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-            }))
-        })
+        let minter = self.authority.minter.clone();
+        self.authority.spawn(manager.clone(), tasks);
+        let by_etcd = self.replication.map(|supervisor| tokio::spawn(supervisor.run(drained(phase.clone()))));
+        let by_api = self.policy.zip(minter).map(|(supervisor, minter)| {
+            let reach = Arc::new(policy::Clusters::new(manager, minter));
+            tokio::spawn(supervisor.run(reach, drained(phase)))
+        });
+        by_etcd.into_iter().chain(by_api).collect()
     }
+}
+
+/// Ends when the gateway accepts no requests any more.
+async fn drained(mut phase: watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
 }

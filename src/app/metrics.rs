@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{certificates, shared::Shared, tracing::Tracing};
 use crate::{
-    listener, registry, replication,
+    listener, policy, registry, replication,
     telemetry::{
         Metrics,
         metrics::{Registry, collect},
@@ -60,11 +60,17 @@ impl Reloads {
     }
 }
 
+/// What replicates, if anything does.
+pub(super) struct Replicating<'a> {
+    pub(super) by_etcd: Option<&'a replication::Handle>,
+    pub(super) by_api: Option<&'a policy::Handle>,
+}
+
 pub(super) fn page(
     shared: &Shared,
     reloads: &Reloads,
     health: watch::Receiver<Arc<Vec<ClusterHealth>>>,
-    replication: Option<&replication::Handle>,
+    replicating: &Replicating<'_>,
     tracing: Option<&Tracing>,
 ) -> Arc<Metrics> {
     let (listening, resources) = (&shared.listening, &shared.answering.resources);
@@ -88,8 +94,11 @@ pub(super) fn page(
         if let Some(tracing) = tracing {
             tracing.register(page);
         }
-        if let Some(replication) = replication {
+        if let Some(replication) = replicating.by_etcd {
             replication.metrics.register(page);
+        }
+        if let Some(policy) = replicating.by_api {
+            policy.metrics.register(page);
         }
     }))
 }

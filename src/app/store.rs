@@ -10,10 +10,13 @@ use uuid::Uuid;
 
 use super::error::BuildError;
 use crate::{
+    authz::Minter,
     config::Root,
     etcd,
+    leadership::{Alone, Election, Leadership},
+    policy,
     registry::{EmbeddedStore, EtcdStore, Registry, Store, TracedStore},
-    replication::{self, Alone, Election, Leadership, Supervisor},
+    replication::{self, Supervisor},
     telemetry::trace::Tracer,
 };
 
@@ -73,6 +76,22 @@ pub(super) fn replication(
     };
     let settings = replication::Settings { tracer: tracer.cloned(), ..replication::Settings::new(source) };
     Ok(Some(replication::supervisor(settings, registry, Arc::clone(store), leadership)?))
+}
+
+/// What replicates by API, when the configuration lets it. The private key is what it takes.
+pub(super) fn policy(
+    root: &Root,
+    registry: watch::Receiver<Arc<Registry>>,
+    store: &Arc<dyn Store>,
+    leadership: Arc<dyn Leadership>,
+    minter: Option<&Minter>,
+) -> Result<Option<(policy::Supervisor, policy::Handle)>, BuildError> {
+    if !root.replication.enabled || minter.is_none() {
+        return Ok(None);
+    }
+    let source = root.replication.source.etcd();
+    let settings = policy::Settings { competes: source.is_none(), source };
+    Ok(Some(policy::supervisor(settings, registry, Arc::clone(store), leadership)?))
 }
 
 /// For its owner only: what is registered names hosts and certificate files.

@@ -19,7 +19,7 @@ pub(super) fn try_out(connect_timeout: Duration) -> TryOut {
             match (checked.cluster(), &checked.spec) {
                 (Some(cluster), _) => backends(&cluster, connect_timeout).await,
                 (None, Spec::EtcdReplicator(spec)) => endpoints(&spec.endpoints, &spec.tls).await,
-                (None, Spec::Cluster(_)) => Vec::new(),
+                (None, Spec::Cluster(_) | Spec::Replicator(_)) => Vec::new(),
             }
         })
     })

@@ -9,6 +9,7 @@ mod output;
 mod runtime;
 mod serve;
 mod simulate;
+mod suggest;
 mod text;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
@@ -68,6 +69,10 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(line) = suggest::instead(&error, std::env::args().skip(1)) {
+                output::note(line);
+                return ExitCode::from(USAGE);
+            }
             let _ = error.print();
             let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return ExitCode::from(if wanted { 0 } else { USAGE });

@@ -7,6 +7,7 @@
 mod fold;
 pub mod fuzzing;
 mod keys;
+pub mod protect;
 mod rbac;
 mod wire;
 

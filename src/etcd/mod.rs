@@ -18,6 +18,7 @@ mod client;
 mod connection;
 mod duplex;
 mod error;
+mod explain;
 mod keep_alive;
 mod machine;
 mod mirror;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use client::{Client, Lease};
 pub use error::Error;
+pub use explain::explain;
 pub use keep_alive::KeepAlive;
 pub use machine::Event;
 pub use mirror::Mirror;

@@ -10,7 +10,7 @@ use crate::types::Kind;
 ///
 /// When a property does not hold.
 pub fn resource(data: &[u8]) {
-    for kind in [Kind::Cluster, Kind::EtcdReplicator] {
+    for kind in Kind::ALL {
         match Checked::parse(kind, None, data) {
             Ok(read) => {
                 let stored = read.to_json();

@@ -18,7 +18,10 @@ pub fn register_metrics(
         let count = clusters.borrow().len();
         families.gauge("registry_clusters", "Registered clusters, the local one included.", count)?;
         let registry = Arc::clone(&registry.borrow());
-        let replicators = registry.list(Kind::EtcdReplicator).count();
+        let replicators = [Kind::EtcdReplicator, Kind::Replicator]
+            .map(|kind| registry.list(kind).count())
+            .iter()
+            .sum::<usize>();
         families.gauge("registry_replicators", "Registered replicators.", replicators)?;
         let is_up = u64::from(*registry.health() == Health::Following);
         families.gauge("registry_up", "Whether the registry follows its store.", is_up)?;

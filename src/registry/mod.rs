@@ -21,6 +21,7 @@ mod error;
 mod etcd;
 mod file;
 pub mod fuzzing;
+mod identity;
 mod memory;
 mod metrics;
 mod reflector;
@@ -38,6 +39,7 @@ pub use config::{Config, EmbeddedConfig, EtcdConfig, LocalCluster, StaticCluster
 pub use embedded::{EmbeddedStore, Found};
 pub use error::StoreError;
 pub use etcd::EtcdStore;
+pub use identity::{STORE_ID, store_id};
 pub use memory::MemoryStore;
 pub use metrics::register_metrics;
 pub use reflector::{Reflector, Views, reflector};

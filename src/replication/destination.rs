@@ -14,7 +14,6 @@ use tokio::{
 
 use super::{
     cache::{OwnWrite, ReplicaCache, Watchers},
-    leadership::Term,
     lease::LeaseKeeper,
     machine::{Batch, Command, Input, Machine, Settlement, State, scope_keyspaces},
     record::{FENCE, Fence, Found, FoundFence, PLACE, RECORDS, WAITING, federation_key, owned_prefix},
@@ -26,6 +25,7 @@ use crate::{
         Client, Config, Error,
         proto::{Compare, Op, OpResult, PutRequest, RangeRequest, TxnRequest, TxnResponse},
     },
+    leadership::Term,
     telemetry::trace::{self, Tracer},
 };
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::leadership::Leadership;
+use crate::leadership::Leadership;
 use crate::types::{LeftBehind, Orphans, ReplicatorState, ReplicatorStatus};
 
 /// Publishes changes at once, and the rest at intervals.
@@ -179,7 +179,7 @@ mod tests {
     use tokio::{sync::watch, time::advance};
 
     use super::*;
-    use crate::replication::Term;
+    use crate::leadership::Term;
 
     #[derive(Default)]
     struct Recorder(Mutex<Vec<Bytes>>);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    registry::{Precondition, Store, StoreError},
+    registry::{Precondition, STORE_ID, Store, StoreError, store_id},
     types::{Backend, ReplicatorSpec, TlsFiles},
 };
 
@@ -159,17 +159,7 @@ impl KnownDestination {
 impl Memory {
     /// Reads everything; gives the store an identity if it has none.
     pub(super) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let store_id = loop {
-            if let Some(entry) = store.get(ID).await? {
-                break String::from_utf8_lossy(&entry.value).into_owned();
-            }
-            let new = Uuid::new_v4().simple().to_string();
-            match store.put(ID, new.into(), Precondition::Absent).await {
-                // Another gateway may have been faster: what was written is read back.
-                Ok(_) | Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
-        };
+        let store_id = store_id(store).await?;
         let (mut destinations, mut versions) = (BTreeMap::new(), BTreeMap::new());
         for entry in store.list(DESTINATIONS).await? {
             let id = entry.key[DESTINATIONS.len()..].to_owned();
@@ -188,7 +178,7 @@ impl Memory {
 
     /// Whether a store is the one that this was read from, and still has its contents.
     pub(super) async fn is_of(&self, store: &dyn Store) -> Result<bool, StoreError> {
-        let found = store.get(ID).await?;
+        let found = store.get(STORE_ID).await?;
         Ok(found.is_some_and(|entry| entry.value == self.store_id.as_bytes()))
     }
 
@@ -219,7 +209,6 @@ impl Memory {
     }
 }
 
-const ID: &str = "replication/id";
 const DESTINATIONS: &str = "replication/destinations/";
 
 /// The namespace of identities derived from addresses.

@@ -24,8 +24,8 @@
 //! | `work`, `decide`, `queue` | what differs, what has to be done, in which order |
 //! | `refused` | what a destination does not take, and when it is tried again |
 //! | `record` | what is kept in the destination: fence and ownership |
-//! | `protect` | what is never touched |
-//! | [`Leadership`] | whether this gateway replicates |
+//! | [`protect`](crate::corev2::protect) | what is never touched |
+//! | [`Leadership`](crate::leadership::Leadership) | whether this gateway replicates |
 //! | `leader_status` | the status that the leading gateway publishes for the others |
 //!
 //! # Invariants
@@ -49,7 +49,7 @@
 //! neither the others nor any revocation: a deletion needs only the ownership records, and revocations are transactions of
 //! their own.
 //!
-//! *Nobody is locked out*: see `protect` and `decide`.
+//! *Nobody is locked out*: see [`protect`](crate::corev2::protect) and `decide`.
 //!
 //! *There are no queues of events.* A destination that is slow or unreachable falls behind the source's history, examines
 //! everything when it is back, and does not affect the others.
@@ -58,16 +58,13 @@ mod cache;
 mod config;
 mod decide;
 mod destination;
-mod explain;
 pub mod fuzzing;
 mod leader_status;
-mod leadership;
 mod lease;
 mod machine;
 mod memory;
 mod plan;
 mod probe;
-mod protect;
 mod queue;
 mod record;
 mod refused;
@@ -80,7 +77,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 pub use config::{Config, SourceConfig};
-pub use leadership::{Alone, Election, LeaderStatus, Leadership, Term};
 pub use probe::{Reached, probe};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::explain;
 use crate::{
-    etcd::{Client, Config, Error, proto::RangeRequest},
+    etcd::{Client, Config, Error, explain, proto::RangeRequest},
     types::{Backend, TlsFiles},
 };
 
@@ -24,7 +23,7 @@ pub async fn probe(endpoint: &Backend, tls: &TlsFiles, limit: Duration) -> Resul
     match timeout(limit, ask(endpoint, tls)).await {
         Ok(Ok(Some(reached))) => Ok(reached),
         Ok(Ok(None)) => Err("it has none of Sensu's keys: is this the etcd of a Sensu cluster?".to_owned()),
-        Ok(Err(error)) => Err(explain::of_etcd(&error)),
+        Ok(Err(error)) => Err(explain(&error)),
         Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
     }
 }

@@ -6,6 +6,7 @@ mod connection;
 mod failure;
 mod name;
 mod page;
+mod policy;
 mod principal;
 mod rate;
 mod resource;
@@ -22,6 +23,9 @@ pub use connection::ConnInfo;
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};
+pub use policy::{
+    OnConflict, OnDelete, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, Targets,
+};
 pub use principal::{Caller, Principal};
 pub use rate::{Rate, RateError};
 pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, Resource, Spec};

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Backend, TlsFiles};
+use super::{Backend, PolicySpec, TlsFiles};
 
 /// The `api_version` of everything that federation registers.
 pub const FEDERATION_V1: &str = "federation/v1";
@@ -15,6 +15,8 @@ pub enum Kind {
     Cluster,
     /// A copy of one resource type from the local cluster's etcd to another.
     EtcdReplicator,
+    /// Copies of several resource types from the local cluster to others, through their APIs.
+    Replicator,
 }
 
 /// The `metadata` of a resource. Keys that are empty are not written, as Sensu does it.
@@ -57,6 +59,8 @@ pub enum Spec {
     Cluster(ClusterSpec),
     /// Of a [`Kind::EtcdReplicator`].
     EtcdReplicator(ReplicatorSpec),
+    /// Of a [`Kind::Replicator`].
+    Replicator(PolicySpec),
 }
 
 /// How a remote cluster is reached.
@@ -89,13 +93,14 @@ pub struct ReplicatorSpec {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Cluster, Self::EtcdReplicator];
+    pub const ALL: [Self; 3] = [Self::Cluster, Self::EtcdReplicator, Self::Replicator];
 
     /// The `type` in the wrapped form.
     pub const fn type_name(self) -> &'static str {
         match self {
             Self::Cluster => "Cluster",
             Self::EtcdReplicator => "EtcdReplicator",
+            Self::Replicator => "Replicator",
         }
     }
 
@@ -104,6 +109,7 @@ impl Kind {
         match self {
             Self::Cluster => "clusters",
             Self::EtcdReplicator => "etcd-replicators",
+            Self::Replicator => "replicators",
         }
     }
 
@@ -112,6 +118,7 @@ impl Kind {
         match self {
             Self::Cluster => "cluster",
             Self::EtcdReplicator => "etcd replicator",
+            Self::Replicator => "replicator",
         }
     }
 
@@ -127,14 +134,17 @@ impl Spec {
     /// Certificate files and their fields' names.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let tls = match self {
-            Self::Cluster(spec) => &spec.tls,
-            Self::EtcdReplicator(spec) => &spec.tls,
+            Self::Cluster(spec) => Some(&spec.tls),
+            Self::EtcdReplicator(spec) => Some(&spec.tls),
+            Self::Replicator(_) => None,
         };
-        let files = [
-            ("spec.ca_cert", &tls.trusted_ca_file),
-            ("spec.cert", &tls.cert_file),
-            ("spec.key", &tls.key_file),
-        ];
-        files.into_iter().filter_map(|(field, file)| Some((field, file.as_deref()?)))
+        let files = tls.map(|tls| {
+            [
+                ("spec.ca_cert", &tls.trusted_ca_file),
+                ("spec.cert", &tls.cert_file),
+                ("spec.key", &tls.key_file),
+            ]
+        });
+        files.into_iter().flatten().filter_map(|(field, file)| Some((field, file.as_deref()?)))
     }
 }

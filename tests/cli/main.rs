@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod core;
+mod corpus;
 mod deleting;
 mod dumping;
 mod edit;

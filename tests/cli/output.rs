@@ -77,6 +77,16 @@ fn an_incomplete_list_is_printed_with_a_note_and_ends_with_3() {
 }
 
 #[test]
+fn the_clusters_of_a_list_that_nobody_answered_are_named() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let body = r#"{"message":"no cluster answered with a list","code":0,"clusters":{"alpha":"timeout","b\u001b":"unreachable"}}"#;
+    server.always("/api/core/v2/", 502, &[], body);
+    let line = user.fails(&["list", "check"], 69);
+    assert_eq!(line, "no cluster answered with a list (alpha: timeout, b\\u{1b}: unreachable)");
+}
+
+#[test]
 fn clusters_missing_from_any_page_are_reported() {
     let server = Server::start();
     let user = User::of(&server);

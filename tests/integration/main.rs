@@ -19,6 +19,7 @@ mod logs;
 mod metrics;
 mod outage;
 mod paging;
+mod policy;
 mod recipes;
 mod refusals;
 mod rewriting;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use fedgate::{
     corev2::Type,
     etcd::Client,
+    leadership::Election,
     registry::{EtcdStore, MemoryStore},
-    replication::Election,
     types::ReplicatorState,
 };
 use serde_json::Value;

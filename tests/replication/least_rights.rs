@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fedgate::{
     corev2::Type,
     etcd::Client,
+    leadership::{Alone, Election, Leadership},
     registry::{EtcdStore, MemoryStore, Precondition, Store},
-    replication::{Alone, Election, Leadership},
 };
 
 use crate::support::{

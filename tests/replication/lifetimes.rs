@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use fedgate::{
     corev2::Type,
+    leadership::Election,
     registry::{EtcdStore, MemoryStore},
-    replication::Election,
 };
 
 use crate::{

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fedgate::{
     corev2::Type,
+    leadership::Election,
     registry::{EtcdStore, MemoryStore, Precondition, Store as _},
-    replication::Election,
     types::{ReplicatorState, ReplicatorStatus, TlsFiles},
 };
 

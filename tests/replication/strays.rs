@@ -6,8 +6,8 @@ use bytes::Bytes;
 use fedgate::{
     corev2::Type,
     etcd::Config,
+    leadership::Alone,
     registry::{Entry, Event, Events, MemoryStore, Precondition, Store, StoreError},
-    replication::Alone,
     types::{ReplicatorState, TlsFiles},
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};

@@ -22,6 +22,7 @@ fn trying() -> (Rig, Arc<Mutex<Vec<String>>>) {
         let backends = match checked.spec {
             Spec::Cluster(spec) => spec.backends,
             Spec::EtcdReplicator(spec) => spec.endpoints,
+            Spec::Replicator(_) => Vec::new(),
         };
         Box::pin(async move { backends.into_iter().map(outcome).collect() })
     }));
@@ -149,9 +150,9 @@ async fn everybody_is_told_what_they_may_change() {
     let rig = Rig::new();
     let all = ["create", "update", "delete"];
     let answer = rig.call(Method::GET, "permissions", &Value::Null).await;
-    assert_eq!(answer.json(), json!({"clusters": all, "etcd-replicators": all}));
+    assert_eq!(answer.json(), json!({"clusters": all, "replicators": all, "etcd-replicators": all}));
     let answer = rig.get("permissions").await;
-    assert_eq!(answer.json(), json!({"clusters": [], "etcd-replicators": []}));
+    assert_eq!(answer.json(), json!({"clusters": [], "replicators": [], "etcd-replicators": []}));
     let answer = rig.call(Method::PUT, "permissions", &Value::Null).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
 }

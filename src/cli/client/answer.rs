@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
-use super::saved::Tokens;
+use super::{saved::Tokens, value::text};
 use crate::cli::{Failure, REFUSED, UNAVAILABLE, text::terminal_safe};
 
 /// A complete answer.
@@ -35,6 +35,7 @@ impl Answer {
             (300..=399, _) => (1, "give the URL that it points to with --url"),
             _ => (1, ""),
         };
+        line.push_str(&self.clusters());
         if !advice.is_empty() {
             let _ = write!(line, ": {advice}");
         }
@@ -50,6 +51,15 @@ impl Answer {
             return format!("the server answered {}", self.status);
         }
         text
+    }
+
+    /// Which clusters a gateway could not get an answer from, and why: ` (alpha: timeout, beta: unreachable)`.
+    fn clusters(&self) -> String {
+        let Some(Value::Object(clusters)) = self.field("clusters") else { return String::new() };
+        let named = clusters.iter().map(|(name, reason)| format!("{name}: {}", text(reason)));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let shown: String = terminal_safe(&named).chars().take(MAX_MESSAGE).collect();
+        if shown.is_empty() { shown } else { format!(" ({shown})") }
     }
 
     /// Sensu's number for what went wrong.

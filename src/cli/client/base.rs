@@ -48,7 +48,9 @@ impl FromStr for Base {
         if !path.bytes().all(is_legal) || path.split('/').any(|part| matches!(part, "." | "..")) {
             return Err(UrlError::Extra);
         }
-        let prefix = path.trim_end_matches('/').to_owned();
+        // Slashes that follow each other count as one: many people end a URL with one and go on with another.
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let prefix = parts.fold(String::new(), |prefix, part| prefix + "/" + part);
         Ok(Self { backend, prefix, authority: origin[after_scheme..].to_owned() })
     }
 }
@@ -75,7 +77,10 @@ mod tests {
         assert_eq!(gateway.cluster(), Some("alpha"));
         assert_eq!(gateway.to_string(), "https://gw.example.com/c/alpha");
         assert_eq!(base("http://[::1]:8080").host(), "[::1]:8080");
-        assert_eq!(base("http://a/").prefix, "");
+        for url in ["http://a/", "http://a//", "http://a"] {
+            assert_eq!(base(url).prefix, "", "{url}");
+        }
+        assert_eq!(base("http://a//c///alpha//").prefix, "/c/alpha");
         assert_eq!(base("http://a/x/y").cluster(), None);
         for bad in [
             "",

@@ -21,7 +21,7 @@ use crate::cli::{Failure, USAGE, output::report};
 pub(in crate::cli) struct Delete {
     #[command(flatten)]
     input: Input,
-    /// What to delete: check, entity, event, …, cluster, etcd-replicator
+    /// What to delete: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE", conflicts_with_all = ["files", "recursive", "skip_unknown"])]
     kind: Option<String>,
     /// Its name; for an event, its entity and its check
@@ -94,7 +94,7 @@ fn rank(document: &Document, grants: &Grants) -> u8 {
         "CheckConfig" => 3,
         "Pipeline" => 4,
         "Handler" => 5,
-        "EtcdReplicator" => 8,
+        "EtcdReplicator" | "Replicator" => 8,
         "RoleBinding" => 10,
         "Role" => 11,
         "APIKey" => 12,

@@ -381,7 +381,9 @@ fn encode_basic(user: &str, password: &str) -> String {
 
 /// The innermost cause, which is the most specific.
 fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // Libraries append where their programmers' documentation is.
+    cause.split(": https://docs.rs/").next().unwrap_or_default().to_owned()
 }
 
 // === impl Caller ===

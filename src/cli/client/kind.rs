@@ -54,7 +54,7 @@ pub(super) enum KindError {
 pub(super) const CORE_V2: &str = "core/v2";
 
 /// Everything that can be handled, in the order in which a dump can be created again.
-pub(super) static KINDS: [Kind; 20] = [
+pub(super) static KINDS: [Kind; 21] = [
     federation("Cluster", "clusters", "cluster"),
     core("Namespace", "namespaces", "namespace", Scope::ClusterWide),
     core("ClusterRole", "clusterroles", "cluster-role", Scope::ClusterWide),
@@ -75,6 +75,7 @@ pub(super) static KINDS: [Kind; 20] = [
     core("RoleBinding", "rolebindings", "role-binding", Scope::Namespaced),
     core("Silenced", "silenced", "silenced", Scope::Namespaced),
     federation("EtcdReplicator", "etcd-replicators", "etcd-replicator"),
+    federation("Replicator", "replicators", "replicator"),
 ];
 
 const fn core(type_name: &'static str, collection: &'static str, word: &'static str, scope: Scope) -> Kind {
@@ -267,6 +268,9 @@ mod tests {
             ("federation/v1.Cluster", "Cluster"),
             ("etcd-replicator", "EtcdReplicator"),
             ("EtcdReplicators", "EtcdReplicator"),
+            ("replicator", "Replicator"),
+            ("replicators", "Replicator"),
+            ("federation/v1.Replicator", "Replicator"),
             ("federation/v1.EtcdReplicator", "EtcdReplicator"),
         ] {
             assert_eq!(Kind::named(text).unwrap().type_name, type_name, "{text}");

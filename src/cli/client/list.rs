@@ -27,7 +27,7 @@ use crate::{
 /// `fedgate list`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// What to list: check, entity, event, …, cluster, etcd-replicator
+    /// What to list: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE")]
     kind: String,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(in crate::cli) struct List {
 /// `fedgate info`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Info {
-    /// What it is: check, entity, event, …, cluster, etcd-replicator
+    /// What it is: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Its name; for an event, its entity and its check
@@ -56,7 +56,7 @@ pub(in crate::cli) struct Info {
 /// `fedgate dump`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Dump {
-    /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, or all
+    /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, replicator, or all
     #[arg(value_name = "TYPE", required = true, value_delimiter = ',')]
     kinds: Vec<String>,
     /// Types to leave out, such as core/v2.Event

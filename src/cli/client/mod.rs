@@ -43,6 +43,11 @@ use clap::Subcommand;
 
 use super::{Failure, runtime::control_runtime};
 
+/// The word for a type of resource, however it is spelled.
+pub(super) fn word_for(text: &str) -> Option<&'static str> {
+    kind::Kind::named(text).ok().map(|kind| kind.word)
+}
+
 /// The commands for resources.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

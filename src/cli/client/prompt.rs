@@ -19,6 +19,8 @@ pub(super) fn password(user: &str, file: Option<&Path>) -> Result<String, Failur
     if let Some(file) = file {
         let text = fs::read_to_string(file)
             .map_err(|error| Failure::new(CONFIG, format!("cannot read {}: {error}", file.display())))?;
+        // Editors of other systems put a byte-order mark before it.
+        let text = text.trim_start_matches('\u{feff}');
         let password = text.lines().next().filter(|line| !line.is_empty());
         let empty = || Failure::new(CONFIG, format!("{} has no password in its first line", file.display()));
         return password.map(str::to_owned).ok_or_else(empty);

@@ -78,11 +78,25 @@ impl SavedFiles {
     /// The directory that sensuctl would use in this environment. Without a home directory there is none: the current
     /// directory cannot be trusted.
     pub(super) fn locate(environment: &BTreeMap<String, String>) -> Option<Self> {
+        // Without the variable, the directory that the system's list of users has.
+        Self::locate_or(environment, std::env::home_dir)
+    }
+
+    fn locate_or(
+        environment: &BTreeMap<String, String>,
+        listed: impl Fn() -> Option<PathBuf>,
+    ) -> Option<Self> {
         let get = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(Path::new);
         // The XDG specification ignores relative paths too.
         let absolute = |name: &str| get(name).filter(|path| path.is_absolute());
         let directory = get("SENSU_CONFIG_DIR").map(Path::to_owned).or_else(|| {
-            let home = || absolute("HOME").map(|home| home.join(".config"));
+            let home = || {
+                let home = match get("HOME") {
+                    Some(_) => absolute("HOME").map(Path::to_owned),
+                    None => listed().filter(|home| home.is_absolute()),
+                };
+                home.map(|home| home.join(".config"))
+            };
             let config = absolute("XDG_CONFIG_HOME").map(Path::to_owned).or_else(home);
             config.map(|config| config.join("sensu/sensuctl"))
         });
@@ -225,14 +239,16 @@ mod tests {
     fn the_directory_is_sensuctls() {
         let locate = |pairs: &[(&str, &str)]| {
             let environment = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            SavedFiles::locate(&environment).map(|files| files.cluster().display().to_string())
+            let listed = || pairs.is_empty().then(|| "/listed".into());
+            SavedFiles::locate_or(&environment, listed).map(|files| files.cluster().display().to_string())
         };
         let at = |path: &str| Some(path.to_owned());
         assert_eq!(locate(&[("HOME", "/h")]), at("/h/.config/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), at("/x/sensu/sensuctl/cluster"));
         assert_eq!(locate(&[("SENSU_CONFIG_DIR", "/d"), ("XDG_CONFIG_HOME", "/x")]), at("/d/cluster"));
         // The directory that the command is started in must not decide where a password goes.
-        for nowhere in [vec![], vec![("HOME", "")], vec![("HOME", "h")], vec![("XDG_CONFIG_HOME", "x")]] {
+        assert_eq!(locate(&[]), at("/listed/.config/sensu/sensuctl/cluster"));
+        for nowhere in [vec![("HOME", "")], vec![("HOME", "h")], vec![("XDG_CONFIG_HOME", "x")]] {
             assert_eq!(locate(&nowhere), None, "{nowhere:?}");
         }
         assert_eq!(

@@ -144,18 +144,16 @@ fn tables(status: &Value, now: i64) -> String {
         let mut replicators =
             Table::new(["REPLICATOR", "STATE", "SINCE", "KEYS", "LAG", "LAST SYNC", "LEADER", "ERROR"]);
         for replicator in found {
-            let lag = replicator.get("lag_seconds").and_then(Value::as_f64).filter(|lag| *lag >= 0.0);
-            let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
-            replicators.push([
-                text(&replicator["name"]),
-                state(replicator),
-                since(replicator, now),
-                text(&replicator["keys"]),
-                lag.unwrap_or_else(|| "-".to_owned()),
-                ago(&text(&replicator["last_sync"]), now),
-                if replicator["leader"] == true { "yes" } else { "no" }.to_owned(),
-                text(&replicator["error"]),
-            ]);
+            let name = text(&replicator["name"]);
+            let leader = if replicator["leader"] == true { "yes" } else { "no" };
+            match list(&replicator["clusters"]) {
+                [] => replicators.push(replicator_row(name, replicator, leader, now)),
+                // One that acts in several clusters may be well in some of them only.
+                clusters => clusters.iter().for_each(|it| {
+                    let place = format!("{name}@{}", text(&it["name"]));
+                    replicators.push(replicator_row(place, it, leader, now));
+                }),
+            }
         }
         shown.push('\n');
         shown.push_str(&replicators.render());
@@ -171,6 +169,21 @@ fn tables(status: &Value, now: i64) -> String {
         shown.extend(["\nAuthorization: ", &terminal_safe(&fault), "\n"]);
     }
     shown
+}
+
+fn replicator_row(name: String, it: &Value, leader: &str, now: i64) -> [String; 8] {
+    let lag = it.get("lag_seconds").and_then(Value::as_f64).filter(|lag| *lag >= 0.0);
+    let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
+    [
+        name,
+        state(it),
+        since(it, now),
+        text(&it["keys"]),
+        lag.unwrap_or_else(|| "-".to_owned()),
+        ago(&text(&it["last_sync"]), now),
+        leader.to_owned(),
+        text(&it["error"]),
+    ]
 }
 
 /// A replicator's state; that of a deleted one is that of its cleaning up.
@@ -262,6 +275,23 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
         assert_eq!(tables(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
         let line = unhealthy(&status).unwrap();
         assert_eq!(line, "unhealthy clusters: beta (degraded); unhealthy replicators: roles (retrying)");
+    }
+
+    #[test]
+    fn a_replicator_of_several_clusters_has_a_line_for_each() {
+        let status = json!({
+            "complete": true, "clusters": [],
+            "replicators": [{"type": "Replicator", "name": "rbac", "state": "retrying", "leader": true, "keys": 7,
+                "clusters": [{"name": "alpha", "state": "following", "since": null, "keys": 7, "error": null},
+                    {"name": "beta", "state": "retrying", "since": null, "keys": 0, "error": "away"}]}],
+        });
+        let shown = tables(&status, 0);
+        assert!(shown.contains("rbac@alpha  following  -      7     -    -          yes\n"), "{shown}");
+        assert!(
+            shown.contains("rbac@beta   retrying   -      0     -    -          yes     away\n"),
+            "{shown}"
+        );
+        assert_eq!(unhealthy(&status).unwrap(), "unhealthy replicators: rbac (retrying)");
     }
 
     #[test]

@@ -129,6 +129,27 @@ impl Type {
         }
     }
 
+    /// The path segment of its collection in the API, which is also the resource in RBAC rules.
+    pub const fn collection(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::User => "users",
+            Self::ApiKey => "apikeys",
+            Self::ClusterRole => "clusterroles",
+            Self::Role => "roles",
+            Self::ClusterRoleBinding => "clusterrolebindings",
+            Self::RoleBinding => "rolebindings",
+            Self::Asset => "assets",
+            Self::CheckConfig => "checks",
+            Self::EventFilter => "filters",
+            Self::Handler => "handlers",
+            Self::HookConfig => "hooks",
+            Self::Mutator => "mutators",
+            Self::Pipeline => "pipelines",
+            Self::Silenced => "silenced",
+        }
+    }
+
     /// Whether its objects belong to a namespace.
     pub const fn is_namespaced(self) -> bool {
         !matches!(

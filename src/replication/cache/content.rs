@@ -7,10 +7,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Entry, OpenKeyspace, OwnWrite, SyncState};
-use crate::{
-    etcd::{Error, Event, proto::KeyValue},
-    replication::explain,
-};
+use crate::etcd::{Error, Event, explain, proto::KeyValue};
 
 /// What a [`ReplicaCache`](super::ReplicaCache) holds. Planning reads it under one lock, so that it sees one moment.
 #[derive(Default)]
@@ -181,7 +178,7 @@ impl Content {
                     *self.failures.entry(name).or_default() += 1;
                 }
                 keyspace.followed = false;
-                keyspace.trouble = Some(explain::of_etcd(&error).into());
+                keyspace.trouble = Some(explain(&error).into());
             }
         }
     }

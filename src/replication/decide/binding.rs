@@ -1,9 +1,8 @@
 use bytes::Bytes;
 
 use super::scope::MAX_KEY_CHARS;
-use crate::{
-    corev2::{ClusterRoleBinding, ObjectKey, RoleBinding, RoleRef, Subject, Type, decode},
-    replication::protect::is_vital,
+use crate::corev2::{
+    ClusterRoleBinding, ObjectKey, RoleBinding, RoleRef, Subject, Type, decode, protect::is_vital,
 };
 
 /// What a binding says.

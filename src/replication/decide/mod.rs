@@ -26,11 +26,13 @@ use prost::Message as _;
 use super::{
     cache::{Content, Entry},
     keyspace_of,
-    protect::{Protection, protection},
     record::{owner_of, record_of},
     refused::Refused,
 };
-use crate::corev2::{ClusterRole, ObjectKey, ObjectMeta, Role, Type, Unfit};
+use crate::corev2::{
+    ClusterRole, ObjectKey, ObjectMeta, Role, Type, Unfit,
+    protect::{Protection, protection},
+};
 
 mod binding;
 mod references;

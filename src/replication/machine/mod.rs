@@ -27,12 +27,11 @@ use super::{
     cache::SyncState,
     decide::{Op, Scope},
     keyspace_of,
-    leadership::Term,
     queue::MAX_KEYS,
     record::{self, FENCE, Fence, Found, PLACE, RECORDS},
     work::{Assignment, Sides, Work, is_source, keyspaces},
 };
-use crate::{etcd::Error, types::Backend};
+use crate::{etcd::Error, leadership::Term, types::Backend};
 
 mod batch;
 mod fence;

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::{Machine, State, settle::Writing};
 use crate::{
-    etcd::Error,
+    etcd::{Error, explain},
     net::Backoff,
-    replication::{decide::Scope, explain, queue::MAX_KEYS, refused::kind_prefix, work::Sides},
+    replication::{decide::Scope, queue::MAX_KEYS, refused::kind_prefix, work::Sides},
 };
 
 // === impl Machine ===
@@ -23,7 +23,7 @@ impl Machine {
             return state.clone();
         }
         self.tally.errors += 1;
-        let mut text = explain::of_etcd(error);
+        let mut text = explain(error);
         if let State::Proving { .. } = state {
             let fault = if matches!(error, Error::Denied { .. }) { "" } else { ", which does not answer" };
             text = format!("{UNPROVEN}{fault}: {text}");
@@ -81,7 +81,7 @@ impl Machine {
         }
         for prefix in prefixes {
             let pause = RETRY.delay(self.work.refused.failures(&prefix), &mut self.random);
-            let text = format!("{prefix} {DENIED}: {}", explain::of_etcd(error));
+            let text = format!("{prefix} {DENIED}: {}", explain(error));
             self.one_kind = true;
             self.work.deny(&self.assignment, sides, prefix, text.into(), now + pause);
         }

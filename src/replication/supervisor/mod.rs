@@ -15,7 +15,6 @@ use super::{
     Handle, Settings,
     cache::{ReplicaCache, Watchers},
     leader_status::StatusPublisher,
-    leadership::{Leadership, Term},
     machine::source_keyspaces,
     memory::Memory,
     plan::{self, Wanted},
@@ -24,6 +23,7 @@ use super::{
 };
 use crate::{
     etcd::{Client, Error},
+    leadership::{Leadership, Term},
     registry::{Health, Registry, Store},
     telemetry::trace::Tracer,
     types::ReplicatorStatus,

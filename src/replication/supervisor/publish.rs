@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::{
+    leadership::LeaderStatus,
     registry::Registry,
-    replication::{leader_status, leadership::LeaderStatus, plan, status::Known},
+    replication::{leader_status, plan, status::Known},
     types::{LeftBehind, ReplicatorState, ReplicatorStatus},
 };
 

@@ -6,10 +6,10 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     etcd::{Client, Config},
+    leadership::Term,
     replication::{
         cache::ReplicaCache,
         destination::Destination,
-        leadership::Term,
         memory::Address,
         status::{Known, Metrics, Report},
         work::Assignment,

@@ -8,8 +8,9 @@ use std::{
 use fedgate::{
     corev2::Type,
     etcd::Config,
+    leadership::{Alone, Leadership},
     registry::{MemoryStore, Precondition, Store, reflector},
-    replication::{Alone, Handle, Leadership, Settings, supervisor},
+    replication::{Handle, Settings, supervisor},
     types::{ReplicatorState, ReplicatorStatus, Snapshot, TlsFiles},
 };
 use serde_json::{Map, Value, json};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use fedgate::replication::{Leadership, Term};
+use fedgate::leadership::{Leadership, Term};
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
 

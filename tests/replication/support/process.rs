@@ -12,8 +12,9 @@ use std::{
 
 use fedgate::{
     etcd::{Client, Config},
+    leadership::Election,
     registry::EtcdStore,
-    replication::{Election, Settings},
+    replication::Settings,
     types::TlsFiles,
 };
 

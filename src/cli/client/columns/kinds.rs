@@ -12,6 +12,7 @@ pub(super) fn of_kind(kind: &Kind) -> &'static [Column] {
     match kind.type_name {
         "Cluster" => &CLUSTER,
         "EtcdReplicator" => &ETCD_REPLICATOR,
+        "Replicator" => &REPLICATOR,
         "Namespace" => &NAMESPACE_KIND,
         "ClusterRole" => &CLUSTER_ROLE,
         "ClusterRoleBinding" => &CLUSTER_ROLE_BINDING,
@@ -134,6 +135,11 @@ fn interval(item: &Value) -> String {
         .unwrap_or_default()
 }
 
+/// What is there, else the default.
+fn or(item: &Value, path: &str, default: &str) -> String {
+    item.pointer(path).map_or_else(|| default.to_owned(), text)
+}
+
 const NAME: Column = plain("NAME", "/metadata/name");
 pub(super) const NAMESPACE: Column = column("NAMESPACE", Cell::Special(namespace));
 
@@ -175,6 +181,18 @@ const ETCD_REPLICATOR: [Column; 9] = [
     info("CA CERT", Cell::Text("/spec/ca_cert")),
     info("CERT", Cell::Text("/spec/cert")),
     info("INSECURE", Cell::Flag("/spec/insecure")),
+    info("CREATED BY", Cell::Text("/metadata/created_by")),
+];
+
+const REPLICATOR: [Column; 9] = [
+    NAME,
+    column("RESOURCES", Cell::Joined("/spec/resources")),
+    column("CLUSTERS", Cell::Joined("/spec/clusters")),
+    plain("NAMESPACE", "/spec/namespace"),
+    column("INTERVAL", Cell::Special(interval)),
+    column("CONFLICTS", Cell::Special(|item| or(item, "/spec/conflicts", "report"))),
+    column("ON DELETE", Cell::Special(|item| or(item, "/spec/on_delete", "remove"))),
+    column("DRY RUN", Cell::Flag("/spec/dry_run")),
     info("CREATED BY", Cell::Text("/metadata/created_by")),
 ];
 

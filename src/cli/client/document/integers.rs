@@ -20,7 +20,7 @@ fn fields(type_name: &str) -> &'static [&'static str] {
         "Handler" => &["timeout", "port"],
         "HookConfig" | "Mutator" => &["timeout"],
         "Silenced" => &["expire", "expire_at", "begin"],
-        "EtcdReplicator" => &["replication_interval_seconds"],
+        "EtcdReplicator" | "Replicator" => &["replication_interval_seconds"],
         _ => &[],
     }
 }

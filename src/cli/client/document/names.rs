@@ -24,7 +24,7 @@ fn check_name(kind: &Kind, name: &str) -> Result<(), String> {
         }
         "Namespace" => return check_namespace(name),
         // Sensu makes these names from other fields, or by itself.
-        "Silenced" | "APIKey" | "EtcdReplicator" => return Ok(()),
+        "Silenced" | "APIKey" | "EtcdReplicator" | "Replicator" => return Ok(()),
         "Asset" => (name.chars().all(|c| is_word(c) || matches!(c, ':' | '/')), "A-Z a-z 0-9 _ . - : /"),
         "User" => (name.chars().all(|c| is_word(c) && !c.is_ascii_uppercase()), "a-z 0-9 _ . -"),
         "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {

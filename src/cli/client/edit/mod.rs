@@ -29,7 +29,7 @@ use crate::cli::{
 /// `fedgate edit`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Edit {
-    /// What it is: check, entity, event, …, cluster, etcd-replicator
+    /// What it is: check, entity, event, …, cluster, etcd-replicator, replicator
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Its name; for an event, its entity and its check

@@ -1,0 +1,123 @@
+//! `Replicator`s in the status.
+
+use serde::Serialize;
+
+use super::format::{rfc3339, tenths};
+use crate::{
+    registry::{Registry, key_of},
+    types::{Kind, PolicyClusterStatus, PolicyStatus, ReplicatorState},
+};
+
+/// One `Replicator`. What it has in common with an etcd replicator has the same names.
+#[derive(Serialize)]
+pub(super) struct Policy<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    state: &'static str,
+    since: Option<String>,
+    error: Option<&'a str>,
+    keys: u64,
+    lag_seconds: Option<f64>,
+    last_sync: Option<String>,
+    leader: bool,
+    dry_run: bool,
+    conflicts: u64,
+    clusters: Vec<InCluster<'a>>,
+}
+
+/// The same in one cluster.
+#[derive(Serialize)]
+struct InCluster<'a> {
+    name: &'a str,
+    state: &'static str,
+    since: String,
+    error: Option<&'a str>,
+    keys: u64,
+    lag_seconds: Option<f64>,
+    last_sync: Option<String>,
+    pending: Pending,
+    conflicts: u64,
+    /// The first conflicts, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Pending {
+    create: u64,
+    update: u64,
+    delete: u64,
+}
+
+/// Every registered one by name. With `detailed`, errors and names of objects are shown.
+pub(super) fn policies<'a>(view: &'a Registry, found: &'a [PolicyStatus], detailed: bool) -> Vec<Policy<'a>> {
+    let readable = view.list(Kind::Replicator).map(|item| item.checked.resource.metadata.name.as_str());
+    let prefix_len = key_of(Kind::Replicator, "").len();
+    let unreadable = view.unreadable().keys().filter(|key| key.starts_with(&key_of(Kind::Replicator, "")));
+    let unreadable = unreadable.map(|key| none(&key[prefix_len..], ReplicatorState::Rejected, UNREADABLE));
+    let readable = readable.map(|name| match found.iter().find(|status| *status.name == *name) {
+        None => none(name, ReplicatorState::Stopped, OFF),
+        Some(status) => policy(status, detailed),
+    });
+    let shown = readable.chain(unreadable);
+    shown.map(|policy| Policy { error: policy.error.filter(|_| detailed), ..policy }).collect()
+}
+
+fn none<'a>(name: &'a str, state: ReplicatorState, error: &'static str) -> Policy<'a> {
+    Policy {
+        kind: Kind::Replicator.type_name(),
+        name,
+        state: state.as_str(),
+        since: None,
+        error: Some(error),
+        keys: 0,
+        lag_seconds: None,
+        last_sync: None,
+        leader: false,
+        dry_run: false,
+        conflicts: 0,
+        clusters: Vec::new(),
+    }
+}
+
+fn policy(status: &PolicyStatus, detailed: bool) -> Policy<'_> {
+    let all = &status.clusters;
+    // One cluster of which it is not known makes the whole unknown.
+    let lag = all.iter().map(|it| it.lag).collect::<Option<Vec<_>>>().and_then(|lags| lags.into_iter().max());
+    let synced = all.iter().map(|it| it.last_sync).collect::<Option<Vec<_>>>();
+    Policy {
+        kind: Kind::Replicator.type_name(),
+        name: &status.name,
+        state: status.state.as_str(),
+        since: Some(rfc3339(status.since)),
+        error: status.error.as_deref(),
+        keys: all.iter().map(|it| it.keys).sum(),
+        lag_seconds: lag.map(|lag| tenths(lag.as_secs_f64())),
+        last_sync: synced.and_then(|times| times.into_iter().min()).map(rfc3339),
+        leader: status.leader,
+        dry_run: status.dry_run,
+        conflicts: all.iter().map(|it| it.conflicts).sum(),
+        clusters: all.iter().map(|it| in_cluster(it, detailed)).collect(),
+    }
+}
+
+fn in_cluster(status: &PolicyClusterStatus, detailed: bool) -> InCluster<'_> {
+    let pending = status.pending;
+    InCluster {
+        name: &status.cluster,
+        state: status.state.as_str(),
+        since: rfc3339(status.since),
+        error: status.error.as_deref().filter(|_| detailed),
+        keys: status.keys,
+        lag_seconds: status.lag.map(|lag| tenths(lag.as_secs_f64())),
+        last_sync: status.last_sync.map(rfc3339),
+        pending: Pending { create: pending.create, update: pending.update, delete: pending.delete },
+        conflicts: status.conflicts,
+        examples: status.examples.iter().map(|it| &**it).filter(|_| detailed).collect(),
+    }
+}
+
+const UNREADABLE: &str = "the stored resource cannot be read by this version of the gateway";
+
+const OFF: &str = "replication is off on this gateway, or it has no auth.jwt-private-key-file";

@@ -1,0 +1,478 @@
+//! What the task of one cluster does next: a pure state machine, whose input is how its last request ended, what the
+//! source holds, and the time.
+//!
+//! ```text
+//!            due                    every kind listed            nothing differs
+//!   Waiting ─────► Listing (pages) ──────────────────► Writing ──────────────────► Waiting
+//!      ▲              │ away                             │ away          │ source or replicators changed
+//!      └── back-off ◄─┴──────────────────────────────────┘               └──────► Writing
+//! ```
+//!
+//! What a cluster holds is known from its lists, and from the writes since. So a change of the source is written at once,
+//! without a list. Each write that replaces or deletes something is decided once more on what is there right before it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    client::{Failure, Page},
+    decide::{Copies, Copy, MAKERS_ROLE, Op, Originals, Owner, SUBJECT, Scope, World},
+    object::{Digest, Key, Object},
+    plan::{Action, Plan},
+};
+use crate::{corev2::Type, net::Backoff};
+
+/// What a cluster is to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Assignment {
+    /// By name.
+    pub(super) scopes: Vec<Scope>,
+    /// What is to be removed.
+    pub(super) past: Vec<Scope>,
+    /// How often everything is compared.
+    pub(super) interval: Duration,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    /// Read a page.
+    List { kind: Type, namespace: Option<String>, from: Option<String> },
+    /// Write, after a look at what is there.
+    Write(Action),
+    /// Nothing before this.
+    Wait(Instant),
+}
+
+/// How a write ended.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// It was carried out. What the cluster made of it, where that was looked at.
+    Done(Option<Object>),
+    /// Something else is there than was expected: nothing was written.
+    Changed(Option<Object>),
+    Failed(Failure),
+}
+
+/// The state of one cluster's task.
+pub(super) struct Machine {
+    federation: Arc<str>,
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) copies: Copies,
+    listing: Option<Listing>,
+    /// The kinds of this round that are still to be listed.
+    queue: VecDeque<Type>,
+    /// When everything is listed again.
+    due: Instant,
+    pub(super) plan: Plan,
+    actions: VecDeque<Action>,
+    /// Something has changed since the plan was made.
+    stale: bool,
+    failures: u32,
+    /// Why the cluster cannot be used.
+    pub(super) away: Option<Arc<str>>,
+    /// Why a kind cannot be read.
+    pub(super) troubles: BTreeMap<Type, Arc<str>>,
+    refused: BTreeMap<Key, Refusal>,
+    /// What was written, and what the cluster made of it, where the two differ: another version leaves something out.
+    made: BTreeMap<Key, Made>,
+    /// Whether everything has been listed since the replicators changed.
+    pub(super) is_complete: bool,
+    pub(super) last_sync: Option<SystemTime>,
+    pub(super) synced_at: Option<Instant>,
+    pub(super) writes: u64,
+    pub(super) errors: u64,
+    random: fastrand::Rng,
+}
+
+/// A list that is being read.
+struct Listing {
+    kind: Type,
+    namespace: Option<String>,
+    from: Option<String>,
+    found: BTreeMap<Key, Copy>,
+    makers: BTreeMap<String, Owner>,
+}
+
+/// A write that the cluster did not take.
+struct Refusal {
+    why: Arc<str>,
+    /// What was to be written: something else is tried at once.
+    wanted: Option<Digest>,
+    again: Instant,
+    times: u32,
+}
+
+/// A write whose result reads otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Made {
+    original: Digest,
+    copy: Option<Digest>,
+}
+
+// === impl Machine ===
+
+impl Machine {
+    pub(super) fn new(federation: Arc<str>, assignment: Arc<Assignment>, now: Instant, seed: u64) -> Self {
+        let mut machine = Self {
+            federation,
+            assignment: Arc::default(),
+            copies: Copies::default(),
+            listing: None,
+            queue: VecDeque::new(),
+            due: now,
+            plan: Plan::default(),
+            actions: VecDeque::new(),
+            stale: false,
+            failures: 0,
+            away: None,
+            troubles: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            made: BTreeMap::new(),
+            is_complete: false,
+            last_sync: None,
+            synced_at: None,
+            writes: 0,
+            errors: 0,
+            random: fastrand::Rng::with_seed(seed),
+        };
+        machine.assign(assignment, now);
+        machine
+    }
+
+    /// Keeps something else from now on.
+    pub(super) fn assign(&mut self, assignment: Arc<Assignment>, now: Instant) {
+        let narrowed = |it: &Assignment| it.narrowed_to().map(str::to_owned);
+        let is_known = assignment.kinds().is_subset(&self.assignment.kinds())
+            && narrowed(&assignment) == narrowed(&self.assignment);
+        self.assignment = assignment;
+        self.stale = true;
+        // The interval may have become shorter.
+        self.due = self.due.min(now + self.assignment.interval);
+        let kinds = self.assignment.kinds();
+        self.copies.kinds.retain(|kind, _| kinds.contains(kind));
+        self.troubles.retain(|kind, _| kinds.contains(kind));
+        if !is_known {
+            (self.listing, self.is_complete) = (None, false);
+            self.queue.clear();
+            if self.away.is_none() {
+                self.due = now;
+            }
+        }
+    }
+
+    /// The source, or what is known of it, has changed.
+    pub(super) fn source_changed(&mut self) {
+        self.stale = true;
+    }
+
+    pub(super) fn next(&mut self, source: &Originals, now: Instant) -> Step {
+        if now < self.due && self.away.is_some() {
+            return Step::Wait(self.due);
+        }
+        if now >= self.due {
+            self.queue = self.assignment.kinds().into_iter().collect();
+            self.listing = None;
+            self.due = now + self.assignment.interval;
+        }
+        if let Some(step) = self.next_page() {
+            return step;
+        }
+        let is_time = |refusal: &Refusal| refusal.again <= now;
+        if self.stale || (self.actions.is_empty() && self.refused.values().any(is_time)) {
+            self.compare(source, now);
+        }
+        if let Some(action) = self.actions.front() {
+            return Step::Write(action.clone());
+        }
+        let again = self.refused.values().map(|refusal| refusal.again).min();
+        Step::Wait(again.map_or(self.due, |again| again.min(self.due)))
+    }
+
+    fn next_page(&mut self) -> Option<Step> {
+        if self.listing.is_none() {
+            let kind = self.queue.pop_front()?;
+            let namespace = self.assignment.narrowed_to().filter(|_| is_narrowed(kind)).map(str::to_owned);
+            self.listing = Some(Listing {
+                kind,
+                namespace,
+                from: None,
+                found: BTreeMap::new(),
+                makers: BTreeMap::new(),
+            });
+        }
+        let listing = self.listing.as_ref()?;
+        let (kind, namespace, from) = (listing.kind, listing.namespace.clone(), listing.from.clone());
+        Some(Step::List { kind, namespace, from })
+    }
+
+    /// What the list that was asked for last has.
+    pub(super) fn listed(&mut self, page: Result<Page, Failure>, now: Instant) {
+        let Some(mut listing) = self.listing.take() else { return };
+        let kind = listing.kind;
+        let page = match page {
+            Ok(page) => page,
+            Err(Failure::Away(why)) => return self.lost(why, now),
+            Err(failure) => {
+                self.copies.kinds.remove(&kind);
+                self.troubles.insert(kind, failure.to_string().into());
+                self.errors += 1;
+                return self.end_of_list();
+            }
+        };
+        self.back();
+        for object in page.objects {
+            if object.key.kind == Type::Role && object.key.name == MAKERS_ROLE {
+                listing.makers.insert(object.key.namespace.clone(), self.owner_of(Some(&object.creator)));
+            }
+            let (key, copy) = self.copy_of(object);
+            listing.found.insert(key, copy);
+        }
+        if listing.found.len() > MAX_OBJECTS {
+            self.copies.kinds.remove(&kind);
+            self.troubles.insert(kind, format!("it has more than {MAX_OBJECTS}").into());
+            return self.end_of_list();
+        }
+        // A token that leads nowhere else would lead round and round.
+        listing.from = page.next.filter(|next| Some(next) != listing.from.as_ref());
+        if listing.from.is_some() {
+            self.listing = Some(listing);
+            return;
+        }
+        self.troubles.remove(&kind);
+        if kind == Type::Role {
+            self.copies.makers = listing.makers;
+        }
+        self.copies.kinds.insert(kind, listing.found);
+        self.end_of_list();
+    }
+
+    fn end_of_list(&mut self) {
+        self.stale = true;
+        self.is_complete |= self.queue.is_empty();
+    }
+
+    /// Makes a new plan, and notes whether there is nothing to do.
+    fn compare(&mut self, source: &Originals, now: Instant) {
+        self.stale = false;
+        let wanted = |key: &Key| source.original(key).map(|original| original.digest);
+        // Something else than what was refused is tried at once.
+        self.refused.retain(|key, refusal| wanted(key) == refusal.wanted);
+        self.made.retain(|key, made| wanted(key) == Some(made.original));
+        let world = World::new(source, &self.copies, &self.assignment.scopes, &self.assignment.past);
+        let refused = |key: &Key| {
+            let refusal = self.refused.get(key).filter(|refusal| refusal.again > now);
+            refusal.map(|refusal| Arc::clone(&refusal.why))
+        };
+        let is_as_made = |key: &Key, original: Digest, copy: Digest| {
+            self.made.get(key) == Some(&Made { original, copy: Some(copy) })
+        };
+        self.plan = Plan::of(&world, &refused, &is_as_made);
+        self.actions = mem::take(&mut self.plan.actions).into();
+        let planned: BTreeSet<&Key> = self.actions.iter().map(|action| &action.key).collect();
+        self.refused.retain(|key, refusal| refusal.again > now || planned.contains(key));
+        self.note_sync(now);
+    }
+
+    fn note_sync(&mut self, now: Instant) {
+        if self.is_complete && self.actions.is_empty() && self.away.is_none() {
+            (self.last_sync, self.synced_at) = (Some(SystemTime::now()), Some(now));
+        }
+    }
+
+    /// How the write that was asked for last ended.
+    pub(super) fn wrote(&mut self, written: Written, now: Instant) {
+        let Some(action) = self.actions.pop_front() else { return };
+        let key = &action.key;
+        match written {
+            Written::Done(seen) => {
+                self.back();
+                self.writes += 1;
+                self.refused.remove(key);
+                self.remember(&action, seen.as_ref());
+            }
+            Written::Changed(seen) => {
+                self.back();
+                match seen {
+                    Some(object) => self.put(object),
+                    None => self.drop_copy(key),
+                }
+                self.stale = true;
+            }
+            Written::Failed(Failure::Away(why)) => self.lost(why, now),
+            Written::Failed(failure) => self.refuse(&action, &failure, now),
+        }
+        if self.actions.is_empty() {
+            // Something may have become possible, such as a role's deletion.
+            self.stale = true;
+            self.note_sync(now);
+        }
+    }
+
+    fn refuse(&mut self, action: &Action, failure: &Failure, now: Instant) {
+        self.errors += 1;
+        let wanted = match &action.op {
+            Op::Create(original) | Op::Update(original) => Some(original.digest),
+            Op::Empty | Op::Delete => None,
+        };
+        let times = self.refused.get(&action.key).map_or(0, |refusal| refusal.times + 1);
+        let again = now + AGAIN.delay(times, &mut self.random);
+        let why = failure.to_string().into();
+        self.refused.insert(action.key.clone(), Refusal { why, wanted, again, times });
+        self.stale = true;
+    }
+
+    /// What the cluster holds after a write.
+    fn remember(&mut self, action: &Action, seen: Option<&Object>) {
+        let key = &action.key;
+        match &action.op {
+            Op::Create(original) | Op::Update(original) => {
+                let made = Made { original: original.digest, copy: seen.map(|it| it.digest) };
+                self.made.insert(key.clone(), made);
+                let digest = made.copy.unwrap_or(original.digest);
+                let copy = Copy { digest, owner: Owner::Ours, binding: original.binding.clone() };
+                self.copies.kinds.entry(key.kind).or_default().insert(key.clone(), copy);
+                if key.kind == Type::Namespace {
+                    self.copies.makers.insert(key.name.clone(), Owner::Ours);
+                }
+            }
+            Op::Empty => {
+                let copy = Copy { digest: key.emptied_digest(), owner: Owner::Ours, binding: None };
+                self.copies.kinds.entry(key.kind).or_default().insert(key.clone(), copy);
+            }
+            Op::Delete => self.drop_copy(key),
+        }
+    }
+
+    /// Whether the same was written before and reads otherwise: then it is looked at what the cluster makes of it.
+    pub(super) fn is_repeated(&self, action: &Action) -> bool {
+        let Op::Update(original) = &action.op else { return false };
+        self.made.get(&action.key).is_some_and(|made| made.original == original.digest)
+    }
+
+    fn put(&mut self, object: Object) {
+        let (key, copy) = self.copy_of(object);
+        self.copies.kinds.entry(key.kind).or_default().insert(key, copy);
+    }
+
+    fn drop_copy(&mut self, key: &Key) {
+        if let Some(kind) = self.copies.kinds.get_mut(&key.kind) {
+            kind.remove(key);
+        }
+        if key.kind == Type::Namespace {
+            self.copies.makers.remove(&key.name);
+        }
+    }
+
+    fn copy_of(&self, object: Object) -> (Key, Copy) {
+        let owner = match object.origin.as_deref() {
+            None => Owner::Nobody,
+            Some(origin) if origin == &*self.federation => Owner::Ours,
+            Some(_) => Owner::Other,
+        };
+        (object.key, Copy { digest: object.digest, owner, binding: object.binding })
+    }
+
+    fn owner_of(&self, creator: Option<&str>) -> Owner {
+        match creator.and_then(|creator| creator.strip_prefix(SUBJECT)) {
+            None => Owner::Nobody,
+            Some(federation) if federation == &*self.federation => Owner::Ours,
+            Some(_) => Owner::Other,
+        }
+    }
+
+    fn back(&mut self) {
+        (self.failures, self.away) = (0, None);
+    }
+
+    /// The cluster is not there: everything is read again when it is.
+    fn lost(&mut self, why: Arc<str>, now: Instant) {
+        self.errors += 1;
+        self.due = now + RETRY.delay(self.failures, &mut self.random);
+        self.failures = self.failures.saturating_add(1);
+        self.away = Some(why);
+        self.listing = None;
+        self.queue.clear();
+        self.stale = true;
+        self.actions.clear();
+    }
+
+    /// Whether everything is as it should be, or said why not.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_complete && self.away.is_none() && self.actions.is_empty() && !self.stale
+    }
+
+    /// Whether nothing is left of what is to be removed.
+    pub(super) fn is_clean(&self) -> bool {
+        self.is_settled() && self.troubles.is_empty() && self.plan.left == 0
+    }
+
+    /// Takes what was counted since the last time.
+    pub(super) fn take_counts(&mut self) -> (u64, u64) {
+        (mem::take(&mut self.writes), mem::take(&mut self.errors))
+    }
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    fn all(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.iter().chain(&self.past)
+    }
+
+    /// The kinds that have to be known of a cluster.
+    pub(super) fn kinds(&self) -> BTreeSet<Type> {
+        let mut kinds: BTreeSet<Type> = self.all().flat_map(|scope| scope.kinds.iter().copied()).collect();
+        if kinds.iter().any(|kind| kind.is_role() || kind.is_binding()) {
+            // Which roles are there, and what names them.
+            kinds.extend([Type::ClusterRole, Type::Role, Type::ClusterRoleBinding, Type::RoleBinding]);
+        }
+        if kinds.iter().any(|kind| kind.is_namespaced()) {
+            kinds.insert(Type::Namespace);
+        }
+        if kinds.contains(&Type::Namespace) {
+            // Whose they are.
+            kinds.insert(Type::Role);
+        }
+        kinds
+    }
+
+    /// The kinds that have to be known of the source.
+    pub(super) fn source_kinds(&self) -> BTreeSet<Type> {
+        let mut kinds: BTreeSet<Type> =
+            self.scopes.iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
+        if kinds.contains(&Type::Namespace) {
+            kinds.insert(Type::Role);
+        }
+        kinds
+    }
+
+    /// The one namespace that all of it is about.
+    fn narrowed_to(&self) -> Option<&str> {
+        let mut all = self.all().map(|scope| scope.namespace.as_deref());
+        let first = all.next()??;
+        all.all(|namespace| namespace == Some(first)).then_some(first)
+    }
+}
+
+/// Whether a list of one namespace is enough. Roles and bindings refer to each other across namespaces.
+fn is_narrowed(kind: Type) -> bool {
+    kind.is_namespaced() && !kind.is_role() && !kind.is_binding()
+}
+
+/// Before a cluster that is away is tried again.
+const RETRY: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
+
+/// Before a write that was refused is tried again.
+const AGAIN: Backoff =
+    Backoff { first: Duration::from_secs(10), longest: Duration::from_secs(600), jitter: 0.25 };
+
+/// Most objects of one kind in one cluster that are compared: some 200 bytes each.
+pub(super) const MAX_OBJECTS: usize = 100_000;

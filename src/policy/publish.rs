@@ -1,0 +1,158 @@
+//! The status of the `Replicator`s.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use super::{source::Source, status::Report};
+use crate::{
+    corev2::Type,
+    registry::Registry,
+    types::{
+        ClusterName, Kind, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState,
+        Spec, Targets,
+    },
+};
+
+/// What a status is made of.
+pub(super) struct Seen<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) leads: bool,
+    /// By cluster.
+    pub(super) reports: &'a BTreeMap<Arc<str>, Report>,
+    pub(super) source: Option<&'a Source>,
+    /// Why the store cannot be used.
+    pub(super) trouble: Option<&'a Arc<str>>,
+    pub(super) old: &'a [PolicyStatus],
+}
+
+/// The status of every registered `Replicator`, by name.
+pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
+    let snapshot = seen.registry.snapshot();
+    let remote = || snapshot.iter().map(|cluster| &cluster.name).filter(|name| !name.is_local());
+    let of = |name: &str, spec: &PolicySpec| {
+        let targets: Vec<ClusterName> = match &spec.clusters {
+            Targets::All => remote().cloned().collect(),
+            Targets::Named(names) => names.iter().cloned().collect(),
+        };
+        let old = seen.old.iter().find(|old| *old.name == *name);
+        let is_registered = |cluster: &ClusterName| remote().any(|name| name == cluster);
+        let clusters = targets.iter().map(|cluster| {
+            let old = old.and_then(|old| old.clusters.iter().find(|it| &*it.cluster == cluster.as_str()));
+            in_cluster(seen, name, cluster, is_registered(cluster), old)
+        });
+        let clusters = clusters.collect();
+        whole(seen, name, spec, clusters, old)
+    };
+    let items = seen.registry.list(Kind::Replicator).filter_map(|item| {
+        let Spec::Replicator(spec) = &item.checked.spec else { return None };
+        Some(of(&item.checked.resource.metadata.name, spec))
+    });
+    items.collect()
+}
+
+fn in_cluster(
+    seen: &Seen<'_>,
+    replicator: &str,
+    cluster: &ClusterName,
+    is_registered: bool,
+    old: Option<&PolicyClusterStatus>,
+) -> PolicyClusterStatus {
+    let report = seen.reports.get(cluster.as_str()).and_then(|report| report.statuses.get(replicator));
+    if let Some(report) = report.filter(|_| is_registered && seen.leads) {
+        return PolicyClusterStatus { cluster: cluster.as_str().into(), ..report.clone() };
+    }
+    let (state, error) = match (is_registered, seen.leads) {
+        (false, _) => (ReplicatorState::Stopped, Some("no cluster of that name is registered")),
+        (true, false) => (ReplicatorState::Stopped, None),
+        (true, true) => (ReplicatorState::Syncing, None),
+    };
+    let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
+    PolicyClusterStatus {
+        cluster: cluster.as_str().into(),
+        state,
+        since,
+        error: error.map(Arc::from),
+        keys: 0,
+        lag: None,
+        last_sync: None,
+        pending: PendingChanges::default(),
+        conflicts: 0,
+        examples: Vec::new(),
+    }
+}
+
+/// The worst of its clusters, unless something is wrong with all of it.
+fn whole(
+    seen: &Seen<'_>,
+    name: &str,
+    spec: &PolicySpec,
+    clusters: Vec<PolicyClusterStatus>,
+    old: Option<&PolicyStatus>,
+) -> PolicyStatus {
+    let worst = clusters.iter().max_by_key(|it| (severity(it.state), it.error.is_some()));
+    let (state, error) = if !seen.leads {
+        (ReplicatorState::Stopped, Some(NOT_HERE.into()))
+    } else if let Some(trouble) = seen.trouble.cloned().or_else(|| source_trouble(seen, spec)) {
+        (ReplicatorState::Retrying, Some(trouble))
+    } else if let Some(worst) = worst {
+        let error = worst.error.as_ref().map(|error| format!("{}: {error}", worst.cluster).into());
+        let others_run = clusters.iter().any(|it| it.state != ReplicatorState::Stopped);
+        let state = match worst.state {
+            ReplicatorState::Stopped if others_run => ReplicatorState::Retrying,
+            state => state,
+        };
+        (state, error)
+    } else {
+        (ReplicatorState::Following, Some(NO_CLUSTER.into()))
+    };
+    let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
+    PolicyStatus {
+        name: name.into(),
+        state,
+        since,
+        error,
+        leader: seen.leads,
+        dry_run: spec.dry_run,
+        clusters,
+    }
+}
+
+fn source_trouble(seen: &Seen<'_>, spec: &PolicySpec) -> Option<Arc<str>> {
+    let kinds = spec.resources.iter().filter_map(|resource| Type::of_name(resource));
+    let troubles = &seen.source?.troubles;
+    let (kind, why) = kinds.into_iter().find_map(|kind| Some((kind, troubles.get(&kind)?)))?;
+    Some(format!("the local cluster: {} cannot be read: {why}", kind.name()).into())
+}
+
+fn severity(state: ReplicatorState) -> u8 {
+    match state {
+        ReplicatorState::Following => 0,
+        ReplicatorState::Syncing => 1,
+        ReplicatorState::Stopped => 2,
+        ReplicatorState::Retrying => 3,
+        ReplicatorState::Rejected => 4,
+    }
+}
+
+/// Logs each change in a cluster once.
+pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
+    let said = |status: &PolicyClusterStatus| (status.state, status.error.clone());
+    for policy in new.iter().filter(|policy| policy.leader) {
+        let before = old.iter().find(|old| old.name == policy.name);
+        for status in &policy.clusters {
+            let known = before.and_then(|old| old.clusters.iter().find(|it| it.cluster == status.cluster));
+            if known.map(said) == Some(said(status)) {
+                continue;
+            }
+            let (replicator, cluster, state) = (&policy.name, &status.cluster, status.state.as_str());
+            if let Some(error) = &status.error {
+                tracing::warn!(%replicator, %cluster, state, %error, "replication");
+            } else {
+                tracing::info!(%replicator, %cluster, state, "replication");
+            }
+        }
+    }
+}
+
+const NOT_HERE: &str = "another gateway replicates";
+
+const NO_CLUSTER: &str = "warning: no remote cluster is registered";

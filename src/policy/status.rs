@@ -1,0 +1,196 @@
+//! What replication by API reports: a cluster's task to the supervisor, and both to the status and the metrics.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{
+    decide::Scope,
+    machine::{Assignment, Machine},
+    plan::Summary,
+};
+use crate::{
+    telemetry::metrics::{Families, Registry, collect},
+    types::{PolicyClusterStatus, PolicyStatus, ReplicatorState},
+};
+
+/// What a cluster's task reports.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    /// Each `Replicator`'s condition there.
+    pub(super) statuses: BTreeMap<Arc<str>, PolicyClusterStatus>,
+    /// Since when each has something to do.
+    pending_since: BTreeMap<Arc<str>, Instant>,
+    /// What it is about.
+    pub(super) about: Option<Arc<Assignment>>,
+    /// Nothing is left of what is to be removed.
+    pub(super) is_clean: bool,
+    /// Of all time.
+    pub(super) writes: u64,
+    pub(super) errors: u64,
+}
+
+/// Status and counters for Prometheus.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    statuses: Arc<Vec<PolicyStatus>>,
+    /// By cluster: writes and errors.
+    counts: BTreeMap<Arc<str>, (u64, u64)>,
+}
+
+/// Brings a report up to date. Returns whether it says something else than before.
+pub(super) fn report(machine: &mut Machine, now: Instant, report: &mut Report) -> bool {
+    let (writes, errors) = machine.take_counts();
+    report.writes += writes;
+    report.errors += errors;
+    let mut changed = writes + errors > 0;
+    let is_clean = machine.is_clean();
+    changed |= std::mem::replace(&mut report.is_clean, is_clean) != is_clean;
+    let assignment = Arc::clone(&machine.assignment);
+    changed |= report.about.as_ref() != Some(&assignment);
+    report.about = Some(Arc::clone(&assignment));
+    let is_kept = |name: &Arc<str>| assignment.scopes.iter().any(|scope| scope.name == *name);
+    report.statuses.retain(|name, _| is_kept(name));
+    report.pending_since.retain(|name, _| is_kept(name));
+    for scope in &assignment.scopes {
+        let summary = machine.plan.scopes.get(&scope.name).cloned().unwrap_or_default();
+        let is_different = summary.pending.total() > 0 || machine.away.is_some();
+        if is_different && !scope.dry_run {
+            report.pending_since.entry(Arc::clone(&scope.name)).or_insert(now);
+        } else {
+            report.pending_since.remove(&scope.name);
+        }
+        let pending = report.pending_since.get(&scope.name).map(|since| now.duration_since(*since));
+        let lag = machine.last_sync.and(Some(pending.unwrap_or_default()));
+        let old = report.statuses.get(&scope.name);
+        let (state, error) = condition(machine, scope, &summary);
+        let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
+        let status = PolicyClusterStatus {
+            cluster: Arc::default(),
+            state,
+            since,
+            error,
+            keys: summary.owned,
+            lag,
+            last_sync: machine.last_sync,
+            pending: summary.pending,
+            conflicts: summary.conflicts,
+            examples: summary.examples,
+        };
+        if old != Some(&status) {
+            changed = true;
+            report.statuses.insert(Arc::clone(&scope.name), status);
+        }
+    }
+    changed
+}
+
+/// The state of a `Replicator` in a cluster, and what is wrong with it.
+fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (ReplicatorState, Option<Arc<str>>) {
+    if let Some(why) = &machine.away {
+        return (ReplicatorState::Retrying, Some(Arc::clone(why)));
+    }
+    let trouble = machine.troubles.iter().find(|(kind, _)| scope.kinds.contains(kind));
+    if let Some((kind, why)) = trouble.or_else(|| machine.troubles.iter().next()) {
+        return (ReplicatorState::Retrying, Some(format!("{}: {why}", kind.name()).into()));
+    }
+    if !machine.is_complete {
+        return (ReplicatorState::Syncing, None);
+    }
+    let said = |found: &(u64, Option<Arc<str>>), one: &str, many: &str| match found {
+        (_, None) => None,
+        (1, Some(text)) => Some(format!("{one}: {text}")),
+        (more, Some(text)) => Some(format!("{more} {many}, such as {text}")),
+    };
+    let conflicts = (summary.conflicts, summary.examples.first().cloned());
+    let error = said(&summary.problems, "not copied", "objects are not copied")
+        .or_else(|| said(&conflicts, "conflict", "conflicts"))
+        .or_else(|| said(&summary.warnings, "warning", "warnings"));
+    let is_behind = summary.pending.total() > 0 && !scope.dry_run && summary.problems.0 == 0;
+    let state = if is_behind { ReplicatorState::Syncing } else { ReplicatorState::Following };
+    (state, error.map(Arc::from))
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Adds the families `replication_cluster_…`. Only `Replicator`s and clusters that exist are labels.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let metrics = Arc::clone(self);
+        collect(registry, move |families| metrics.write(families));
+    }
+
+    pub(super) fn show(&self, statuses: Arc<Vec<PolicyStatus>>, counts: BTreeMap<Arc<str>, (u64, u64)>) {
+        *self.inner.lock() = Inner { statuses, counts };
+    }
+
+    fn write(&self, families: &mut Families<'_>) -> fmt::Result {
+        let (statuses, counts) = {
+            let inner = self.inner.lock();
+            (Arc::clone(&inner.statuses), inner.counts.clone())
+        };
+        families.gauges(
+            "replication_cluster_keys",
+            "Objects of a cluster that this federation has copied there.",
+            samples(&statuses, |it| Some(it.keys)),
+        )?;
+        families.gauges(
+            "replication_cluster_pending",
+            "Objects that differ and are to be written, or would be with dry_run.",
+            samples(&statuses, |it| Some(it.pending.total())),
+        )?;
+        families.gauges(
+            "replication_cluster_conflicts",
+            "Objects that are in the way because they are not this federation's.",
+            samples(&statuses, |it| Some(it.conflicts)),
+        )?;
+        families.gauges(
+            "replication_cluster_degraded",
+            "Whether the status shows an error or a warning.",
+            samples(&statuses, |it| Some(u64::from(it.error.is_some()))),
+        )?;
+        families.gauges(
+            "replication_cluster_lag_seconds",
+            "Age of the oldest difference that is to be removed.",
+            samples(&statuses, |it| it.lag.map(|lag| lag.as_secs_f64())),
+        )?;
+        families.gauges(
+            "replication_cluster_last_success_timestamp_seconds",
+            "When the cluster was last known to equal the source.",
+            samples(&statuses, |it| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())),
+        )?;
+        let of = |pick: fn(&(u64, u64)) -> u64| {
+            counts.iter().map(move |(cluster, found)| ([("cluster", Arc::clone(cluster))], pick(found)))
+        };
+        families.counters("replication_cluster_writes", "Objects written or deleted.", of(|it| it.0))?;
+        families.counters(
+            "replication_cluster_errors",
+            "Requests that failed or were refused.",
+            of(|it| it.1),
+        )
+    }
+}
+
+/// A sample for each `Replicator` and cluster that has a value.
+fn samples<'a, N>(
+    statuses: &'a [PolicyStatus],
+    value: impl Fn(&PolicyClusterStatus) -> Option<N> + Copy + 'a,
+) -> impl Iterator<Item = ([(&'static str, Arc<str>); 2], N)> + 'a {
+    statuses.iter().flat_map(move |policy| {
+        policy.clusters.iter().filter_map(move |it| {
+            let labels = [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&it.cluster))];
+            Some((labels, value(it)?))
+        })
+    })
+}

@@ -1,0 +1,450 @@
+//! Starts, changes and ends the tasks of clusters, following the registry and the leadership.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{
+    Handle, Settings,
+    client::{Client, Reach},
+    decide::{SUBJECT, Scope},
+    machine::Assignment,
+    memory::Memory,
+    publish::{self, Seen},
+    run::Follower,
+    source::{Changes, Polled, Reader, Source, Wanted, Watched},
+    status::{Metrics, Report},
+};
+use crate::{
+    corev2::Type,
+    etcd,
+    leadership::{Leadership, Term},
+    registry::{Health, Registry, STORE_ID, Store, StoreError, key_of, store_id},
+    types::{ClusterName, Kind, LOCAL_CLUSTER, OnDelete, PolicySpec, PolicyStatus, Spec},
+};
+
+/// Runs replication by API. See the [module](super).
+pub struct Supervisor {
+    registry: watch::Receiver<Arc<Registry>>,
+    store: Arc<dyn Store>,
+    terms: watch::Receiver<Option<Term>>,
+    leadership: Option<Arc<dyn Leadership>>,
+    etcd: Option<Arc<etcd::Client>>,
+    statuses: watch::Sender<Arc<Vec<PolicyStatus>>>,
+    metrics: Arc<Metrics>,
+    reported: watch::Sender<()>,
+    running: Option<Running>,
+    /// Why the store cannot be used.
+    trouble: Option<Arc<str>>,
+}
+
+/// What there is only while this gateway leads.
+struct Running {
+    federation: Arc<str>,
+    memory: Memory,
+    source: watch::Sender<Arc<Source>>,
+    reader: Option<(watch::Sender<Wanted>, JoinHandle<()>)>,
+    tasks: BTreeMap<Arc<str>, Task>,
+}
+
+/// The task of a cluster.
+pub(super) struct Task {
+    pub(super) assignments: watch::Sender<Arc<Assignment>>,
+    pub(super) reports: watch::Receiver<Report>,
+    handle: JoinHandle<()>,
+}
+
+/// A supervisor that is not running yet, and the handle to it. Fails if the etcd of the source has no endpoint.
+pub fn supervisor(
+    settings: Settings,
+    registry: watch::Receiver<Arc<Registry>>,
+    store: Arc<dyn Store>,
+    leadership: Arc<dyn Leadership>,
+) -> Result<(Supervisor, Handle), etcd::Error> {
+    let statuses = watch::Sender::new(Arc::default());
+    let metrics = Arc::new(Metrics::default());
+    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics) };
+    let supervisor = Supervisor {
+        registry,
+        store,
+        terms: leadership.terms(),
+        leadership: settings.competes.then_some(leadership),
+        etcd: settings.source.map(etcd::Client::new).transpose()?.map(Arc::new),
+        statuses,
+        metrics,
+        reported: watch::Sender::new(()),
+        running: None,
+        trouble: None,
+    };
+    Ok((supervisor, handle))
+}
+
+// === impl Supervisor ===
+
+impl Supervisor {
+    /// Reaches the clusters by `reach` until `stop` is done, then ends every task between two requests.
+    pub async fn run(mut self, reach: Arc<dyn Reach>, stop: impl Future<Output = ()>) {
+        let leadership = self.leadership.clone();
+        let compete = async {
+            if let Some(leadership) = &leadership {
+                leadership.run().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = stop => {}
+            () = compete => {}
+            () = self.work(&reach) => {}
+        }
+        let is_clean = self.stop().await;
+        if let Some(leadership) = leadership {
+            leadership.resign(is_clean).await;
+        }
+    }
+
+    async fn work(&mut self, reach: &Arc<dyn Reach>) {
+        let mut reported = self.reported.subscribe();
+        let mut next_review = Instant::now();
+        loop {
+            let registry = Arc::clone(&self.registry.borrow_and_update());
+            let leads = self.terms.borrow_and_update().is_some();
+            reported.mark_unchanged();
+            if Instant::now() >= next_review {
+                next_review = Instant::now() + REVIEW;
+                self.review(&registry, leads, reach).await;
+            }
+            self.publish(&registry, leads);
+            tokio::select! {
+                changed = self.registry.changed() => {
+                    if changed.is_err() { return }
+                    next_review = Instant::now();
+                }
+                changed = self.terms.changed() => {
+                    if changed.is_err() { return }
+                    next_review = Instant::now();
+                }
+                _ = reported.changed() => sleep(REPORT_BATCH).await,
+                () = sleep_until(next_review) => {}
+            }
+        }
+    }
+
+    /// Brings the tasks in line with the registry.
+    async fn review(&mut self, registry: &Registry, leads: bool, reach: &Arc<dyn Reach>) {
+        if !leads {
+            self.stop().await;
+            return;
+        }
+        // A registry that was never read, or is not followed, does not show deletions.
+        if !registry.was_read() || *registry.health() != Health::Following {
+            return;
+        }
+        self.trouble = match self.try_to_review(registry, reach).await {
+            Ok(()) => None,
+            Err(StoreError::Conflict) => {
+                // Another gateway has changed what is kept: it is read again.
+                self.stop().await;
+                None
+            }
+            Err(error) => Some(format!("the gateway's registry: {error}").into()),
+        };
+    }
+
+    async fn try_to_review(&mut self, registry: &Registry, reach: &Arc<dyn Reach>) -> Result<(), StoreError> {
+        if registry.list(Kind::Replicator).next().is_none() && self.running.is_none() {
+            // Nothing was ever copied, or nothing is left of it: the store is not even asked.
+            if self.store.list(super::memory::CLUSTERS).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        if !self.is_of_this_store().await? {
+            self.stop().await;
+        }
+        if self.running.is_none() {
+            let federation = store_id(&*self.store).await?.into();
+            let memory = Memory::load(&*self.store).await?;
+            let source = watch::Sender::new(Arc::default());
+            self.running = Some(Running { federation, memory, source, reader: None, tasks: BTreeMap::new() });
+        }
+        let view = View::of(registry);
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let planned = running.plan(&view, registry);
+        if planned.values().any(|assignment| !assignment.past.is_empty()) {
+            // A store that has lost everything, or a view that is behind it, would remove everything everywhere.
+            let entries = self.store.list(&key_of(Kind::Replicator, "")).await?;
+            if !registry.shows(Kind::Replicator, &entries) {
+                return Ok(());
+            }
+        }
+        running.record(&*self.store, &view, registry.unreadable(), &planned).await?;
+        running.follow_source(&planned, reach, self.etcd.as_ref());
+        running.assign(planned, reach, &self.terms, &self.reported);
+        Ok(())
+    }
+
+    /// Whether the store is still the one that everything that runs was started for.
+    async fn is_of_this_store(&self) -> Result<bool, StoreError> {
+        let Some(running) = &self.running else { return Ok(true) };
+        let found = self.store.get(STORE_ID).await?;
+        Ok(found.is_some_and(|entry| entry.value == running.federation.as_bytes()))
+    }
+
+    /// Ends all tasks, each after its current request. Returns whether no request is in flight any more.
+    async fn stop(&mut self) -> bool {
+        let Some(running) = self.running.take() else { return true };
+        if let Some((_, handle)) = running.reader {
+            handle.abort();
+        }
+        // Dropping the assignments ends all of them; only then the first is waited for.
+        let ending: Vec<_> = running.tasks.into_values().map(|task| task.handle).collect();
+        let mut is_clean = true;
+        for mut handle in ending {
+            if timeout(LAST_REQUEST, &mut handle).await.is_err() {
+                handle.abort();
+                is_clean = false;
+            }
+        }
+        is_clean
+    }
+
+    fn publish(&self, registry: &Registry, leads: bool) {
+        let running = self.running.as_ref();
+        let source = running.map(|running| Arc::clone(&running.source.borrow()));
+        let reports: BTreeMap<Arc<str>, Report> = running
+            .iter()
+            .flat_map(|running| &running.tasks)
+            .map(|(cluster, task)| (Arc::clone(cluster), task.reports.borrow().clone()))
+            .collect();
+        let counts =
+            reports.iter().map(|(cluster, report)| (Arc::clone(cluster), (report.writes, report.errors)));
+        let counts = counts.collect();
+        let old = Arc::clone(&self.statuses.borrow());
+        let seen = Seen {
+            registry,
+            leads,
+            reports: &reports,
+            source: source.as_deref(),
+            trouble: self.trouble.as_ref(),
+            old: &old,
+        };
+        let statuses = Arc::new(publish::statuses(&seen));
+        publish::log_changes(&old, &statuses);
+        self.metrics.show(Arc::clone(&statuses), counts);
+        self.statuses.send_if_modified(|current| {
+            let is_new = *current != statuses;
+            *current = statuses;
+            is_new
+        });
+    }
+}
+
+/// What the registry asks for.
+struct View {
+    scopes: Vec<(PolicySpec, Scope)>,
+    /// Without the local one.
+    clusters: BTreeSet<ClusterName>,
+}
+
+// === impl View ===
+
+impl View {
+    fn of(registry: &Registry) -> Self {
+        let scopes = registry.list(Kind::Replicator).filter_map(|item| {
+            let Spec::Replicator(spec) = &item.checked.spec else { return None };
+            let name = item.checked.resource.metadata.name.as_str().into();
+            Some((spec.clone(), Scope::of(name, spec)))
+        });
+        let snapshot = registry.snapshot();
+        let remote = snapshot.iter().map(|cluster| cluster.name.clone()).filter(|name| !name.is_local());
+        Self { scopes: scopes.collect(), clusters: remote.collect() }
+    }
+
+    fn of_cluster(&self, cluster: &ClusterName) -> impl Iterator<Item = &(PolicySpec, Scope)> {
+        self.scopes.iter().filter(|(spec, _)| spec.clusters.contain(cluster))
+    }
+}
+
+// === impl Scope ===
+
+impl Scope {
+    fn of(name: Arc<str>, spec: &PolicySpec) -> Self {
+        Self {
+            name,
+            kinds: spec.resources.iter().filter_map(|resource| Type::of_name(resource)).collect(),
+            namespace: spec.namespace.clone(),
+            conflicts: spec.conflicts,
+            on_delete: spec.on_delete,
+            dry_run: spec.dry_run,
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// What each registered cluster is to hold. One that is not registered is left as it is.
+    fn plan(&self, view: &View, registry: &Registry) -> BTreeMap<Arc<str>, Assignment> {
+        let mut planned = BTreeMap::new();
+        for name in &view.clusters {
+            let cluster: Arc<str> = name.as_str().into();
+            let scopes: Vec<Scope> = view.of_cluster(name).map(|(_, scope)| scope.clone()).collect();
+            let known = self.memory.of(&cluster);
+            let is_past = |known: &&Scope| match scopes.iter().find(|scope| scope.name == known.name) {
+                Some(now) => {
+                    now.on_delete == OnDelete::Remove
+                        && !now.dry_run
+                        && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
+                }
+                // One that cannot be read at present may ask for anything.
+                None if registry.unreadable().contains_key(&*key_of(Kind::Replicator, &known.name)) => false,
+                None => known.on_delete == OnDelete::Remove,
+            };
+            let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
+            let interval = view.of_cluster(name).map(|(spec, _)| spec.interval).min();
+            if !scopes.is_empty() || !past.is_empty() {
+                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
+                planned.insert(cluster, Assignment { scopes, past, interval });
+            }
+        }
+        planned
+    }
+
+    /// Records what may be copied before anything is, and forgets what is gone.
+    async fn record(
+        &mut self,
+        store: &dyn Store,
+        view: &View,
+        unreadable: &BTreeMap<Arc<str>, String>,
+        planned: &BTreeMap<Arc<str>, Assignment>,
+    ) -> Result<(), StoreError> {
+        let registered = |cluster: &str| view.clusters.iter().any(|name| name.as_str() == cluster);
+        let known = self.memory.clusters().filter(|cluster| registered(cluster));
+        let clusters: BTreeSet<Arc<str>> = known.chain(planned.keys()).cloned().collect();
+        for cluster in clusters {
+            let none = Assignment::default();
+            let assignment = planned.get(&cluster).unwrap_or(&none);
+            let is_clean = self.tasks.get(&cluster).is_some_and(|task| task.is_clean_of(assignment));
+            let mut kept: Vec<Scope> =
+                assignment.scopes.iter().filter(|scope| !scope.dry_run).cloned().collect();
+            if !is_clean {
+                kept.extend(assignment.past.iter().cloned());
+            }
+            // One that only reports now, or cannot be read now, may have copied something before.
+            let is_silent = |known: &&Scope| {
+                let reports = assignment.scopes.iter().any(|it| it.dry_run && it.name == known.name);
+                let is_unreadable = unreadable.contains_key(&*key_of(Kind::Replicator, &known.name));
+                (reports || is_unreadable) && !kept.iter().any(|it| it.name == known.name)
+            };
+            let silent: Vec<Scope> = self.memory.of(&cluster).iter().filter(is_silent).cloned().collect();
+            kept.extend(silent);
+            self.memory.keep(store, &cluster, kept).await?;
+        }
+        Ok(())
+    }
+
+    fn follow_source(
+        &mut self,
+        planned: &BTreeMap<Arc<str>, Assignment>,
+        reach: &Arc<dyn Reach>,
+        etcd: Option<&Arc<etcd::Client>>,
+    ) {
+        let kinds: BTreeSet<Type> = planned.values().flat_map(Assignment::source_kinds).collect();
+        let interval = planned.values().map(|it| it.interval).min().unwrap_or(DEFAULT_INTERVAL);
+        let wanted = Wanted { kinds, interval };
+        if wanted.kinds.is_empty() {
+            if let Some((_, handle)) = self.reader.take() {
+                handle.abort();
+                self.source.send_replace(Arc::default());
+            }
+            return;
+        }
+        if self.reader.as_ref().is_some_and(|(_, handle)| handle.is_finished()) {
+            tracing::error!("the task that reads the local cluster ended unexpectedly and is started again");
+            self.reader = None;
+        }
+        if let Some((sender, _)) = &self.reader {
+            sender.send_if_modified(|old| std::mem::replace(old, wanted.clone()) != wanted);
+            return;
+        }
+        let (sender, receiver) = watch::channel(wanted);
+        let client = Client::new(Arc::clone(reach), LOCAL_CLUSTER.into(), self.subject());
+        let changes: Box<dyn Changes> = match etcd {
+            Some(etcd) => Box::new(Watched::new(Arc::clone(etcd))),
+            None => Box::new(Polled),
+        };
+        let reader = Reader::new(client, receiver, self.source.clone());
+        self.reader = Some((sender, tokio::spawn(reader.run(changes))));
+    }
+
+    /// The name by which this federation writes: what it creates shows it.
+    fn subject(&self) -> Arc<str> {
+        format!("{SUBJECT}{}", self.federation).into()
+    }
+
+    fn assign(
+        &mut self,
+        planned: BTreeMap<Arc<str>, Assignment>,
+        reach: &Arc<dyn Reach>,
+        terms: &watch::Receiver<Option<Term>>,
+        reported: &watch::Sender<()>,
+    ) {
+        self.tasks.retain(|cluster, task| {
+            if task.handle.is_finished() {
+                tracing::error!(%cluster, "the task of a cluster ended unexpectedly and is started again");
+            }
+            planned.contains_key(cluster) && !task.handle.is_finished()
+        });
+        let subject = self.subject();
+        for (cluster, assignment) in planned {
+            if let Some(task) = self.tasks.get(&cluster) {
+                if **task.assignments.borrow() != assignment {
+                    task.assignments.send_replace(Arc::new(assignment));
+                }
+                continue;
+            }
+            let (assignments, receiver) = watch::channel(Arc::new(assignment));
+            let (reports, seen) = watch::channel(Report::default());
+            let follower = Follower {
+                client: Client::new(Arc::clone(reach), Arc::clone(&cluster), Arc::clone(&subject)),
+                federation: Arc::clone(&self.federation),
+                source: self.source.subscribe(),
+                assignments: receiver,
+                terms: terms.clone(),
+                reports,
+                reported: reported.clone(),
+            };
+            let handle = tokio::spawn(follower.run());
+            self.tasks.insert(cluster, Task { assignments, reports: seen, handle });
+        }
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    /// Whether nothing is left of what this asks to be removed.
+    fn is_clean_of(&self, assignment: &Assignment) -> bool {
+        let report = self.reports.borrow();
+        report.is_clean && report.about.as_deref() == Some(assignment)
+    }
+}
+
+/// How often everything is reviewed without a reason.
+const REVIEW: Duration = Duration::from_secs(1);
+
+/// How long reports are collected, so that many are handled together.
+const REPORT_BATCH: Duration = Duration::from_millis(20);
+
+/// Of clusters that only have something to be removed.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long the last request of a task is waited for.
+const LAST_REQUEST: Duration = Duration::from_secs(3);

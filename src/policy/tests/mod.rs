@@ -1,0 +1,5 @@
+//! Whole supervisors with simulated clusters.
+
+mod behaviour;
+mod checker;
+mod world;
