@@ -30,5 +30,7 @@ mod tls;
 mod tracing;
 mod webui;
 
+#[path = "../support/collector.rs"]
+mod collector;
 #[path = "../support/store_suite.rs"]
 mod store_suite;

@@ -1,93 +1,17 @@
 //! Traces, as a collector gets them.
 
-use std::{collections::HashMap, convert::Infallible, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use fedgate::telemetry::trace::proto::{ExportTraceServiceRequest, KeyValue, Span, SpanKind, Value};
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use prost::Message as _;
+use fedgate::telemetry::trace::proto::SpanKind;
+use http::Method;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::mpsc};
 
-use crate::support::{Running, h1, read, request_of, simulated};
+use crate::{
+    collector::{Collector, hex, named, texts},
+    support::{Running, h1, read, request_of, simulated},
+};
 
 const CLIENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// Takes spans over OTLP.
-struct Collector {
-    address: SocketAddr,
-    spans: mpsc::UnboundedReceiver<Span>,
-}
-
-impl Collector {
-    async fn start() -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let (sender, spans) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = socket.accept().await.unwrap();
-                let sender = sender.clone();
-                let service = service_fn(move |request| take(request, sender.clone()));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { address, spans }
-    }
-
-    /// Waits until the span of the request, which ends last, and at least `count` in all are there.
-    async fn trace(&mut self, trace_id: &[u8], count: usize) -> Vec<Span> {
-        let mut found = Vec::new();
-        let gather = async {
-            let is_server = |span: &Span| span.kind == i32::from(SpanKind::Server);
-            while found.len() < count || !found.iter().any(is_server) {
-                let span = self.spans.recv().await.unwrap();
-                if span.trace_id == trace_id {
-                    found.push(span);
-                }
-            }
-        };
-        let done = tokio::time::timeout(Duration::from_secs(60), gather).await;
-        assert!(done.is_ok(), "{found:#?}");
-        found
-    }
-}
-
-async fn take(
-    request: Request<Incoming>,
-    sender: mpsc::UnboundedSender<Span>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/v1/traces"));
-    assert_eq!(request.headers()["content-type"], "application/x-protobuf");
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let batch = ExportTraceServiceRequest::decode(body).unwrap();
-    let [resource] = &batch.resource_spans[..] else { panic!("{batch:?}") };
-    let attributes = texts(&resource.resource.as_ref().unwrap().attributes);
-    assert_eq!(attributes["service.name"], "fedgate");
-    for span in batch.resource_spans.into_iter().flat_map(|r| r.scope_spans).flat_map(|s| s.spans) {
-        let _ = sender.send(span);
-    }
-    Ok(Response::new(Full::default()))
-}
-
-fn texts(attributes: &[KeyValue]) -> HashMap<&str, String> {
-    let text = |attribute: &KeyValue| match attribute.value.as_ref().unwrap().value.as_ref().unwrap() {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-    };
-    attributes.iter().map(|attribute| (attribute.key.as_str(), text(attribute))).collect()
-}
-
-fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
-    spans.iter().filter(|span| span.name == name).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_one_trace_from_the_client_to_each_cluster() {
@@ -159,10 +83,11 @@ async fn a_write_to_the_registry_shows_the_store_and_a_refused_call_its_error() 
         panic!("{spans:#?}")
     };
     let stores = named(&spans, "store");
-    assert!(
-        !stores.is_empty() && stores.iter().all(|span| span.parent_span_id == route.span_id),
-        "{spans:#?}"
-    );
+    assert!(stores.iter().all(|span| span.parent_span_id == route.span_id), "{spans:#?}");
+    let operations: Vec<_> =
+        stores.iter().map(|span| texts(&span.attributes)["db.operation.name"].clone()).collect();
+    assert!(operations.contains(&"put".to_owned()), "{operations:?}");
+    assert!(stores.iter().all(|span| span.status.is_none() && span.kind == i32::from(SpanKind::Client)));
     assert_eq!(route.parent_span_id, put.span_id);
 
     let other = CLIENT.replace("4bf9", "5bf9");
@@ -200,4 +125,48 @@ async fn the_last_spans_leave_when_the_process_ends_and_a_collector_that_is_away
     away.stop.send(()).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(30), away.done).await;
     ended.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_is_an_error_of_its_span_and_a_lost_race_is_none() {
+    let mut collector = Collector::start().await;
+    let tracing = json!({"otlp-endpoint": format!("http://{}", collector.address)});
+    let body = json!({
+        "type": "Cluster", "api_version": "federation/v1", "metadata": {"name": "beta"},
+        "spec": {"api_urls": ["http://127.0.0.1:1"]},
+    });
+    let write = |server: &Running, method, client: &str| {
+        let target = "/api/enterprise/federation/v1/clusters/beta";
+        let mut request = request_of(&server.token, method, target, body.to_string());
+        request.headers_mut().insert("traceparent", client.parse().unwrap());
+        request
+    };
+    let stores = |spans: &[_]| -> Vec<(String, bool)> {
+        let stores = named(spans, "store").into_iter();
+        stores
+            .map(|span| (texts(&span.attributes)["db.operation.name"].clone(), span.status.is_some()))
+            .collect()
+    };
+    let id = |client: &str| u128::from_str_radix(&client[3..35], 16).unwrap().to_be_bytes();
+
+    let server = Running::with(json!({"tracing": tracing})).await;
+    let clients: Vec<String> = ["6bf9", "7bf9", "8bf9"].map(|start| CLIENT.replace("4bf9", start)).into();
+    assert_eq!(server.send(write(&server, Method::PUT, &clients[0])).await.0, 201);
+    let mut again = write(&server, Method::PUT, &clients[1]);
+    again.headers_mut().insert("if-none-match", "*".parse().unwrap());
+    assert_eq!(server.send(again).await.0, 412);
+    assert_eq!(server.send(write(&server, Method::DELETE, &clients[2])).await.0, 204);
+    for (client, operation) in clients.iter().zip(["put", "", "delete"]) {
+        let stores = stores(&collector.trace(&id(client), 2).await);
+        assert!(stores.iter().all(|(_, has_failed)| !has_failed), "{operation}: {stores:?}");
+        let is_there = stores.iter().any(|(name, _)| name == operation);
+        assert!(is_there || operation.is_empty(), "{operation}: {stores:?}");
+    }
+
+    let etcd = json!({"endpoints": ["http://127.0.0.1:1"]});
+    let away = Running::with(json!({"tracing": tracing, "store": {"etcd": etcd}})).await;
+    let client = CLIENT.replace("4bf9", "9bf9");
+    assert_eq!(away.send(write(&away, Method::PUT, &client)).await.0, 503);
+    let spans = collector.trace(&id(&client), 2).await;
+    assert!(stores(&spans).iter().any(|(_, has_failed)| *has_failed), "{spans:#?}");
 }

@@ -15,7 +15,11 @@ mod order;
 mod rights;
 mod strays;
 mod support;
+mod traces;
 
+#[path = "../support/collector.rs"]
+#[expect(dead_code, reason = "the tests of requests use the rest")]
+mod collector;
 #[path = "../support/etcd_server.rs"]
 mod etcd_server;
 #[path = "../support/secure_etcd.rs"]
