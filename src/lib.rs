@@ -20,6 +20,7 @@
 //!    route        routing::route(method, target, snapshot) → Routed       the one reading of the path
 //!    auth         token → Caller                                          cached verification
 //!    logins       too many failed passwords or API keys → 429             a request with a token passes by
+//!    compress     answers, by their route and what the client accepts     the API's only on request
 //!    ▼ dispatch: what answers the route, or why there is none
 //!    ├─ Probe       liveness and readiness
 //!    ├─ Federation  authz ─► body ─► api, on the control plane ─► registry

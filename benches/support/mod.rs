@@ -85,6 +85,7 @@ impl Served {
             resources: Arc::new(Resources {
                 graphql: fedgate::graphql::Engine::new(settings.graphql()),
                 logins: Arc::new(fedgate::proxy::Logins::new(settings.limits.login_failures)),
+                compressor: Arc::new(fedgate::proxy::Compressor::new(settings.compression)),
                 settings,
                 access: Arc::default(),
                 fan_outs,

@@ -37,7 +37,7 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    proxy::{Federation, Logins, OutageSessions, Readiness, Resources, Settings},
+    proxy::{Compressor, Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
@@ -274,6 +274,7 @@ fn resources(
     let settings = Settings { tracer: tracer.cloned(), ..settings(root) };
     Resources {
         graphql: graphql::Engine::new(settings.graphql()),
+        compressor: Arc::new(Compressor::new(settings.compression)),
         settings,
         access: Access::new(root.log.access),
         fan_outs: fanout::Shared::new(root.limits.fan_outs, root.limits.read_ahead_bytes),
@@ -362,6 +363,7 @@ fn settings(root: &Root) -> Settings {
         limits: root.limits.clone(),
         trusted_proxies: root.listen.trusted_proxies.clone(),
         hsts: root.listen.hsts,
+        compression: root.compression,
         tracer: None,
     }
 }

@@ -111,6 +111,7 @@ fn held_bytes(shared: &Shared, page: &mut Registry) {
             ([("kind", "request-bodies")], &resources.bodies),
             ([("kind", "lists")], resources.fan_outs.memory()),
             ([("kind", "graphql-answers")], resources.graphql.memory()),
+            ([("kind", "compression")], resources.compressor.memory()),
         ];
         let held = budgets.map(|(kind, budget)| (kind, budget.held_bytes()));
         families.gauges("held_bytes", "Bytes of bodies that are held in memory.", held)?;

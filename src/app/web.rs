@@ -6,6 +6,7 @@ use crate::{
 /// What the configuration names, read again.
 pub(super) fn content(root: &Root) -> Result<Content, LoadError> {
     let content = match &root.web_ui.directory {
+        Some(directory) if root.compression.web_ui => Content::directory(directory)?.compressed(),
         Some(directory) => Content::directory(directory)?,
         None => without_files(root),
     };
@@ -15,7 +16,7 @@ pub(super) fn content(root: &Root) -> Result<Content, LoadError> {
 /// The same, but a file system that hangs is given up.
 pub(super) async fn content_in_time(root: &Root) -> Result<Content, LoadError> {
     let content = match &root.web_ui.directory {
-        Some(directory) => Content::directory_in_time(directory).await?,
+        Some(directory) => Content::directory_in_time(directory, root.compression.web_ui).await?,
         None => without_files(root),
     };
     Ok(content.with_console(root.web_ui.console))

@@ -34,6 +34,8 @@ pub struct Root {
     pub limits: listener::Limits,
     /// How the process stops.
     pub shutdown: listener::Shutdown,
+    /// Which answers are compressed.
+    pub compression: proxy::Compression,
     /// Browsers on other origins.
     pub cors: proxy::Cors,
     /// What is logged, and how.

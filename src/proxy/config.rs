@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Compression;
 use crate::{fanout, graphql, listener::Limits, telemetry::trace::Tracer, types::Cidr};
 
 /// `cors`: browsers on other origins.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// Which answers are compressed.
+    pub compression: Compression,
     /// Records requests.
     pub tracer: Option<Tracer>,
     /// How long browsers are to use TLS only.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Federation, Logins, OutageSessions, Readiness, Settings};
+use super::{Compressor, Federation, Logins, OutageSessions, Readiness, Settings};
 use crate::{
     authz::KeyExchange,
     fanout, graphql,
@@ -26,6 +26,8 @@ pub struct Resources {
     pub fan_outs: Arc<fanout::Shared>,
     /// What all request bodies share.
     pub bodies: Arc<Budget>,
+    /// Compresses answers.
+    pub compressor: Arc<Compressor>,
     /// What is registered, with the secret that seals continue tokens.
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Answers GraphQL; its caches are shared by all workers.

@@ -10,7 +10,8 @@
 //!              └ route   path → how to authenticate, and where to go    the path is read here and nowhere else
 //!                 └ auth    token → Caller, or Sensu's 401
 //!                    └ logins   too many failures → 429; only for passwords and API keys
-//!                     └ dispatch   the route, or why there is none
+//!                     └ compress   only answers, and by their route
+//!                      └ dispatch  the route, or why there is none
 //!                         ├ Probe       readiness    answered here
 //!                         ├ Federation  federation   admitted → body read → answered by the control plane
 //!                         ├ Web         web          the web UI, from memory or from the dashboard
@@ -25,6 +26,7 @@
 
 mod body;
 mod change;
+mod compress;
 mod config;
 mod control_plane;
 mod cors;
@@ -47,6 +49,7 @@ mod stack;
 mod upstream_head;
 mod web;
 
+pub use compress::{Compression, Compressor};
 pub use config::{Cors, Settings};
 pub use control_plane::Federation;
 pub use cors::{CorsLayer, CorsService};

@@ -56,7 +56,7 @@ impl SlowClientBody {
         }
         let declared = body.size_hint().exact();
         if declared.is_some_and(|length| length > SHORT as u64) {
-            return Ok(Body::boxed(Self::new(BytesMut::new(), body)));
+            return Ok(Self::watch(body));
         }
         let mut start = BytesMut::new();
         while start.len() <= SHORT {
@@ -68,6 +68,11 @@ impl SlowClientBody {
             start.extend_from_slice(&data);
         }
         Ok(Body::boxed(Self::new(start, body)))
+    }
+
+    /// Puts a watchdog on a body as it is: what waits for its client is dropped in time.
+    pub(super) fn watch(body: Body) -> Body {
+        Body::boxed(Self::new(BytesMut::new(), body))
     }
 
     fn new(start: BytesMut, body: Body) -> Self {

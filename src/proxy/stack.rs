@@ -5,6 +5,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 
 use super::{
     CorsLayer, Gateway, GuardLayer, LoginLayer, RescueLayer,
+    compress::CompressLayer,
     dispatch::Dispatch,
     hsts::HstsLayer,
     route::{find_client, locate},
@@ -25,6 +26,7 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
     let tracing = gateway.settings().tracer.clone().map(TraceLayer::new);
     let access = Arc::clone(&gateway.resources.access);
     let logins = Arc::clone(&gateway.resources.logins);
+    let compressor = Arc::clone(&gateway.resources.compressor);
     let gateway = Arc::new(gateway);
     let dispatch = Dispatch::new(Arc::clone(&gateway));
     let locating = Arc::clone(&gateway);
@@ -49,6 +51,8 @@ pub fn stack(gateway: Gateway, authenticator: Arc<Authenticator>, allowed_origin
         .layer(AuthLayer::new(authenticator))
         // What is left may be a guess. A request with a token passes by.
         .layer(LoginLayer::new(logins))
+        // By the route, and only what answers it: an error is a few words.
+        .layer(CompressLayer::new(compressor))
         // The route, and what answers it.
         .service(dispatch);
     check_service(service).boxed_clone()

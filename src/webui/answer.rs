@@ -4,7 +4,7 @@ use super::{
     files::{File, Files, Variant},
     negotiate::{self, Verdict},
 };
-use crate::wire::Body;
+use crate::wire::{Accepted, Body, Coding};
 
 // === impl Files ===
 
@@ -46,7 +46,7 @@ impl File {
             // Also where no body follows (HEAD).
             out.insert(header::CONTENT_LENGTH, variant.bytes.len().into());
             if let Some(coding) = coding {
-                out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+                out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
             }
             if *method == Method::GET {
                 *response.body_mut() = Body::full(variant.bytes.clone());
@@ -68,15 +68,28 @@ impl File {
         }
     }
 
-    /// The smallest variant that the client accepts.
-    fn choose(&self, headers: &HeaderMap) -> (&Variant, Option<&'static str>) {
-        let ready = |variant: &'_ Option<Variant>, coding: &'static str| {
-            variant.is_some() && negotiate::accepts_coding(headers, coding)
-        };
-        match (&self.brotli, &self.gzip) {
-            (Some(variant), _) if ready(&self.brotli, "br") => (variant, Some("br")),
-            (_, Some(variant)) if ready(&self.gzip, "gzip") => (variant, Some("gzip")),
-            _ => (&self.plain, None),
+    /// The variant that the client accepts and has; if it has none, the one that it weighs most, and of several the
+    /// smallest.
+    fn choose(&self, headers: &HeaderMap) -> (&Variant, Option<Coding>) {
+        let coded = self.coded();
+        if coded.is_empty() {
+            return (&self.plain, None);
         }
+        let accepted = Accepted::of(headers);
+        let best = accepted.best(coded.iter().map(|(coding, _)| *coding));
+        let best = coded.iter().find(|(coding, _)| Some(*coding) == best);
+        let best = best.map_or((&self.plain, None), |(coding, variant)| (*variant, Some(*coding)));
+        let others = coded.iter().map(|(coding, variant)| (*variant, Some(*coding)));
+        let taken = others.chain([(&self.plain, None)]).filter(|(_, coding)| accepted.takes(*coding));
+        let has = |(variant, _): &(&Variant, _)| {
+            variant.etag.to_str().is_ok_and(|etag| negotiate::has(headers, etag))
+        };
+        [best].into_iter().chain(taken).find(has).unwrap_or(best)
+    }
+
+    /// The variants in codings, the smallest first.
+    fn coded(&self) -> Vec<(Coding, &Variant)> {
+        let all = [(Coding::Brotli, &self.brotli), (Coding::Gzip, &self.gzip)];
+        all.into_iter().filter_map(|(coding, variant)| Some((coding, variant.as_ref()?))).collect()
     }
 }

@@ -11,8 +11,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::{LoadError, media};
-use crate::net::read_file_up_to;
+use super::{
+    LoadError,
+    compress::{self, Effort},
+    media,
+};
+use crate::{net::read_file_up_to, wire};
 
 /// All files of a directory, in memory: no request reaches the disk.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub(super) struct Files {
     watched: Vec<PathBuf>,
 }
 
-/// One file, in each encoding that the directory has.
+/// One file, in each coding that the directory has, or that was made of it.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) media_type: &'static str,
@@ -97,7 +101,25 @@ impl Files {
             by_path.insert(path, file);
         }
         let directories = top_directories(by_path.keys());
-        Self { by_path, directories, watched: Vec::new() }
+        Self { by_path, directories, watched: Vec::new() }.compressed(Effort::Best)
+    }
+
+    /// The same with the compressed forms that are missing, so that no request waits for them. The largest files may stay
+    /// without: there, that would take too long.
+    pub(super) fn compressed(mut self, effort: Effort) -> Self {
+        let plain = |file: &&mut File| {
+            file.gzip.is_none() && file.brotli.is_none() && wire::is_compressible(file.media_type)
+        };
+        let mut files: Vec<&mut File> = self.by_path.values_mut().filter(plain).collect();
+        files.sort_unstable_by_key(|file| file.plain.bytes.len());
+        let mut room = effort.most();
+        for file in files {
+            let Some(left) = room.checked_sub(file.plain.bytes.len()) else { break };
+            room = left;
+            file.gzip = compress::gzip(&file.plain.bytes, effort).map(Variant::new);
+            file.brotli = compress::brotli(&file.plain.bytes, effort).map(Variant::new);
+        }
+        self
     }
 
     /// The file at a decoded path without its first slash.

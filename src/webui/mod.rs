@@ -13,6 +13,7 @@
 //! which are never served here.
 
 mod answer;
+mod compress;
 mod config;
 mod console;
 mod dashboard;
@@ -41,6 +42,7 @@ use crate::{
     wire::{self, Body},
 };
 
+use compress::Effort;
 use no_page::start_page;
 
 pub use config::Config;
@@ -80,15 +82,29 @@ impl Content {
     }
 
     /// The same on a thread for blocking work, which is given up when its file system hangs.
-    pub async fn directory_in_time(path: &Path) -> Result<Self, LoadError> {
+    pub async fn directory_in_time(path: &Path, compressed: bool) -> Result<Self, LoadError> {
         let owned = path.to_owned();
-        let loaded = net::within(PATIENCE, move || Self::directory(&owned)).await;
+        let load = move || {
+            let content = Self::directory(&owned)?;
+            Ok(if compressed { content.compressed() } else { content })
+        };
+        let loaded = net::within(PATIENCE, load).await;
         loaded.unwrap_or_else(|error| Err(LoadError::Timeout { path: path.to_owned(), error }))
     }
 
     /// The static part of a dashboard listener, with the certificate files of the local cluster.
     pub fn upstream(dashboard: Backend, tls: TlsFiles) -> Self {
         Self { web_ui: Inner::Dashboard(dashboard::Origin::new(dashboard, tls)), console: false }
+    }
+
+    /// The same with compressed forms of the files that came without; see [`Coding::stream`](wire::Coding::stream) for what
+    /// is compressed while it is sent.
+    #[must_use]
+    pub fn compressed(self) -> Self {
+        match self.web_ui {
+            Inner::Files(files) => Self { web_ui: Inner::Files(files.compressed(Effort::Quick)), ..self },
+            Inner::Nothing | Inner::Dashboard(_) => self,
+        }
     }
 
     /// The same with the console, or without it.

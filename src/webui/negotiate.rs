@@ -4,20 +4,6 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Whether a content coding may be used (RFC 9110 §12.5.3).
-pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
-    let mut by_star = false;
-    for item in items(headers, &header::ACCEPT_ENCODING) {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let allowed = !is_zero(parameters);
-        if name.trim().eq_ignore_ascii_case(coding) {
-            return allowed;
-        }
-        by_star |= name.trim() == "*" && allowed;
-    }
-    by_star
-}
-
 /// Whether a browser navigates to a page, as opposed to fetching a part of one or data for it.
 pub fn is_navigation(headers: &HeaderMap) -> bool {
     // Sent by every current browser, but only to secure origins.
@@ -41,6 +27,11 @@ pub(super) enum Verdict {
     Failed,
 }
 
+/// Whether the client has what a tag stands for.
+pub(super) fn has(headers: &HeaderMap, etag: &str) -> bool {
+    tags(headers, &header::IF_NONE_MATCH).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
 /// Compares a file with what the client has or wants.
 pub(super) fn condition(headers: &HeaderMap, etag: &str, modified: SystemTime) -> Verdict {
     if headers.contains_key(header::IF_MATCH) {
@@ -51,8 +42,7 @@ pub(super) fn condition(headers: &HeaderMap, etag: &str, modified: SystemTime) -
         return Verdict::Failed;
     }
     let same = if headers.contains_key(header::IF_NONE_MATCH) {
-        tags(headers, &header::IF_NONE_MATCH)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+        has(headers, etag) || tags(headers, &header::IF_NONE_MATCH).any(|tag| tag == "*")
     } else {
         date(headers, &header::IF_MODIFIED_SINCE).is_some_and(|date| modified <= date)
     };

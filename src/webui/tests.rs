@@ -308,7 +308,7 @@ proptest! {
         let names = ["accept", "accept-encoding", "if-none-match", "if-match", "if-modified-since"];
         let mut headers = HeaderMap::new();
         headers.insert(names[name], value.parse().unwrap());
-        negotiate::accepts_coding(&headers, "gzip");
+        crate::wire::Accepted::of(&headers);
         negotiate::is_navigation(&headers);
         negotiate::condition(&headers, "\"x\"", std::time::SystemTime::UNIX_EPOCH);
     }

@@ -90,12 +90,16 @@ pub const GRAPHQL_ANSWER_BYTES: usize = 256 << 20;
 /// Bytes of list answers that members have sent before it was their turn: the default of `limits.read-ahead-bytes`.
 pub const LIST_READ_AHEAD_BYTES: usize = 256 << 20;
 
+/// Bytes that answers hold while they are compressed: some 64 at once. Others are sent as they are.
+pub const COMPRESSION_BYTES: usize = 64 << 20;
+
 /// Most bytes of bodies that the process holds with the default configuration: what the memory limit of its container
 /// must leave room for, apart from connections and caches.
 ///
-/// It is the sum of three parts, and not one pool, so that a flood of one kind of work takes nothing from the others. A
+/// It is the sum of four parts, and not one pool, so that a flood of one kind of work takes nothing from the others. A
 /// body counts in one part only.
-pub const MAX_HELD_BYTES: usize = REQUEST_BODY_BYTES + GRAPHQL_ANSWER_BYTES + LIST_READ_AHEAD_BYTES;
+pub const MAX_HELD_BYTES: usize =
+    REQUEST_BODY_BYTES + GRAPHQL_ANSWER_BYTES + LIST_READ_AHEAD_BYTES + COMPRESSION_BYTES;
 
 #[cfg(test)]
 mod tests {

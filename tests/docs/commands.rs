@@ -116,7 +116,7 @@ fn the_guides_commands_work_and_make_a_key_pair_that_the_gateway_takes() {
     let directory = run(&page(GUIDE));
     let keys = KeyFiles::load(&[directory.path().join("jwt_public.pem")]).unwrap();
     SigningKey::load(&directory.path().join("jwt_private.pem"), &keys).unwrap();
-    assert!(directory.path().join("sensu-web/app.js.gz").exists(), "a compressed web UI");
+    assert!(directory.path().join("sensu-web/app.js").exists(), "a web UI");
 }
 
 const GUIDE: &str = "docs/guide.md";

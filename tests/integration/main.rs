@@ -6,6 +6,7 @@
 mod alerts;
 mod auth;
 mod balancers;
+mod compression;
 mod cors;
 mod drain;
 mod early;

@@ -73,7 +73,7 @@ async fn check(root: &Root) -> Vec<Row> {
 
 async fn web_ui(root: &Root, tls: &TlsConfigs) -> Option<Row> {
     if let Some(directory) = &root.web_ui.directory {
-        return Some(Row::loaded("web UI", directory, Content::directory_in_time(directory).await));
+        return Some(Row::loaded("web UI", directory, Content::directory_in_time(directory, false).await));
     }
     let dashboard = root.web_ui.upstream.as_ref()?;
     let content = Content::upstream(dashboard.clone(), root.local_cluster.tls());

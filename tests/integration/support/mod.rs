@@ -20,7 +20,9 @@ use fedgate::{
     error::BoxError,
     fanout, graphql,
     listener::Phase,
-    proxy::{Federation, Gateway, Logins, OutageSessions, Readiness, Resources, Settings, Stack, stack},
+    proxy::{
+        Compressor, Federation, Gateway, Logins, OutageSessions, Readiness, Resources, Settings, Stack, stack,
+    },
     registry::{self, MemoryStore, Store},
     sim::{Options, Recorded, Sensu, SharedKeys},
     types::{Backend, Cluster, Snapshot, Source, TlsFiles},
@@ -124,6 +126,7 @@ impl World {
             resources: Arc::new(Resources {
                 logins: Arc::new(Logins::new(setup.settings.limits.login_failures)),
                 graphql: graphql::Engine::new(setup.settings.graphql()),
+                compressor: Arc::new(Compressor::new(setup.settings.compression)),
                 settings: setup.settings,
                 access: Arc::default(),
                 fan_outs: Arc::clone(&fan_outs),
