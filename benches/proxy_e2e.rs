@@ -32,6 +32,7 @@ use criterion::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+#[expect(dead_code, reason = "the other benches use the rest")]
 mod support;
 
 use support::Client;

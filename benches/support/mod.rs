@@ -68,12 +68,16 @@ struct Peers {
 impl Served {
     /// A gateway in front of `members` clusters whose backends answer `body` to everything, but for the one that hangs.
     pub(crate) fn new(members: usize, body: Bytes, hung: Option<&'static str>) -> Self {
+        Self::with(Settings::default(), members, body, hung)
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn with(settings: Settings, members: usize, body: Bytes, hung: Option<&'static str>) -> Self {
         let clusters = clusters::snapshot(members);
         let peers: Arc<dyn Connect> = Arc::new(Peers { body, hung });
         let upstream = Manager::new(upstream::Config::default(), Arc::clone(&peers));
         upstream.apply(&clusters);
         let (phase, phase_seen) = watch::channel(Phase::Running);
-        let settings = Settings::default();
         let limits = settings.limits.clone();
         let fan_outs = fanout::Shared::new(limits.fan_outs, limits.read_ahead_bytes);
         let clusters = Arc::new(clusters);
@@ -148,6 +152,12 @@ impl Client {
             .body(Empty::new())
             .expect("the request is well formed");
         Self { sender, request, _phase: None }
+    }
+
+    /// The same, with another field in the head of its requests.
+    pub(crate) fn asking(mut self, name: header::HeaderName, value: &'static str) -> Self {
+        self.request.headers_mut().insert(name, HeaderValue::from_static(value));
+        self
     }
 
     /// One request and its complete answer: the head's fields and the body's length.
