@@ -159,6 +159,7 @@ fn tables(status: &Value, now: i64) -> String {
         shown.push_str(&replicators.render());
     }
     shown.push_str(&left_behind_table(status));
+    shown.push_str(&outage_sessions(&status["outage_sessions"], now));
     if text(&status["authorization"]) == "admin-groups" {
         shown.push_str(
             "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
@@ -203,6 +204,22 @@ fn left_behind_table(status: &Value) -> String {
     if is_empty { String::new() } else { format!("\n{}", table.render()) }
 }
 
+/// Whether the gateway renews sessions in place of the local cluster; nothing where it never does.
+fn outage_sessions(sessions: &Value, now: i64) -> String {
+    let Some(longest) = sessions["longest_seconds"].as_u64() else { return String::new() };
+    let longest = time::age(Duration::from_secs(longest));
+    let renewed = text(&sessions["renewed"]);
+    if sessions["active"] == true {
+        let since = terminal_safe(&since(sessions, now)).into_owned();
+        format!(
+            "\nOutage sessions: the gateway renews the local cluster's sessions since {since}, for at most {longest}; {} renewed\n",
+            terminal_safe(&renewed)
+        )
+    } else {
+        format!("\nOutage sessions: not active (at most {longest} while the local cluster is away)\n")
+    }
+}
+
 /// The cluster's own error, else the first error of a backend.
 fn cluster_error(cluster: &Value, backends: &[Value]) -> String {
     let own = text(&cluster["error"]);
@@ -245,6 +262,20 @@ mod tests {
         let status = json!({"authorization": "rbac", "authorization_error": "nobody is\nan administrator"});
         assert!(tables(&status, 0).ends_with("\nAuthorization: nobody is\\nan administrator\n"));
         assert_eq!(unhealthy(&status).unwrap(), "nobody is\\nan administrator");
+    }
+
+    #[test]
+    fn sessions_that_the_gateway_renews_are_shown() {
+        let status = |sessions: &Value| tables(&json!({"outage_sessions": sessions}), 1_764_000_120);
+        let active =
+            json!({"active": true, "since": "2025-11-24T16:00:00Z", "longest_seconds": 3600, "renewed": 7});
+        let expected = "\nOutage sessions: the gateway renews the local cluster's sessions since 2025-11-24T16:00:00Z (2m ago), \
+                        for at most 1h00m; 7 renewed\n";
+        assert!(status(&active).ends_with(expected), "{}", status(&active));
+        let ready = json!({"active": false, "since": null, "longest_seconds": 1800, "renewed": 7});
+        let expected = "\nOutage sessions: not active (at most 30m while the local cluster is away)\n";
+        assert!(status(&ready).ends_with(expected), "{}", status(&ready));
+        assert!(!status(&Value::Null).contains("Outage"));
     }
 
     #[test]
