@@ -45,9 +45,11 @@ fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn every_metric_that_they_name_is_in_a_scrape() {
-    // Replication has its families where it is configured; its etcd need not be there.
+    // Replication and outage sessions have their families where they are configured; the etcd need not be there.
     let replication = json!({"source": {"endpoints": ["http://127.0.0.1:1"]}});
-    let server = Running::with(json!({ "replication": replication })).await;
+    let server =
+        Running::with(json!({"replication": replication, "private-key": true, "outage-sessions": "1h"}))
+            .await;
     server.call(Method::GET, "/api/core/v2/checks", &Value::Null, 200).await;
     let scraped = samples(&metrics::page(&server).await);
     for (file, least) in [

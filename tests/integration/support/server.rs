@@ -71,6 +71,9 @@ impl Running {
         if sections.get("private-key").is_some() {
             file.as_object_mut().unwrap().remove("private-key");
             file["auth"]["jwt-private-key-file"] = json!(private);
+            if let Some(longest) = file.as_object_mut().unwrap().remove("outage-sessions") {
+                file["auth"]["outage-sessions"] = longest;
+            }
         }
         let root = config::parse(&file.to_string(), "test", &BTreeMap::new()).unwrap();
         let server = Server::build(&root, None, logs()).await.unwrap();
