@@ -13,9 +13,13 @@ COPY . .
 RUN cargo build --profile dist --locked --bin fedgate
 # For the registry: writable by the image's user, and by any other user of group 0, as OpenShift makes them up.
 RUN install -d -m 0770 /image/var/lib/fedgate
+# Of the libraries of a C compiler, the one that the binary needs, in the directory of this architecture.
+RUN library=$(ldd target/dist/fedgate | sed -n 's/.*libgcc_s.so.1 => \([^ ]*\) .*/\1/p') \
+    && install -D "$library" "/libraries$library"
 
-# glibc, libgcc and CA certificates; no shell.
-FROM gcr.io/distroless/cc-debian12
+# glibc and CA certificates; no shell.
+FROM gcr.io/distroless/base-nossl-debian12
+COPY --from=build /libraries/lib/ /lib/
 COPY --from=build /build/target/dist/fedgate /usr/bin/fedgate
 COPY --from=build --chown=65532:0 /image/var/lib/ /var/lib/
 USER 65532:65532
