@@ -63,7 +63,7 @@ fn the_image_copies_what_exists() {
             }
         }
     }
-    assert_eq!(from_build, ["/build/target/dist/fedgate", "/image/var/lib/"]);
+    assert_eq!(from_build, ["/libraries/lib/", "/build/target/dist/fedgate", "/image/var/lib/"]);
     assert_eq!(instructions(&dockerfile, "WORKDIR"), ["/build"]);
     let builds: Vec<_> = dockerfile.lines().filter(|line| line.contains("cargo build")).collect();
     assert_eq!(builds.len(), 2, "of the dependencies, then of the crate");

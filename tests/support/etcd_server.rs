@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -90,6 +91,19 @@ impl Etcd {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
         assert!(sent.unwrap().success());
+        while name == "STOP" && !self.is_stopped() {
+            thread::yield_now();
+        }
+    }
+
+    /// Whether all its threads have stopped: the signal is sent before they have.
+    fn is_stopped(&self) -> bool {
+        let mut threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.all(|task| {
+            let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat")));
+            // The state is behind the name, which is in parentheses and may hold anything.
+            stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+        })
     }
 
     /// Runs `etcdctl`, which must succeed.
