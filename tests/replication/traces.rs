@@ -10,6 +10,7 @@ use fedgate::{
     registry::EtcdStore,
     sim::SharedKeys,
     telemetry::{self, trace::proto::Span},
+    types::TlsFiles,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use crate::{
     support::{
         becomes,
         federation::{BINDINGS, cluster},
-        gateway::replicate,
+        gateway::{definition, register, replicate},
         objects::cluster_role_binding,
         put,
     },
@@ -88,18 +89,20 @@ async fn every_step_of_replication_is_a_trace_and_one_that_fails_says_so() {
     let ids: std::collections::BTreeSet<_> = found.values().map(|span| &span.trace_id).collect();
     assert_eq!(ids.len(), found.len(), "each is a trace of its own");
 
-    drop(alpha);
-    put(&local, &key, &cluster_role_binding("ops-s3cret", "edit", "ops")).await;
+    let nowhere =
+        definition("to-nowhere", Type::ClusterRoleBinding, "http://127.0.0.1:1", &TlsFiles::default());
+    register(&store, &nowhere).await;
     let failed = async {
         loop {
             let span = collector.spans.recv().await.unwrap();
             if let (true, Some(status)) = (span.name == "replication", &span.status) {
-                return (status.code, status.message.clone());
+                let attributes = texts(&span.attributes);
+                return (attributes["fedgate.replicators"].clone(), status.code, status.message.clone());
             }
         }
     };
     let failed = tokio::time::timeout(Duration::from_secs(60), failed).await.unwrap();
-    assert_eq!(failed, (2, "etcd error".to_owned()));
+    assert_eq!(failed, ("to-nowhere".to_owned(), 2, "etcd error".to_owned()));
     stop.send(()).await.unwrap();
     running.await.unwrap().unwrap();
 }

@@ -12,7 +12,7 @@ use fedgate::{
         Client,
         proto::{DeleteRangeRequest, PutRequest, RangeRequest},
     },
-    registry::EtcdStore,
+    registry::{EtcdStore, STORE_ID, Store as _},
 };
 use model::{Follower, SCOPES, State};
 use tokio::time::{Instant, sleep};
@@ -461,6 +461,16 @@ followers{actual}",
             let owned = records.keys().map(|record| record.splitn(6, '/').last().unwrap());
             let mut owned: Vec<String> = owned.map(|rest| format!("/sensu.io/{rest}")).collect();
             // After a store was lost, the records of a kind that is not copied any more are still the old federation's.
+            // All others must be of the new one before anything else is asked of it: what it does not own it leaves.
+            let Ok(ours) = self.store.get(STORE_ID).await else { return Some("no answer".to_owned()) };
+            let ours = ours.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+            let is_taken_over = |(record, replicator): (&String, &Vec<u8>)| {
+                let is_of = |kind: &Type| replicator.starts_with(format!("{}-", kind.name()).as_bytes());
+                !model.types.iter().any(is_of) || record.split('/').nth(4) == ours.as_deref()
+            };
+            if !records.iter().all(is_taken_over) {
+                return Some(format!("follower {index} has records of another federation"));
+            }
             owned.sort();
             let seeded = ["admin", "edit", "view"].map(|name| Type::ClusterRole.key(None, name));
             let seeded = seeded.into_iter().filter(|_| model.types.contains(&Type::ClusterRole));
