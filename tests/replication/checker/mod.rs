@@ -178,7 +178,7 @@ impl World {
             definition["spec"]["namespace"] = (*namespace).into();
         }
         register(&self.store, &definition).await;
-        self.models[index].types.insert(kind);
+        self.models[index].register(kind);
     }
 
     /// Changes of the source, each of another key.
@@ -375,6 +375,7 @@ impl World {
             for kind in self.models[index].types.clone() {
                 self.register(index, kind).await;
             }
+            self.models[index].lose_the_store();
         }
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct Follower {
     pub(crate) own: State,
     /// Types whose replicator is registered.
     pub(crate) types: BTreeSet<Type>,
+    /// What was still here of types that were not registered when the store was lost: it is a federation's that is gone,
+    /// until a replicator of the type is registered again.
+    left: BTreeSet<String>,
 }
 
 pub(crate) fn kind_of(key: &str) -> Type {
@@ -127,6 +130,18 @@ impl Follower {
         kind_of(key).is_binding() && self.brought.get(key).is_some_and(|value| binding(key, value).1)
     }
 
+    /// A replicator of the type is registered: it takes what there is of it.
+    pub(crate) fn register(&mut self, kind: Type) {
+        self.types.insert(kind);
+        self.left.retain(|key| kind_of(key) != kind);
+    }
+
+    /// The store was lost.
+    pub(crate) fn lose_the_store(&mut self) {
+        let unknown = self.brought.keys().filter(|key| !self.types.contains(&kind_of(key)));
+        self.left.extend(unknown.cloned());
+    }
+
     /// Everything was copied: what replication has brought is now this.
     pub(crate) fn settle(&mut self, source: &State) {
         let mut next = State::new();
@@ -136,6 +151,7 @@ impl Follower {
             let value = match source.get(&key).filter(|_| self.wants(&key)) {
                 Some(value) if is_good(&key, value) => Some(value.clone()),
                 Some(_) => self.brought.get(&key).cloned(),
+                None if self.left.contains(&key) => self.brought.get(&key).cloned(),
                 None if self.brought.contains_key(&key) && self.names(&key) => Some(empty(&key)),
                 None => None,
             };
