@@ -124,6 +124,10 @@ impl Desk {
             event["type"] = json!("keyUp");
             event.as_object_mut().unwrap().remove("text");
             self.page.call("Input.dispatchKeyEvent", event);
+            if key == "Escape" {
+                // A dialog that was closed keeps the focus until it is taken away; no hand is as fast as that.
+                self.until("!document.querySelector('dialog:not([open])')");
+            }
         }
     }
 
