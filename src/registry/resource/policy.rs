@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{CLUSTER_WIDE, FieldError, Fields, check_name, interval, shortened};
+use super::{CLUSTER_WIDE, FieldError, Fields, REPLICABLE, check_name, interval, shortened};
 use crate::types::{ClusterName, Kind, LOCAL_CLUSTER, OnConflict, OnDelete, PolicySpec, Targets};
 
 /// Reads the spec.
@@ -40,17 +40,24 @@ pub(super) fn policy(fields: &Fields<'_>) -> Result<PolicySpec, FieldError> {
 
 fn resources(fields: &Fields<'_>) -> Result<BTreeSet<String>, FieldError> {
     let resource = |(key, text): (String, &str)| {
-        if BY_API.contains(&text) {
-            return Ok(text.to_owned());
-        }
-        let why = NOT_BY_API.iter().find(|(name, _)| *name == text).map(|(_, why)| *why);
-        let what = match why {
+        let what = match why_not(text) {
             Some(why) => format!("{text} cannot be replicated by API: {why}"),
-            None => format!("{} cannot be replicated: use one of {}", shortened(text), BY_API.join(", ")),
+            None if REPLICABLE.contains(&text) => return Ok(text.to_owned()),
+            None => format!("{} cannot be replicated: use one of {}", shortened(text), by_api().join(", ")),
         };
         Err(fields.wrong(&key, what))
     };
     texts(fields, "resources", "a list of types, such as Role")?.into_iter().map(resource).collect()
+}
+
+/// The types that Sensu's API shows as they are stored.
+fn by_api() -> Vec<&'static str> {
+    REPLICABLE.iter().copied().filter(|name| why_not(name).is_none()).collect()
+}
+
+/// Why a type cannot be replicated by API, if that is known of it.
+fn why_not(resource: &str) -> Option<&'static str> {
+    NOT_BY_API.iter().find(|(name, _)| *name == resource).map(|(_, why)| *why)
 }
 
 fn targets(fields: &Fields<'_>) -> Result<Targets, FieldError> {
@@ -105,23 +112,7 @@ const ALL: &str = "*";
 /// More clusters than a gateway is made for.
 const MAX_LIST: usize = 4096;
 
-/// The types that Sensu's API shows as they are stored.
-const BY_API: &[&str] = &[
-    "Asset",
-    "CheckConfig",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "EventFilter",
-    "Handler",
-    "HookConfig",
-    "Mutator",
-    "Namespace",
-    "Pipeline",
-    "Role",
-    "RoleBinding",
-];
-
-/// Those that it does not, and why.
+/// The types that Sensu's API does not show as they are stored, or that stay in their cluster, and why.
 const NOT_BY_API: &[(&str, &str)] = &[
     ("User", "Sensu's API does not show passwords. An EtcdReplicator copies users from etcd to etcd"),
     ("APIKey", "Sensu's API chooses each key itself. An EtcdReplicator copies API keys from etcd to etcd"),
