@@ -1,4 +1,4 @@
-//! How the status writes times and numbers.
+//! How the status writes times and numbers, and what all of it says alike.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,3 +13,6 @@ pub(super) fn rfc3339(at: SystemTime) -> String {
 pub(super) fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
+
+/// The error of what is stored by a newer gateway.
+pub(super) const UNREADABLE: &str = "the stored resource cannot be read by this version of the gateway";

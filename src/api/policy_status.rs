@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::format::{rfc3339, tenths};
+use super::format::{UNREADABLE, rfc3339, tenths};
 use crate::{
-    registry::{Registry, key_of},
+    registry::Registry,
     types::{Kind, PolicyClusterStatus, PolicyStatus, ReplicatorState},
 };
 
@@ -53,9 +53,9 @@ struct Pending {
 /// Every registered one by name. With `detailed`, errors and names of objects are shown.
 pub(super) fn policies<'a>(view: &'a Registry, found: &'a [PolicyStatus], detailed: bool) -> Vec<Policy<'a>> {
     let readable = view.list(Kind::Replicator).map(|item| item.checked.resource.metadata.name.as_str());
-    let prefix_len = key_of(Kind::Replicator, "").len();
-    let unreadable = view.unreadable().keys().filter(|key| key.starts_with(&key_of(Kind::Replicator, "")));
-    let unreadable = unreadable.map(|key| none(&key[prefix_len..], ReplicatorState::Rejected, UNREADABLE));
+    let unreadable = view
+        .unreadable_of(Kind::Replicator)
+        .map(|(name, _)| none(name, ReplicatorState::Rejected, UNREADABLE));
     let readable = readable.map(|name| match found.iter().find(|status| *status.name == *name) {
         None => none(name, ReplicatorState::Stopped, OFF),
         Some(status) => policy(status, detailed),
@@ -117,7 +117,5 @@ fn in_cluster(status: &PolicyClusterStatus, detailed: bool) -> InCluster<'_> {
         examples: status.examples.iter().map(|it| &**it).filter(|_| detailed).collect(),
     }
 }
-
-const UNREADABLE: &str = "the stored resource cannot be read by this version of the gateway";
 
 const OFF: &str = "replication is off on this gateway, or it has no auth.jwt-private-key-file";

@@ -3,11 +3,11 @@ use std::{collections::HashMap, time::SystemTime};
 use serde::Serialize;
 
 use super::{
-    format::{rfc3339, tenths},
+    format::{UNREADABLE, rfc3339, tenths},
     policy_status::{Policy, policies},
 };
 use crate::{
-    registry::{self, Registry, key_of},
+    registry::{self, Registry},
     types::{
         Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, PolicyStatus,
         ReplicatorState, ReplicatorStatus, Source, TlsFiles,
@@ -149,7 +149,7 @@ pub(super) fn render(
     let store = store(view.health(), viewer);
     let checked = facts.iter().flat_map(|facts| &facts.backends).all(|(_, health)| is_known(*health));
     let mut clusters: Vec<_> = facts.iter().map(|facts| facts.status(view, viewer)).collect();
-    clusters.extend(unreadable(view, Kind::Cluster).map(|name| ClusterStatus {
+    clusters.extend(view.unreadable_of(Kind::Cluster).map(|(name, _)| ClusterStatus {
         name,
         source: source(Source::Api),
         version: None,
@@ -304,11 +304,12 @@ fn all_replicators<'a>(
         None => none(name, ReplicatorState::Stopped, REPLICATION_OFF),
         Some(status) => replicator(status, viewer),
     });
-    let unreadable =
-        unreadable(view, Kind::EtcdReplicator).map(|name| none(name, ReplicatorState::Rejected, UNREADABLE));
+    let unreadable = view
+        .unreadable_of(Kind::EtcdReplicator)
+        .map(|(name, _)| none(name, ReplicatorState::Rejected, UNREADABLE));
     let is_registered = |status: &&ReplicatorStatus| {
         view.get(Kind::EtcdReplicator, &status.name).is_some()
-            || view.unreadable().contains_key(&*key_of(Kind::EtcdReplicator, &status.name))
+            || view.is_unreadable(Kind::EtcdReplicator, &status.name)
     };
     let deleted = found.iter().filter(|status| status.is_deleted && !is_registered(status));
     readable.chain(unreadable).chain(deleted.map(|status| replicator(status, viewer))).collect()
@@ -352,12 +353,6 @@ fn store(health: &registry::Health, viewer: Viewer) -> Option<Store<'_>> {
     }
 }
 
-/// Names of what is stored and cannot be read.
-fn unreadable(view: &Registry, kind: Kind) -> impl Iterator<Item = &str> {
-    let keys = view.unreadable().keys().filter_map(|key| key.split_once('/'));
-    keys.filter(move |(collection, _)| *collection == kind.collection()).map(|(_, name)| name)
-}
-
 fn is_up(health: Option<&BackendHealth>) -> bool {
     health.is_some_and(|health| health.state == BackendState::Up)
 }
@@ -375,7 +370,5 @@ const fn source(source: Source) -> &'static str {
 }
 
 const NOT_CHECKED: &str = "not checked yet";
-
-const UNREADABLE: &str = "the stored resource cannot be read by this version of the gateway";
 
 const REPLICATION_OFF: &str = "replication is off on this gateway";

@@ -184,7 +184,7 @@ impl Supervisor {
                 return Ok(());
             }
         }
-        running.record(&*self.store, &view, registry.unreadable(), &planned).await?;
+        running.record(&*self.store, &view, registry, &planned).await?;
         running.follow_source(&planned, reach, self.etcd.as_ref());
         running.assign(planned, reach, &self.terms, &self.reported);
         Ok(())
@@ -304,7 +304,7 @@ impl Running {
                         && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
                 }
                 // One that cannot be read at present may ask for anything.
-                None if registry.unreadable().contains_key(&*key_of(Kind::Replicator, &known.name)) => false,
+                None if registry.is_unreadable(Kind::Replicator, &known.name) => false,
                 None => known.on_delete == OnDelete::Remove,
             };
             let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
@@ -322,7 +322,7 @@ impl Running {
         &mut self,
         store: &dyn Store,
         view: &View,
-        unreadable: &BTreeMap<Arc<str>, String>,
+        registry: &Registry,
         planned: &BTreeMap<Arc<str>, Assignment>,
     ) -> Result<(), StoreError> {
         let registered = |cluster: &str| view.clusters.iter().any(|name| name.as_str() == cluster);
@@ -340,7 +340,7 @@ impl Running {
             // One that only reports now, or cannot be read now, may have copied something before.
             let is_silent = |known: &&Scope| {
                 let reports = assignment.scopes.iter().any(|it| it.dry_run && it.name == known.name);
-                let is_unreadable = unreadable.contains_key(&*key_of(Kind::Replicator, &known.name));
+                let is_unreadable = registry.is_unreadable(Kind::Replicator, &known.name);
                 (reports || is_unreadable) && !kept.iter().any(|it| it.name == known.name)
             };
             let silent: Vec<Scope> = self.memory.of(&cluster).iter().filter(is_silent).cloned().collect();

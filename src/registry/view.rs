@@ -119,6 +119,19 @@ impl Registry {
         &self.unreadable
     }
 
+    /// Names of what is stored of a kind but cannot be read, and why.
+    pub fn unreadable_of(&self, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
+        self.unreadable.iter().filter_map(move |(key, reason)| {
+            let (collection, name) = key.split_once('/')?;
+            (collection == kind.collection()).then_some((name, &**reason))
+        })
+    }
+
+    /// Whether there is a resource of that name which cannot be read.
+    pub fn is_unreadable(&self, kind: Kind, name: &str) -> bool {
+        self.unreadable.contains_key(super::key_of(kind, name).as_str())
+    }
+
     /// The secret that signs continue tokens. `None` until the store has been read and the secret created.
     pub fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()

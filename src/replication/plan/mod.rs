@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     corev2::Type,
-    registry::{Registry, key_of},
+    registry::Registry,
     types::{Kind, ReplicatorSpec, Spec},
 };
 
@@ -77,9 +77,8 @@ impl Wanted {
             destination.interval = destination.interval.min(spec.interval);
             destination.scopes.push(Scope { name, kind, namespace: spec.namespace.clone(), held: false });
         }
-        wanted
-            .unreadable
-            .extend(registry.unreadable().keys().filter_map(|key| replicator_of(key)).map(Arc::from));
+        let unreadable = registry.unreadable_of(Kind::EtcdReplicator);
+        wanted.unreadable.extend(unreadable.map(|(name, _)| Arc::from(name)));
         wanted
     }
 }
@@ -122,11 +121,6 @@ fn unsafe_about(spec: &ReplicatorSpec) -> Option<&'static str> {
     (spec.tls.insecure_skip_tls_verify && remote.next().is_some()).then_some(
         "warning: spec.insecure is set: any server is accepted as the destination; set spec.ca_cert instead",
     )
-}
-
-/// The name of the replicator that a key of the registry belongs to.
-pub(super) fn replicator_of(key: &str) -> Option<&str> {
-    key.strip_prefix(&key_of(Kind::EtcdReplicator, ""))
 }
 
 // === impl View ===

@@ -13,7 +13,7 @@ use crate::{
     leadership::LeaderStatus,
     registry::Registry,
     replication::{leader_status, plan, status::Known},
-    types::{LeftBehind, ReplicatorState, ReplicatorStatus},
+    types::{Kind, LeftBehind, ReplicatorState, ReplicatorStatus},
 };
 
 /// What a replicator has left where it is no longer registered.
@@ -107,11 +107,9 @@ impl Supervisor {
                 orphans: Vec::new(),
             }
         };
-        for (key, reason) in registry.unreadable() {
-            if let Some(name) = plan::replicator_of(key) {
-                let error = Some(format!("the definition cannot be used: {reason}").into());
-                found.insert(name.into(), new(name.into(), ReplicatorState::Rejected, error, 0));
-            }
+        for (name, reason) in registry.unreadable_of(Kind::EtcdReplicator) {
+            let error = Some(format!("the definition cannot be used: {reason}").into());
+            found.insert(name.into(), new(name.into(), ReplicatorState::Rejected, error, 0));
         }
         for name in plan::names(registry) {
             let state = if leads { ReplicatorState::Syncing } else { ReplicatorState::Stopped };
