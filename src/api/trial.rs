@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::{Api, ApiError, status::warnings};
+use super::{Api, ApiError, format::tenths, status::warnings};
 use crate::{
     registry::{Item, resource::Checked},
     types::{Backend, Cluster, Kind, Principal, Snapshot, Spec, Targets},
@@ -140,7 +140,7 @@ impl From<Tried> for BackendReport {
                 state: "up",
                 version: Some(version).filter(|version| !version.is_empty()),
                 error: None,
-                latency_ms: Some((latency.as_secs_f64() * 1e4).round() / 10.0),
+                latency_ms: Some(tenths(latency.as_secs_f64() * 1e3)),
             },
             Err(error) => Self { url, state: "down", version: None, error: Some(error), latency_ms: None },
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    corev2::ROOT,
     etcd::{Client, Config, Error, explain, proto::RangeRequest},
     types::{Backend, TlsFiles},
 };
@@ -31,14 +32,12 @@ pub async fn probe(endpoint: &Backend, tls: &TlsFiles, limit: Duration) -> Resul
 async fn ask(endpoint: &Backend, tls: &TlsFiles) -> Result<Option<Reached>, Error> {
     let start = Instant::now();
     let client = Client::new(Config::new(vec![endpoint.clone()], tls.clone()))?;
-    let keys = RangeRequest { count_only: true, ..RangeRequest::prefix(SENSU.as_bytes()) };
+    let keys = RangeRequest { count_only: true, ..RangeRequest::prefix(ROOT.as_bytes()) };
     let count = client.range(keys).await?.count;
     let latency = start.elapsed();
     // A version is nice to have; its right is another one.
     let version = client.status().await.map(|status| status.version).unwrap_or_default();
     Ok((count > 0).then_some(Reached { version: version.chars().take(MAX_VERSION).collect(), latency }))
 }
-
-const SENSU: &str = "/sensu.io/";
 
 const MAX_VERSION: usize = 64;
