@@ -15,7 +15,7 @@ use crate::{
     corev2,
     net::Backoff,
     upstream::Manager,
-    wire::{ReadError, header::SENSU_CONTINUE},
+    wire::{ReadError, header::continue_token},
 };
 
 /// The pages of one list.
@@ -160,12 +160,9 @@ impl Pages {
         }
         self.bytes += answer.body.len();
         self.bodies.push(answer.body);
-        let Some(token) = answer.headers.get(SENSU_CONTINUE) else { return Ok(None) };
-        // Base64url without padding; anything else could become another parameter.
-        let token = token.to_str().ok().filter(|token| {
-            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        });
-        token.map(|token| Some(token.to_owned())).ok_or(Failure::Local(LocalError::Malformed("list")))
+        let next = continue_token(&answer.headers);
+        let next = next.map_err(|_| Failure::Local(LocalError::Malformed("list")))?;
+        Ok(next.map(str::to_owned))
     }
 
     /// Calls `with` with each object, until it returns that this is too much.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::object::{Key, Object};
-use crate::{corev2::Type, wire::header::SENSU_CONTINUE};
+use crate::{corev2::Type, wire::header::continue_token};
 
 /// Sends requests to clusters by name, with the rights of their administrators.
 pub trait Reach: Send + Sync + 'static {
@@ -85,7 +85,7 @@ impl Client {
         }
         let answer = self.send(Method::GET, &target, Bytes::new()).await?;
         match answer.status {
-            StatusCode::OK => read_page(kind, &answer),
+            StatusCode::OK => read_page(kind, from, &answer),
             StatusCode::NOT_FOUND => Err(Failure::Unknown),
             _ => Err(refusal(&answer)),
         }
@@ -157,18 +157,16 @@ impl fmt::Display for Failure {
     }
 }
 
-fn read_page(kind: Type, answer: &Answer) -> Result<Page, Failure> {
+/// `from` is where the page begins.
+fn read_page(kind: Type, from: Option<&str>, answer: &Answer) -> Result<Page, Failure> {
     let malformed = || Failure::Away("its answer is not a list".into());
     let items: Option<Vec<&RawValue>> = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
     let items = items.unwrap_or_default();
     let objects = items.iter().filter_map(|item| Object::read(kind, item.get())).collect();
-    let Some(token) = answer.headers.get(SENSU_CONTINUE) else { return Ok(Page { objects, next: None }) };
-    // Base64url without padding; anything else could become another parameter.
-    let token = token.to_str().ok().filter(|token| {
-        !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    });
-    let next = token.ok_or_else(malformed)?.to_owned();
-    Ok(Page { objects, next: Some(next) })
+    let next = continue_token(&answer.headers).map_err(|_| malformed())?;
+    // One that leads nowhere else would lead round and round.
+    let next = next.filter(|next| Some(*next) != from).map(str::to_owned);
+    Ok(Page { objects, next })
 }
 
 /// What an answer means that no request expects. An overloaded or broken cluster may be well again later; the rest is
@@ -236,6 +234,7 @@ const FORBIDDEN: &str = "the cluster does not let the gateway do it: its group c
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::header::SENSU_CONTINUE;
 
     #[test]
     fn paths_lead_to_one_object_only() {
@@ -266,11 +265,16 @@ mod tests {
             if let Some(token) = token {
                 headers.insert(SENSU_CONTINUE, token.parse().unwrap());
             }
-            read_page(Type::Namespace, &Answer { status: StatusCode::OK, headers, body: body.into() })
+            read_page(
+                Type::Namespace,
+                Some("bGFzdA"),
+                &Answer { status: StatusCode::OK, headers, body: body.into() },
+            )
         };
         let read = page(r#"[{"name":"a"},{"name":".."}]"#, Some("YQA")).unwrap();
         assert_eq!((read.objects.len(), read.next.as_deref()), (1, Some("YQA")));
         assert!(page("null", None).unwrap().objects.is_empty());
+        assert_eq!(page("[]", Some("bGFzdA")).unwrap().next, None, "that is where this page began");
         for (body, token) in [("{}", None), ("[", None), ("[]", Some("a&limit=0")), ("[]", Some(""))] {
             assert!(page(body, token).is_err(), "{body} {token:?}");
         }

@@ -239,8 +239,7 @@ impl Machine {
             self.troubles.insert(kind, format!("it has more than {MAX_OBJECTS}").into());
             return self.end_of_list();
         }
-        // A token that leads nowhere else would lead round and round.
-        listing.from = page.next.filter(|next| Some(next) != listing.from.as_ref());
+        listing.from = page.next;
         if listing.from.is_some() {
             self.listing = Some(listing);
             return;

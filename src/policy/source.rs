@@ -162,12 +162,10 @@ impl Reader {
             if found.len() > MAX_OBJECTS {
                 return Err(Failure::Refused(format!("there are more than {MAX_OBJECTS}").into()));
             }
-            // A token that leads nowhere else would lead round and round.
-            let next = page.next.filter(|next| Some(next) != from.as_ref());
-            if next.is_none() {
+            if page.next.is_none() {
                 return Ok(found);
             }
-            from = next;
+            from = page.next;
         }
     }
 }

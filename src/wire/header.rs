@@ -19,6 +19,11 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// Scheme that the client used.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// A paging token that a cluster did not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the continue token is malformed")]
+pub struct BadToken;
+
 /// Headers that `Connection` cannot name: without them the request would mean something else.
 const END_TO_END: [HeaderName; 5] =
     [header::AUTHORIZATION, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::COOKIE, header::HOST];
@@ -57,6 +62,18 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
+}
+
+/// Where a cluster's list goes on, as it can stand in a query; `None` at the end of the list.
+pub fn continue_token(headers: &HeaderMap) -> Result<Option<&str>, BadToken> {
+    let Some(token) = headers.get(SENSU_CONTINUE) else { return Ok(None) };
+    let token = token.to_str().map_err(|_| BadToken)?;
+    // Base64url without padding; anything else could become another parameter.
+    let is_one = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if token.is_empty() || !token.bytes().all(is_one) {
+        return Err(BadToken);
+    }
+    Ok(Some(token))
 }
 
 /// Marks a request as having passed a gateway. Everything that a gateway sends to a cluster is marked.
