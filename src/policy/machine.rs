@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::{
     client::{Failure, Page},
-    decide::{Copies, Copy, MAKERS_ROLE, Op, Originals, Owner, SUBJECT, Scope, World},
+    decide::{Copies, Copy, MAKERS_ROLE, Op, Originals, Owner, Scope, World, federation_of},
     object::{Digest, Key, Object},
     plan::{Action, Plan},
 };
@@ -229,7 +229,8 @@ impl Machine {
         self.back();
         for object in page.objects {
             if object.key.kind == Type::Role && object.key.name == MAKERS_ROLE {
-                listing.makers.insert(object.key.namespace.clone(), self.owner_of(Some(&object.creator)));
+                let maker = Owner::of(federation_of(&object.creator), &self.federation);
+                listing.makers.insert(object.key.namespace.clone(), maker);
             }
             let (key, copy) = self.copy_of(object);
             listing.found.insert(key, copy);
@@ -370,20 +371,8 @@ impl Machine {
     }
 
     fn copy_of(&self, object: Object) -> (Key, Copy) {
-        let owner = match object.origin.as_deref() {
-            None => Owner::Nobody,
-            Some(origin) if origin == &*self.federation => Owner::Ours,
-            Some(_) => Owner::Other,
-        };
+        let owner = Owner::of(object.origin.as_deref(), &self.federation);
         (object.key, Copy { digest: object.digest, owner, binding: object.binding })
-    }
-
-    fn owner_of(&self, creator: Option<&str>) -> Owner {
-        match creator.and_then(|creator| creator.strip_prefix(SUBJECT)) {
-            None => Owner::Nobody,
-            Some(federation) if federation == &*self.federation => Owner::Ours,
-            Some(_) => Owner::Other,
-        }
     }
 
     fn back(&mut self) {

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     client::{Client, Failure},
-    decide::{MAKERS_ROLE, Op, Owner, SUBJECT},
+    decide::{MAKERS_ROLE, Op, Owner, federation_of},
     machine::{Assignment, Machine, Step, Written},
     object::{Key, Object},
     plan::Action,
@@ -116,15 +116,11 @@ impl Follower {
     async fn owner(&self, key: &Key, found: &Object) -> Result<Owner, Failure> {
         let origin = if key.kind == Type::Namespace {
             let role = self.client.get(&Key::new(Type::Role, &key.name, MAKERS_ROLE)).await?;
-            role.and_then(|role| role.creator.strip_prefix(SUBJECT).map(str::to_owned))
+            role.and_then(|role| federation_of(&role.creator).map(str::to_owned))
         } else {
             found.origin.clone()
         };
-        Ok(match origin {
-            None => Owner::Nobody,
-            Some(origin) if *origin == *self.federation => Owner::Ours,
-            Some(_) => Owner::Other,
-        })
+        Ok(Owner::of(origin.as_deref(), &self.federation))
     }
 
     fn report(&self, machine: &mut Machine) {

@@ -154,7 +154,7 @@ impl Originals {
     pub(super) fn original(&self, key: &Key) -> Option<&Arc<Object>> {
         let object = self.kinds.get(&key.kind)?.get(key)?;
         let came_by_replication = match key.kind {
-            Type::Namespace => self.maker(&key.name).is_some_and(is_federation),
+            Type::Namespace => self.maker(&key.name).and_then(federation_of).is_some(),
             _ => object.origin.is_some(),
         };
         (!came_by_replication).then_some(object)
@@ -189,6 +189,19 @@ impl Copies {
         let kinds = [Type::ClusterRoleBinding, Type::RoleBinding].into_iter();
         let all = kinds.filter_map(|kind| self.kinds.get(&kind)).flatten();
         all.filter_map(|(key, copy)| Some((key, copy, copy.binding.as_ref()?)))
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Of what a federation has copied, if one has; `home` is this one.
+    pub(super) fn of(origin: Option<&str>, home: &str) -> Self {
+        match origin {
+            None => Self::Nobody,
+            Some(origin) if origin == home => Self::Ours,
+            Some(_) => Self::Other,
+        }
     }
 }
 
@@ -340,9 +353,9 @@ impl<'a> World<'a> {
     }
 }
 
-/// Whether a creator is a gateway that replicates, this one or another.
-fn is_federation(creator: &str) -> bool {
-    creator.starts_with(SUBJECT)
+/// The federation of a creator that is a gateway which replicates, this one or another.
+pub(super) fn federation_of(creator: &str) -> Option<&str> {
+    creator.strip_prefix(SUBJECT)
 }
 
 /// What begins the name by which gateways write into clusters.
