@@ -72,6 +72,11 @@ impl Client {
         Self { reach, cluster, subject }
     }
 
+    /// Its name.
+    pub(super) fn cluster(&self) -> &Arc<str> {
+        &self.cluster
+    }
+
     /// A page of what there is of a kind, in one namespace or in all.
     pub(super) async fn list(
         &self,

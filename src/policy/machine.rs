@@ -85,7 +85,7 @@ pub(super) struct Machine {
     /// Whether everything has been listed since the replicators changed.
     pub(super) is_complete: bool,
     pub(super) last_sync: Option<SystemTime>,
-    pub(super) synced_at: Option<Instant>,
+    /// How many there have been, as of errors.
     pub(super) writes: u64,
     pub(super) errors: u64,
     random: fastrand::Rng,
@@ -137,7 +137,6 @@ impl Machine {
             made: BTreeMap::new(),
             is_complete: false,
             last_sync: None,
-            synced_at: None,
             writes: 0,
             errors: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -277,12 +276,12 @@ impl Machine {
         self.actions = mem::take(&mut self.plan.actions).into();
         let planned: BTreeSet<&Key> = self.actions.iter().map(|action| &action.key).collect();
         self.refused.retain(|key, refusal| refusal.again > now || planned.contains(key));
-        self.note_sync(now);
+        self.note_sync();
     }
 
-    fn note_sync(&mut self, now: Instant) {
+    fn note_sync(&mut self) {
         if self.is_complete && self.actions.is_empty() && self.away.is_none() {
-            (self.last_sync, self.synced_at) = (Some(SystemTime::now()), Some(now));
+            self.last_sync = Some(SystemTime::now());
         }
     }
 
@@ -311,7 +310,7 @@ impl Machine {
         if self.actions.is_empty() {
             // Something may have become possible, such as a role's deletion.
             self.stale = true;
-            self.note_sync(now);
+            self.note_sync();
         }
     }
 
@@ -399,11 +398,6 @@ impl Machine {
     /// Whether nothing is left of what is to be removed.
     pub(super) fn is_clean(&self) -> bool {
         self.is_settled() && self.troubles.is_empty() && self.plan.left == 0
-    }
-
-    /// Takes what was counted since the last time.
-    pub(super) fn take_counts(&mut self) -> (u64, u64) {
-        (mem::take(&mut self.writes), mem::take(&mut self.errors))
     }
 }
 

@@ -58,7 +58,7 @@ fn in_cluster(
 ) -> PolicyClusterStatus {
     let report = seen.reports.get(cluster.as_str()).and_then(|report| report.statuses.get(replicator));
     if let Some(report) = report.filter(|_| is_registered && seen.leads) {
-        return PolicyClusterStatus { cluster: cluster.as_str().into(), ..report.clone() };
+        return report.clone();
     }
     let (state, error) = match (is_registered, seen.leads) {
         (false, _) => (ReplicatorState::Stopped, Some("no cluster of that name is registered")),

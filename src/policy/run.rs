@@ -39,7 +39,7 @@ impl Follower {
         let mut machine = Machine::new(Arc::clone(&self.federation), first, Instant::now(), seed);
         while self.assignments.has_changed().is_ok() {
             self.step(&mut machine).await;
-            self.report(&mut machine);
+            self.report(&machine);
         }
     }
 
@@ -123,8 +123,9 @@ impl Follower {
         Ok(Owner::of(origin.as_deref(), &self.federation))
     }
 
-    fn report(&self, machine: &mut Machine) {
-        let changed = self.reports.send_if_modified(|old| report(machine, Instant::now(), old));
+    fn report(&self, machine: &Machine) {
+        let cluster = self.client.cluster();
+        let changed = self.reports.send_if_modified(|old| report(machine, cluster, Instant::now(), old));
         if changed {
             self.reported.send_replace(());
         }

@@ -50,11 +50,10 @@ struct Inner {
 }
 
 /// Brings a report up to date. Returns whether it says something else than before.
-pub(super) fn report(machine: &mut Machine, now: Instant, report: &mut Report) -> bool {
-    let (writes, errors) = machine.take_counts();
-    report.writes += writes;
-    report.errors += errors;
-    let mut changed = writes + errors > 0;
+pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report: &mut Report) -> bool {
+    let counts = (machine.writes, machine.errors);
+    let mut changed = counts != (report.writes, report.errors);
+    (report.writes, report.errors) = counts;
     let is_clean = machine.is_clean();
     changed |= std::mem::replace(&mut report.is_clean, is_clean) != is_clean;
     let assignment = Arc::clone(&machine.assignment);
@@ -77,7 +76,7 @@ pub(super) fn report(machine: &mut Machine, now: Instant, report: &mut Report) -
         let (state, error) = condition(machine, scope, &summary);
         let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
         let status = PolicyClusterStatus {
-            cluster: Arc::default(),
+            cluster: Arc::clone(cluster),
             state,
             since,
             error,
