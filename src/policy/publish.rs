@@ -1,6 +1,10 @@
 //! The status of the `Replicator`s.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use super::{source::Source, status::Report};
 use crate::{
@@ -27,17 +31,18 @@ pub(super) struct Seen<'a> {
 /// The status of every registered `Replicator`, by name.
 pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
     let snapshot = seen.registry.snapshot();
-    let remote = || snapshot.iter().map(|cluster| &cluster.name).filter(|name| !name.is_local());
+    let remote = snapshot.iter().map(|cluster| &cluster.name).filter(|name| !name.is_local());
+    let remote: BTreeSet<&ClusterName> = remote.collect();
     let of = |name: &str, spec: &PolicySpec| {
-        let targets: Vec<ClusterName> = match &spec.clusters {
-            Targets::All => remote().cloned().collect(),
-            Targets::Named(names) => names.iter().cloned().collect(),
+        let targets: BTreeSet<&ClusterName> = match &spec.clusters {
+            Targets::All => remote.clone(),
+            Targets::Named(names) => names.iter().collect(),
         };
         let old = seen.old.iter().find(|old| *old.name == *name);
-        let is_registered = |cluster: &ClusterName| remote().any(|name| name == cluster);
-        let clusters = targets.iter().map(|cluster| {
-            let old = old.and_then(|old| old.clusters.iter().find(|it| &*it.cluster == cluster.as_str()));
-            in_cluster(seen, name, cluster, is_registered(cluster), old)
+        let before = by_cluster(old);
+        let clusters = targets.into_iter().map(|cluster| {
+            let old = before.get(cluster.as_str()).copied();
+            in_cluster(seen, name, cluster, remote.contains(cluster), old)
         });
         let clusters = clusters.collect();
         whole(seen, name, spec, clusters, old)
@@ -47,6 +52,12 @@ pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
         Some(of(&item.checked.resource.metadata.name, spec))
     });
     items.collect()
+}
+
+/// The clusters of a status by name.
+fn by_cluster(status: Option<&PolicyStatus>) -> BTreeMap<&str, &PolicyClusterStatus> {
+    let clusters = status.into_iter().flat_map(|status| &status.clusters);
+    clusters.map(|status| (&*status.cluster, status)).collect()
 }
 
 fn in_cluster(
@@ -137,9 +148,9 @@ fn severity(state: ReplicatorState) -> u8 {
 pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
     let said = |status: &PolicyClusterStatus| (status.state, status.error.clone());
     for policy in new.iter().filter(|policy| policy.leader) {
-        let before = old.iter().find(|old| old.name == policy.name);
+        let before = by_cluster(old.iter().find(|old| old.name == policy.name));
         for status in &policy.clusters {
-            let known = before.and_then(|old| old.clusters.iter().find(|it| it.cluster == status.cluster));
+            let known = before.get(&*status.cluster).copied();
             if known.map(said) == Some(said(status)) {
                 continue;
             }
