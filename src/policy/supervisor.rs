@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -203,11 +203,12 @@ impl Supervisor {
         if let Some((_, handle)) = running.reader {
             handle.abort();
         }
-        // Dropping the assignments ends all of them; only then the first is waited for.
+        // Dropping the assignments ends all of them at once, so one deadline is enough.
         let ending: Vec<_> = running.tasks.into_values().map(|task| task.handle).collect();
         let mut is_clean = true;
+        let deadline = Instant::now() + LAST_REQUEST;
         for mut handle in ending {
-            if timeout(LAST_REQUEST, &mut handle).await.is_err() {
+            if timeout_at(deadline, &mut handle).await.is_err() {
                 handle.abort();
                 is_clean = false;
             }
@@ -446,5 +447,5 @@ const REPORT_BATCH: Duration = Duration::from_millis(20);
 /// Of clusters that only have something to be removed.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long the last request of a task is waited for.
+/// How long the last requests of all tasks are waited for.
 const LAST_REQUEST: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -246,10 +246,11 @@ impl Supervisor {
     async fn stop_tasks(&mut self) -> bool {
         let mut clean = true;
         let tasks = std::mem::take(&mut self.tasks).into_values();
-        // Dropping the assignments ends all of them; only then the first is waited for.
+        // Dropping the assignments ends all of them at once, so one deadline is enough.
         let ending: Vec<_> = tasks.map(|task| (task.reports, task.handle)).collect();
+        let deadline = Instant::now() + LAST_WRITE;
         for (reports, mut handle) in ending {
-            if timeout(LAST_WRITE, &mut handle).await.is_err() {
+            if timeout_at(deadline, &mut handle).await.is_err() {
                 handle.abort();
                 clean = false;
             }
