@@ -264,15 +264,16 @@ impl Machine {
         // Something else than what was refused is tried at once.
         self.refused.retain(|key, refusal| wanted(key) == refusal.wanted);
         self.made.retain(|key, made| wanted(key) == Some(made.original));
-        let world = World::new(source, &self.copies, &self.assignment.scopes, &self.assignment.past);
         let refused = |key: &Key| {
             let refusal = self.refused.get(key).filter(|refusal| refusal.again > now);
             refusal.map(|refusal| Arc::clone(&refusal.why))
         };
+        let (scopes, past) = (&self.assignment.scopes, &self.assignment.past);
+        let world = World::new(source, &self.copies, scopes, past, &refused);
         let is_as_made = |key: &Key, original: Digest, copy: Digest| {
             self.made.get(key) == Some(&Made { original, copy: Some(copy) })
         };
-        self.plan = Plan::of(&world, &refused, &is_as_made);
+        self.plan = Plan::of(&world, &is_as_made);
         self.actions = mem::take(&mut self.plan.actions).into();
         let planned: BTreeSet<&Key> = self.actions.iter().map(|action| &action.key).collect();
         self.refused.retain(|key, refusal| refusal.again > now || planned.contains(key));

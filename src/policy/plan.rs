@@ -47,13 +47,8 @@ pub(super) struct Summary {
 // === impl Plan ===
 
 impl Plan {
-    /// Compares everything. `refused` says why an object is not to be tried again now; `is_as_made`, whether a copy is
-    /// what this cluster makes of an original.
-    pub(super) fn of(
-        world: &World<'_>,
-        refused: &dyn Fn(&Key) -> Option<Arc<str>>,
-        is_as_made: &dyn Fn(&Key, Digest, Digest) -> bool,
-    ) -> Self {
+    /// Compares everything. `is_as_made` says whether a copy is what this cluster makes of an original.
+    pub(super) fn of(world: &World<'_>, is_as_made: &dyn Fn(&Key, Digest, Digest) -> bool) -> Self {
         let mut plan = Self::default();
         for scope in world.scopes {
             plan.scopes.entry(Arc::clone(&scope.name)).or_default();
@@ -63,20 +58,14 @@ impl Plan {
             let only_there =
                 copies.keys().filter(|key| originals.is_none_or(|originals| !originals.contains_key(*key)));
             for key in originals.iter().flat_map(|originals| originals.keys()).chain(only_there) {
-                plan.add(world, key, refused, is_as_made);
+                plan.add(world, key, is_as_made);
             }
         }
         plan.actions.sort_by(|a, b| (a.rank, &a.key).cmp(&(b.rank, &b.key)));
         plan
     }
 
-    fn add(
-        &mut self,
-        world: &World<'_>,
-        key: &Key,
-        refused: &dyn Fn(&Key) -> Option<Arc<str>>,
-        is_as_made: &dyn Fn(&Key, Digest, Digest) -> bool,
-    ) {
+    fn add(&mut self, world: &World<'_>, key: &Key, is_as_made: &dyn Fn(&Key, Digest, Digest) -> bool) {
         let mut verdict = world.decide(key);
         let copy = world.copies.get(key);
         if let (Some((_, Op::Update(original))), Some(Copy { digest, owner: Owner::Ours, .. })) =
@@ -101,7 +90,7 @@ impl Plan {
                 Some((_, Op::Delete)) => summary.pending.delete += 1,
                 None => {}
             }
-            if let Some(why) = refused(key).filter(|_| verdict.op.is_some()) {
+            if let Some(why) = (world.refused)(key).filter(|_| verdict.op.is_some()) {
                 note(&mut summary.problems, key, &why);
             }
         } else {
@@ -109,7 +98,7 @@ impl Plan {
             self.left += u64::from(verdict.op.is_some() || verdict.remark.is_some());
         }
         let Some((rank, op)) = verdict.op else { return };
-        if scope.is_some_and(|scope| scope.dry_run) || refused(key).is_some() {
+        if scope.is_some_and(|scope| scope.dry_run) || (world.refused)(key).is_some() {
             return;
         }
         let expected = copy.map(|copy| (copy.digest, world.copies.owner(key)));

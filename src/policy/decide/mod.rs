@@ -131,11 +131,15 @@ pub(super) struct World<'a> {
     pub(super) scopes: &'a [Scope],
     /// What was kept there before, and is to be removed.
     pub(super) past: &'a [Scope],
+    pub(super) refused: Refused<'a>,
     /// What gives the gateway's own group its rights.
     lifelines: BTreeSet<&'a Key>,
     /// Roles that bindings name which stay or come.
     named: BTreeSet<&'a Key>,
 }
+
+/// Why the cluster has refused what is to be done with an object, while it is not tried again.
+pub(super) type Refused<'a> = &'a dyn Fn(&Key) -> Option<Arc<str>>;
 
 // === impl Scope ===
 
@@ -213,11 +217,13 @@ impl<'a> World<'a> {
         copies: &'a Copies,
         scopes: &'a [Scope],
         past: &'a [Scope],
+        refused: Refused<'a>,
     ) -> Self {
         let lifelines = lifeline::lifelines(copies);
-        let mut world = Self { source, copies, scopes, past, lifelines, named: BTreeSet::new() };
-        let staying =
-            copies.bindings().filter(|(key, ..)| !matches!(world.decide(key).op, Some((_, Op::Delete))));
+        let mut world = Self { source, copies, scopes, past, refused, lifelines, named: BTreeSet::new() };
+        let leaves =
+            |key: &Key| matches!(world.decide(key).op, Some((_, Op::Delete))) && refused(key).is_none();
+        let staying = copies.bindings().filter(|(key, ..)| !leaves(key));
         let staying = staying.map(|(_, _, binding)| binding);
         let coming = BINDINGS.iter().filter_map(|kind| source.kinds.get(kind)).flat_map(|kind| kind.iter());
         let coming = coming
@@ -337,12 +343,12 @@ impl<'a> World<'a> {
     }
 
     fn will_exist(&self, role: &Key) -> bool {
-        let is_copied = || {
+        let comes = || {
             self.scope(role).is_some_and(|scope| !scope.dry_run)
-                && self.source.original(role).is_some()
-                && self.copies.kinds.contains_key(&role.kind)
+                && matches!(self.decide(role).op, Some((_, Op::Create(_))))
+                && (self.refused)(role).is_none()
         };
-        self.copies.get(role).is_some() || is_copied()
+        self.copies.get(role).is_some() || comes()
     }
 
     fn will_have_namespace(&self, name: &str) -> bool {

@@ -26,7 +26,7 @@ fn object((kind, name, says, whose): Drawn) -> Object {
         }),
         Type::ClusterRoleBinding => serde_json::json!({
             "metadata": {"name": name},
-            "role_ref": {"type": "ClusterRole", "name": ROLES[usize::from(says % 3)]},
+            "role_ref": {"type": "ClusterRole", "name": ROLES[usize::from(says) % ROLES.len()]},
             "subjects": [{"type": "Group", "name": GROUPS[usize::from(says) % 3]}],
         }),
         _ => serde_json::json!({
@@ -126,8 +126,8 @@ proptest! {
         let mut rounds = 0;
         loop {
             let now = copies.clone();
-            let world = World::new(&source, &now, &scopes, &[]);
-            let plan = Plan::of(&world, &|_| None, &|_, _, _| false);
+            let world = World::new(&source, &now, &scopes, &[], &|_| None);
+            let plan = Plan::of(&world, &|_, _, _| false);
             prop_assert!(plan.actions.is_sorted_by_key(|action| action.rank));
             if plan.actions.is_empty() {
                 break;
@@ -159,7 +159,7 @@ proptest! {
     ) {
         let (source, copies) = sides(&source, &copies);
         let reports = [Scope { dry_run: true, ..scope(overwrite, false) }];
-        let plan = Plan::of(&World::new(&source, &copies, &reports, &[]), &|_| None, &|_, _, _| false);
+        let plan = Plan::of(&World::new(&source, &copies, &reports, &[], &|_| None), &|_, _, _| false);
         prop_assert!(plan.actions.is_empty());
         let differs = |key: &&Key| {
             let copy = copies.get(key).map(|copy| copy.digest);
@@ -173,7 +173,7 @@ proptest! {
 
 /// What has to hold once nothing is left to do.
 fn check(source: &Originals, before: &Copies, after: &Copies, scopes: &[Scope]) -> Result<(), TestCaseError> {
-    let world = World::new(source, after, scopes, &[]);
+    let world = World::new(source, after, scopes, &[], &|_| None);
     for (kind, objects) in &source.kinds {
         for key in objects.keys().filter(|key| !is_untouchable(key)) {
             let Some(original) = source.original(key) else { continue };

@@ -32,6 +32,7 @@ struct Sides {
     copies: Copies,
     scopes: Vec<Scope>,
     past: Vec<Scope>,
+    refused: Option<Key>,
 }
 
 impl Sides {
@@ -42,6 +43,7 @@ impl Sides {
             copies: Copies::default(),
             scopes: vec![scope()],
             past: vec![],
+            refused: None,
         };
         for kind in scope().kinds {
             sides.source.kinds.insert(kind, Arc::default());
@@ -76,8 +78,12 @@ impl Sides {
 
     #[track_caller]
     fn decide(&self, kind: Type, name: &str) -> Verdict {
-        let key = Key::new(kind, "", name);
-        World::new(&self.source, &self.copies, &self.scopes, &self.past).decide(&key)
+        self.decide_key(&Key::new(kind, "", name))
+    }
+
+    fn decide_key(&self, key: &Key) -> Verdict {
+        let refused = |key: &Key| self.refused.as_ref().filter(|it| *it == key).map(|_| "no".into());
+        World::new(&self.source, &self.copies, &self.scopes, &self.past, &refused).decide(key)
     }
 
     /// What is done, and what is said.
@@ -215,8 +221,7 @@ fn an_object_waits_for_its_namespace() {
     let check = json!({"metadata": {"name": "c", "namespace": "web"}, "command": "x"});
     let sides = Sides::new().with_source(Type::CheckConfig, &check);
     let key = Key::new(Type::CheckConfig, "web", "c");
-    let decide =
-        |sides: &Sides| World::new(&sides.source, &sides.copies, &sides.scopes, &sides.past).decide(&key);
+    let decide = |sides: &Sides| sides.decide_key(&key);
     assert_eq!(decide(&sides).remark, Some(Remark::Problem(NO_NAMESPACE.to_owned())));
     let there = sides.with_copy(Type::Namespace, &json!({"name": "web"}));
     assert!(matches!(decide(&there).op, Some((Rank::Put(Type::CheckConfig), Op::Create(_)))));
@@ -267,6 +272,11 @@ fn a_binding_that_would_break_administrators_agents_or_all_users_is_not_written(
         let reported = with_role.change(|scope| scope.dry_run = true);
         assert_eq!(reported.says(BINDING, "b").0, "nothing", "the role is not going to be there");
     }
+    for untouched in ["system:mine", "cluster-admin"] {
+        let sides = Sides::new().with_source(BINDING, &binding("b", untouched, "system:users"));
+        let sides = sides.with_source(ROLE, &role(untouched, "get"));
+        assert_eq!(sides.says(BINDING, "b"), ("nothing", format!("problem: {WOULD_LOCK_OUT}")));
+    }
     let harmless = Sides::new().with_source(BINDING, &binding("b", "gone", "ops"));
     let (done, said) = harmless.says(BINDING, "b");
     assert_eq!(done, "create");
@@ -291,6 +301,18 @@ fn a_role_that_a_binding_still_names_is_emptied_in_place_of_being_deleted() {
     let mut unread = ours();
     unread.copies.kinds.remove(&Type::RoleBinding);
     assert_eq!(unread.says(ROLE, "r").0, "nothing", "it is not known what names it");
+}
+
+#[test]
+fn what_the_cluster_refuses_is_not_counted_on() {
+    let mut sides = Sides::new().with_source(BINDING, &binding("b", "r", "system:users"));
+    sides = sides.with_source(ROLE, &role("r", "get"));
+    sides.refused = Some(Key::new(ROLE, "", "r"));
+    assert_eq!(sides.says(BINDING, "b"), ("nothing", format!("problem: {WOULD_LOCK_OUT}")));
+    let mut leaving = Sides::new().with_copy(ROLE, &labelled(role("r", "get"), HOME));
+    leaving = leaving.with_copy(BINDING, &labelled(binding("b", "r", "ops"), HOME));
+    leaving.refused = Some(Key::new(BINDING, "", "b"));
+    assert_eq!(leaving.says(ROLE, "r"), ("empty", format!("warning: {STILL_NAMED}")));
 }
 
 #[test]
