@@ -21,21 +21,13 @@ fn resource(name: &str, url: &str) -> Value {
     })
 }
 
-/// A simulated cluster, registered under its name.
-async fn register(server: &Running, name: &str) -> Sensu {
-    let (sensu, address) = simulated(name, &server.keys).await;
-    let body = resource(name, &format!("http://{address}"));
-    server.call(Method::PUT, &format!("{CLUSTERS}/{name}"), &body, 201).await;
-    sensu
-}
-
 #[tokio::test]
 async fn a_registered_cluster_is_routed_to_by_every_worker_once_the_put_is_answered() {
     let server = Running::start().await;
     for round in 0..5 {
         let name = format!("c{round}");
         server.call(Method::GET, &format!("/c/{name}/version"), &Value::Null, 404).await;
-        register(&server, &name).await;
+        server.register(&name).await;
         // Connections are spread over the workers by the kernel.
         for _ in 0..8 {
             server.call(Method::GET, &format!("/c/{name}/version"), &Value::Null, 200).await;
@@ -52,8 +44,8 @@ async fn a_registered_cluster_is_routed_to_by_every_worker_once_the_put_is_answe
 #[tokio::test]
 async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_connections_stay() {
     let server = Running::start().await;
-    let alpha = register(&server, "alpha").await;
-    let beta = register(&server, "beta").await;
+    let alpha = server.register("alpha").await;
+    let beta = server.register("beta").await;
     // One connection, so one worker: it keeps its connection to beta.
     let mut client = h1(server.main).await;
     let version = server.request("/c/beta/version");
@@ -104,7 +96,7 @@ async fn a_gateway_registered_as_a_cluster_is_refused_after_one_hop_and_reported
 #[tokio::test]
 async fn everyone_reads_and_only_administrators_write() {
     let server = Running::start().await;
-    register(&server, "alpha").await;
+    server.register("alpha").await;
     let viewer = server.keys.mint(&claims("viewer", &["viewers", "system:users"], now() + 60));
     let alpha = format!("{CLUSTERS}/alpha");
     let (status, _, body) = server.send(request_of(&viewer, Method::GET, &alpha, "")).await;
@@ -124,7 +116,7 @@ async fn everyone_reads_and_only_administrators_write() {
 #[tokio::test]
 async fn what_was_registered_is_there_after_a_restart() {
     let server = Running::start().await;
-    register(&server, "alpha").await;
+    server.register("alpha").await;
     let path = server.directory.path().join("state/registry.redb");
     server.stop.send(()).await.unwrap();
     server.done.await.unwrap().unwrap();
@@ -207,7 +199,7 @@ async fn a_gateway_is_not_ready_before_it_has_read_its_registry() {
 /// A gateway with the private key, whose local cluster has an administrator's and a viewer's API key.
 async fn with_api_keys() -> (Running, Sensu, [String; 2]) {
     let server = Running::with(json!({"private-key": true})).await;
-    let alpha = register(&server, "alpha").await;
+    let alpha = server.register("alpha").await;
     let mut keys = Vec::new();
     for (user, group) in [("root", "cluster-admins"), ("eve", "viewers")] {
         let body = json!({"username": user, "password": "P@ssw0rd!", "groups": [group]});
@@ -354,7 +346,7 @@ async fn a_caller_who_loses_the_right_while_the_body_arrives_is_refused() {
 #[tokio::test]
 async fn the_status_says_which_cluster_is_unhealthy_and_why_to_those_who_may_know() {
     let server = Running::start().await;
-    register(&server, "alpha").await;
+    server.register("alpha").await;
     let beta = resource("beta", "http://127.0.0.1:1");
     server.call(Method::PUT, &format!("{CLUSTERS}/beta"), &beta, 201).await;
     let status = loop {

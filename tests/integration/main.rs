@@ -35,3 +35,5 @@ mod webui;
 mod collector;
 #[path = "../support/store_suite.rs"]
 mod store_suite;
+#[path = "../support/wait.rs"]
+mod wait;

@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Running, h1, read, request_of, simulated};
+use crate::support::{Running, h1, read, request_of};
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 
@@ -54,20 +54,10 @@ pub(crate) async fn page(server: &Running) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-async fn register(server: &Running, name: &str) -> Sensu {
-    let (sensu, address) = simulated(name, &server.keys).await;
-    let body = json!({
-        "type": "Cluster", "api_version": "federation/v1",
-        "metadata": {"name": name}, "spec": {"api_urls": [format!("http://{address}")]}
-    });
-    server.call(Method::PUT, &format!("{CLUSTERS}/{name}"), &body, 201).await;
-    sensu
-}
-
 /// A gateway that has answered a request of each kind; `alpha` fails in the last list.
 async fn busy() -> (Running, Sensu) {
     let server = Running::start().await;
-    let alpha = register(&server, "alpha").await;
+    let alpha = server.register("alpha").await;
     for target in
         ["/api/core/v2/checks", "/api/core/v2/namespaces/default@alpha/checks", "/c/alpha/version", "/readyz"]
     {
@@ -178,7 +168,7 @@ async fn the_series_of_a_removed_cluster_end() {
     })
     .await
     .expect("its series end");
-    let alpha = register(&server, "alpha").await;
+    let alpha = server.register("alpha").await;
     server.call(Method::GET, "/c/alpha/version", &Value::Null, 200).await;
     drop(alpha);
     let again = r#"fedgate_upstream_requests_total{cluster="alpha",code="200"}"#;
@@ -190,12 +180,7 @@ async fn a_cluster_that_changes_keeps_its_counts() {
     let (server, _alpha) = busy().await;
     let series = r#"fedgate_upstream_requests_total{cluster="alpha",code="200"}"#;
     let before = Scrape::of(&server).await.value(series);
-    let (sensu, address) = simulated("alpha", &server.keys).await;
-    let body = json!({
-        "type": "Cluster", "api_version": "federation/v1",
-        "metadata": {"name": "alpha"}, "spec": {"api_urls": [format!("http://{address}")]}
-    });
-    server.call(Method::PUT, &format!("{CLUSTERS}/alpha"), &body, 201).await;
+    let sensu = server.register("alpha").await;
     server.call(Method::GET, "/c/alpha/version", &Value::Null, 200).await;
     drop(sensu);
     assert_eq!(Scrape::of(&server).await.value(series), before + 1);

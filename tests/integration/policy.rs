@@ -1,12 +1,13 @@
 //! `Replicator`s through a whole gateway.
 
-use std::time::{Duration, Instant};
-
 use fedgate::sim::Sensu;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Running, claims, now, request_of, simulated};
+use crate::{
+    support::{Running, claims, now, request_of},
+    wait::eventually,
+};
 
 const FEDERATION: &str = "/api/enterprise/federation/v1";
 
@@ -19,27 +20,9 @@ fn rbac() -> Value {
     json!({"resources": resources, "clusters": ["*"], "replication_interval_seconds": 1})
 }
 
-async fn register(server: &Running, name: &str) -> Sensu {
-    let (sensu, address) = simulated(name, &server.keys).await;
-    let body = json!({
-        "type": "Cluster", "api_version": "federation/v1",
-        "metadata": {"name": name}, "spec": {"api_urls": [format!("http://{address}")]}
-    });
-    server.call(Method::PUT, &format!("{FEDERATION}/clusters/{name}"), &body, 201).await;
-    sensu
-}
-
 fn write(sensu: &Sensu, path: &str, body: &Value) {
     let status = sensu.apply(&Method::PUT, &format!("/api/core/v2/{path}"), body);
     assert!(status.is_success(), "{path}: {status}");
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn status(server: &Running) -> Value {
@@ -57,7 +40,7 @@ async fn olga_lists_checks(server: &Running, cluster: &str) -> u16 {
 #[tokio::test]
 async fn one_resource_grants_and_revokes_in_every_cluster_and_leaves_their_own_roles() {
     let server = Running::with(json!({"private-key": true})).await;
-    let (alpha, beta) = (register(&server, "alpha").await, register(&server, "beta").await);
+    let (alpha, beta) = (server.register("alpha").await, server.register("beta").await);
     let role = json!({"metadata": {"name": "ops"}, "rules": [{"verbs": ["list"], "resources": ["checks"]}]});
     let binding = json!({
         "metadata": {"name": "ops"}, "role_ref": {"type": "ClusterRole", "name": "ops"},
@@ -72,9 +55,9 @@ async fn one_resource_grants_and_revokes_in_every_cluster_and_leaves_their_own_r
     let path = format!("{FEDERATION}/replicators/rbac");
     server.call(Method::PUT, &path, &replicator("rbac", &rbac()), 201).await;
     for cluster in ["alpha", "beta"] {
-        until("olga may", async || olga_lists_checks(&server, cluster).await == 200).await;
+        eventually("olga may", async || olga_lists_checks(&server, cluster).await == 200).await;
     }
-    until("it follows", async || status(&server).await["replicators"][0]["state"] == "following").await;
+    eventually("it follows", async || status(&server).await["replicators"][0]["state"] == "following").await;
     let found = &status(&server).await["replicators"][0];
     assert_eq!(
         (&found["type"], &found["name"], &found["keys"]),
@@ -93,12 +76,12 @@ async fn one_resource_grants_and_revokes_in_every_cluster_and_leaves_their_own_r
     let gone = server.sensu.apply(&Method::DELETE, "/api/core/v2/clusterrolebindings/ops", &Value::Null);
     assert!(gone.is_success());
     for cluster in ["alpha", "beta"] {
-        until("olga may no longer", async || olga_lists_checks(&server, cluster).await == 403).await;
+        eventually("olga may no longer", async || olga_lists_checks(&server, cluster).await == 403).await;
     }
     server.call(Method::DELETE, &path, &Value::Null, 204).await;
     let role_in = |sensu: &Sensu, name: &str| sensu.etcd_get(&format!("/sensu.io/rbac/clusterroles/{name}"));
-    until("the role leaves with its replicator", async || role_in(&alpha, "ops").is_none()).await;
-    until("the role leaves with its replicator", async || role_in(&beta, "ops").is_none()).await;
+    eventually("the role leaves with its replicator", async || role_in(&alpha, "ops").is_none()).await;
+    eventually("the role leaves with its replicator", async || role_in(&beta, "ops").is_none()).await;
     assert!(role_in(&beta, "own").is_some());
     let users = alpha.requests().into_iter().filter(|it| it.method != Method::GET);
     assert!(users.count() > 0, "it was written through the API");

@@ -120,6 +120,18 @@ impl Running {
         assert_eq!(found, status, "{target}: {body:?}");
         body
     }
+
+    /// A new simulated cluster, registered under its name.
+    pub(crate) async fn register(&self, name: &str) -> Sensu {
+        let (sensu, address) = cluster(name, &self.keys).await;
+        let body = json!({
+            "type": "Cluster", "api_version": "federation/v1",
+            "metadata": {"name": name}, "spec": {"api_urls": [format!("http://{address}")]}
+        });
+        let target = format!("/api/enterprise/federation/v1/clusters/{name}");
+        self.call(Method::PUT, &target, &body, 201).await;
+        sensu
+    }
 }
 
 /// A request with a token.
