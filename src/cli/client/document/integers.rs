@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
+/// Names of fields; those of a part that is a kind of its own are a list of their own.
+type Fields = &'static [&'static [&'static str]];
+
 /// Writes the kind's integers as such. The error completes a sentence about the document.
 pub(super) fn settle(type_name: &str, spec: &mut Map<String, Value>) -> Result<(), String> {
     match fields(type_name) {
@@ -12,27 +15,29 @@ pub(super) fn settle(type_name: &str, spec: &mut Map<String, Value>) -> Result<(
 
 /// The names of a kind's integer fields, wherever in it they are. None of them is also the name of a field that may
 /// hold another number.
-fn fields(type_name: &str) -> &'static [&'static str] {
+fn fields(type_name: &str) -> Fields {
     match type_name {
-        "CheckConfig" => &CHECK,
-        "Event" => &EVENT,
-        "Entity" => &["last_seen"],
-        "Handler" => &["timeout", "port"],
-        "HookConfig" | "Mutator" => &["timeout"],
-        "Silenced" => &["expire", "expire_at", "begin"],
-        "EtcdReplicator" | "Replicator" => &["replication_interval_seconds"],
+        "CheckConfig" => &[CHECK],
+        "Event" => &[EVENT, CHECK, ENTITY],
+        "Entity" => &[ENTITY],
+        "Handler" => &[&["timeout", "port"]],
+        "HookConfig" | "Mutator" => &[&["timeout"]],
+        "Silenced" => &[&["expire", "expire_at", "begin"]],
+        "EtcdReplicator" | "Replicator" => &[&["replication_interval_seconds"]],
         _ => &[],
     }
 }
 
-fn settle_in(fields: &[&str], object: &mut Map<String, Value>, path: &str) -> Result<(), String> {
+fn settle_in(fields: Fields, object: &mut Map<String, Value>, path: &str) -> Result<(), String> {
     for (key, value) in object {
         if MAPS.contains(&key.as_str()) {
             continue;
         }
         let path = format!("{path}.{key}");
         match value {
-            Value::Number(number) if fields.iter().any(|field| field.eq_ignore_ascii_case(key)) => {
+            Value::Number(number)
+                if fields.iter().copied().flatten().any(|field| field.eq_ignore_ascii_case(key)) =>
+            {
                 *number =
                     integer(number).ok_or_else(|| format!("has a {path} that is not whole: {number}"))?;
             }
@@ -42,7 +47,7 @@ fn settle_in(fields: &[&str], object: &mut Map<String, Value>, path: &str) -> Re
     Ok(())
 }
 
-fn settle_value(fields: &[&str], value: &mut Value, path: &str) -> Result<(), String> {
+fn settle_value(fields: Fields, value: &mut Value, path: &str) -> Result<(), String> {
     match value {
         Value::Object(object) => settle_in(fields, object, path),
         Value::Array(items) => items
@@ -64,7 +69,7 @@ fn integer(number: &Number) -> Option<Number> {
     digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok()
 }
 
-const CHECK: [&str; 7] = [
+const CHECK: &[&str] = &[
     "interval",
     "timeout",
     "ttl",
@@ -74,15 +79,8 @@ const CHECK: [&str; 7] = [
     "splay_coverage",
 ];
 
-/// Those of the check in it, too.
-const EVENT: [&str; 17] = [
-    "interval",
-    "timeout",
-    "ttl",
-    "high_flap_threshold",
-    "low_flap_threshold",
-    "max_output_size",
-    "splay_coverage",
+/// Without those of the check and the entity in it.
+const EVENT: &[&str] = &[
     "timestamp",
     "sequence",
     "executed",
@@ -92,8 +90,9 @@ const EVENT: [&str; 17] = [
     "occurrences",
     "occurrences_watermark",
     "last_ok",
-    "last_seen",
 ];
+
+const ENTITY: &[&str] = &["last_seen"];
 
 /// Objects whose keys are not fields.
 const MAPS: [&str; 3] = ["metadata", "labels", "annotations"];
