@@ -10,6 +10,7 @@ use super::{
     document::Document,
     files::{Placed, Purpose},
     http::{Caller, Gateway},
+    kind::Kind,
     list::{check_names, kind_named, titled},
     options::Connection,
     value::{list, text},
@@ -82,12 +83,12 @@ impl Delete {
 
 fn sort(found: &mut [Placed], caller: Option<Caller>) {
     let grants = Grants::of(caller, found);
-    found.sort_by_key(|placed| rank(&placed.document, &grants));
+    found.sort_by_key(|placed| (grants.include(&placed.document), rank(placed.document.kind)));
 }
 
-/// What goes first: what others depend on goes last, and last of all what gives the caller the right to go on.
-fn rank(document: &Document, grants: &Grants) -> u8 {
-    match document.kind.type_name {
+/// What goes first: what others depend on goes last.
+fn rank(kind: &Kind) -> u8 {
+    match kind.type_name {
         "Event" => 0,
         "Silenced" => 1,
         "Entity" => 2,
@@ -98,13 +99,6 @@ fn rank(document: &Document, grants: &Grants) -> u8 {
         "RoleBinding" => 10,
         "Role" => 11,
         "APIKey" => 12,
-        "User" | "ClusterRoleBinding" | "ClusterRole" if grants.include(document) => {
-            match document.kind.type_name {
-                "ClusterRoleBinding" => 30,
-                "ClusterRole" => 31,
-                _ => 32,
-            }
-        }
         "ClusterRoleBinding" => 13,
         "ClusterRole" => 14,
         "User" => 15,
@@ -115,7 +109,7 @@ fn rank(document: &Document, grants: &Grants) -> u8 {
     }
 }
 
-/// What of a deletion the caller's own rights may come from.
+/// What of a deletion the caller's own rights may come from. It goes last of all: with it goes the right to go on.
 struct Grants {
     caller: Option<Caller>,
     /// The roles of the caller's bindings.
@@ -133,20 +127,23 @@ impl Grants {
         grants
     }
 
-    /// Whose key it is, only the server knows: then everything may be the caller's.
+    /// Whose key it is, only the server knows: then every user and every binding may be the caller's.
     fn include(&self, document: &Document) -> bool {
         let name = document.names.first().map_or("", String::as_str);
         match (document.kind.type_name, &self.caller) {
             ("ClusterRole", _) => self.roles.contains(name),
-            (_, None) => true,
+            ("User" | "ClusterRoleBinding", None) => true,
             ("User", Some(caller)) => name == caller.user,
-            (_, Some(caller)) => list(at_key(document, "subjects")).iter().any(|subject| {
-                let name = text(&subject["name"]);
-                match text(&subject["type"]).as_str() {
-                    "User" => name == caller.user,
-                    _ => caller.groups.contains(&name),
-                }
-            }),
+            ("ClusterRoleBinding", Some(caller)) => {
+                list(at_key(document, "subjects")).iter().any(|subject| {
+                    let name = text(&subject["name"]);
+                    match text(&subject["type"]).as_str() {
+                        "User" => name == caller.user,
+                        _ => caller.groups.contains(&name),
+                    }
+                })
+            }
+            _ => false,
         }
     }
 }
