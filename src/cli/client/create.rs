@@ -2,7 +2,6 @@ use std::io::{self, IsTerminal};
 
 use clap::Args;
 use http::{Method, StatusCode};
-use serde_json::Value;
 
 use super::{
     answer::Answer,
@@ -10,7 +9,7 @@ use super::{
     files::{self, Placed, Purpose},
     http::Gateway,
     options::{Connection, Settings},
-    redacted,
+    redacted::{self, Write},
 };
 use crate::{
     cli::{
@@ -30,13 +29,6 @@ pub(in crate::cli) struct Create {
     keep_redacted: bool,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// How a resource is written.
-enum Write {
-    Put,
-    /// Only what is in it.
-    Patch(Value),
 }
 
 /// Where resources are read from.
@@ -138,21 +130,8 @@ impl Create {
             return Ok(Ok(Write::Put));
         }
         let server = answer.success().map_err(|failure| failure.with_context(&placed.to_string()))?.json()?;
-        let hidden = redacted::overwritten(document, &server);
-        if hidden.is_empty() {
-            return Ok(Ok(Write::Put));
-        }
-        let fields = redacted::named(&hidden);
-        let kept = redacted::keeping(document, &server, &hidden);
-        Ok(match kept {
-            Ok(patch) if self.keep_redacted => Ok(Write::Patch(patch)),
-            Ok(_) => Err(format!(
-                "{placed}: REDACTED would overwrite what Sensu hides in {fields}: write the values, or give --keep-redacted"
-            )),
-            Err(what) => {
-                Err(format!("{placed}: REDACTED would overwrite what Sensu hides in {fields}: {what}"))
-            }
-        })
+        let write = redacted::write(document, &server, self.keep_redacted, "give --keep-redacted");
+        Ok(write.map_err(|what| format!("{placed}: {what}")))
     }
 }
 

@@ -13,9 +13,18 @@ use super::{
     value::{list, text},
 };
 
+/// How a resource is written.
+#[derive(Debug, PartialEq)]
+pub(super) enum Write {
+    /// All of it.
+    Put,
+    /// Only what is in the value.
+    Patch(Value),
+}
+
 /// A label or an annotation that is written as `REDACTED`, and hidden on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hidden {
+struct Hidden {
     map: &'static str,
     key: String,
 }
@@ -26,8 +35,23 @@ pub(super) fn is_suspect(document: &Document) -> bool {
     MAPS.iter().any(|map| entries(metadata.get(*map)).any(|(_, value)| value == REDACTED))
 }
 
+/// How to write the document so that no hidden value of what the server has is lost: as a PATCH, if one keeps them all and the
+/// user wants to `keep` them. The error says what would be lost, and what to do about it: `option` tells how to keep it.
+pub(super) fn write(document: &Document, server: &Value, keep: bool, option: &str) -> Result<Write, String> {
+    let hidden = overwritten(document, server);
+    if hidden.is_empty() {
+        return Ok(Write::Put);
+    }
+    let advice = match keeping(document, server, &hidden) {
+        Ok(patch) if keep => return Ok(Write::Patch(patch)),
+        Ok(_) => format!("write the values, or {option}"),
+        Err(what) => what,
+    };
+    Err(format!("REDACTED would overwrite what Sensu hides in {}: {advice}", named(&hidden)))
+}
+
 /// The values that the document would overwrite, with what the server has.
-pub(super) fn overwritten(document: &Document, server: &Value) -> Vec<Hidden> {
+fn overwritten(document: &Document, server: &Value) -> Vec<Hidden> {
     let entity = if document.kind.type_name == "Event" { &server["entity"] } else { server };
     let redact: Vec<String> = list(&entity["redact"]).iter().map(text).collect();
     let metadata = metadata_of(document);
@@ -43,7 +67,7 @@ pub(super) fn overwritten(document: &Document, server: &Value) -> Vec<Hidden> {
 }
 
 /// The document as a PATCH that keeps the hidden values. The error says what stands in the way.
-pub(super) fn keeping(document: &Document, server: &Value, hidden: &[Hidden]) -> Result<Value, String> {
+fn keeping(document: &Document, server: &Value, hidden: &[Hidden]) -> Result<Value, String> {
     if document.kind.type_name != "Entity" {
         return Err(
             "Sensu cannot keep those of an event: write the values, or leave the event out".to_owned()
@@ -85,7 +109,7 @@ pub(super) fn keeping(document: &Document, server: &Value, hidden: &[Hidden]) ->
 }
 
 /// The fields as a person reads them.
-pub(super) fn named(hidden: &[Hidden]) -> String {
+fn named(hidden: &[Hidden]) -> String {
     hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

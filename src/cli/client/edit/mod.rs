@@ -8,7 +8,6 @@ use draft::Draft;
 use editor::Editor;
 use futures::FutureExt as _;
 use http::{Method, StatusCode, header};
-use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
@@ -19,7 +18,8 @@ use super::{
     list::{check_names, kind_named, titled},
     options::Connection,
     prompt::INTERRUPTED,
-    redacted, yaml,
+    redacted::{self, Write},
+    yaml,
 };
 use crate::cli::{
     Failure, environment,
@@ -120,8 +120,8 @@ impl Session<'_> {
                 return Err(self.file.keep(1, &format!("not saved: {}", last.reason)));
             }
             let reason = match self.check(&text) {
-                Ok(document) if document == self.original => return print("nothing changed\n"),
-                Ok(document) => match self.save(&document, &mut interrupts).await? {
+                Ok(None) => return print("nothing changed\n"),
+                Ok(Some((document, write))) => match self.save(&document, &write, &mut interrupts).await? {
                     None => {
                         report(&format!("updated {}\n", self.title));
                         return Ok(());
@@ -144,12 +144,13 @@ impl Session<'_> {
     async fn save(
         &mut self,
         document: &Document,
+        write: &Write,
         interrupts: &mut Signal,
     ) -> Result<Option<String>, Failure> {
         // Interrupts that arrived while the editor ran were meant for the editor.
         while interrupts.recv().now_or_never().is_some() {}
         let answer = tokio::select! {
-            answer = self.write(document) => answer,
+            answer = self.write(document, write) => answer,
             _ = interrupts.recv() => {
                 let line = "interrupted: the change may still have been made";
                 return Err(self.file.keep(INTERRUPTED, line));
@@ -168,8 +169,8 @@ impl Session<'_> {
         Err(self.file.keep(failure.code, &failure.line))
     }
 
-    /// The edited resource, if it is still the same one.
-    fn check(&self, text: &str) -> Result<Document, String> {
+    /// The edited resource, if it is still the same one, and how to write it; nothing if nothing changed.
+    fn check(&self, text: &str) -> Result<Option<(Document, Write)>, String> {
         let value = yaml::read(text).map_err(|error| {
             // As the user will see it, below the notice.
             let line = error.line.map(|line| format!("line {} ", line + NOTICE_LINES)).unwrap_or_default();
@@ -184,32 +185,16 @@ impl Session<'_> {
         if !document.is_same_as(&self.original) {
             return Err(format!("type, name and namespace cannot change: it was {}", self.original));
         }
-        if document != self.original {
-            self.patch(&document)?;
-        }
-        Ok(document)
-    }
-
-    /// The change as a PATCH, when only that keeps values that Sensu hides.
-    fn patch(&self, document: &Document) -> Result<Option<Value>, String> {
-        let server = self.before.json().unwrap_or_default();
-        let hidden = redacted::overwritten(document, &server);
-        if hidden.is_empty() {
+        if document == self.original {
             return Ok(None);
         }
-        let fields = redacted::named(&hidden);
-        let kept = redacted::keeping(document, &server, &hidden)
-            .map_err(|what| format!("REDACTED would overwrite what Sensu hides in {fields}: {what}"))?;
-        if self.keep_redacted {
-            return Ok(Some(kept));
-        }
-        Err(format!(
-            "REDACTED would overwrite what Sensu hides in {fields}: write the values, or edit it with --keep-redacted"
-        ))
+        let server = self.before.json().unwrap_or_default();
+        let write = redacted::write(&document, &server, self.keep_redacted, "edit it with --keep-redacted")?;
+        Ok(Some((document, write)))
     }
 
     /// Replaces the resource if it is still the one that was read.
-    async fn write(&self, document: &Document) -> Result<Answer, Failure> {
+    async fn write(&self, document: &Document, write: &Write) -> Result<Answer, Failure> {
         let tag = self.before.headers.get(header::ETAG);
         // Sensu ignores If-Match here. Reading again narrows the race with another writer from the time that editing takes
         // to a moment. Entities and events change by themselves.
@@ -219,9 +204,9 @@ impl Session<'_> {
                 return Ok(Answer { status: StatusCode::PRECONDITION_FAILED, ..now });
             }
         }
-        match self.patch(document) {
-            Ok(Some(patch)) => self.gateway.patch(&self.path, &patch, None).await,
-            _ => self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await,
+        match write {
+            Write::Patch(change) => self.gateway.patch(&self.path, change, None).await,
+            Write::Put => self.gateway.send(Method::PUT, &self.path, Some(&document.body()), tag).await,
         }
     }
 
