@@ -12,6 +12,15 @@ use crate::cli::client::{
 /// Takes a document and the line that it begins at, if that is known.
 pub(super) type Take<'a> = dyn FnMut(Tree, Option<u64>) + 'a;
 
+/// Finds the lines of a text's parts, which come in the order of the text.
+struct Lines<'a> {
+    text: &'a str,
+    /// How much of the text is before the last part.
+    at: usize,
+    /// Line of the last part.
+    line: u64,
+}
+
 /// One document's text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunk<'a> {
@@ -49,8 +58,7 @@ pub(super) fn chunks(text: &str) -> Vec<Chunk<'_>> {
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let is_end = is_end_marker(line);
         let is_rule = line.starts_with("---") && !is_marker(line);
-        let is_preamble = is_preamble(&text[start..at]);
-        if is_end || (line.starts_with("---") && !is_preamble) {
+        if is_end || (line.starts_with("---") && !is_preamble(&text[start..at])) {
             let end = if is_end { at + line.len() } else { at };
             chunks.push(Chunk { text: &text[start..end], offset });
             (start, offset) = (end, if is_end { number + 1 } else { number });
@@ -108,13 +116,23 @@ impl Chunk<'_> {
     }
 }
 
+// === impl Lines ===
+
+impl Lines<'_> {
+    /// The line that a part begins at, which is not before the last one.
+    fn of(&mut self, part: &str) -> u64 {
+        // It borrows from the text, so the distance is the offset.
+        let at = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let between = self.text.get(self.at..at).unwrap_or_default();
+        self.line += between.matches('\n').count() as u64;
+        self.at = at;
+        self.line
+    }
+}
+
 /// JSON: objects one after another, or arrays of them.
 fn json_documents(chunk: &Chunk<'_>, take: &mut Take<'_>) -> Result<(), YamlError> {
-    // `part` borrows from the text, so the distance is the offset.
-    let line_of = |part: &str| {
-        let at = (part.as_ptr() as usize).saturating_sub(chunk.text.as_ptr() as usize);
-        (chunk.text[..at.min(chunk.text.len())].matches('\n').count() + chunk.offset) as u64 + 1
-    };
+    let mut lines = Lines { text: chunk.text, at: 0, line: chunk.offset as u64 + 1 };
     let mut rest = chunk.text;
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == MARK);
@@ -123,16 +141,15 @@ fn json_documents(chunk: &Chunk<'_>, take: &mut Take<'_>) -> Result<(), YamlErro
         }
         let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
         let Some(item) = stream.next() else { return Ok(()) };
-        let item = item.map_err(|error| not_json(&error, line_of(rest) - 1))?.get();
+        let item = item.map_err(|error| not_json(&error, lines.of(rest) - 1))?;
         rest = &rest[stream.byte_offset()..];
-        let parts: Vec<&RawValue> = if item.starts_with('[') {
-            serde_json::from_str(item).map_err(|error| not_json(&error, line_of(item) - 1))?
+        let parts: Vec<&RawValue> = if item.get().starts_with('[') {
+            serde_json::from_str(item.get()).map_err(|error| not_json(&error, lines.of(item.get()) - 1))?
         } else {
-            let part = serde_json::from_str(item).map_err(|error| not_json(&error, line_of(item) - 1))?;
-            vec![part]
+            vec![item]
         };
         for part in parts {
-            let line = line_of(part.get());
+            let line = lines.of(part.get());
             let tree = serde_json::from_str(part.get()).map_err(|error| not_json(&error, line - 1))?;
             take(tree, Some(line));
         }

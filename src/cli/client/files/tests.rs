@@ -88,6 +88,13 @@ fn errors_name_file_document_and_line() {
             "[{\"type\":\"Asset\",\"metadata\":{\"name\":\"x\"},\"spec\":{}},\n\n {\"spec\":{}}]".into(),
             "f.yaml, document 2, line 3: has no type",
         ),
+        (
+            format!(
+                "---\n{0}\n\n{0} [{0},\n{0}]\n\n {{\n\"spec\":{{}}}}",
+                r#"{"type":"Asset","metadata":{"name":"x"},"spec":{}}"#
+            ),
+            "f.yaml, document 5, line 7: has no type",
+        ),
         ("{\"type\":\n  oops}".into(), "f.yaml, document 1, line 2: is not valid JSON: expected value"),
         (
             "{\"type\": \"Asset\"".into(),
