@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 
 use super::{
+    answer::Answer,
     base::Base,
-    http::{connect, unreachable},
+    http::{USER_AGENT, connect, unreachable},
 };
 use crate::{
     types::TlsFiles,
@@ -30,20 +31,17 @@ impl Fetcher {
         let mut url: Uri =
             url.split('#').next().unwrap_or_default().parse().map_err(|_| NO_URL.to_owned())?;
         for _ in 0..MAX_REDIRECTS {
-            let (status, headers, body) = self.get(&url).await?;
-            match (status, headers.get(header::LOCATION)) {
+            let answer = self.get(&url).await?;
+            match (answer.status.as_u16(), answer.headers.get(header::LOCATION)) {
                 (301 | 302 | 303 | 307 | 308, Some(location)) => url = next(&url, location)?,
-                (200, _) => return text(&headers, &body),
-                _ => {
-                    let status = StatusCode::from_u16(status).unwrap_or_default();
-                    return Err(format!("the server answered {status}"));
-                }
+                (200, _) => return text(&answer),
+                _ => return Err(format!("the server answered {}", answer.status)),
             }
         }
         Err("it redirects without end".to_owned())
     }
 
-    async fn get(&self, url: &Uri) -> Result<(u16, HeaderMap, Bytes), String> {
+    async fn get(&self, url: &Uri) -> Result<Answer, String> {
         let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
             return Err(NO_URL.to_owned());
         };
@@ -53,7 +51,7 @@ impl Fetcher {
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let request = Request::get(path)
             .header(header::HOST, base.host())
-            .header(header::USER_AGENT, concat!("fedgate/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, USER_AGENT)
             .header(header::ACCEPT, "*/*")
             .body(Bytes::new())
             .map_err(|_| NO_URL.to_owned())?;
@@ -64,7 +62,7 @@ impl Fetcher {
             ReadError::TooLarge { .. } => "it is larger than 256 MiB: split it".to_owned(),
             ReadError::Broken(_) => "the answer broke off: try again".to_owned(),
         })?;
-        Ok((head.status.as_u16(), head.headers, body))
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
@@ -92,12 +90,12 @@ fn next(from: &Uri, location: &HeaderValue) -> Result<Uri, String> {
     Ok(to)
 }
 
-fn text(headers: &HeaderMap, body: &Bytes) -> Result<String, String> {
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn text(answer: &Answer) -> Result<String, String> {
+    let media = answer.header(&header::CONTENT_TYPE).unwrap_or_default();
     if media.to_ascii_lowercase().starts_with("text/html") {
         return Err("it is a web page: give the address of the file itself (\"raw\")".to_owned());
     }
-    String::from_utf8(body.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned())
+    String::from_utf8(answer.body.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 /// Largest file, in bytes.

@@ -413,8 +413,10 @@ impl Auth {
 const FIXED_HEADERS: [(HeaderName, &str); 3] = [
     (header::ACCEPT, "application/json"),
     (header::CONTENT_TYPE, "application/json"),
-    (header::USER_AGENT, concat!("fedgate/", env!("CARGO_PKG_VERSION"))),
+    (header::USER_AGENT, USER_AGENT),
 ];
+/// How the commands call themselves.
+pub(super) const USER_AGENT: &str = concat!("fedgate/", env!("CARGO_PKG_VERSION"));
 
 /// Largest answer, in bytes.
 const MAX_BODY: usize = 1 << 30;
