@@ -135,11 +135,6 @@ fn interval(item: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// What is there, else the default.
-fn or(item: &Value, path: &str, default: &str) -> String {
-    item.pointer(path).map_or_else(|| default.to_owned(), text)
-}
-
 const NAME: Column = plain("NAME", "/metadata/name");
 pub(super) const NAMESPACE: Column = column("NAMESPACE", Cell::Special(namespace));
 
@@ -190,8 +185,8 @@ const REPLICATOR: [Column; 9] = [
     column("CLUSTERS", Cell::Joined("/spec/clusters")),
     plain("NAMESPACE", "/spec/namespace"),
     column("INTERVAL", Cell::Special(interval)),
-    column("CONFLICTS", Cell::Special(|item| or(item, "/spec/conflicts", "report"))),
-    column("ON DELETE", Cell::Special(|item| or(item, "/spec/on_delete", "remove"))),
+    column("CONFLICTS", Cell::Or("/spec/conflicts", "report")),
+    column("ON DELETE", Cell::Or("/spec/on_delete", "remove")),
     column("DRY RUN", Cell::Flag("/spec/dry_run")),
     info("CREATED BY", Cell::Text("/metadata/created_by")),
 ];
@@ -231,10 +226,10 @@ const ASSET: [Column; 4] = [
 const CHECK: [Column; 15] = [
     NAME,
     plain("COMMAND", "/command"),
-    column("INTERVAL", Cell::Number("/interval")),
+    column("INTERVAL", Cell::Or("/interval", "0")),
     plain("CRON", "/cron"),
-    column("TIMEOUT", Cell::Number("/timeout")),
-    column("TTL", Cell::Number("/ttl")),
+    column("TIMEOUT", Cell::Or("/timeout", "0")),
+    column("TTL", Cell::Or("/ttl", "0")),
     column("SUBSCRIPTIONS", Cell::Joined("/subscriptions")),
     column("HANDLERS", Cell::Joined("/handlers")),
     column("ASSETS", Cell::Joined("/runtime_assets")),
@@ -264,7 +259,7 @@ const EVENT: [Column; 9] = [
     plain("ENTITY", "/entity/metadata/name"),
     plain("CHECK", "/check/metadata/name"),
     plain("OUTPUT", "/check/output"),
-    column("STATUS", Cell::Number("/check/status")),
+    column("STATUS", Cell::Or("/check/status", "0")),
     info("HISTORY", Cell::Special(event_history)),
     column("SILENCED", Cell::Flag("/check/is_silenced")),
     info("SILENCED BY", Cell::Joined("/check/silenced")),
@@ -282,7 +277,7 @@ const FILTER: [Column; 4] = [
 const HANDLER: [Column; 8] = [
     NAME,
     plain("TYPE", "/type"),
-    column("TIMEOUT", Cell::Number("/timeout")),
+    column("TIMEOUT", Cell::Or("/timeout", "0")),
     column("FILTERS", Cell::Joined("/filters")),
     plain("MUTATOR", "/mutator"),
     column("EXECUTE", Cell::Special(handler_target)),
@@ -293,7 +288,7 @@ const HANDLER: [Column; 8] = [
 const HOOK: [Column; 4] = [
     NAME,
     plain("COMMAND", "/command"),
-    column("TIMEOUT", Cell::Number("/timeout")),
+    column("TIMEOUT", Cell::Or("/timeout", "0")),
     column("STDIN?", Cell::Flag("/stdin")),
 ];
 
@@ -301,7 +296,7 @@ const MUTATOR: [Column; 5] = [
     NAME,
     plain("COMMAND", "/command"),
     column("ENVIRONMENT VARIABLES", Cell::Joined("/env_vars")),
-    column("TIMEOUT", Cell::Number("/timeout")),
+    column("TIMEOUT", Cell::Or("/timeout", "0")),
     column("ASSETS", Cell::Joined("/runtime_assets")),
 ];
 

@@ -26,8 +26,8 @@ pub(super) struct Column {
 #[derive(Clone, Copy, Debug)]
 enum Cell {
     Text(&'static str),
-    /// Absent is zero.
-    Number(&'static str),
+    /// And what it is when absent.
+    Or(&'static str, &'static str),
     /// Absent is false.
     Flag(&'static str),
     NotFlag(&'static str),
@@ -55,7 +55,7 @@ impl Column {
     pub(super) fn text(&self, item: &Value) -> String {
         match self.cell {
             Cell::Text(path) => text(at(item, path)),
-            Cell::Number(path) => item.pointer(path).map_or_else(|| "0".to_owned(), text),
+            Cell::Or(path, default) => item.pointer(path).map_or_else(|| default.to_owned(), text),
             Cell::Flag(path) => (at(item, path) == true).to_string(),
             Cell::NotFlag(path) => (at(item, path) != true).to_string(),
             Cell::Joined(path) => joined(at(item, path)),
