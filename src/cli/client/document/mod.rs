@@ -89,32 +89,29 @@ impl Document {
         let qualified = match namespace.split_once('@') {
             Some((_, named)) if named == cluster => return Ok(()),
             None if cluster == LOCAL_CLUSTER => return Ok(()),
-            None => Value::from(format!("{namespace}@{cluster}")),
+            None => format!("{namespace}@{cluster}"),
             Some(_) => {
                 return Err(format!(
                     "is of cluster {cluster:?} and of namespace {namespace:?}: give one of them"
                 ));
             }
         };
-        let text = qualified.as_str().unwrap_or_default().to_owned();
         match self.kind.scope {
             Scope::Namespaced => {
-                self.namespace = text;
-                self.metadata.insert("namespace".into(), qualified);
+                self.metadata.insert("namespace".into(), qualified.as_str().into());
+                self.namespace = qualified;
             }
             Scope::Event => {
-                self.namespace = text;
-                for part in ["entity", "check"] {
-                    if let Some(Value::Object(metadata)) =
-                        self.spec.get_mut(part).and_then(|it| it.get_mut("metadata"))
-                    {
-                        metadata.insert("namespace".into(), qualified.clone());
+                for part in EVENT_PARTS {
+                    if let Some(metadata) = metadata_mut(&mut self.spec, part) {
+                        metadata.insert("namespace".into(), qualified.as_str().into());
                     }
                 }
+                self.namespace = qualified;
             }
             Scope::ClusterWide | Scope::Single => {
-                self.names = vec![text];
-                self.spec.insert("name".into(), qualified);
+                self.spec.insert("name".into(), qualified.as_str().into());
+                self.names = vec![qualified];
             }
         }
         Ok(())
@@ -199,9 +196,8 @@ impl Document {
             _ => None,
         };
         self.namespace = of_entity.or(own).unwrap_or_else(|| default.to_owned());
-        for part in ["entity", "check"] {
-            let metadata = self.spec.get_mut(part).and_then(|part| part.get_mut("metadata"));
-            if let Some(Value::Object(metadata)) = metadata
+        for part in EVENT_PARTS {
+            if let Some(metadata) = metadata_mut(&mut self.spec, part)
                 && metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().is_empty()
             {
                 metadata.insert("namespace".into(), self.namespace.as_str().into());
@@ -263,6 +259,11 @@ impl fmt::Display for Document {
         }
         if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", terminal_safe(&self.namespace)) }
     }
+}
+
+/// The metadata of a part of an event.
+fn metadata_mut<'a>(spec: &'a mut Map<String, Value>, part: &str) -> Option<&'a mut Map<String, Value>> {
+    spec.get_mut(part)?.get_mut("metadata")?.as_object_mut()
 }
 
 /// The wrapped form of an item of a list, which the API shows bare for Sensu's own kinds.
@@ -391,6 +392,9 @@ impl From<&str> for DocumentError {
 /// The keys of a resource.
 pub(super) const TOP_LEVEL: [&str; 4] = ["type", "api_version", "metadata", "spec"];
 const METADATA: [&str; 5] = ["name", "namespace", "labels", "annotations", "created_by"];
+
+/// What an event is about.
+const EVENT_PARTS: [&str; 2] = ["entity", "check"];
 
 /// Sensu's label for what a tool manages.
 const MANAGED_BY: &str = "sensu.io/managed_by";
