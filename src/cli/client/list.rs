@@ -153,10 +153,7 @@ impl Dump {
             kinds.iter().try_for_each(|kind| self.selection.check_dump(kind))?;
         }
         let settings = self.connection.settings()?;
-        let format = self.output.format.unwrap_or(match settings.format {
-            Format::Json | Format::WrappedJson => Format::WrappedJson,
-            Format::Tabular | Format::Yaml => Format::Yaml,
-        });
+        let format = self.output.format.unwrap_or(settings.format);
         let namespace = settings.namespace.clone();
         let gateway = Gateway::open(settings).await?;
         let sink = Sink::open(self.file.as_deref())?;
