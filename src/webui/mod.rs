@@ -110,10 +110,6 @@ impl Content {
     /// The same with the console, or without it.
     #[must_use]
     pub fn with_console(self, console: bool) -> Self {
-        if console {
-            // Compressed once per process, and not while a request waits for it.
-            console::files();
-        }
         Self { console, ..self }
     }
 
@@ -148,7 +144,7 @@ impl WebUi {
         if content.console
             && let Some(path) = console::below(path)
         {
-            return Ok(console::answer(method, path, target, headers));
+            return Ok(console::answer(console::files().await, method, path, target, headers));
         }
         let Some(path) = page(path) else { return Ok(None) };
         let is_read = matches!(*method, Method::GET | Method::HEAD);

@@ -209,7 +209,7 @@ async fn files_have_a_strong_tag_for_each_of_their_forms() {
 }
 
 #[tokio::test]
-async fn the_console_is_compressed_without_a_request_that_waits_for_it() {
+async fn the_console_is_compressed_for_its_first_visitor_too() {
     let world = world(Compression::default(), Content::default().with_console(true));
     let page = get(&world, "/console/", &[("accept-encoding", "gzip, deflate, br, zstd")]).await;
     assert_eq!((page.header("content-encoding"), page.header("vary")), ("br", "Accept-Encoding"));

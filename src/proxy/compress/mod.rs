@@ -1,7 +1,7 @@
 //! Compression of answers on their way to the client.
 //!
 //! ```text
-//! /console/…, files of web-ui.directory   compressed when they were loaded: nothing is done here
+//! /console/…, files of web-ui.directory   compressed once, when they were made or loaded: nothing is done here
 //! pages of web-ui.upstream ─────────────┐
 //! /api/…, /graphql (off by default) ────┴ compressed while they stream, by what the client accepts
 //! /c/{cluster}/…, /auth, /health, …       never: the cluster's own bytes, tokens, and a few words

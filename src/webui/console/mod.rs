@@ -13,20 +13,27 @@ mod compact;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::LazyLock, time::SystemTime};
+use std::{sync::OnceLock, time::SystemTime};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use tokio::task::spawn_blocking;
 
 use super::{files::Files, method_not_allowed};
 use crate::wire::{self, Body};
 
-/// The files as they are sent, made at the first call.
-pub(super) fn files() -> &'static Files {
-    static FILES: LazyLock<Files> = LazyLock::new(load);
-    &FILES
+/// The files as they are sent.
+///
+/// They are made when they are asked for first: compressing them takes long, so it happens on a thread for such work, and
+/// holds up neither the start nor the other requests of a worker.
+pub(super) async fn files() -> &'static Files {
+    if let Some(files) = FILES.get() {
+        return files;
+    }
+    // Without its result, the runtime is ending, and this request with it.
+    spawn_blocking(|| FILES.get_or_init(load)).await.unwrap_or_else(|_| FILES.get_or_init(load))
 }
 
 /// The path of the console's own, with its slash, or empty; `None` for one outside.
@@ -36,6 +43,7 @@ pub(super) fn below(path: &str) -> Option<&str> {
 
 /// Answers a request below `/console`; `None` when there is no such file, and no browser navigates.
 pub(super) fn answer(
+    files: &Files,
     method: &Method,
     path: &str,
     target: &str,
@@ -46,7 +54,7 @@ pub(super) fn answer(
         // Without the slash there are no pages, but a redirect to them.
         None => redirect(target.split_once('?').map_or("", |(_, query)| query)),
         // No file has a name that would need decoding.
-        Some(path) => files().answer(method, path, headers)?,
+        Some(path) => files.answer(method, path, headers)?,
     };
     secure(response.headers_mut());
     Some(response)
@@ -79,9 +87,11 @@ fn load() -> Files {
     let hash = BASE64_URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..12]);
     let index = ("index.html".to_owned(), assets::INDEX.replace("{assets}", &hash).into());
     let modules = sent.into_iter().map(|(path, bytes)| (format!("{hash}/{path}"), bytes));
-    // When the binary was built is not known; the start of the process is not before it.
+    // When the binary was built is not known; its first request is not before it.
     Files::embedded(modules.chain([index]), SystemTime::now())
 }
+
+static FILES: OnceLock<Files> = OnceLock::new();
 
 const ROOT: &str = "/console/";
 

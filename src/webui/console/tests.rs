@@ -25,7 +25,7 @@ fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Option<Response<Bo
     for (name, value) in headers {
         map.insert(name, HeaderValue::from_static(value));
     }
-    answer(&Method::GET, below(path).unwrap(), path, &map)
+    answer(FILES.get_or_init(load), &Method::GET, below(path).unwrap(), path, &map)
 }
 
 fn assets_directory() -> String {
@@ -86,12 +86,13 @@ fn pages_allow_nothing_but_their_own_files() {
 
 #[test]
 fn without_its_slash_it_leads_to_the_pages() {
+    let (files, headers) = (FILES.get_or_init(load), HeaderMap::new());
     let response =
-        answer(&Method::GET, below("/console").unwrap(), "/console?kiosk=1", &HeaderMap::new()).unwrap();
+        answer(files, &Method::GET, below("/console").unwrap(), "/console?kiosk=1", &headers).unwrap();
     assert_eq!(response.status(), StatusCode::FOUND);
     assert_eq!(response.headers()[header::LOCATION], "/console/?kiosk=1");
     assert!(below("/consoles").is_none());
-    let post = answer(&Method::POST, "/", "/console/", &HeaderMap::new()).unwrap();
+    let post = answer(files, &Method::POST, "/", "/console/", &headers).unwrap();
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
