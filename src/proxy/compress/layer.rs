@@ -53,16 +53,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answering {
-        let destination = request.extensions_mut().remove::<Destination>();
-        let plan = match &destination {
-            Some(Destination { route: Ok(route), .. }) => self.compressor.plan(route, &mut request),
+    fn call(&mut self, request: Request<Body>) -> Answering {
+        let (mut head, body) = request.into_parts();
+        let plan = match head.extensions.get() {
+            Some(Destination { route: Ok(route), .. }) => {
+                self.compressor.plan(route, &head.method, &mut head.headers)
+            }
             _ => None,
         };
-        if let Some(destination) = destination {
-            request.extensions_mut().insert(destination);
-        }
-        let answering = self.inner.call(request);
+        let answering = self.inner.call(Request::from_parts(head, body));
         let Some(plan) = plan else { return answering };
         let compressor = Arc::clone(&self.compressor);
         Box::pin(async move { Ok(compressor.apply(&plan, answering.await?)) })

@@ -7,8 +7,9 @@
 //! /c/{cluster}/…, /auth, /health, …       never: the cluster's own bytes, tokens, and a few words
 //! ```
 //!
-//! Left as they are, too: what has a coding already, or was chosen by `Accept-Encoding` without getting one, parts, answers other than 200, answers of the API with an `ETag` (a weak
-//! one would never meet the `If-Match` of a write), and everything for which there is no memory at the moment.
+//! Left as they are, too: what has a coding already, or was chosen by `Accept-Encoding` without getting one, parts, answers
+//! other than 200, answers of the API with an `ETag` (a weak one would never meet the `If-Match` of a write), and everything
+//! for which there is no memory at the moment.
 
 mod layer;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ impl Compressor {
     }
 
     /// What is to be done with the answer to a request; `None` when it is left alone.
-    fn plan(&self, route: &Route, request: &mut Request<Body>) -> Option<Plan> {
+    fn plan(&self, route: &Route, method: &Method, headers: &mut HeaderMap) -> Option<Plan> {
         let (covered, has_strong_tags) = match route {
             Route::Web => (self.config.web_ui, false),
             Route::List(_) | Route::GraphQl | Route::Federation(_) => (self.config.api, true),
@@ -96,15 +97,15 @@ impl Compressor {
         if !covered {
             if *route == Route::Web {
                 // Nor does it get what lies ready compressed.
-                request.headers_mut().remove(header::ACCEPT_ENCODING);
+                headers.remove(header::ACCEPT_ENCODING);
             }
             return None;
         }
         Some(Plan {
-            accepted: Accepted::of(request.headers()),
+            accepted: Accepted::of(headers),
             min_bytes: self.config.min_bytes,
             has_strong_tags,
-            is_head: request.method() == Method::HEAD,
+            is_head: method == Method::HEAD,
         })
     }
 
