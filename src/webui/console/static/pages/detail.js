@@ -7,7 +7,7 @@ import { entityPath, eventPath, page } from "../pages.js";
 import { ACTIONS, buttons } from "../parts/actions.js";
 import { badge, history, when } from "../parts/charts.js";
 import { entityRow, eventRow } from "../shared/records.js";
-import { quote } from "../shared/filter.js";
+import { having } from "../shared/filter.js";
 import { explain, line, link, safe } from "../shared/text.js";
 import { duration } from "../shared/time.js";
 
@@ -64,13 +64,12 @@ function objectPage(kind, missing, begin, draw) {
   };
 
   const subscription = view(() => void load());
-  subscription.ask({ kind, query: { filter: kind === "events" ? `${filter} check:${quote(place.check)}` : filter, sort: "severity", group: "", closed: [] }, from: 0, to: 1 });
+  subscription.ask({ kind, query: { filter: kind === "events" ? `${filter} ${having({ check: place.check })}` : filter, sort: "severity", group: "", closed: [] }, from: 0, to: 1 });
   void load();
-  const scope = `cluster:${quote(place.cluster)}`;
-  const namespace = place.ns.split("@")[0];
+  const { cluster, namespace } = home(place);
   return {
     node: h("section.page", { "aria-label": kind === "events" ? "Event" : "Entity" },
-      h("header", h("p.crumbs", h("a", { href: page("events", { q: scope }) }, place.cluster), " / ", h("a", { href: page("events", { q: `${scope} namespace:${quote(namespace)}` }) }, namespace)), h("h1", title)),
+      h("header", h("p.crumbs", h("a", { href: page("events", { q: having({ cluster }) }) }, cluster), " / ", h("a", { href: page("events", { q: having({ cluster, namespace }) }) }, namespace)), h("h1", title)),
       note, actions, h("div.columns", kind === "events" ? [body, h("div", lists.map(({ node }) => node), side)] : [h("div", lists.map(({ node }) => node)), h("div", body, side)])),
     title,
     kinds: ["events", "silences", kind],
@@ -88,8 +87,11 @@ function objectPage(kind, missing, begin, draw) {
   };
 }
 
+/** Where an object is, as filters name it. @param {Record<string, string>} place */
+const home = ({ cluster, ns }) => ({ cluster, namespace: ns.split("@")[0] });
+
 /** @param {Record<string, string>} place @param {string} entity */
-const filterOf = ({ cluster, ns }, entity) => `cluster:${quote(cluster)} namespace:${quote(ns.split("@")[0])} entity:${quote(entity)}`;
+const filterOf = (place, entity) => having({ ...home(place), entity });
 
 /**
  * A short list beside the object, kept up to date.
@@ -129,10 +131,10 @@ export const eventPage = (context) => objectPage("events", "There is no such eve
   const { entity, check, cluster, ns } = place;
   const silences = aside(context, "silences", cluster, "", "Silenced by", silenceLine);
   return { title: `${line(entity, 120)} / ${line(check, 120)}`, address: path(ns, "events", entity, check), filter: filterOf(place, entity), lists: [silences] };
-}, (event, { cluster, ns }, row, [silences]) => {
+}, (event, place, row, [silences]) => {
   const { check = {}, entity = {} } = event;
   const names = row?.silenced ?? [];
-  silences.ask(names.length ? `cluster:${quote(cluster)} namespace:${quote(ns.split("@")[0])} name:${names.map(quote).join(",")}` : "");
+  silences.ask(names.length ? having({ ...home(place), name: names }) : "");
   return {
     main: [
       h("div.lead", badge(row?.status ?? 3), row?.status ? h("span", "since ", when(row.since)) : undefined, row && history(row.history, row.executed),
@@ -158,7 +160,7 @@ export const entityPage = (context) => objectPage("entities", "There is no such 
   const { name, cluster, ns } = place;
   const filter = filterOf(place, name);
   const events = aside(context, "events", cluster, filter, "Events", eventLine);
-  const silences = aside(context, "silences", cluster, `cluster:${quote(cluster)} namespace:${quote(ns.split("@")[0])} subscription:${quote(`entity:${name}`)}`, "Silences", silenceLine);
+  const silences = aside(context, "silences", cluster, having({ ...home(place), subscription: `entity:${name}` }), "Silences", silenceLine);
   return { title: line(name, 120), address: path(ns, "entities", name), filter, lists: [events, silences] };
 }, (entity) => {
   const system = entity.system ?? {};

@@ -8,7 +8,7 @@ import { perform } from "../parts/actions.js";
 import { state, when } from "../parts/charts.js";
 import { dialog } from "../parts/dialog.js";
 import { edit } from "../parts/resource.js";
-import { quote } from "../shared/filter.js";
+import { having } from "../shared/filter.js";
 import { explain, line, plural, safe } from "../shared/text.js";
 import { duration } from "../shared/time.js";
 
@@ -82,7 +82,7 @@ function clusterCard(context, cluster, problem) {
     problem && h("p.card-error", `${problem.kinds.join(", ")} could not be read, since `, when(problem.since), `: ${explain(problem.error, problem.message)}.`),
     (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p.card-warning", safe(warning, 400))),
     h("div.wide-table", { tabindex: 0, role: "group", "aria-label": `Backends of ${name}` }, h("table", h("thead", h("tr", ["Backend", "State", "Since", "Answers in", "Last error"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", rows))),
-    h("div.actions", h("a.button", { href: page("events", { q: `cluster:${quote(name)}` }) }, "Events"), h("a.button", { href: page("entities", { q: `cluster:${quote(name)}` }) }, "Entities"),
+    h("div.actions", h("a.button", { href: page("events", { q: having({ cluster: name }) }) }, "Events"), h("a.button", { href: page("entities", { q: having({ cluster: name }) }) }, "Entities"),
       managed && may(context, "clusters", "update") && h("button", { onclick: () => void edit("clusters", name) }, "Edit"),
       managed && may(context, "clusters", "delete") && h("button", { onclick: () => void remove("clusters", name, "Requests for it are refused from then on. Nothing in the cluster itself changes.") }, "Remove")));
 }

@@ -11,7 +11,7 @@ import { filterBar } from "../parts/filterbar.js";
 import { Table } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 import { SEVERITIES } from "../shared/records.js";
-import { format, parse, toggle } from "../shared/filter.js";
+import { format, having, parse, toggle } from "../shared/filter.js";
 import { plural } from "../shared/text.js";
 
 /** @typedef {keyof typeof COLUMNS} Kind */
@@ -69,7 +69,7 @@ export function listPage(kind, context) {
   function open(row) {
     if (kind === "events") go(eventPath(row));
     else if (kind === "entities") go(entityPath(row));
-    else if (kind === "checks") go(page("events", { q: `cluster:${row.cluster} namespace:${row.namespace} check:${row.name}` }));
+    else if (kind === "checks") go(page("events", { q: having({ cluster: row.cluster, namespace: row.namespace, check: row.name }) }));
     else table.toggle(row);
   }
 

@@ -5,7 +5,7 @@ import { view } from "../engine.js";
 import { eventPath, page } from "../pages.js";
 import { badge, bar, history, lasting, sparkline, state, when } from "../parts/charts.js";
 import { SEVERITIES } from "../shared/records.js";
-import { quote } from "../shared/filter.js";
+import { having } from "../shared/filter.js";
 import { explain, line, plural } from "../shared/text.js";
 
 /** With more clusters than this, a card has only what is needed to choose one. */
@@ -71,7 +71,7 @@ function card(cluster, sums, problem) {
   const counts = sums?.counts ?? [0, 0, 0, 0];
   const name = cluster.state === "up" && problem ? "degraded" : cluster.state;
   const cause = explain(problem?.error ?? cluster.error, problem?.message);
-  const filter = `cluster:${quote(cluster.name)}`;
+  const filter = having({ cluster: cluster.name });
   const fact = (/** @type {string} */ title, /** @type {string} */ value) => h("div", h("dt", title), h("dd", value));
   return h("li", { class: `card ${name}` },
     h("header", h("h3", h("a", { href: page("events", { q: filter }) }, line(cluster.name, 120))), state(name)),

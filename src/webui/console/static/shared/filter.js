@@ -90,6 +90,13 @@ const show = (term) =>
 export const format = (terms) => terms.map(show).join(" ");
 
 /**
+ * The filter for what has all these values, or, of several under a key, one of them.
+ * @param {Record<string, string | string[]>} wanted
+ */
+export const having = (wanted) =>
+  format(Object.entries(wanted).map(([key, values]) => ({ key, operator: ":", values: [values].flat(), negated: false })));
+
+/**
  * The filter with one more term, or without it when it is there: what a click on a value does.
  * @param {string} text
  * @param {string} key
