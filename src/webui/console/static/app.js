@@ -9,7 +9,7 @@ import { listPage } from "./pages/list.js";
 import { askAgain, loginPage } from "./pages/login.js";
 import { overviewPage } from "./pages/overview.js";
 import { forgetRefusals } from "./parts/actions.js";
-import { when } from "./parts/charts.js";
+import { fact, when } from "./parts/charts.js";
 import { dialog, menu } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
@@ -186,7 +186,7 @@ const KEYS = [["/", "Filter"], ["j, k", "Next, previous row"], ["Enter", "Open t
   ["r", "Resolve"], ["e", "Run the check again"], ["g then o v n c i l p", "Overview, events, entities, checks, silences, clusters, replicators"], ["Esc", "Leave the filter, a dialog, kiosk mode"], ["?", "These keys"]];
 
 function help() {
-  void dialog({ title: "Keys", body: [h("dl.facts.wide", KEYS.map(([key, what]) => h("div", h("dt", h("kbd", key)), h("dd", what)))),
+  void dialog({ title: "Keys", body: [h("dl.facts.wide", KEYS.map(([key, what]) => fact(h("kbd", key), what))),
     h("h3", "Filter"), h("p", "Terms are joined by and, values with a comma by or: ", h("code", "status:critical,warning -silenced:yes label.team:web since>1h \"disk full\""), ". A * stands for anything.")] });
 }
 

@@ -5,7 +5,7 @@ import { call, view } from "../engine.js";
 import { path } from "../engine/client.js";
 import { entityPath, eventPath, page } from "../pages.js";
 import { ACTIONS, buttons } from "../parts/actions.js";
-import { badge, history, when } from "../parts/charts.js";
+import { badge, fact, history, when } from "../parts/charts.js";
 import { entityRow, eventRow } from "../shared/records.js";
 import { having } from "../shared/filter.js";
 import { explain, line, link, safe } from "../shared/text.js";
@@ -190,7 +190,7 @@ function output(value) {
 /** @param {[string, any][]} entries */
 const facts = (entries) => h("dl.facts.wide", entries.map(([name, value]) => [name, Array.isArray(value) ? value.map(String).join(", ") : value])
   .filter(([, value]) => value !== undefined && value !== "" && value !== null)
-  .map(([name, value]) => h("div", h("dt", safe(name, 200)), h("dd", value instanceof Node ? value : safe(value, 2000)))));
+  .map(([name, value]) => fact(safe(name, 200), value instanceof Node ? value : safe(value, 2000))));
 
 /**
  * Labels or annotations; only what is a web address becomes a link.

@@ -5,7 +5,7 @@ import { call } from "../engine.js";
 import { FEDERATION } from "../engine/client.js";
 import { page } from "../pages.js";
 import { perform } from "../parts/actions.js";
-import { state, when } from "../parts/charts.js";
+import { fact, state, tone, when } from "../parts/charts.js";
 import { dialog } from "../parts/dialog.js";
 import { edit } from "../parts/resource.js";
 import { having } from "../shared/filter.js";
@@ -127,8 +127,7 @@ export function replicatorsPage(context) {
 /** @param {Context} context @param {string} name @param {any} item @param {any} status @param {() => Promise<void>} load */
 function replicatorCard(context, name, item, status, load) {
   const spec = item?.spec ?? {};
-  const fact = (/** @type {string} */ title, /** @type {any} */ value) => h("div", h("dt", title), h("dd", value));
-  return h("li", { class: `card ${status ? look(status.state) : ""}` }, h("header", h("h2", safe(name, 200)), status && state(status.state)),
+  return h("li", { class: `card ${status ? tone(status.state) : ""}` }, h("header", h("h2", safe(name, 200)), status && state(status.state)),
     item && h("p.dim", `${spec.resource}${spec.namespace ? ` of the namespace ${spec.namespace}` : ""} → ${safe(spec.url, 300)}`),
     status && h("dl.facts", fact("Keys", (status.keys ?? 0).toLocaleString()), fact("Behind", typeof status.lag_seconds === "number" ? duration(status.lag_seconds) : "–"),
       fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", status.leader ? "this gateway" : status.state === "stopped" ? "–" : "another gateway")),
@@ -140,9 +139,6 @@ function replicatorCard(context, name, item, status, load) {
       status?.deleted && may(context, "etcd-replicators", "delete") && h("button", { onclick: () => void remove("etcd-replicators", name,
         "For a destination that is gone for good: its copies are not removed any more. Where the destination still exists, they stay there, and grant what they grant.", "Give up") }, "Give up")));
 }
-
-/** @param {string} state */
-const look = (state) => (state === "following" ? "up" : state === "stopped" || state === "rejected" ? "down" : "degraded");
 
 /** What there is to know beyond its state, and what to do about it. @param {any} status */
 function* notes(status) {

@@ -3,7 +3,7 @@
 import { h, replace } from "../dom.js";
 import { view } from "../engine.js";
 import { eventPath, page } from "../pages.js";
-import { badge, bar, history, lasting, sparkline, state, when } from "../parts/charts.js";
+import { badge, bar, fact, history, lasting, sparkline, state, when } from "../parts/charts.js";
 import { SEVERITIES } from "../shared/records.js";
 import { having } from "../shared/filter.js";
 import { explain, line, plural } from "../shared/text.js";
@@ -72,7 +72,6 @@ function card(cluster, sums, problem) {
   const name = cluster.state === "up" && problem ? "degraded" : cluster.state;
   const cause = explain(problem?.error ?? cluster.error, problem?.message);
   const filter = having({ cluster: cluster.name });
-  const fact = (/** @type {string} */ title, /** @type {string} */ value) => h("div", h("dt", title), h("dd", value));
   return h("li", { class: `card ${name}` },
     h("header", h("h3", h("a", { href: page("events", { q: filter }) }, line(cluster.name, 120))), state(name)),
     h("p.dim", cluster.version ? `Sensu ${line(cluster.version, 40)} · ` : "", cluster.since ? [`${cluster.state} for `, lasting(Date.parse(cluster.since) / 1000)] : "not checked yet"),

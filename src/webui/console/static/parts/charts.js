@@ -15,11 +15,23 @@ export function badge(status) {
 }
 
 /**
+ * What the state of a cluster, a backend or a replicator comes to.
+ * @param {string} state
+ */
+export const tone = (state) => (["up", "following"].includes(state) ? "up" : ["down", "stopped", "rejected"].includes(state) ? "down" : "degraded");
+
+/**
  * How a cluster, a backend or a replicator is.
  * @param {string} name
  */
-export const state = (name) =>
-  h("span", { class: `state ${["up", "following"].includes(name) ? "up" : ["down", "stopped", "rejected"].includes(name) ? "down" : "degraded"}` }, name);
+export const state = (name) => h("span", { class: `state ${tone(name)}` }, name);
+
+/**
+ * One of a list of facts.
+ * @param {any} name
+ * @param {any} value
+ */
+export const fact = (name, value) => h("div", h("dt", name), h("dd", value));
 
 /**
  * Counts by severity as parts of a bar.
