@@ -48,10 +48,11 @@ function federationPage(context, resource, title, body, draw, words, changed) {
   const tools = h("div");
   const note = h("p.card-error", { hidden: true });
   const state = () => {
-    const add = h("button.primary", { onclick: async () => (await edit(resource)) && changed?.() }, resource === "clusters" ? "Register a cluster" : "New replicator");
-    if (tools.dataset.may !== String(may(context, resource, "update"))) {
-      replace(tools, may(context, resource, "update") ? add : h("span.dim", "You may look, but not change this."));
-      tools.dataset.may = String(may(context, resource, "update"));
+    const mayAdd = may(context, resource, "update");
+    if (tools.dataset.may !== String(mayAdd)) {
+      tools.dataset.may = String(mayAdd);
+      replace(tools, mayAdd ? h("button.primary", { onclick: async () => (await edit(resource)) && changed?.() }, resource === "clusters" ? "Register a cluster" : "New replicator")
+        : h("span.dim", "You may look, but not change this."));
     }
     const why = context.state().status?.authorization_error;
     note.hidden = !why;
@@ -132,7 +133,7 @@ function replicatorCard(context, name, item, status, load) {
     status && h("dl.facts", fact("Keys", (status.keys ?? 0).toLocaleString()), fact("Behind", typeof status.lag_seconds === "number" ? duration(status.lag_seconds) : "–"),
       fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", status.leader ? "this gateway" : status.state === "stopped" ? "–" : "another gateway")),
     status?.error && h("p.card-error", safe(status.error, 1000)),
-    (status ? remarks(status) : []).map((words) => h("p.card-warning", words)),
+    status && [...notes(status)].map((words) => h("p.card-warning", words)),
     h("div.actions",
       item && may(context, "etcd-replicators", "update") && h("button", { onclick: async () => (await edit("etcd-replicators", name)) && load() }, "Edit"),
       item && may(context, "etcd-replicators", "delete") && h("button", { onclick: async () => (await remove("etcd-replicators", name, "What it copied is deleted from the other cluster.")) && load() }, "Remove"),
@@ -154,6 +155,3 @@ function* notes(status) {
       `${orphan.keys === 1 ? "it" : "them"}. To take over, and delete what the local cluster does not have: fedgate adopt etcd-replicator ${safe(status.name, 200)}`;
   }
 }
-
-/** @param {any} status */
-const remarks = (status) => [...notes(status)];
