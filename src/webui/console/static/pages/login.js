@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { call } from "../engine.js";
-import { dialog, field } from "../parts/dialog.js";
+import { dialog, field, onSent } from "../parts/dialog.js";
 
 /** What this is, for those who have never seen it. */
 const about = () => [
@@ -31,18 +31,8 @@ export function loginPage() {
   const { nodes, act } = fields();
   const error = h("p.form-error", { role: "alert" });
   const submit = h("button.primary", { type: "submit" }, "Log in");
-  const form = h("form.login", { novalidate: true, onsubmit: async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    submit.disabled = true;
-    error.textContent = "";
-    try {
-      error.textContent = (await act()) ?? "";
-    } catch (failure) {
-      error.textContent = `Not logged in: ${/** @type {Error} */ (failure).message}.`;
-    } finally {
-      submit.disabled = false;
-    }
-  } }, h("h1", "Log in"), h("p.hint", "With your user of the local Sensu cluster."), nodes, error, submit);
+  const form = h("form.login", { novalidate: true }, h("h1", "Log in"), h("p.hint", "With your user of the local Sensu cluster."), nodes, error, submit);
+  onSent(form, submit, error, () => act().catch((failure) => `Not logged in: ${failure.message}.`));
   return { node: h("section.page.login-page", { "aria-label": "Log in" }, form, h("div.welcome", about())), title: "Log in", kinds: [], close: () => undefined, state: () => undefined };
 }
 

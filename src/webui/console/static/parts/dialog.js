@@ -22,10 +22,33 @@ export function field(label, control, hint) {
     h("p.hint", { id: `${id}-hint` }, hint ?? ""), error);
   node.say = (/** @type {string} */ message) => {
     error.textContent = message;
-    control.toggleAttribute("aria-invalid", Boolean(message));
     if (message) control.setAttribute("aria-invalid", "true");
+    else control.removeAttribute("aria-invalid");
   };
   return node;
+}
+
+/**
+ * What a form does when it is sent: one thing at a time, and what is wrong is said.
+ * @param {any} form
+ * @param {any} button the one that sends it
+ * @param {any} error where to say it
+ * @param {() => Promise<string | void> | string | void} act a text is an error to show
+ */
+export function onSent(form, button, error, act) {
+  form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    if (!button || button.disabled) return;
+    button.disabled = true;
+    error.textContent = "";
+    try {
+      error.textContent = (await act()) ?? "";
+    } catch (failure) {
+      error.textContent = /** @type {Error} */ (failure).message;
+    } finally {
+      button.disabled = false;
+    }
+  });
 }
 
 /**
@@ -53,24 +76,11 @@ export function dialog({ title, body, confirm, danger = false, extra = [], force
       h("footer", extra, !forced && h("button", { onclick: close }, confirm ? "Cancel" : "Close"), ok));
     const element = h("dialog", { "aria-labelledby": id }, form);
     let confirmed = false;
-    form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      if (!ok || ok.disabled) return;
-      ok.disabled = true;
-      error.textContent = "";
-      try {
-        const said = await act?.();
-        if (typeof said === "string") {
-          error.textContent = said;
-          return;
-        }
-        confirmed = true;
-        close();
-      } catch (failure) {
-        error.textContent = /** @type {Error} */ (failure).message;
-      } finally {
-        ok.disabled = false;
-      }
+    onSent(form, ok, error, async () => {
+      const said = await act?.();
+      if (typeof said === "string") return said;
+      confirmed = true;
+      close();
     });
     element.addEventListener("cancel", (/** @type {Event} */ event) => forced && event.preventDefault());
     element.addEventListener("close", () => {
