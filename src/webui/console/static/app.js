@@ -2,7 +2,7 @@
 
 import { h, icon, replace } from "./dom.js";
 import { call, on, start } from "./engine.js";
-import { current, go, page, ROOT } from "./pages.js";
+import { amend, current, go, page, ROOT } from "./pages.js";
 import { eventPage, entityPage } from "./pages/detail.js";
 import { clustersPage, replicatorsPage } from "./pages/federation.js";
 import { listPage } from "./pages/list.js";
@@ -67,10 +67,10 @@ const header = h("header.top",
   h("button.plain.who", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => userMenu(event.currentTarget) }));
 
 function render() {
-  const { name } = current();
+  const { name, query } = current();
   const inside = session.state === "in" || session.state === "expired";
   document.body.classList.toggle("inside", inside);
-  const kiosk = current().query.has("kiosk");
+  const kiosk = query.has("kiosk");
   document.body.classList.toggle("kiosk", kiosk && inside);
   if (kiosk) void stayAwake();
   const key = inside ? identity() : "login";
@@ -154,7 +154,7 @@ function userMenu(anchor) {
       if (problem) toast(problem, { kind: "error" });
       want();
     } },
-    { label: "Kiosk mode", run: () => go(page(current().name, { ...Object.fromEntries(current().query), kiosk: "1" })) },
+    { label: "Kiosk mode", run: () => amend({ kiosk: "1" }, false) },
     { label: "Keys", run: help },
     { label: "Log out", run: () => void call("logout") },
   ]);
@@ -212,11 +212,8 @@ function pressed(event) {
   }
   if (event.key === "g") going = Date.now();
   else if (event.key === "?") help();
-  else if (event.key === "Escape" && current().query.has("kiosk")) {
-    const { name, query } = current();
-    query.delete("kiosk");
-    go(page(name, Object.fromEntries(query)));
-  } else if (shown?.key?.(event.key)) event.preventDefault();
+  else if (event.key === "Escape" && current().query.has("kiosk")) amend({ kiosk: undefined }, false);
+  else if (shown?.key?.(event.key)) event.preventDefault();
 }
 
 /** Links within the console change the page without loading it. @param {MouseEvent} event */

@@ -41,8 +41,9 @@ export function go(address, instead = false) {
 /**
  * Changes parts of the present address.
  * @param {Record<string, string | undefined>} changes
+ * @param {boolean} [instead] in place of the present one
  */
-export function amend(changes) {
+export function amend(changes, instead = true) {
   const { name, query } = current();
-  go(page(name, { ...Object.fromEntries(query), ...changes }), true);
+  go(page(name, { ...Object.fromEntries(query), ...changes }), instead);
 }

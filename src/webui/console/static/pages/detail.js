@@ -3,7 +3,7 @@
 import { h, replace } from "../dom.js";
 import { call, view } from "../engine.js";
 import { path } from "../engine/client.js";
-import { entityPath, eventPath, page } from "../pages.js";
+import { current, entityPath, eventPath, page } from "../pages.js";
 import { ACTIONS, buttons } from "../parts/actions.js";
 import { badge, fact, history, when } from "../parts/charts.js";
 import { entityRow, eventRow } from "../shared/records.js";
@@ -22,7 +22,8 @@ const OUTPUT = 20_000;
  * @param {(object: any, place: Record<string, string>, row: any, lists: ReturnType<typeof aside>[]) => {main: any[], side: any[]}} draw
  */
 function objectPage(kind, missing, begin, draw) {
-  const place = Object.fromEntries(["ns", "name", "entity", "check", "cluster"].map((name) => [name, new URLSearchParams(location.search).get(name) ?? ""]));
+  const { query } = current();
+  const place = Object.fromEntries(["ns", "name", "entity", "check", "cluster"].map((name) => [name, query.get(name) ?? ""]));
   const { title, address, filter, lists } = begin(place);
   /** @type {any} */
   let row;

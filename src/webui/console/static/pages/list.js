@@ -1,7 +1,7 @@
 // The table of events, entities, checks or silences: filter, order, groups, columns, saved views, selection, actions.
 
 import { h, icon, replace } from "../dom.js";
-import { amend, entityPath, eventPath, go, page } from "../pages.js";
+import { amend, current, entityPath, eventPath, go, page } from "../pages.js";
 import { bar } from "../parts/charts.js";
 import { ACTIONS, buttons, newSilence } from "../parts/actions.js";
 import { COLUMNS } from "../parts/columns.js";
@@ -34,7 +34,7 @@ const GROUPS = {
  * @param {import("../app.js").Context} context
  */
 export function listPage(kind, context) {
-  let query = new URLSearchParams(location.search);
+  let { query } = current();
   let drawn = "";
   /** @type {Set<string>} */
   const closed = new Set();
@@ -197,14 +197,20 @@ export function listPage(kind, context) {
     ]);
   }
 
-  async function copyLink() {
+  /** The present address, with the columns that are shown. */
+  function shareable() {
     const url = new URL(location.href);
     url.searchParams.set("columns", columns().map(({ id }) => id).join(","));
+    return url;
+  }
+
+  async function copyLink() {
+    const { href } = shareable();
     try {
-      await navigator.clipboard.writeText(url.href);
+      await navigator.clipboard.writeText(href);
       toast("The link is in the clipboard");
     } catch {
-      await dialog({ title: "A link to this view", body: [field("Link", h("input", { readonly: true, value: url.href }))] });
+      await dialog({ title: "A link to this view", body: [field("Link", h("input", { readonly: true, value: href }))] });
     }
   }
 
@@ -216,9 +222,7 @@ export function listPage(kind, context) {
       act: () => {
         const text = name.value.trim();
         if (!text) return "Give it a name.";
-        const url = new URL(location.href);
-        url.searchParams.set("columns", columns().map(({ id }) => id).join(","));
-        store(`views-${kind}`, [...views.filter((view) => view.name !== text), { name: text, search: url.search }]);
+        store(`views-${kind}`, [...views.filter((view) => view.name !== text), { name: text, search: shareable().search }]);
         return undefined;
       },
     });
@@ -248,7 +252,7 @@ export function listPage(kind, context) {
       if (!table.last.total) table.draw();
     },
     navigated() {
-      query = new URLSearchParams(location.search);
+      ({ query } = current());
       filter.set(setting("q", ""));
       table.selected.clear();
       table.columns();
