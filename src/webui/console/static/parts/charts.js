@@ -34,6 +34,14 @@ export const state = (name) => h("span", { class: `state ${tone(name)}` }, name)
 export const fact = (name, value) => h("div", h("dt", name), h("dd", value));
 
 /**
+ * A drawing, and what it shows in words.
+ * @param {Record<string, string>} attributes
+ * @param {string} words
+ * @param {...any} parts
+ */
+const picture = (attributes, words, ...parts) => svg("svg", { ...attributes, role: "img", "aria-label": words }, svg("title", words), ...parts);
+
+/**
  * Counts by severity as parts of a bar.
  * @param {number[]} counts in the order of SEVERITIES
  */
@@ -48,8 +56,7 @@ export function bar(counts) {
     x += width;
     return part;
   });
-  return svg("svg", { class: "bar", viewBox: `0 0 ${Math.max(100, x)} 8`, preserveAspectRatio: "none", role: "img", "aria-label": words },
-    svg("title", null, words), ...parts);
+  return picture({ class: "bar", viewBox: `0 0 ${Math.max(100, x)} 8`, preserveAspectRatio: "none" }, words, parts);
 }
 
 /**
@@ -72,8 +79,7 @@ export function history(history, executed) {
   const bad = [...history].filter((digit) => digit !== "0").length;
   const words = history ? `${bad} of the last ${plural(history.length, "result")} not passing, since ${ago(executed[0])}`
     : "no results yet";
-  return svg("svg", { class: "history", viewBox: "0 0 105 14", role: "img", "aria-label": words }, svg("title", null, words),
-    svg("line", { x1: 0, x2: 105, y1: 13.5, y2: 13.5, class: "axis" }), ...bars);
+  return picture({ class: "history", viewBox: "0 0 105 14" }, words, svg("line", { x1: 0, x2: 105, y1: 13.5, y2: 13.5, class: "axis" }), bars);
 }
 
 /**
@@ -88,7 +94,7 @@ export function sparkline(values, one, many) {
   const points = values.map((value, at) => `${(at * step).toFixed(1)},${(22 - (value / top) * 18).toFixed(1)}`);
   const sum = values.reduce((total, value) => total + value, 0);
   const words = `${plural(sum, one, many)} in the last hour, at most ${top} in five minutes`;
-  return svg("svg", { class: "spark", viewBox: "-2 0 150 34", role: "img", "aria-label": words }, svg("title", null, words),
+  return picture({ class: "spark", viewBox: "-2 0 150 34" }, words,
     svg("polygon", { points: `0,22 ${points.join(" ")} 120,22`, class: "area" }),
     svg("polyline", { points: points.join(" "), class: "line" }),
     svg("line", { x1: 0, x2: 120, y1: 22.5, y2: 22.5, class: "axis" }),

@@ -34,9 +34,9 @@ const silenced = (row) => row.silenced?.length > 0 && h("span.tag", { title: `si
 const cluster = column("cluster", "Cluster", "minmax(7.5rem, 1fr)", (row) => h("span.cluster", line(row.cluster, 120)));
 const namespace = column("namespace", "Namespace", "minmax(6rem, 1fr)", (row) => text(row.namespace));
 const owner = column("owner", "Owner", "minmax(5rem, 1fr)", (row) => text(row.owner));
-const labels = column("labels", "Labels", "minmax(8rem, 2fr)", (row) =>
-  text(Object.entries(row.labels).map(([name, value]) => `${name}=${value}`).join(" ")), { sort: false,
-  plain: (row) => Object.entries(row.labels).map(([name, value]) => `${name}=${value}`) });
+/** @param {any} row */
+const labelsOf = (row) => Object.entries(row.labels).map(([name, value]) => `${name}=${value}`);
+const labels = column("labels", "Labels", "minmax(8rem, 2fr)", (row) => text(labelsOf(row).join(" ")), { sort: false, plain: labelsOf });
 const subscriptions = column("subscriptions", "Subscriptions", "minmax(8rem, 2fr)", (row) => text(row.subscriptions.join(" ")));
 const incidents = column("incidents", "Incidents", "6.5rem", (row) => (row.incidents ? h("span", String(row.incidents)) : h("span.dim", "none")));
 const worst = column("status", "Status", "7.5rem", (row) => [badge(row.worst ?? 0), silenced(row)], { sort: "severity", plain: (row) => severity(row.worst ?? 0) });
