@@ -56,7 +56,7 @@
 
   /** @type {any} */ (globalThis).desk = {
     firstRow: undefined,
-    all, button, control, front, name, refused, rows, text,
+    all, button, control, name, refused, rows, text,
     /** The table has been read from all clusters that answer. */
     read: () => grid() && rows().length > 0 && !document.querySelector(".busy, [aria-busy=true]"),
     /** @param {string} wanted */

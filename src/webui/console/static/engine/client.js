@@ -37,7 +37,6 @@ export function parseClusters(header) {
  * @typedef {object} Answer
  * @property {any} body
  * @property {Headers} headers
- * @property {number} status
  */
 
 /**
@@ -80,7 +79,7 @@ export async function send(path, { method = "GET", token, body, headers = {}, si
     throw new ApiError(response.status, explain(response.status, said), clusters);
   }
   if (parsed === undefined && text) throw new ApiError(response.status, "the answer is not JSON");
-  return { body: parsed, headers: response.headers, status: response.status };
+  return { body: parsed, headers: response.headers };
 }
 
 /** @param {string} text */

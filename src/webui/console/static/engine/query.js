@@ -13,7 +13,7 @@ import { own } from "../shared/text.js";
  * @property {string} group     a column, `label.x`, or empty
  * @property {string[]} closed  groups that are folded
  *
- * @typedef {{group: string, label: string, count: number, worst: number, counts: number[], closed: boolean}} GroupRow
+ * @typedef {{group: string, label: string, count: number, counts: number[], closed: boolean}} GroupRow
  * @typedef {{rows: (AnyRow | GroupRow)[], matched: number, all: number, counts: number[], errors: string[],
  *   items: AnyRow[]}} Result
  */
@@ -115,13 +115,12 @@ function grouped(items, query) {
     let entry = groups.get(label);
     if (!entry) {
       const closed = query.closed.includes(label);
-      entry = { group: { group: query.group, label, count: 0, worst: 3, counts: [0, 0, 0, 0], closed }, items: [] };
+      entry = { group: { group: query.group, label, count: 0, counts: [0, 0, 0, 0], closed }, items: [] };
       groups.set(label, entry);
     }
     entry.items.push(row);
     entry.group.count += 1;
     entry.group.counts[worst(row)] += 1;
-    entry.group.worst = Math.min(entry.group.worst, worst(row));
   }
   const ordered = [...groups.values()].sort((a, b) => {
     for (let at = 0; at < 3; at += 1) {

@@ -5,7 +5,7 @@ import { now } from "../shared/time.js";
 
 /**
  * @typedef {{access_token: string, refresh_token: string, expires_at: number}} Tokens
- * @typedef {{state: "out" | "in" | "expired", user: string, groups: string[], trouble: string}} SessionView
+ * @typedef {{state: "out" | "in" | "expired", user: string, trouble: string}} SessionView
  */
 
 export class Session {
@@ -15,7 +15,7 @@ export class Session {
     this.tokens = undefined;
     this.adopted = 0;
     /** @type {SessionView} */
-    this.view = { state: "out", user: "", groups: [], trouble: "" };
+    this.view = { state: "out", user: "", trouble: "" };
     this.changed = changed;
     /** @type {Promise<string> | undefined} */
     this.renewing = undefined;
@@ -53,7 +53,6 @@ export class Session {
     this.view = {
       state: "in",
       user: typeof claims.sub === "string" ? claims.sub : "",
-      groups: Array.isArray(claims.groups) ? claims.groups.map(String) : [],
       trouble: "",
     };
     this.changed();
@@ -62,7 +61,7 @@ export class Session {
   async logOut() {
     const tokens = this.tokens;
     this.tokens = undefined;
-    this.view = { state: "out", user: "", groups: [], trouble: "" };
+    this.view = { state: "out", user: "", trouble: "" };
     this.changed();
     if (!tokens) return;
     // The login ends here whether or not the cluster hears of it.

@@ -47,8 +47,6 @@ export class Source {
     this.failures = 0;
     /** @type {{error: string, message: string} | undefined} */
     this.problem = undefined;
-    /** Namespaces that could not be read, where rights are given by namespace. */
-    this.partial = false;
     this.due = 0;
     this.abort = new AbortController();
   }
@@ -114,11 +112,9 @@ export class Source {
     const clusters = encodeURIComponent(this.cluster);
     try {
       await this.pages(`/api/core/v2/${resource}?clusters=${clusters}`);
-      this.partial = false;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 403) throw error;
       if (!namespaces.length) throw error;
-      this.partial = true;
       let refused = 0;
       for (const ns of namespaces) {
         try {

@@ -184,33 +184,33 @@ export function newSilence(namespaces, unlisted) {
 }
 
 /**
- * @typedef {{id: string, action: string, label: string, key?: string, run: (rows: Row[]) => unknown, one?: boolean}} Action
+ * @typedef {{action: string, label: string, key?: string, run: (rows: Row[]) => unknown}} Action
  */
 
 /** The actions of each table. @type {Record<string, Action[]>} */
 export const ACTIONS = {
   events: [
-    { id: "silence", action: "silence", label: "Silence", key: "s", run: silenceEvents },
-    { id: "unsilence", action: "clear", label: "Clear silences", key: "u", run: clearOf },
-    { id: "resolve", action: "resolve", label: "Resolve", key: "r", run: (rows) => perform("Resolve", "resolve", rows.map(target)) },
-    { id: "execute", action: "execute", label: "Run again", key: "e", run: (rows) => perform("Run again", "execute",
+    { action: "silence", label: "Silence", key: "s", run: silenceEvents },
+    { action: "clear", label: "Clear silences", key: "u", run: clearOf },
+    { action: "resolve", label: "Resolve", key: "r", run: (rows) => perform("Resolve", "resolve", rows.map(target)) },
+    { action: "execute", label: "Run again", key: "e", run: (rows) => perform("Run again", "execute",
       rows.map((row) => ({ ...target(row), subscriptions: [`entity:${row.entity}`] }))) },
-    { id: "delete", action: "deleteEvent", label: "Delete", run: (rows) => confirmed("Delete events", "Delete", "deleteEvent", rows,
+    { action: "deleteEvent", label: "Delete", run: (rows) => confirmed("Delete events", "Delete", "deleteEvent", rows,
       "An event comes back with the next result of its check.") },
   ],
   entities: [
-    { id: "silence", action: "silence", label: "Silence", key: "s", run: silenceEvents },
-    { id: "delete", action: "deleteEntity", label: "Delete", run: (rows) => confirmed("Delete entities", "Delete", "deleteEntity", rows,
+    { action: "silence", label: "Silence", key: "s", run: silenceEvents },
+    { action: "deleteEntity", label: "Delete", run: (rows) => confirmed("Delete entities", "Delete", "deleteEntity", rows,
       "An agent that still runs registers its entity again. The events of the entity are deleted with it.") },
   ],
   checks: [
-    { id: "execute", action: "execute", label: "Run now", key: "e", run: (rows) => perform("Run", "execute", rows.map(target)) },
-    { id: "publish", action: "publish", label: "Publish", run: (rows) => perform("Publish", "publish", rows.map(target), { publish: true }) },
-    { id: "unpublish", action: "publish", label: "Unpublish", run: (rows) => perform("Unpublish", "publish", rows.map(target), { publish: false }) },
-    { id: "silence", action: "silence", label: "Silence", key: "s", run: (rows) => silenceChecks(rows) },
+    { action: "execute", label: "Run now", key: "e", run: (rows) => perform("Run", "execute", rows.map(target)) },
+    { action: "publish", label: "Publish", run: (rows) => perform("Publish", "publish", rows.map(target), { publish: true }) },
+    { action: "publish", label: "Unpublish", run: (rows) => perform("Unpublish", "publish", rows.map(target), { publish: false }) },
+    { action: "silence", label: "Silence", key: "s", run: (rows) => silenceChecks(rows) },
   ],
   silences: [
-    { id: "clear", action: "clear", label: "Clear", key: "u", run: (rows) => confirmed("Clear silences", "Clear", "clear", rows) },
+    { action: "clear", label: "Clear", key: "u", run: (rows) => confirmed("Clear silences", "Clear", "clear", rows) },
   ],
 };
 

@@ -96,13 +96,13 @@ export function dialog({ title, body, confirm, danger = false, extra = [], force
 /**
  * A menu of buttons below a button.
  * @param {HTMLElement} anchor
- * @param {{label: string, run: () => void, checked?: boolean, disabled?: boolean}[]} entries
+ * @param {{label: string, run: () => void, checked?: boolean}[]} entries
  * @param {{keep?: boolean}} [options] `keep`: it stays open after a choice
  */
 export function menu(anchor, entries, { keep = false } = {}) {
-  const items = entries.map(({ label, run, checked, disabled }) => {
+  const items = entries.map(({ label, run, checked }) => {
     const item = h("button", {
-      role: checked === undefined ? "menuitem" : "menuitemcheckbox", disabled,
+      role: checked === undefined ? "menuitem" : "menuitemcheckbox",
       "aria-checked": checked === undefined ? undefined : String(checked),
       onclick: () => {
         run();
