@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Desk, event, is_of_network, world};
+use super::{Desk, event, is_of_network, put_event, world};
 use crate::link::Line;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,15 +16,11 @@ async fn events_of_several_clusters_are_silenced_from_their_rows_and_cleared_aga
     desk.see("for (const key of ['a', 's']) document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))");
     desk.until("desk.title().startsWith('Silence 27 events')");
     desk.keys("Escape");
+    desk.closes();
     desk.keys("a");
     desk.until_rows("rows.every(row => !row.selected)");
     desk.keys("x j x j x s");
-    desk.until("desk.title().startsWith('Silence 3 events')");
-    desk.fill("Reason", "console test");
-    desk.fill("For", "4 hours");
-    desk.fill("Until resolved", true);
-    desk.click("Silence");
-    desk.hears("3 done in");
+    desk.silence(3, "console test", "4 hours");
     let silences = desk.get("/api/core/v2/silenced");
     let ours: Vec<&Value> =
         silences.as_array().unwrap().iter().filter(|item| item["reason"] == "console test").collect();
@@ -40,9 +36,7 @@ async fn events_of_several_clusters_are_silenced_from_their_rows_and_cleared_aga
     desk.go("silences?q=reason:\"console test\"");
     desk.until_rows("rows.length === 3 && rows.every(row => row.Ends.includes('when resolved'))");
     desk.keys("a");
-    desk.click("Clear");
-    desk.until("desk.title() === 'Clear silences'");
-    desk.click("Clear");
+    desk.confirm("Clear", "Clear silences");
     desk.shows("None of the");
     let silences = desk.get("/api/core/v2/silenced");
     assert!(silences.as_array().unwrap().iter().all(|item| item["reason"] != "console test"), "{silences}");
@@ -88,11 +82,7 @@ async fn a_subscription_is_silenced_in_chosen_namespaces_of_several_clusters() {
 async fn an_event_is_resolved_run_again_and_deleted() {
     let world = world().await;
     for cluster in 0..3 {
-        world.put(
-            cluster,
-            "namespaces/default/events/web-9/cpu",
-            &event("default", "web-9", "cpu", 2, "hot"),
-        );
+        put_event(&world, cluster, &event("default", "web-9", "cpu", 2, "hot"));
     }
     let mut desk = Desk::enter(&world, "events?q=entity:web-9&sort=cluster");
     desk.read();
@@ -163,9 +153,7 @@ async fn what_fails_in_one_cluster_is_named_and_the_rest_is_done() {
     desk.keys("a");
     desk.until_rows("rows.every(row => row.selected)");
     world.links[1].set(Line::Cut);
-    desk.click("Delete");
-    desk.until("desk.title() === 'Delete entities'");
-    desk.click("Delete");
+    desk.confirm("Delete", "Delete entities");
     desk.hears("Delete entities: 1 of 3 failed");
     desk.until("/in default@alpha: .{5}/.test(desk.said())");
     for cluster in [0, 2] {

@@ -57,7 +57,7 @@ async fn a_cluster_is_registered_edited_and_removed_with_errors_beside_their_fie
     desk.until("/It works[.].*version 6[.]/.test(desk.dialog())");
     assert_eq!(desk.send("GET", "/api/enterprise/federation/v1/clusters/gamma", &json!(null))["status"], 404);
     desk.click("Register");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     desk.click("Read now");
     let card = "[...document.querySelectorAll('li.card')].find(card => card.textContent.includes('gamma'))";
     desk.until(&format!("{card} && /registered/.test({card}.textContent)"));
@@ -75,12 +75,10 @@ async fn a_cluster_is_registered_edited_and_removed_with_errors_beside_their_fie
     assert_eq!(desk.see("desk.control('API URLs').value"), url.as_str());
     desk.fill("API URLs", "http://127.0.0.1:1");
     desk.click("Save");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     let stored = desk.get("/api/enterprise/federation/v1/clusters/gamma");
     assert_eq!(stored["spec"]["api_urls"], json!(["http://127.0.0.1:1"]), "{stored}");
-    desk.click("Remove");
-    desk.until("desk.title() === 'Remove gamma'");
-    desk.click("Remove");
+    desk.confirm("Remove", "Remove gamma");
     desk.hears("Remove: 1 done");
     desk.click("Read now");
     desk.until(&format!("!{card}"));
@@ -104,7 +102,7 @@ async fn a_replicator_is_made_changed_and_removed_with_errors_beside_their_field
     desk.fill("Compare everything every (seconds)", "60");
     desk.fill("Accept any certificate", true);
     desk.click("Save");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     desk.until("desk.text(document.querySelector('main')).includes('roles-to-alpha')");
     let stored = desk.get("/api/enterprise/federation/v1/etcd-replicators/roles-to-alpha");
     assert_eq!(stored["spec"]["replication_interval_seconds"], 60, "{stored}");
@@ -112,12 +110,10 @@ async fn a_replicator_is_made_changed_and_removed_with_errors_beside_their_field
     desk.until("desk.title() === 'Edit roles-to-alpha'");
     desk.fill("Compare everything every (seconds)", "90");
     desk.click("Save");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     let stored = desk.get("/api/enterprise/federation/v1/etcd-replicators/roles-to-alpha");
     assert_eq!(stored["spec"]["replication_interval_seconds"], 90, "{stored}");
-    desk.click("Remove");
-    desk.until("desk.title() === 'Remove roles-to-alpha'");
-    desk.click("Remove");
+    desk.confirm("Remove", "Remove roles-to-alpha");
     desk.shows("There are no replicators");
     desk.has_no_complaint_but(is_of_network);
 }

@@ -136,6 +136,30 @@ impl Desk {
         self.page.call("Input.insertText", json!({"text": text}));
     }
 
+    /// Chooses what asks first, and says yes to the dialog of this title.
+    #[track_caller]
+    pub(super) fn confirm(&mut self, name: &str, title: &str) {
+        self.click(name);
+        self.until(&format!("desk.title() === {}", json!(title)));
+        self.click(name);
+    }
+
+    /// Fills in the form for so many events that is about to open, and has them silenced, in all clusters together.
+    #[track_caller]
+    pub(super) fn silence(&mut self, events: usize, reason: &str, time: &str) {
+        self.until(&format!("desk.title().startsWith('Silence {events} events')"));
+        self.fill("Reason", reason);
+        self.fill("For", time);
+        self.fill("Until resolved", true);
+        self.click("Silence");
+        self.hears(&format!("{events} done in"));
+    }
+
+    /// Opens the menu at the user's name.
+    pub(super) fn open_user_menu(&mut self) {
+        self.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    }
+
     // === seeing ===
 
     #[track_caller]
@@ -179,6 +203,22 @@ impl Desk {
     #[track_caller]
     pub(super) fn shows(&mut self, text: &str) {
         self.until(&format!("desk.text(document.body).includes({})", json!(text)));
+    }
+
+    /// Waits until there is no dialog any more.
+    #[track_caller]
+    pub(super) fn closes(&mut self) {
+        self.until("!document.querySelector('dialog[open]')");
+    }
+
+    /// Waits until the address has this parameter.
+    #[track_caller]
+    pub(super) fn until_parameter(&mut self, name: &str, value: &str) {
+        self.until(&format!(
+            "new URLSearchParams(location.search).get({}) === {}",
+            json!(name),
+            json!(value)
+        ));
     }
 
     /// Waits until the page names what is missing from it.

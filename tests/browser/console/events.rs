@@ -54,7 +54,7 @@ async fn rows_are_grouped_by_entity_check_cluster_or_label() {
     desk.until("desk.title() === 'Group by a label'");
     desk.fill("Label", "role");
     desk.click("Group");
-    desk.until("new URLSearchParams(location.search).get('group') === 'label.role'");
+    desk.until_parameter("group", "label.role");
     desk.until_rows("['web', 'db', 'cache', 'router'].includes(rows[0].group)");
     // A group can be folded: its rows go, the next group follows.
     desk.see("document.querySelector('[role=grid] [aria-expanded]').click()");
@@ -76,12 +76,12 @@ async fn chosen_columns_are_kept_in_the_browser_and_travel_in_a_link() {
     desk.read();
     desk.until("desk.titles().includes('Occurrences') && !desk.titles().includes('Output')");
     desk.fill("Filter", "status:critical cluster:alpha");
-    desk.until("new URLSearchParams(location.search).get('q') === 'status:critical cluster:alpha'");
+    desk.until_parameter("q", "status:critical cluster:alpha");
     desk.click("Views");
     desk.click("Save this view…");
     desk.fill("Name", "Alpha burns");
     desk.click("Save");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     let saved = desk.see("JSON.parse(localStorage.getItem('fedgate-console-views-events'))[0].search");
     desk.go("events");
     desk.until_rows("new Set(rows.map(row => row.Cluster)).size === 3");
@@ -125,7 +125,7 @@ async fn a_filter_is_completed_from_what_the_clusters_have() {
     desk.write("be");
     desk.until(&format!("{options}[0].startsWith('beta')"));
     desk.keys("ArrowDown Enter");
-    desk.until("new URLSearchParams(location.search).get('q') === 'cluster:beta'");
+    desk.until_parameter("q", "cluster:beta");
     desk.until_rows("rows.every(row => row.Cluster === 'beta')");
     desk.write("label.ro");
     desk.until(&format!("{options}[0].startsWith('label.role:')"));

@@ -113,7 +113,7 @@ async fn what_a_hostile_cluster_sends_is_text_on_every_page() {
         "[...document.querySelectorAll('[role=option]')].some(option => option.textContent.includes('<img'))",
     );
     is_text(&mut desk, "the completion");
-    desk.until("new URLSearchParams(location.search).get('q') === 'cluster:beta entity:img'");
+    desk.until_parameter("q", "cluster:beta entity:img");
     desk.keys("Escape Escape");
     desk.go("events?q=cluster:beta");
     desk.until_rows("rows.length > 10 && rows.every(row => row.Cluster === 'beta')");

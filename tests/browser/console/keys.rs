@@ -32,11 +32,11 @@ async fn everything_of_a_shift_is_done_with_the_keyboard_alone() {
     desk.write("by keyboard");
     desk.keys("Enter");
     desk.hears("2 done");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     desk.keys("?");
     desk.until("desk.title() === 'Keys'");
     desk.keys("Escape");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     desk.keys("g i");
     desk.until("location.pathname.endsWith('/silences')");
     desk.until_rows("rows.filter(row => row.Reason === 'by keyboard').length === 2");

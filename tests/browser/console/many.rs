@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path};
 
-use super::{Desk, event, quick};
+use super::{Desk, event, put_event, quick};
 use crate::world::World;
 
 const CLUSTERS: [&str; 10] = ["local-cluster", "ams", "fra", "gru", "iad", "lhr", "nrt", "scl", "sin", "syd"];
@@ -21,17 +21,8 @@ async fn a_table_of_tens_of_thousands_has_few_elements_and_scrolls() {
         for number in 0..each {
             let (entity, check) = (format!("host-{:04}", number / 10), format!("check-{}", number % 10));
             let status = u8::from(number % 17 == 0) * 2 + u8::from(number % 13 == 0 && number % 17 != 0);
-            world.put(
-                cluster,
-                &format!("namespaces/default/events/{entity}/{check}"),
-                &event(
-                    "default",
-                    &entity,
-                    &check,
-                    status,
-                    &format!("{check} on {entity}: {number} of {each}"),
-                ),
-            );
+            let output = format!("{check} on {entity}: {number} of {each}");
+            put_event(&world, cluster, &event("default", &entity, &check, status, &output));
         }
     }
     let mut desk = Desk::enter(&world, "events?q=check:check-*");

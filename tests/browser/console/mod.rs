@@ -35,6 +35,14 @@ fn quick() -> Value {
     })
 }
 
+/// Gives an event to a cluster.
+#[track_caller]
+fn put_event(world: &World, cluster: usize, event: &Value) {
+    let name = |of: &str| event[of]["metadata"]["name"].as_str().unwrap();
+    let namespace = event["metadata"]["namespace"].as_str().unwrap();
+    world.put(cluster, &format!("namespaces/{namespace}/events/{}/{}", name("entity"), name("check")), event);
+}
+
 /// An event as an agent sends it.
 fn event(namespace: &str, entity: &str, check: &str, status: u8, output: &str) -> Value {
     let named = |name: &str| json!({"name": name, "namespace": namespace});

@@ -2,16 +2,12 @@
 
 use serde_json::json;
 
-use super::{Desk, event, world};
+use super::{Desk, event, put_event, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_has_a_card_for_each_cluster_and_totals_that_are_true() {
     let world = world().await;
-    world.put(
-        1,
-        "namespaces/default/events/web-9/pay",
-        &event("default", "web-9", "pay", 2, "card terminal is gone"),
-    );
+    put_event(&world, 1, &event("default", "web-9", "pay", 2, "card terminal is gone"));
     let mut desk = Desk::enter(&world, "");
     desk.until(
         "[...document.querySelectorAll('li.card h3')].map(desk.text).join() === 'local-cluster,alpha,beta'",
@@ -47,11 +43,11 @@ async fn the_overview_has_a_card_for_each_cluster_and_totals_that_are_true() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_names_the_ten_worst_and_what_changed_and_leads_on() {
     let world = world().await;
-    world.put(2, "namespaces/default/events/web-9/pay", &event("default", "web-9", "pay", 0, "fine"));
+    put_event(&world, 2, &event("default", "web-9", "pay", 0, "fine"));
     let mut worst = event("default", "web-9", "pay", 2, "card terminal is gone");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     worst["check"]["executed"] = json!(now);
-    world.put(2, "namespaces/default/events/web-9/pay", &worst);
+    put_event(&world, 2, &worst);
     let mut desk = Desk::enter(&world, "");
     let lines = |title: &str| {
         format!(

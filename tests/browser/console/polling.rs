@@ -1,8 +1,6 @@
 //! How often the console asks, and when it does not.
 
-use serde_json::json;
-
-use super::{Desk, is_of_network, world};
+use super::{Desk, event, is_of_network, put_event, world};
 use crate::{link::Line, world::World};
 
 /// How often a cluster was asked for its events.
@@ -84,14 +82,10 @@ async fn what_happens_in_a_cluster_is_on_the_page_without_a_reload() {
     let world = world().await;
     let mut desk = Desk::enter(&world, "events?q=entity:web-9");
     desk.shows("None of the");
-    world.put(2, "namespaces/default/events/web-9/pay", &super::event("default", "web-9", "pay", 2, "gone"));
+    put_event(&world, 2, &event("default", "web-9", "pay", 2, "gone"));
     desk.pass(15);
     desk.until_rows("rows[0].Cluster === 'beta' && rows[0].Status === 'critical'");
-    world.put(
-        2,
-        "namespaces/default/events/web-9/pay",
-        &json!(super::event("default", "web-9", "pay", 0, "back")),
-    );
+    put_event(&world, 2, &event("default", "web-9", "pay", 0, "back"));
     desk.pass(15);
     desk.until_rows("rows[0].Status === 'passing' && rows[0].Output === 'back'");
     desk.is_well();

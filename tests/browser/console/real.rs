@@ -41,12 +41,7 @@ async fn a_shift_over_three_real_clusters() {
 
 fn acts(desk: &mut Desk) {
     desk.keys("a s");
-    desk.until("desk.title().startsWith('Silence 3 events')");
-    desk.fill("Reason", "console-test");
-    desk.fill("For", "15 minutes");
-    desk.fill("Until resolved", true);
-    desk.click("Silence");
-    desk.hears("3 done in");
+    desk.silence(3, "console-test", "15 minutes");
     // A cluster marks an event with its next result, once it has heard of the silence.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !CLUSTERS.iter().all(|cluster| is_silenced(desk, cluster)) {
@@ -79,9 +74,7 @@ fn acts(desk: &mut Desk) {
     desk.go("events?q=namespace:console-test&sort=cluster");
     desk.until_rows("rows.length === 3");
     desk.keys("a");
-    desk.click("Delete");
-    desk.until("desk.title() === 'Delete events'");
-    desk.click("Delete");
+    desk.confirm("Delete", "Delete events");
     desk.hears("Delete events: 3 done");
     desk.until("desk.rows().length === 0");
     send_events(desk);

@@ -61,7 +61,7 @@ async fn a_session_that_ends_keeps_the_page_and_asks_again() {
     desk.until("desk.dialog().includes('wrong user name or password')");
     desk.fill("Password", PASSWORD);
     desk.click("Log in");
-    desk.until("!document.querySelector('dialog[open]')");
+    desk.closes();
     assert_eq!(desk.see("location.search"), "?q=check:cpu&sort=cluster");
     desk.until_rows("rows[1].selected");
     desk.keys("s");
@@ -76,7 +76,7 @@ async fn all_tabs_share_a_login_and_logging_out_in_one_leaves_nothing_in_any() {
     first.read();
     let mut second = first.beside("entities");
     second.read();
-    first.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    first.open_user_menu();
     first.click("Log out");
     for desk in [&mut first, &mut second] {
         desk.until("desk.control('User name')");

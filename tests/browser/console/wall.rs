@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Desk, event, world};
+use super::{Desk, event, put_event, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kiosk_mode_shows_the_content_alone_until_escape() {
@@ -14,7 +14,7 @@ async fn kiosk_mode_shows_the_content_alone_until_escape() {
     desk.keys("Escape");
     desk.until("desk.all('nav').length === 1 && !new URLSearchParams(location.search).has('kiosk')");
     assert_eq!(desk.see("new URLSearchParams(location.search).get('q')"), "status:incident");
-    desk.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    desk.open_user_menu();
     desk.click("Kiosk mode");
     desk.until("desk.all('nav').length === 0");
     desk.is_well();
@@ -41,14 +41,10 @@ async fn the_tab_has_the_count_and_new_criticals_are_told_and_heard() {
          window.Notification = class extends Notification { constructor(title, options) { super(title, options); told.push(`${title}: ${options.body}`); } }; \
          window.AudioContext = class extends AudioContext { constructor() { super(); heard += 1; } }; 1",
     );
-    desk.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    desk.open_user_menu();
     desk.click("Notifications and sound");
     desk.until("localStorage.getItem('fedgate-console-notify') === 'on'");
-    world.put(
-        1,
-        "namespaces/default/events/web-9/pay",
-        &event("default", "web-9", "pay", 2, "card terminal is gone"),
-    );
+    put_event(&world, 1, &event("default", "web-9", "pay", 2, "card terminal is gone"));
     desk.click("Read now");
     desk.until("told.length === 1 && heard === 1");
     assert_eq!(desk.see("told[0]"), "web-9 / pay is critical: alpha: card terminal is gone");
@@ -56,8 +52,8 @@ async fn the_tab_has_the_count_and_new_criticals_are_told_and_heard() {
     // The same is not told twice, and what is silenced not at all.
     let mut quiet = event("default", "web-8", "pay", 2, "gone, too");
     quiet["check"]["silenced"] = json!(["entity:web-8:*"]);
-    world.put(1, "namespaces/default/events/web-8/pay", &quiet);
-    world.put(1, "namespaces/default/events/web-7/pay", &event("default", "web-7", "pay", 1, "worse"));
+    put_event(&world, 1, &quiet);
+    put_event(&world, 1, &event("default", "web-7", "pay", 1, "worse"));
     desk.click("Read now");
     desk.go("events?q=entity:web-7");
     desk.until_rows("rows[0].Entity === 'web-7'");
@@ -76,13 +72,13 @@ async fn colours_follow_the_system_or_the_choice_which_is_kept() {
         desk.page.call("Emulation.setEmulatedMedia", media);
         desk.until(&format!("({brightness} < 200) === {is_dark}"));
     }
-    desk.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    desk.open_user_menu();
     desk.click("Dark");
     desk.until(&format!("{brightness} < 200"));
     desk.reload();
     desk.read();
     desk.until(&format!("{brightness} < 200"));
-    desk.see("document.querySelector('header button[aria-haspopup=menu]').click()");
+    desk.open_user_menu();
     desk.click("Colours of the system");
     desk.until(&format!("{brightness} > 600"));
     desk.is_well();
