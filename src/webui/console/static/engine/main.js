@@ -58,6 +58,8 @@ const gateway = {
   trouble: "",
   statusDue: 0,
   namespacesDue: 0,
+  /** The latest question for namespaces and permissions. */
+  asking: Promise.resolve(),
   busy: false,
 };
 
@@ -322,8 +324,10 @@ async function read(source, watched) {
   const first = !source.fresh;
   const before = new Map(source.kind === "events" && !first
     ? [...source.rows].map(([key, row]) => [key, /** @type {any} */ (row).status]) : []);
-  const namespaces = gateway.namespaces.filter(({ cluster }) => cluster === source.cluster).map(({ name }) => name);
-  await source.read(namespaces);
+  await source.read(async () => {
+    await gateway.asking;
+    return gateway.namespaces.filter(({ cluster }) => cluster === source.cluster).map(({ name }) => name);
+  });
   if (!watched && !source.problem) source.due = Math.max(source.due, Date.now() + HIDDEN_EVERY * 1000);
   if (!first && !source.problem && source.kind === "events") news(source, before);
   if (session.view.state === "in") tick();
@@ -351,8 +355,8 @@ async function askGateway(watched) {
     const at = Date.now();
     if (at >= gateway.namespacesDue) {
       gateway.namespacesDue = at + NAMESPACES_EVERY * 1000;
-      // Nothing else waits for these: they complete forms, and spare what would be refused.
-      void askAbout();
+      // Only who has rights by namespace waits for these: for all others they complete forms, and spare what would be refused.
+      gateway.asking = askAbout();
     }
     const { body } = await session.request(`${FEDERATION}/status`);
     gateway.status = body;

@@ -68,7 +68,7 @@ export class Source {
 
   /**
    * Reads the list once.
-   * @param {string[]} namespaces those of the cluster that the user sees, for users whose rights are by namespace
+   * @param {() => Promise<string[]>} namespaces those of the cluster that the user sees, for users whose rights are by namespace
    */
   async read(namespaces) {
     this.running = true;
@@ -106,7 +106,7 @@ export class Source {
     this.due = Date.now() + Math.min(LONGEST, seconds) * 1000 * (0.85 + 0.3 * Math.random());
   }
 
-  /** @param {string[]} namespaces */
+  /** @param {() => Promise<string[]>} namespaces */
   async readAll(namespaces) {
     const { resource } = KINDS[this.kind];
     const clusters = encodeURIComponent(this.cluster);
@@ -114,9 +114,9 @@ export class Source {
       await this.pages(`/api/core/v2/${resource}?clusters=${clusters}`);
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 403) throw error;
-      if (!namespaces.length) throw error;
+      const visible = await namespaces();
       let refused = 0;
-      for (const ns of namespaces) {
+      for (const ns of visible) {
         try {
           await this.pages(`${path(`${ns}@${this.cluster}`, resource)}?`);
         } catch (inner) {
@@ -124,7 +124,7 @@ export class Source {
           refused += 1;
         }
       }
-      if (refused === namespaces.length) throw error;
+      if (refused === visible.length) throw error;
     }
   }
 
