@@ -27,7 +27,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::support::{Running, World, asked, certificate, h1, logs, plain, read, tls_client};
+use crate::support::{Running, World, asked, certificate, h1, logs, plain, read, send, tls_client};
 
 #[tokio::test]
 async fn a_gateway_about_to_stop_is_not_ready_and_still_serves() {
@@ -50,12 +50,12 @@ async fn a_server_serves_over_tcp_and_ends_when_told() {
     assert_eq!(status, 200);
     assert!(body.starts_with(br#"[{"cluster":"local-cluster","name":"default"}"#), "{body:?}");
     let mut admin = h1(server.admin).await;
-    let (status, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
+    let (status, metrics) = read(send(&mut admin, server.request("/metrics")).await).await;
     assert_eq!(status, 200);
     assert!(memchr::memmem::find(&metrics, b"fedgate_auth_total{result=\"ok\"} 1").is_some());
     // The health checks run. On a loaded machine the first may be too slow, so that the backend is not up yet.
     loop {
-        let (_, metrics) = read(admin.send_request(server.request("/metrics")).await.unwrap()).await;
+        let (_, metrics) = read(send(&mut admin, server.request("/metrics")).await).await;
         let metrics = String::from_utf8(metrics.to_vec()).unwrap();
         let mut lines = metrics.lines();
         if lines.any(|line| {
@@ -96,7 +96,7 @@ async fn a_second_word_ends_it_at_once() {
     // Not ready while it drains, and the admin listener can still be asked.
     let mut admin = h1(server.admin).await;
     loop {
-        let (status, _) = read(admin.send_request(server.request("/readyz")).await.unwrap()).await;
+        let (status, _) = read(send(&mut admin, server.request("/readyz")).await).await;
         if status == 503 {
             break;
         }
@@ -251,13 +251,13 @@ async fn connections_leave_while_the_end_is_announced() {
     let (mut kept, mut ended) = (h1(server.main).await, h1(server.main).await);
     let request = || server.request("/api/core/v2/users");
     for client in [&mut kept, &mut ended] {
-        let answer = client.send_request(request()).await.unwrap();
+        let answer = send(client, request()).await;
         assert!(!answer.headers().contains_key("connection"));
         assert_eq!(read(answer).await.0, 200);
     }
     server.stop.send(()).await.unwrap();
     let mut admin = h1(server.admin).await;
-    while read(admin.send_request(server.request("/readyz")).await.unwrap()).await.0 != 503 {}
+    while read(send(&mut admin, server.request("/readyz")).await).await.0 != 503 {}
 
     // Kept and new ones: the answer is whole, and is the last.
     let refused = Request::get("/api/core/v2/users").header("host", "gw").body(Full::default()).unwrap();
@@ -266,7 +266,7 @@ async fn connections_leave_while_the_end_is_announced() {
         (&mut h1(server.main).await, request(), 200),
         (&mut h1(server.main).await, refused, 401),
     ] {
-        let answer = client.send_request(request).await.unwrap();
+        let answer = send(client, request).await;
         assert_eq!(answer.headers()["connection"], "close");
         assert_eq!(read(answer).await.0, status);
         assert!(client.ready().await.is_err());
@@ -274,7 +274,7 @@ async fn connections_leave_while_the_end_is_announced() {
     // One that asks for nothing is left alone until the end.
     assert!(!ended.is_closed());
     assert!(ended.ready().await.is_ok());
-    let answer = read(ended.send_request(request()).await.unwrap()).await;
+    let answer = read(send(&mut ended, request()).await).await;
     assert_eq!(answer.0, 200);
     let mut idle = h1(server.main).await;
     assert!(idle.ready().await.is_ok());

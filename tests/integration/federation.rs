@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    Running, World, asked, certificate, claims, h1, now, plain, read, request_of, simulated,
+    Running, World, asked, certificate, claims, h1, now, plain, read, request_of, send, simulated,
 };
 
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
@@ -49,7 +49,7 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
     // One connection, so one worker: it keeps its connection to beta.
     let mut client = h1(server.main).await;
     let version = server.request("/c/beta/version");
-    assert_eq!(read(client.send_request(version).await.unwrap()).await.0, 200);
+    assert_eq!(read(send(&mut client, version).await).await.0, 200);
 
     alpha.faults().set_delay(Some(Duration::from_millis(300)));
     let mut slow = h1(server.main).await;
@@ -62,7 +62,7 @@ async fn a_deleted_cluster_is_404_at_once_while_its_requests_finish_and_other_co
     }
     assert!(!in_flight.is_finished(), "the cluster answered too early for this test");
     assert_eq!(read(in_flight.await.unwrap().unwrap()).await.0, 200);
-    assert_eq!(read(client.send_request(server.request("/c/beta/version")).await.unwrap()).await.0, 200);
+    assert_eq!(read(send(&mut client, server.request("/c/beta/version")).await).await.0, 200);
     let forwarded =
         beta.requests().into_iter().filter(|request| request.headers.contains_key("x-forwarded-for"));
     let connections: Vec<_> = forwarded.map(|request| request.connection).collect();
@@ -157,7 +157,7 @@ async fn a_gateway_that_starts_without_its_etcd_says_that_it_does_not_know_all_c
     let store = json!({"etcd": {"endpoints": ["http://127.0.0.1:1"]}});
     let server = Running::with(json!({ "store": store })).await;
     let mut admin = h1(server.admin).await;
-    let (ready, reason) = read(admin.send_request(server.request("/readyz")).await.unwrap()).await;
+    let (ready, reason) = read(send(&mut admin, server.request("/readyz")).await).await;
     assert_eq!((ready, &reason[..]), (503, &b"the registry has not been read yet: see the log\n"[..]));
     let replicators = CLUSTERS.replace("clusters", "etcd-replicators");
     for target in [CLUSTERS, &format!("{CLUSTERS}/alpha"), &replicators, "/c/alpha/version"] {

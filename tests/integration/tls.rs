@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::{Running, h1, read};
+use crate::support::{Running, h1, read, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_over_tls_tell_browsers_to_stay_there_and_the_certificates_end_is_a_metric() {
@@ -33,7 +33,7 @@ async fn answers_over_tls_tell_browsers_to_stay_there_and_the_certificates_end_i
     tokio::spawn(connection);
     for (target, status) in [("/livez", 200), ("/api/core/v2/namespaces", 401), ("/nowhere", 404)] {
         let request = Request::get(target).header("host", "gw").body(Full::<Bytes>::default()).unwrap();
-        let answer = sender.send_request(request).await.unwrap();
+        let answer = send(&mut sender, request).await;
         assert_eq!(answer.headers()["strict-transport-security"], "max-age=3600", "{target}");
         assert_eq!(read(answer).await.0, status, "{target}");
     }

@@ -39,7 +39,7 @@ use tower::ServiceExt;
 pub(crate) use balancer::{Balancer, Certificate};
 pub(crate) use net::{Line, Net, Secure};
 pub(crate) use peer::Act;
-pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of};
+pub(crate) use server::{Running, asked, cluster as simulated, h1, logs, read, request_of, send};
 pub(crate) use tls::{certificate, tls_client};
 
 /// The gateway's own name, as clients use it.

@@ -92,7 +92,7 @@ impl Running {
     async fn until_ready(&self) {
         let mut admin = h1(self.admin).await;
         loop {
-            let answer = admin.send_request(self.request("/readyz")).await.unwrap();
+            let answer = send(&mut admin, self.request("/readyz")).await;
             if read(answer).await.0 == 200 {
                 return;
             }
@@ -176,6 +176,16 @@ pub(crate) async fn h1(address: SocketAddr) -> conn::http1::SendRequest<Full<Byt
     let (sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
+}
+
+/// Sends a request on a connection that may have had one before: an answer can be read to its end a moment before its
+/// connection takes the next request.
+pub(crate) async fn send(
+    client: &mut conn::http1::SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Response<Incoming> {
+    client.ready().await.unwrap();
+    client.send_request(request).await.unwrap()
 }
 
 pub(crate) async fn read(response: Response<Incoming>) -> (u16, Bytes) {
