@@ -1,5 +1,5 @@
-//! What only a reader of the source needs is left out of what is sent: comments, indentation, spaces around signs. Lines
-//! stay lines, so that an error's line can be found, and names stay names.
+//! What only a reader of the source needs is left out of what is sent: comments, indentation, spaces around signs, line
+//! ends within a statement. Statements stay lines, so that an error's line can be found, and names stay names.
 
 use std::fmt::Write as _;
 
@@ -68,11 +68,17 @@ fn push(sent: &mut String, gap: &str, token: &str) {
         return;
     };
     let joins = (is_word(last) && is_word(next)) || (last == next && matches!(next, '+' | '-' | '/'));
-    if gap == "\n" || (!gap.is_empty() && joins) {
+    let ends_line = gap == "\n" && !GOES_ON.contains(last) && !GOES_ON_WITH.contains(next);
+    if ends_line || (!gap.is_empty() && joins) {
         sent.push_str(gap);
     }
     sent.push_str(token);
 }
+
+/// Signs at the end of a line that no statement ends with.
+const GOES_ON: &str = "{([,=&|?:>";
+/// Signs at the beginning of a line that no statement begins with.
+const GOES_ON_WITH: &str = "})],.=&|?:";
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$' | '#')
@@ -162,7 +168,10 @@ mod tests {
     fn a_script_loses_comments_and_spaces_and_nothing_else() {
         for (source, sent) in [
             ("const a = b;  // why\n", "const a=b;\n"),
-            ("/** @file\n * x */\nlet  a\n\n\n  = 1", "let a\n=1\n"),
+            ("/** @file\n * x */\nlet  a\n\n\n  = 1", "let a=1\n"),
+            ("f(\n  a,\n  { b },\n)\n  .c()\nd()", "f(a,{b},).c()\nd()\n"),
+            ("if (a) {\n  b\n  c++\n}\nelse d = () =>\n  e ||\n  f", "if(a){b\nc++}\nelse d=()=>e||f\n"),
+            ("a\n++b\n-c\n/d/g.e()\n(f)\n[g]\n`h`", "a\n++b\n-c\n/d/g.e()\n(f)\n[g]\n`h`\n"),
             ("f(/** @type {any} */ (x), y)", "f((x),y)\n"),
             (r#"x = "a  \" // b" + 'it  /* s */'"#, "x=\"a  \\\" // b\"+'it  /* s */'\n"),
             ("a + +b - -c + d ++ + e", "a+ +b- -c+d++ +e\n"),
