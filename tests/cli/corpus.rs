@@ -8,6 +8,19 @@ use serde_json::{Map, Value, json};
 use crate::{server::Server, user::User};
 
 const KINDS: &str = "asset,check,entity,filter,handler,hook,mutator,pipeline,role,role-binding,silenced";
+const COLLECTIONS: [(&str, &str); 11] = [
+    ("Asset", "assets"),
+    ("CheckConfig", "checks"),
+    ("Entity", "entities"),
+    ("EventFilter", "filters"),
+    ("Handler", "handlers"),
+    ("HookConfig", "hooks"),
+    ("Mutator", "mutators"),
+    ("Pipeline", "pipelines"),
+    ("Role", "roles"),
+    ("RoleBinding", "rolebindings"),
+    ("Silenced", "silenced"),
+];
 /// The namespace that the expectations name.
 const NAMESPACE: &str = "corpus";
 
@@ -31,57 +44,76 @@ fn read(name: &str) -> Value {
     serde_json::from_slice(&fs::read(corpus().join(name)).unwrap()).unwrap()
 }
 
-/// What a namespace holds, by collection and name, without what the time and the user decide.
-fn objects(user: &User, namespace: &str) -> Map<String, Value> {
-    let dump = user.ok(&["dump", KINDS, "--namespace", namespace, "--format", "wrapped-json"]);
-    let dump =
-        dump.replace(&format!("\"namespace\": \"{namespace}\""), &format!("\"namespace\": \"{NAMESPACE}\""));
+/// What a namespace holds, by collection and name.
+type Objects = Map<String, Value>;
+
+/// A resource without what the time and the user decide, and how it is called here. Every namespace has the pipeline's role
+/// from its beginning.
+fn settled(collection: &str, namespace: &str, mut object: Value) -> Option<(String, Value)> {
+    let clocked: &[&str] =
+        if collection == "silenced" { &["begin", "expire", "expire_at", "creator"] } else { &[] };
+    for key in clocked {
+        object.as_object_mut().unwrap().remove(*key);
+    }
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.remove("created_by");
+    if metadata["namespace"] == namespace {
+        metadata["namespace"] = NAMESPACE.into();
+    }
+    let name = metadata["name"].as_str().unwrap().to_owned();
+    (name != "system:pipeline").then(|| (format!("{collection}/{name}"), object))
+}
+
+/// What a namespace of the double holds.
+fn of_double(server: &Server, tokens: &Value, namespace: &str) -> Objects {
+    let items = COLLECTIONS.iter().flat_map(|(_, collection)| {
+        let found = server.read(&format!("/api/core/v2/namespaces/{namespace}/{collection}"), tokens);
+        let items = found.as_array().cloned().unwrap_or_default();
+        items.into_iter().map(move |item| (*collection, item))
+    });
+    items.filter_map(|(collection, item)| settled(collection, namespace, item)).collect()
+}
+
+/// What a namespace of a backend holds.
+fn of_backend(user: &User) -> Objects {
+    let dump = user.ok(&["dump", KINDS, "--namespace", NAMESPACE, "--format", "wrapped-json"]);
     let found = serde_json::Deserializer::from_str(&dump).into_iter::<Value>().map(Result::unwrap);
-    let collections = BTreeMap::from([
-        ("Asset", "assets"),
-        ("CheckConfig", "checks"),
-        ("Entity", "entities"),
-        ("EventFilter", "filters"),
-        ("Handler", "handlers"),
-        ("HookConfig", "hooks"),
-        ("Mutator", "mutators"),
-        ("Pipeline", "pipelines"),
-        ("Role", "roles"),
-        ("RoleBinding", "rolebindings"),
-        ("Silenced", "silenced"),
-    ]);
-    // Every namespace has these from its beginning.
-    let found = found.filter(|item| item["metadata"]["name"] != "system:pipeline");
-    found
-        .map(|mut item| {
-            let collection = collections[item["type"].as_str().unwrap()];
-            let mut object = item["spec"].take();
-            object["metadata"] = item["metadata"].take();
-            let clocked: &[&str] =
-                if collection == "silenced" { &["begin", "expire", "expire_at", "creator"] } else { &[] };
-            for key in clocked {
-                object.as_object_mut().unwrap().remove(*key);
-            }
-            object["metadata"].as_object_mut().unwrap().remove("created_by");
-            (format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap()), object)
-        })
-        .collect()
+    let named = found.filter_map(|mut item| {
+        let (_, collection) = COLLECTIONS.iter().find(|(name, _)| item["type"] == **name).unwrap();
+        let mut object = item["spec"].take();
+        object["metadata"] = item["metadata"].take();
+        settled(collection, NAMESPACE, object)
+    });
+    named.collect()
 }
 
 /// What a client made of a file: whether it was applied and which objects there were then, whether it was deleted and what
 /// was left beside one bystander of each kind, which the file does not name.
-fn observe(user: &User, namespace: &str, mut client: impl FnMut(&str) -> bool) -> Value {
+fn observe(objects: impl Fn() -> Objects, seed: impl Fn(), mut client: impl FnMut(&str) -> bool) -> Value {
     let applied = client("create");
-    let made = objects(user, namespace);
-    let bystanders = corpus().join("bystanders.yaml");
-    user.ok(&["create", "--namespace", namespace, "-f", bystanders.to_str().unwrap()]);
-    let before: Vec<String> = objects(user, namespace).into_iter().map(|(name, _)| name).collect();
+    let made = objects();
+    seed();
+    let before = objects();
     let deleted = client("delete");
-    let after = objects(user, namespace);
-    let left = before.iter().filter(|name| after.contains_key(*name) && made.contains_key(*name));
-    let lost = before.iter().filter(|name| !after.contains_key(*name) && !made.contains_key(*name));
-    let (left, lost): (Vec<_>, Vec<_>) = (left.collect(), lost.collect());
+    let after = objects();
+    let gone = |name: &&String| !after.contains_key(*name);
+    let left: Vec<&String> = made.keys().filter(|name| !gone(name)).collect();
+    let lost: Vec<&String> = before.keys().filter(|name| gone(name) && !made.contains_key(*name)).collect();
     sorted(json!({"applied": applied, "objects": made, "deleted": deleted, "left": left, "lost": lost}))
+}
+
+/// The bystanders, each with its path.
+fn bystanders() -> Vec<(String, Value)> {
+    let text = fs::read_to_string(corpus().join("bystanders.yaml")).unwrap();
+    let documents = text.split("\n---\n").map(|document| {
+        let mut item: Value = serde_saphyr::from_str(document).unwrap();
+        let (_, collection) = COLLECTIONS.iter().find(|(name, _)| item["type"] == **name).unwrap();
+        let mut object = item["spec"].take();
+        object["metadata"] = item["metadata"].take();
+        let name = object["metadata"]["name"].as_str().unwrap();
+        (format!("/api/core/v2/namespaces/{NAMESPACE}/{collection}/{name}"), object)
+    });
+    documents.collect()
 }
 
 /// With the keys of every object in order, so that what is recorded anew differs only where it differs.
@@ -124,14 +156,23 @@ fn every_file_makes_and_deletes_the_objects_that_sensuctl_does() {
     let server = Server::start();
     let user = User::of(&server);
     let (expected, apart) = (read("expected.json"), read("apart.json"));
-    let files = files();
+    let (files, tokens, bystanders) = (files(), server.log_in(), bystanders());
     assert_eq!(files.len(), expected.as_object().unwrap().len(), "every file has been recorded");
     let mut wrong = Vec::new();
     for (number, (name, path)) in files.iter().enumerate() {
         let namespace = format!("n{number}");
         let target = format!("/api/core/v2/namespaces/{namespace}");
         server.sensu.apply(&Method::PUT, &target, &json!({"name": namespace}));
-        let found = observe(&user, &namespace, |verb| {
+        let objects = || of_double(&server, &tokens, &namespace);
+        let seed = || {
+            for (target, object) in &bystanders {
+                let target = target.replace(NAMESPACE, &namespace);
+                let mut object = object.clone();
+                object["metadata"]["namespace"] = namespace.as_str().into();
+                assert!(server.sensu.apply(&Method::PUT, &target, &object).is_success(), "{target}");
+            }
+        };
+        let found = observe(objects, seed, |verb| {
             user.run(&[verb, "--namespace", &namespace, "-f", path]).code == Some(0)
         });
         wrong.extend(compare(name, &found, &expected, &apart).err());
@@ -174,13 +215,18 @@ impl Backend {
     /// What a client makes of every file, in a namespace that is empty before each.
     fn observe_all(&self, mut client: impl FnMut(&str, &str) -> bool) -> Map<String, Value> {
         let namespace = json!({"type": "Namespace", "metadata": {}, "spec": {"name": NAMESPACE}}).to_string();
+        let bystanders = corpus().join("bystanders.yaml");
         let mut all = Map::new();
         for (number, (name, path)) in files().iter().enumerate() {
             if number % 100 == 0 {
                 self.log_in(&set("FEDGATE_TEST_SENSUCTL"));
             }
             assert_eq!(self.user.run_with(&["create"], &namespace).code, Some(0));
-            let found = observe(&self.user, NAMESPACE, |verb| client(verb, path));
+            let objects = || of_backend(&self.user);
+            let seed = || {
+                self.user.ok(&["create", "--namespace", NAMESPACE, "-f", bystanders.to_str().unwrap()]);
+            };
+            let found = observe(objects, seed, |verb| client(verb, path));
             let dump = self.user.ok(&["dump", KINDS, "--namespace", NAMESPACE]);
             assert_eq!(self.user.run_with(&["delete"], &dump).code, Some(0));
             all.insert(name.clone(), found);
