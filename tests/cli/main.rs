@@ -12,6 +12,8 @@ mod field_files;
 mod files;
 mod login;
 mod output;
+mod proxied;
+mod proxy;
 mod redacted;
 mod sensuctl;
 mod server;

@@ -4,7 +4,7 @@
 //!  options ── flags, SENSU_…, sensuctl's files (saved) ──► Settings
 //!                                                            │
 //!  files ── YAML, JSON ──► Document ──► create, delete       ▼
-//!                          Document ◄── edit ──────────► http::Gateway ── crate::upstream ──► server
+//!                          Document ◄── edit ──────────► http::Gateway ── Server (proxy) ── crate::upstream ──► server
 //!                          print ◄──── list, info, dump, status
 //! ```
 //!
@@ -27,14 +27,17 @@ mod kind;
 mod list;
 mod login;
 mod make;
+mod manners;
 mod missing_clusters;
 mod options;
 mod print;
 mod progress;
 mod prompt;
+mod proxy;
 mod redacted;
 mod saved;
 mod selector;
+mod server;
 mod sink;
 mod status;
 mod subject;
