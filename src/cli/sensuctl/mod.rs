@@ -54,7 +54,9 @@ pub(super) fn arrange(cli: &Command, arguments: &[OsString]) -> Line {
     if let Some(why) = refused::refused_subject(&first) {
         return Line::Refuse(why);
     }
-    match (client::word_for(&first), is_subject(cli, &first)) {
+    // `check-config` is a command, and a spelling of a type.
+    let is_command = find(cli, &[&first]).is_some_and(|command| !command.is_hide_set());
+    match (client::word_for(&first).filter(|_| !is_command), is_subject(cli, &first)) {
         (Some(subject), _) => parts.subject_first(subject),
         (None, true) => parts.parse(&[&first]),
         (None, false) => parts.verb_first(&first),

@@ -50,6 +50,8 @@ fn both_orders_and_every_spelling_of_a_type_are_the_same() {
         ("list --api-key check check", "list --api-key check check"),
         ("dump all", "dump all"),
         ("serve", "serve"),
+        ("check-config --config f", "check-config --config f"),
+        ("check_config list", "list check"),
         ("config view", "config view"),
         ("help check list", "list check --help"),
         ("check list --help", "list check --help"),
