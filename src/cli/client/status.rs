@@ -115,12 +115,22 @@ pub(super) async fn note_left_behind(gateway: &Gateway) {
         let places: Vec<_> =
             list(&replicator["left_behind"]).iter().map(|left| text(&left["destination"])).collect();
         let line = format!(
-            "deleted, but {} of its keys are left at {}: {} (see fedgate status)",
-            text(&replicator["keys"]),
+            "deleted, but {} left at {}: {} (see fedgate status)",
+            left_in_words(replicator),
             places.join(", "),
             text(&replicator["name"])
         );
         note(line);
+    }
+}
+
+/// How much a deleted replicator has left, as far as that is known.
+fn left_in_words(replicator: &Value) -> String {
+    let what = if replicator["type"] == "Replicator" { "copies" } else { "keys" };
+    let is_counted = list(&replicator["left_behind"]).iter().all(|left| left["keys"].is_number());
+    match text(&replicator["keys"]) {
+        count if is_counted => format!("{count} of its {what} are"),
+        _ => format!("{what} of it are"),
     }
 }
 
