@@ -24,6 +24,10 @@ pub(super) fn left_behind(
         let (assignment, report) = (task.assignments.borrow().clone(), task.reports.borrow().clone());
         for scope in &assignment.past {
             let left = report.left.get(&scope.name).cloned().unwrap_or_default();
+            if left.keys == Some(0) && left.error.is_none() {
+                // It is only looked for a straggler.
+                continue;
+            }
             let copies = LeftCopies { cluster: Arc::clone(cluster), keys: left.keys, error: left.error };
             found.entry(Arc::clone(&scope.name)).or_default().push(copies);
         }
@@ -80,4 +84,5 @@ pub(super) fn trouble(left: &[LeftCopies], is_deleted: bool) -> Option<Arc<str>>
 
 const NOT_REGISTERED: &str = "no cluster of that name is registered";
 
-const GIVE_UP: &str = ". If it never comes back, delete the replicator a second time: its copies are given up";
+const GIVE_UP: &str =
+    ". If it never comes back, delete the replicator a second time: its copies are given up";

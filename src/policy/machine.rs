@@ -89,10 +89,15 @@ pub(super) struct Machine {
     made: BTreeMap<Key, Made>,
     /// Whether everything has been listed since the replicators changed.
     pub(super) is_complete: bool,
+    /// When that ended last.
+    pub(super) listed_at: Option<Instant>,
     pub(super) last_sync: Option<SystemTime>,
     /// How many there have been, as of errors.
     pub(super) writes: u64,
     pub(super) errors: u64,
+    /// How often everything was compared.
+    #[cfg(test)]
+    pub(super) comparisons: u64,
     random: fastrand::Rng,
 }
 
@@ -134,9 +139,12 @@ impl Machine {
             taken: BTreeMap::new(),
             made: BTreeMap::new(),
             is_complete: false,
+            listed_at: None,
             last_sync: None,
             writes: 0,
             errors: 0,
+            #[cfg(test)]
+            comparisons: 0,
             random: fastrand::Rng::with_seed(seed),
         };
         machine.assign(assignment, now);
@@ -227,7 +235,7 @@ impl Machine {
                 self.copies.kinds.remove(&kind);
                 self.troubles.insert(kind, failure.to_string().into());
                 self.errors += 1;
-                return self.end_of_list();
+                return self.end_of_list(now);
             }
         };
         self.back();
@@ -244,7 +252,7 @@ impl Machine {
         if listing.found.len() > MAX_OBJECTS {
             self.copies.kinds.remove(&kind);
             self.troubles.insert(kind, format!("it has more than {MAX_OBJECTS}").into());
-            return self.end_of_list();
+            return self.end_of_list(now);
         }
         listing.from = page.next;
         if listing.from.is_some() {
@@ -256,17 +264,23 @@ impl Machine {
             self.copies.makers = listing.makers;
         }
         self.copies.kinds.insert(kind, listing.found);
-        self.end_of_list();
+        self.end_of_list(now);
     }
 
-    fn end_of_list(&mut self) {
+    fn end_of_list(&mut self, now: Instant) {
         self.stale = true;
-        self.is_complete |= self.queue.is_empty();
+        if self.queue.is_empty() {
+            (self.is_complete, self.listed_at) = (true, Some(now));
+        }
     }
 
     /// Makes a new plan, and notes whether there is nothing to do.
     fn compare(&mut self, source: &Originals, now: Instant) {
         (self.stale, self.doubts) = (false, Doubts::default());
+        #[cfg(test)]
+        {
+            self.comparisons += 1;
+        }
         let scopes = &self.assignment.scopes;
         // What nothing keeps is to be removed, whatever the source has.
         let wanted = |key: &Key| {

@@ -195,7 +195,9 @@ pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
         if policy.is_deleted && known.map(|it| (it.is_deleted, &it.error)) != Some((true, &policy.error)) {
             let (replicator, state) = (&policy.name, policy.state.as_str());
             match &policy.error {
-                Some(error) => tracing::warn!(%replicator, state, %error, "a deleted replicator's copies are removed"),
+                Some(error) => {
+                    tracing::warn!(%replicator, state, %error, "a deleted replicator's copies are removed")
+                }
                 None => tracing::info!(%replicator, state, "a deleted replicator's copies are removed"),
             }
         }

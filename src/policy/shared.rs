@@ -11,9 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     leadership::{LeaderStatus, Leadership, Topic},
-    types::{
-        ForeignCopies, LeftCopies, PendingChanges, PolicyClusterStatus, PolicyStatus, ReplicatorState,
-    },
+    types::{ForeignCopies, LeftCopies, PendingChanges, PolicyClusterStatus, PolicyStatus, ReplicatorState},
 };
 
 /// Publishes changes at once, and the rest at intervals.

@@ -33,6 +33,8 @@ pub(super) struct Report {
     pub(super) about: Option<Arc<Assignment>>,
     /// Nothing is left of what is to be removed.
     pub(super) is_clean: bool,
+    /// When everything was last listed.
+    pub(super) listed_at: Option<Instant>,
     /// Of all time.
     pub(super) writes: u64,
     pub(super) errors: u64,
@@ -67,6 +69,7 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
     (report.writes, report.errors) = counts;
     let is_clean = machine.is_clean();
     changed |= std::mem::replace(&mut report.is_clean, is_clean) != is_clean;
+    report.listed_at = machine.listed_at;
     let assignment = Arc::clone(&machine.assignment);
     changed |= report.about.as_ref() != Some(&assignment);
     report.about = Some(Arc::clone(&assignment));
@@ -171,7 +174,10 @@ fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String
     if scope.adopts.contains(&copies.federation) && machine.copies.alive.contains(&copies.federation) {
         return Some(format!("{what}, are left alone: it is not gone, but has put them back"));
     }
-    Some(format!("{what}: if that one is gone for good, take them over (fedgate adopt replicator {})", scope.name))
+    Some(format!(
+        "{what}: if that one is gone for good, take them over (fedgate adopt replicator {})",
+        scope.name
+    ))
 }
 
 /// An identity has 32 characters.
@@ -241,7 +247,10 @@ impl Metrics {
             "Whether copies are still to be removed where a Replicator was deleted or narrowed.",
             statuses.iter().flat_map(|policy| {
                 policy.left_behind.iter().map(|left| {
-                    ([("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&left.cluster))], 1_u64)
+                    (
+                        [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&left.cluster))],
+                        1_u64,
+                    )
                 })
             }),
         )?;

@@ -68,6 +68,8 @@ pub(super) struct Task {
     pub(super) assignments: watch::Sender<Arc<Assignment>>,
     pub(super) reports: watch::Receiver<Report>,
     handle: JoinHandle<()>,
+    /// Since when nothing is left of what is to be removed.
+    clean_since: Option<Instant>,
 }
 
 /// A supervisor that is not running yet, and the handle to it. Fails if the etcd of the source has no endpoint.
@@ -151,12 +153,7 @@ impl Supervisor {
                     self.give_up(&name).await;
                     next_review = Instant::now();
                 }
-                _ = reported.changed() => {
-                    sleep(REPORT_BATCH).await;
-                    if self.running.as_ref().is_some_and(Running::has_news) {
-                        next_review = Instant::now();
-                    }
-                }
+                _ = reported.changed() => sleep(REPORT_BATCH).await,
                 () = sleep_until(next_review) => {}
             }
         }
@@ -361,14 +358,6 @@ impl Running {
             || self.memory.clusters().any(is_left)
     }
 
-    /// Whether something that was to be removed is gone.
-    fn has_news(&self) -> bool {
-        self.tasks.values().any(|task| {
-            let assignment = Arc::clone(&task.assignments.borrow());
-            !assignment.past.is_empty() && task.is_clean_of(&assignment)
-        })
-    }
-
     fn left_behind(&self, registry: &Registry) -> left::LeftBehind {
         let snapshot = registry.snapshot();
         let is_registered = |name: &str| snapshot.iter().any(|cluster| cluster.name.as_str() == name);
@@ -416,7 +405,8 @@ impl Running {
         for cluster in clusters {
             let none = Assignment::default();
             let assignment = planned.get(&cluster).unwrap_or(&none);
-            let is_clean = self.tasks.get(&cluster).is_some_and(|task| task.is_clean_of(assignment));
+            let task = self.tasks.get_mut(&cluster);
+            let is_clean = task.is_some_and(|task| task.stays_clean_of(assignment, Instant::now()));
             let mut kept: Vec<Scope> =
                 assignment.scopes.iter().filter(|scope| !scope.dry_run).cloned().collect();
             if !is_clean {
@@ -507,7 +497,7 @@ impl Running {
                 reported: reported.clone(),
             };
             let handle = tokio::spawn(follower.run());
-            self.tasks.insert(cluster, Task { assignments, reports: seen, handle });
+            self.tasks.insert(cluster, Task { assignments, reports: seen, handle, clean_since: None });
         }
     }
 }
@@ -515,16 +505,28 @@ impl Running {
 // === impl Task ===
 
 impl Task {
-    /// Whether nothing is left of what this asks to be removed.
-    fn is_clean_of(&self, assignment: &Assignment) -> bool {
+    /// Whether nothing has been left for a while of what this asks to be removed. A request that was under way to a cluster
+    /// that hung, or was about to be sent by a gateway that was paused, may be carried out long after it was given up.
+    fn stays_clean_of(&mut self, assignment: &Assignment, now: Instant) -> bool {
         let report = self.reports.borrow();
-        report.is_clean && report.about.as_deref() == Some(assignment)
+        if assignment.past.is_empty() {
+            return true;
+        }
+        if !report.is_clean || report.about.as_deref() != Some(assignment) {
+            self.clean_since = None;
+            return false;
+        }
+        let since = *self.clean_since.get_or_insert(now);
+        report.listed_at.is_some_and(|at| at >= since + STRAGGLERS)
     }
 }
 
 fn registry_error(error: &StoreError) -> Arc<str> {
     format!("the gateway's registry: {error}").into()
 }
+
+/// How long late requests are waited for before copies are taken to be gone for good.
+const STRAGGLERS: Duration = Duration::from_secs(60);
 
 /// How often everything is reviewed without a reason.
 const REVIEW: Duration = Duration::from_secs(5);

@@ -168,7 +168,11 @@ fn what_a_named_federation_has_copied_is_taken_over_and_removed_like_ones_own() 
         let sides = Sides::new().with_source(ROLE, &role("r", "get")).with_copy(ROLE, &theirs(verb));
         assert_eq!(sides.says(ROLE, "r").0, "nothing");
         let sides = sides.change(adopt);
-        assert_eq!(sides.says(ROLE, "r"), ("update", String::new()), "an equal one bears the other label: {verb}");
+        assert_eq!(
+            sides.says(ROLE, "r"),
+            ("update", String::new()),
+            "an equal one bears the other label: {verb}"
+        );
     }
     let seed = Sides::new().with_source(ROLE, &role("view", "get"));
     let seed = seed.with_copy(ROLE, &labelled(role("view", "get"), "old"));
@@ -244,7 +248,9 @@ fn namespaces_are_told_by_the_role_that_comes_with_them() {
         "metadata": {"name": MAKERS_ROLE, "namespace": "web", "created_by": "fedgate:other"}, "rules": []
     });
     assert_eq!(new().with_source(Type::Role, &pipeline).says(Type::Namespace, "web").0, "nothing");
-    for (owner, done) in [(Owner::Ours, "delete"), (Owner::Other("x".into()), "nothing"), (Owner::Nobody, "nothing")] {
+    for (owner, done) in
+        [(Owner::Ours, "delete"), (Owner::Other("x".into()), "nothing"), (Owner::Nobody, "nothing")]
+    {
         let mut sides = Sides::new().with_copy(Type::Namespace, &namespace);
         sides.copies.makers.insert("web".into(), owner.clone());
         assert_eq!(sides.says(Type::Namespace, "web").0, done, "{owner:?}");
