@@ -207,7 +207,7 @@ impl Supervisor {
             // Another gateway may have been told to give it up.
             running.memory = Memory::load(&*self.store).await?;
         }
-        let planned = running.plan(&view, registry);
+        let planned = view.plan(&running.memory, registry);
         if planned.values().any(|assignment| !assignment.past.is_empty()) {
             // A store that has lost everything, or a view that is behind it, would remove everything everywhere.
             let entries = self.store.list(&key_of(Kind::Replicator, "")).await?;
@@ -304,16 +304,16 @@ impl Supervisor {
 }
 
 /// What the registry asks for.
-struct View {
-    scopes: Vec<(PolicySpec, Scope)>,
+pub(super) struct View {
+    pub(super) scopes: Vec<(PolicySpec, Scope)>,
     /// Without the local one.
-    clusters: BTreeSet<ClusterName>,
+    pub(super) clusters: BTreeSet<ClusterName>,
 }
 
 // === impl View ===
 
 impl View {
-    fn of(registry: &Registry) -> Self {
+    pub(super) fn of(registry: &Registry) -> Self {
         let scopes = registry.list(Kind::Replicator).filter_map(|item| {
             let Spec::Replicator(spec) = &item.checked.spec else { return None };
             let metadata = &item.checked.resource.metadata;
@@ -327,6 +327,33 @@ impl View {
 
     fn of_cluster(&self, cluster: &ClusterName) -> impl Iterator<Item = &(PolicySpec, Scope)> {
         self.scopes.iter().filter(|(spec, _)| spec.clusters.contain(cluster))
+    }
+
+    /// What each registered cluster is to hold. One that is not registered is left as it is.
+    pub(super) fn plan(&self, memory: &Memory, registry: &Registry) -> BTreeMap<Arc<str>, Assignment> {
+        let mut planned = BTreeMap::new();
+        for name in &self.clusters {
+            let cluster: Arc<str> = name.as_str().into();
+            let scopes: Vec<Scope> = self.of_cluster(name).map(|(_, scope)| scope.clone()).collect();
+            let known = memory.of(&cluster);
+            let is_past = |known: &&Scope| match scopes.iter().find(|scope| scope.name == known.name) {
+                Some(now) => {
+                    now.on_delete == OnDelete::Remove
+                        && !now.dry_run
+                        && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
+                }
+                // One that cannot be read at present may ask for anything.
+                None if registry.is_unreadable(Kind::Replicator, &known.name) => false,
+                None => known.on_delete == OnDelete::Remove,
+            };
+            let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
+            let interval = self.of_cluster(name).map(|(spec, _)| spec.interval).min();
+            if !scopes.is_empty() || !past.is_empty() {
+                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
+                planned.insert(cluster, Assignment { scopes, past, interval });
+            }
+        }
+        planned
     }
 }
 
@@ -362,33 +389,6 @@ impl Running {
         let snapshot = registry.snapshot();
         let is_registered = |name: &str| snapshot.iter().any(|cluster| cluster.name.as_str() == name);
         left::left_behind(registry, &self.memory, &self.tasks, is_registered)
-    }
-
-    /// What each registered cluster is to hold. One that is not registered is left as it is.
-    fn plan(&self, view: &View, registry: &Registry) -> BTreeMap<Arc<str>, Assignment> {
-        let mut planned = BTreeMap::new();
-        for name in &view.clusters {
-            let cluster: Arc<str> = name.as_str().into();
-            let scopes: Vec<Scope> = view.of_cluster(name).map(|(_, scope)| scope.clone()).collect();
-            let known = self.memory.of(&cluster);
-            let is_past = |known: &&Scope| match scopes.iter().find(|scope| scope.name == known.name) {
-                Some(now) => {
-                    now.on_delete == OnDelete::Remove
-                        && !now.dry_run
-                        && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
-                }
-                // One that cannot be read at present may ask for anything.
-                None if registry.is_unreadable(Kind::Replicator, &known.name) => false,
-                None => known.on_delete == OnDelete::Remove,
-            };
-            let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
-            let interval = view.of_cluster(name).map(|(spec, _)| spec.interval).min();
-            if !scopes.is_empty() || !past.is_empty() {
-                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
-                planned.insert(cluster, Assignment { scopes, past, interval });
-            }
-        }
-        planned
     }
 
     /// Records what may be copied before anything is, and forgets what is gone.

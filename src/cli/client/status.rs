@@ -107,11 +107,13 @@ fn left_behind(status: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-/// Says on the standard error output which replicators were deleted and have left something behind: a list of what is
-/// registered does not show them.
-pub(super) async fn note_left_behind(gateway: &Gateway) {
+/// Says on the standard error output which replicators of a type were deleted and have left something behind: a list of
+/// what is registered does not show them.
+pub(super) async fn note_left_behind(gateway: &Gateway, type_name: &str) {
     let status = gateway.get(PATH).await.and_then(|answer| answer.json()).unwrap_or_default();
-    for replicator in list(&status["replicators"]).iter().filter(|it| it["deleted"] == true) {
+    let is_it =
+        |it: &&Value| it["deleted"] == true && (it["type"] == "Replicator") == (type_name == "Replicator");
+    for replicator in list(&status["replicators"]).iter().filter(is_it) {
         let places: Vec<_> =
             list(&replicator["left_behind"]).iter().map(|left| text(&left["destination"])).collect();
         let line = format!(

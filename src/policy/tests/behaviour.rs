@@ -126,6 +126,7 @@ async fn a_dry_run_says_what_it_would_do_and_only_reads() {
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert_eq!(*world.net.writes.lock(), []);
     assert!(world.statuses()[0].dry_run);
+    assert_eq!(world.statuses()[0].clusters[0].changes, ["create ClusterRole ops".into()]);
 }
 
 #[tokio::test(start_paused = true)]
