@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{decide::Scope, memory::Memory, supervisor::Task};
+use super::{decide::Scope, machine::Assignment, memory::Memory, status::Report};
 use crate::{
     registry::{Registry, Store, StoreError, key_of},
     types::{Kind, LeftCopies, OnDelete},
@@ -12,23 +12,22 @@ use crate::{
 /// What is left by `Replicator` and cluster.
 pub(super) type LeftBehind = BTreeMap<Arc<str>, Vec<LeftCopies>>;
 
-/// What is left, as far as `tasks` and `memory` know. `is_registered` says whether there is a cluster of that name.
+/// What is left, as far as the clusters' tasks, of which `reports` has the last, and `memory` know. `is_registered` says whether there is a cluster of that name.
 pub(super) fn left_behind(
     registry: &Registry,
     memory: &Memory,
-    tasks: &BTreeMap<Arc<str>, Task>,
+    reports: impl Iterator<Item = (Arc<str>, Arc<Assignment>, Report)>,
     is_registered: impl Fn(&str) -> bool,
 ) -> LeftBehind {
     let mut found = LeftBehind::new();
-    for (cluster, task) in tasks {
-        let (assignment, report) = (task.assignments.borrow().clone(), task.reports.borrow().clone());
+    for (cluster, assignment, report) in reports {
         for scope in &assignment.past {
             let left = report.left.get(&scope.name).cloned().unwrap_or_default();
             if left.keys == Some(0) && left.error.is_none() {
                 // It is only looked for a straggler.
                 continue;
             }
-            let copies = LeftCopies { cluster: Arc::clone(cluster), keys: left.keys, error: left.error };
+            let copies = LeftCopies { cluster: Arc::clone(&cluster), keys: left.keys, error: left.error };
             found.entry(Arc::clone(&scope.name)).or_default().push(copies);
         }
     }

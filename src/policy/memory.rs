@@ -113,7 +113,7 @@ impl From<&Scope> for Stored {
             resources: scope.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
             namespace: scope.namespace.clone(),
             keep: scope.on_delete == OnDelete::Keep,
-            adopts: scope.adopts.iter().map(|it| it.to_string()).collect(),
+            adopts: scope.adopts.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -194,11 +194,10 @@ pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
         let known = old.iter().find(|old| old.name == policy.name);
         if policy.is_deleted && known.map(|it| (it.is_deleted, &it.error)) != Some((true, &policy.error)) {
             let (replicator, state) = (&policy.name, policy.state.as_str());
-            match &policy.error {
-                Some(error) => {
-                    tracing::warn!(%replicator, state, %error, "a deleted replicator's copies are removed")
-                }
-                None => tracing::info!(%replicator, state, "a deleted replicator's copies are removed"),
+            if let Some(error) = &policy.error {
+                tracing::warn!(%replicator, state, %error, "a deleted replicator's copies are removed");
+            } else {
+                tracing::info!(%replicator, state, "a deleted replicator's copies are removed");
             }
         }
         let before = by_cluster(old.iter().find(|old| old.name == policy.name));

@@ -81,8 +81,8 @@ pub fn supervisor(
 ) -> Result<(Supervisor, Handle), etcd::Error> {
     let statuses = watch::Sender::new(Arc::default());
     let metrics = Arc::new(Metrics::default());
-    let (give_up, given_up) = mpsc::channel(GIVEN_UP);
-    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics), give_up };
+    let (sender, given_up) = mpsc::channel(GIVEN_UP);
+    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics), give_up: sender };
     let supervisor = Supervisor {
         registry,
         store,
@@ -388,7 +388,11 @@ impl Running {
     fn left_behind(&self, registry: &Registry) -> left::LeftBehind {
         let snapshot = registry.snapshot();
         let is_registered = |name: &str| snapshot.iter().any(|cluster| cluster.name.as_str() == name);
-        left::left_behind(registry, &self.memory, &self.tasks, is_registered)
+        let reports = self.tasks.iter().map(|(cluster, task)| {
+            let assignment = Arc::clone(&task.assignments.borrow());
+            (Arc::clone(cluster), assignment, task.reports.borrow().clone())
+        });
+        left::left_behind(registry, &self.memory, reports, is_registered)
     }
 
     /// Records what may be copied before anything is, and forgets what is gone.

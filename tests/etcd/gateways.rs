@@ -146,7 +146,9 @@ impl Site {
 
 impl Gateway {
     fn start(config: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_fedgate"))
+        // Measurements are made with an optimized one.
+        let binary = std::env::var("FEDGATE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_fedgate").to_owned());
+        let child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(config)
             .env_clear()
@@ -182,6 +184,18 @@ impl Gateway {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Seconds of CPU time so far, and resident MiB.
+    pub(crate) fn usage(&self) -> (f64, f64) {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: f64 = fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum();
+        let status = read("status");
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: f64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
+        (ticks / 100.0, kib / 1024.0)
     }
 
     /// `STOP` or `CONT`.

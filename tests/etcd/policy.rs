@@ -41,16 +41,13 @@ async fn policy(site: &Site, gateway: &Gateway) -> Value {
 /// What a gateway says, but for what differs from moment to moment and from gateway to gateway.
 async fn said(site: &Site, gateway: &Gateway) -> Value {
     let mut said = policy(site, gateway).await;
-    let volatile = ["since", "lag_seconds", "last_sync", "leader"];
-    let whole = said.as_object_mut().into_iter();
-    let mut parts: Vec<_> = whole.collect();
-    for part in &mut parts {
-        volatile.iter().for_each(|member| drop(part.remove(*member)));
-        for cluster in part.get_mut("clusters").and_then(Value::as_array_mut).into_iter().flatten() {
-            let cluster = cluster.as_object_mut().unwrap();
-            volatile.iter().for_each(|member| drop(cluster.remove(*member)));
+    let forget = |part: &mut Value| {
+        if let Some(part) = part.as_object_mut() {
+            part.retain(|member, _| !matches!(&**member, "since" | "lag_seconds" | "last_sync" | "leader"));
         }
-    }
+    };
+    forget(&mut said);
+    said["clusters"].as_array_mut().into_iter().flatten().for_each(forget);
     said
 }
 
@@ -127,7 +124,10 @@ async fn every_gateway_of_a_store_says_the_same_of_every_cluster() {
     let both = [policy(site, &pair.gateways[0]).await, policy(site, &pair.gateways[1]).await];
     assert_eq!((&both[leader]["leader"], &both[1 - leader]["leader"]), (&json!(true), &json!(false)));
     let beta = &both[1 - leader]["clusters"][1];
-    assert!(beta["error"].as_str().is_some_and(|it| it.contains("onnect")), "{beta}");
+    assert!(
+        beta["error"].as_str().is_some_and(|it| it.contains("onnect") || it.contains("unreachable")),
+        "{beta}"
+    );
 
     // Deleted while a cluster is away: both say what is left, and it is given up through the one that does not lead.
     let path = format!("{FEDERATION}/replicators/rbac");
@@ -183,4 +183,52 @@ async fn a_stopped_or_killed_leader_is_replaced_and_undoes_nothing_when_it_goes_
     write(&pair.site.source, "r", "last");
     assert!(pair.arrives("r", "last").await < Duration::from_secs(15));
     println!("a change arrived at most {worst:?} after the leader was stopped");
+}
+
+/// Not a test but a measurement, with a binary of `FEDGATE_BINARY`: twenty clusters, two thousand objects in each.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute, and says something of an optimized gateway only"]
+async fn what_the_first_copies_to_twenty_clusters_and_keeping_them_cost() {
+    let (site, etcd) = (Site::of(true).await, Etcd::start().await);
+    let gateway = site.gateway(&etcd).await;
+    for n in 0..2000 {
+        write(&site.source, &format!("r{n:04}"), "get");
+    }
+    let mut clusters = Vec::new();
+    for n in 0..20 {
+        let (sensu, url) = simulated(&format!("c{n:02}"), &site.keys).await;
+        assert_eq!(site.register(&gateway, &format!("c{n:02}"), &url).await.0, 201);
+        clusters.push(sensu);
+    }
+    let idle = async |what: &str| {
+        let (before, _) = gateway.usage();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let (after, rss) = gateway.usage();
+        println!("{what}: {:.2} % of a core, {rss:.0} MiB", (after - before) / 60.0 * 100.0);
+    };
+    idle("without a Replicator").await;
+    let body = json!({
+        "type": "Replicator", "api_version": "federation/v1", "metadata": {"name": "rbac"},
+        "spec": {"resources": ["ClusterRole"], "clusters": ["*"]},
+    });
+    let (begun, cpu) = (Instant::now(), gateway.usage().0);
+    let path = format!("{FEDERATION}/replicators/rbac");
+    assert_eq!(site.call(&gateway, Method::PUT, &path, &body).await.0, 201);
+    loop {
+        let said = policy(&site, &gateway).await;
+        if said["keys"] == 40_000 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(300), "{said}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let used = gateway.usage().0 - cpu;
+    println!("first copies: {:.1} s, {used:.1} s of CPU time", begun.elapsed().as_secs_f64());
+    idle("with 20 × 2,000 copies, compared every 30 s").await;
+    let begun = Instant::now();
+    write(&site.source, "r0000", "list");
+    for sensu in &clusters {
+        eventually("it arrives", async || verb(sensu, "r0000").as_deref() == Some("list")).await;
+    }
+    println!("a change in all clusters: {:.1} s", begun.elapsed().as_secs_f64());
 }

@@ -324,8 +324,8 @@ fn policy(name: &str, is_deleted: bool) -> PolicyStatus {
 async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be_given_up() {
     let mut rig = Rig::new().knowing(vec![up("local-cluster"), up("gamma")], vec![]);
     let statuses = vec![policy("rbac", false), policy("gone", true)];
-    let given_up = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&given_up);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
     let give_up = move |kind, name: &str| {
         noted.lock().push((kind, name.to_owned()));
         name == "gone"
@@ -353,6 +353,5 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
         let path = format!("replicators/{name}");
         assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{name}");
     }
-    let asked = [(Kind::Replicator, "gone".to_owned()), (Kind::Replicator, "never".to_owned())];
-    assert_eq!(*given_up.lock(), asked);
+    assert_eq!(*asked.lock(), ["gone", "never"].map(|name| (Kind::Replicator, name.to_owned())));
 }
