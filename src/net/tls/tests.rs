@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::{ClientFiles, PROVIDER, Usage, certificates_in_use};
+use super::{ClientFiles, PROVIDER, ServerTls, Usage, certificates_in_use};
 use crate::{
     net::{ConnectError, secure},
     types::TlsFiles,
@@ -132,6 +132,28 @@ async fn a_self_signed_certificate_is_trusted_when_it_is_its_own_ca() {
     }
 }
 
+/// Of joined files that an editor has put marks into, no certificate is passed over.
+#[tokio::test]
+async fn byte_order_marks_before_pem_blocks_are_skipped() {
+    let dir = TempDir::new().unwrap();
+    let (first, second) = (Server::self_signed(ca), Server::self_signed(|_| ()));
+    let bundle = write(&dir, "ca.pem", &format!("\u{feff}{}\u{feff}{}", first.pem(), second.pem()));
+    for server in [first, second] {
+        assert_eq!(server.handshake(NAME, &trusting(bundle.clone())).await, Ok(()));
+    }
+    let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    let cert = write(&dir, "cert.pem", &format!("\u{feff}{}", own.cert.pem()));
+    let key = write(&dir, "key.pem", &format!("\u{feff}{}", own.signing_key.serialize_pem()));
+    assert!(ServerTls::load(&cert, &key).is_ok());
+    let files = TlsFiles { cert_file: Some(cert), key_file: Some(key), ..insecure() };
+    assert!(ClientFiles::read(&files).unwrap().config(b"h2").is_ok());
+    let utf_16: Vec<u8> = own.cert.pem().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let path = dir.path().join("utf-16.pem");
+    fs::write(&path, [&b"\xff\xfe"[..], &utf_16].concat()).unwrap();
+    let refused = ClientFiles::read(&trusting(path)).err().unwrap().to_string();
+    assert!(refused.ends_with("utf-16.pem: it is UTF-16 text: save it as UTF-8"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_listed_itself_needs_no_issuer() {
     let dir = TempDir::new().unwrap();
@@ -229,7 +251,7 @@ impl Drop for Openssl {
 fn serve_short_rsa(dir: &Path, version: &str) -> (Openssl, u16) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "1", "-subj", "/CN=old"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(dir)
         .stderr(Stdio::null())
         .status();
@@ -261,6 +283,13 @@ async fn insecure_accepts_rsa_keys_of_1024_bits() {
         let config = ClientFiles::read(&insecure()).unwrap().config(b"http/1.1").unwrap();
         let done = secure(tcp, "127.0.0.1".to_owned(), Arc::new(config)).await;
         assert!(done.is_ok(), "{version}: {:?}", done.err());
+        // Trusted by itself, it is called what it is: nobody has made a bad signature.
+        let (_server, port) = serve_short_rsa(dir.path(), version);
+        let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let config =
+            ClientFiles::read(&trusting(dir.path().join("cert.pem"))).unwrap().config(b"http/1.1").unwrap();
+        let refused = secure(tcp, "127.0.0.1".to_owned(), Arc::new(config)).await.err().unwrap();
+        assert!(format!("{refused:?}").contains("ShortRsaKey"), "{version}: {refused:?}");
     }
 }
 
