@@ -52,3 +52,46 @@ fn a_dump_that_fails_leaves_the_file_as_it_was() {
     assert!(line.starts_with("cannot write none/backup.yaml: No such file"), "{line}");
     assert_eq!(user.ok(&["dump", "handler", "-f", "/dev/null"]), "");
 }
+
+#[test]
+fn a_dump_of_everything_that_reads_nothing_fails_and_leaves_the_file_as_it_was() {
+    let server = Server::start();
+    let mut user = User::of(&server);
+    user.write("backup.yaml", "old");
+    let dumped = |user: &User| {
+        let done = user.run(&["dump", "all", "-f", "backup.yaml"]);
+        assert_eq!(fs::read_to_string(user.home().join("backup.yaml")).unwrap(), "old", "{}", done.stderr);
+        let last = done.stderr.lines().last().unwrap_or_default().to_owned();
+        (done.code, last)
+    };
+    for (status, body, code, line) in [
+        (404, "404 page not found", 1, "fedgate: nothing could be read: 404 page not found"),
+        (403, r#"{"Code":4,"Message":"no"}"#, 77, "fedgate: nothing could be read: no: ask an administrator"),
+        (
+            401,
+            r#"{"Code":5,"Message":"invalid credentials"}"#,
+            77,
+            "fedgate: invalid credentials: log in again",
+        ),
+    ] {
+        server.always("/api", status, &[], body);
+        let (found, last) = dumped(&user);
+        assert!(found == Some(code) && last.starts_with(line), "{status}: {found:?} {last}");
+    }
+    user.set("SENSU_API_KEY", "unknown");
+    assert_eq!(dumped(&user).0, Some(77));
+}
+
+#[test]
+fn a_dump_of_everything_leaves_out_what_this_user_may_not_see() {
+    let server = Server::start();
+    let user = User::of(&server);
+    server.always("/api/core/v2/namespaces/default/handlers", 403, &[], r#"{"Code":4,"Message":"no"}"#);
+    server.always("/api/core/v2/namespaces/default/mutators", 500, &[], r#"{"Code":4,"Message":"no"}"#);
+    let done = user.run(&["dump", "all", "-f", "backup.yaml"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for left_out in ["left out: handlers (no", "left out: mutators (no"] {
+        assert!(done.stderr.contains(left_out), "{}", done.stderr);
+    }
+    assert!(fs::read_to_string(user.home().join("backup.yaml")).unwrap().contains("type: Namespace"));
+}

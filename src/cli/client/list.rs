@@ -176,6 +176,8 @@ impl Dump {
         let sink = Sink::open(self.file.as_deref())?;
         let mut printer = Printer::dump(format, Origin { cluster: LOCAL_CLUSTER, namespaces: true }, sink);
         let mut missing = MissingClusters::default();
+        let mut read = 0;
+        let mut last_refusal = None;
         for kind in kinds {
             let mut take = |items: Vec<Value>| {
                 items
@@ -187,12 +189,19 @@ impl Dump {
                 if all { self.selection.as_far_as_it_applies_to(kind) } else { self.selection.clone() };
             match pages(&gateway, kind, &namespace, &selection, &mut missing, &mut take).await {
                 // A Sensu backend has no clusters, and few users may see everything.
-                Err(failure) if all && (failure.is_not_found() || failure.code == REFUSED) => {
+                Err(failure) if all && concerns_one_type(&failure) => {
                     note(format!("left out: {} ({})", kind.collection, failure.line));
+                    // That a backend is no gateway is not why nothing could be read from it.
+                    if last_refusal.is_none() || !kind.is_federation() {
+                        last_refusal = Some(failure);
+                    }
                 }
-                Ok(()) => {}
+                Ok(()) => read += 1,
                 done => return ended(done, &missing),
             }
+        }
+        if let Some(failure) = last_refusal.filter(|_| read == 0) {
+            return Err(failure.with_context("nothing could be read"));
         }
         if all {
             note("left out: users and apikeys, which cannot be created from what Sensu shows of them");
@@ -356,6 +365,13 @@ fn items(answer: &Answer) -> Result<Vec<Value>, Failure> {
         Value::Null => Vec::new(),
         item => vec![item],
     })
+}
+
+/// Whether the server has no such type, or does not let this user see it. A credential that it does not know is no reason
+/// to go on with the next type.
+fn concerns_one_type(failure: &Failure) -> bool {
+    let is_refused = failure.code == REFUSED;
+    failure.is_not_found() || is_refused && failure.status.is_some_and(|it| it != StatusCode::UNAUTHORIZED)
 }
 
 /// How a command ends after it has printed a list: a list that lacks clusters is incomplete, even if its reader has
