@@ -46,8 +46,7 @@ fn a_dump_that_fails_leaves_the_file_as_it_was() {
     server.rule(|asked| asked.target.contains("/checks").then(|| answer(500, &[], "")));
     assert_eq!(user.run(&["dump", "handler,check", "-f", "backup.yaml"]).code, Some(1));
     assert_eq!(fs::read_to_string(user.home().join("backup.yaml")).unwrap(), "old");
-    let names: Vec<_> = fs::read_dir(user.home()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".backup")), "{names:?}");
+    assert_eq!(temporary(&user), [""; 0]);
     let line = user.fails(&["dump", "handler", "-f", "none/backup.yaml"], 1);
     assert!(line.starts_with("cannot write none/backup.yaml: No such file"), "{line}");
     assert_eq!(user.ok(&["dump", "handler", "-f", "/dev/null"]), "");
@@ -94,4 +93,29 @@ fn a_dump_of_everything_leaves_out_what_this_user_may_not_see() {
         assert!(done.stderr.contains(left_out), "{}", done.stderr);
     }
     assert!(fs::read_to_string(user.home().join("backup.yaml")).unwrap().contains("type: Namespace"));
+}
+
+#[test]
+fn a_dump_that_lacks_a_cluster_leaves_the_file_as_it_was() {
+    let server = Server::start();
+    let user = User::of(&server);
+    user.write("backup.yaml", "old");
+    let headers =
+        &[("fedgate-complete", "false"), ("fedgate-clusters", r#""local-cluster", "beta";error=timeout"#)];
+    server.always("/api/core/v2/namespaces/default/checks", 200, headers, r#"[{"metadata": {"name": "c"}}]"#);
+    let args = ["dump", "check", "--clusters", "*", "-f"];
+    let line = user.fails(&[&args[..], &["backup.yaml"]].concat(), 3);
+    assert_eq!(line, "incomplete: no answer from beta (timeout): backup.yaml is left as it was");
+    assert_eq!(fs::read_to_string(user.home().join("backup.yaml")).unwrap(), "old");
+    assert_eq!(temporary(&user), [""; 0]);
+    let line = user.fails(&[&args[..], &["/dev/null"]].concat(), 3);
+    assert_eq!(line, "incomplete: no answer from beta (timeout)");
+    let done = user.run(&["dump", "check", "--clusters", "*"]);
+    assert!(done.code == Some(3) && done.stdout.contains("name: c"), "{done:?}");
+}
+
+/// The names of files that are left of dumps which came to nothing.
+fn temporary(user: &User) -> Vec<String> {
+    let names = fs::read_dir(user.home()).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with(".backup")).collect()
 }

@@ -206,7 +206,16 @@ impl Dump {
         if all {
             note("left out: users and apikeys, which cannot be created from what Sensu shows of them");
         }
-        ended(printer.end(), &missing)
+        match &self.file {
+            // What is there may well be complete.
+            Some(file) if missing.is_any() && printer.replaces_a_file() => {
+                ended(Ok(()), &missing).map_err(|failure| Failure {
+                    line: format!("{}: {} is left as it was", failure.line, file.display()),
+                    ..failure
+                })
+            }
+            _ => ended(printer.end(), &missing),
+        }
     }
 
     fn kinds(&self) -> Result<Vec<&'static Kind>, Failure> {

@@ -86,6 +86,11 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Whether a file is replaced at the end.
+    pub(super) fn replaces_a_file(&self) -> bool {
+        self.sink.replaces_a_file()
+    }
+
     /// Ends the list.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         if let Some((table, _)) = self.table.take() {

@@ -37,6 +37,11 @@ impl Sink {
         matches!(self, Self::File(_))
     }
 
+    /// Whether a file is replaced at the end; a device or a pipe has what was written already.
+    pub(super) fn replaces_a_file(&self) -> bool {
+        matches!(self, Self::File(file) if file.temporary.is_some())
+    }
+
     /// Writes.
     pub(super) fn write(&mut self, text: &str) -> Result<(), Failure> {
         match self {
