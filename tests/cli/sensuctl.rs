@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    server::{Server, answer},
+    server::{PASSWORD, Server, answer},
     user::User,
 };
 
@@ -239,6 +239,35 @@ fn a_resource_is_made_of_options_in_either_order() {
         let line = user.fails(args, 64);
         assert!(line.starts_with(what), "{line}");
     }
+}
+
+#[test]
+fn an_option_before_the_words_says_where_and_as_whom_not_what() {
+    let (saved, other) = (Server::start(), Server::start());
+    let user = User::of(&saved);
+    let password = user.write("password", PASSWORD);
+    let before = ["--url", other.url.as_str(), "--user", "admin", "--password-file", password.as_str()];
+    let sha = "a".repeat(128);
+    let asset = ["a", "--url", "https://assets.example.com/a", "--sha512", &sha];
+    let binding = ["b", "--cluster-role", "cluster-admin", "--group", "ops"];
+    for (words, args) in [
+        (["asset", "create"], &asset[..]),
+        (["create", "asset"], &asset[..]),
+        (["cluster-role-binding", "create"], &binding[..]),
+        (["create", "cluster-role-binding"], &binding[..]),
+    ] {
+        other.take_asked();
+        user.run(&[&before[..], &words, args].concat());
+        let asked = other.take_asked();
+        let made = asked.iter().find(|asked| asked.method == "POST").unwrap();
+        let made = made.json();
+        if args == asset {
+            assert_eq!(made["url"], "https://assets.example.com/a");
+        } else {
+            assert_eq!(made["subjects"], json!([{"type": "Group", "name": "ops"}]));
+        }
+    }
+    assert_eq!(saved.take_lines(), Vec::<String>::new());
 }
 
 #[test]

@@ -162,6 +162,9 @@ impl Arguments<'_> {
         line.extend(self.rest.drain(..names));
         // A command that asks no server needs no connection.
         if !OFFLINE.iter().any(|offline| words.starts_with(offline)) {
+            if let Some(command) = find(self.cli, words) {
+                rename(&mut self.options, command);
+            }
             line.append(&mut self.options);
         }
         line.extend(self.rest);
@@ -185,6 +188,25 @@ fn find<'a>(cli: &'a Command, path: &[&str]) -> Option<&'a Command> {
 /// Whether it is a command with commands of its own that is no type.
 fn is_subject(cli: &Command, word: &str) -> bool {
     find(cli, &[word]).is_some_and(Command::has_subcommands) && word != "create"
+}
+
+/// Options that stood before the words are those of the connection, which a command calls differently where a resource has
+/// one of that name: `--user` before `create role-binding` is `--username` behind it.
+fn rename(options: &mut [OsString], command: &Command) {
+    let mut options = options.iter_mut();
+    while let Some(option) = options.next() {
+        let given = option.to_string_lossy().into_owned();
+        let (name, value) =
+            given.split_once('=').map_or((&*given, None), |(name, value)| (name, Some(value)));
+        if value.is_none() && OPTIONS.contains(&name) {
+            options.next();
+        }
+        let id = format!("connection-{}", name.trim_start_matches('-'));
+        let own = command.get_arguments().find(|arg| arg.get_id() == id.as_str());
+        if let Some(long) = own.and_then(clap::Arg::get_long) {
+            *option = value.map_or(format!("--{long}"), |value| format!("--{long}={value}")).into();
+        }
+    }
 }
 
 fn name_of(option: Option<&OsString>) -> &str {

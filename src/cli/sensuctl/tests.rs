@@ -86,6 +86,36 @@ fn options_of_the_connection_may_come_first() {
 }
 
 #[test]
+fn what_stands_before_the_words_is_the_connections_also_where_a_resource_has_the_like() {
+    for (line, expected) in [
+        (
+            "--user alice create cluster-role-binding b --cluster-role r --group ops",
+            "create cluster-role-binding b --username alice --cluster-role r --group ops",
+        ),
+        (
+            "--user=alice cluster-role-binding create b --user bot",
+            "create cluster-role-binding b --username=alice --user bot",
+        ),
+        ("role-binding --user alice create b", "create role-binding b --username alice"),
+        ("--username alice role-binding create b", "create role-binding b --username alice"),
+        ("--url u asset create a --url https://a", "create asset a --api-url u --url https://a"),
+        ("--api-url u create asset a --url https://a", "create asset a --api-url u --url https://a"),
+        ("--timeout 5s create check c --timeout 10", "create check c --api-timeout 5s --timeout 10"),
+        (
+            "--timeout=5s --namespace --timeout check create c",
+            "create check c --api-timeout=5s --namespace --timeout",
+        ),
+        ("--timeout 5s hook create h", "create hook h --api-timeout 5s"),
+        ("--user alice --url u create check c", "create check c --user alice --url u"),
+        ("--timeout 5s create role r", "create role r --timeout 5s"),
+        ("--user alice --timeout 5s --url u check list", "list check --user alice --timeout 5s --url u"),
+        ("--user alice create -f f", "create --user alice -f f"),
+    ] {
+        assert_eq!(parsed(line), expected, "{line}");
+    }
+}
+
+#[test]
 fn silences_are_named_by_what_they_silence() {
     for (line, expected) in [
         ("silenced delete -s linux -c cpu --skip-confirm", "delete silenced linux:cpu --skip-confirm"),
