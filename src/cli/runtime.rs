@@ -1,6 +1,6 @@
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 
@@ -12,6 +12,17 @@ pub(super) fn control_runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(1, format!("cannot start a runtime: {error}")))
+}
+
+/// Does it, unless SIGINT or SIGTERM comes first: what it holds is dropped then, which a process that is killed cannot do.
+pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => Err(Failure::new(130, "interrupted")),
+        _ = terminate.recv() => Err(Failure::new(143, "terminated")),
+    }
 }
 
 /// One message for each SIGTERM or SIGINT.
@@ -27,10 +38,13 @@ pub(super) fn stop_signals_or_hangup() -> Result<mpsc::Receiver<()>, Failure> {
 fn messages<const N: usize>(kinds: [SignalKind; N]) -> Result<mpsc::Receiver<()>, Failure> {
     let (sender, receiver) = mpsc::channel(2);
     for kind in kinds {
-        let mut signals =
-            signal(kind).map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))?;
+        let mut signals = listen(kind)?;
         let sender = sender.clone();
         tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(()).await.is_ok() {} });
     }
     Ok(receiver)
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(1, format!("cannot handle signals: {error}")))
 }

@@ -1,10 +1,10 @@
 //! Dumps into files, as recipes for backups make them.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command, sync::mpsc, time::Duration};
 
 use crate::{
     server::{Server, answer},
-    user::User,
+    user::{User, wait},
 };
 
 #[test]
@@ -112,6 +112,51 @@ fn a_dump_that_lacks_a_cluster_leaves_the_file_as_it_was() {
     assert_eq!(line, "incomplete: no answer from beta (timeout)");
     let done = user.run(&["dump", "check", "--clusters", "*"]);
     assert!(done.code == Some(3) && done.stdout.contains("name: c"), "{done:?}");
+}
+
+#[test]
+fn a_dump_into_a_file_is_for_its_owner_unless_the_file_was_for_others() {
+    let server = Server::start();
+    let user = User::of(&server);
+    let mode = |name: &str| fs::metadata(user.home().join(name)).unwrap().permissions().mode() & 0o777;
+    user.ok(&["dump", "namespace", "-f", "new.yaml"]);
+    assert_eq!(mode("new.yaml"), 0o600);
+    for before in [0o600, 0o640, 0o644] {
+        user.write("old.yaml", "old");
+        fs::set_permissions(user.home().join("old.yaml"), fs::Permissions::from_mode(before)).unwrap();
+        user.ok(&["dump", "namespace", "-f", "old.yaml"]);
+        assert_eq!(mode("old.yaml"), before);
+    }
+}
+
+#[test]
+fn a_dump_that_is_stopped_leaves_no_other_file() {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let server = Server::start();
+        let user = User::of(&server);
+        user.write("backup.yaml", "old");
+        let (asked, is_asked) = mpsc::channel();
+        let (end, is_over) = mpsc::channel::<()>();
+        server.rule(move |it| {
+            if it.target.contains("/checks") {
+                asked.send(()).unwrap();
+                let _ = is_over.recv();
+            }
+            None
+        });
+        let child = user.spawn(&["dump", "namespace,check", "-f", "backup.yaml"]);
+        is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
+        let [half]: [String; 1] = temporary(&user).try_into().unwrap();
+        let mode = fs::metadata(user.home().join(half)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "also before the file that is replaced is known to be for others");
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let done = wait(child);
+        drop(end);
+        assert_eq!(done.code, Some(code), "{done:?}");
+        assert_eq!(temporary(&user), [""; 0]);
+        assert_eq!(fs::read_to_string(user.home().join("backup.yaml")).unwrap(), "old");
+    }
 }
 
 /// The names of files that are left of dumps which came to nothing.

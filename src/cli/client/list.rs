@@ -21,7 +21,7 @@ use super::{
     status::note_left_behind,
 };
 use crate::{
-    cli::{Failure, INCOMPLETE, REFUSED, USAGE, output::note},
+    cli::{Failure, INCOMPLETE, REFUSED, USAGE, output::note, runtime::unless_stopped},
     types::{ClusterName, LOCAL_CLUSTER},
     wire::header::{FEDGATE_COMPLETE, SENSU_CONTINUE},
 };
@@ -173,6 +173,19 @@ impl Dump {
         let format = self.output.format.unwrap_or(settings.format);
         let namespace = settings.namespace.clone();
         let gateway = Gateway::open(settings).await?;
+        let dumped = Box::pin(self.dump(&gateway, kinds, &namespace, format, all));
+        // Otherwise, a file that is not complete would be left behind.
+        if self.file.is_some() { unless_stopped(dumped).await } else { dumped.await }
+    }
+
+    async fn dump(
+        &self,
+        gateway: &Gateway,
+        kinds: Vec<&'static Kind>,
+        namespace: &str,
+        format: Format,
+        all: bool,
+    ) -> Result<(), Failure> {
         let sink = Sink::open(self.file.as_deref())?;
         let mut printer = Printer::dump(format, Origin { cluster: LOCAL_CLUSTER, namespaces: true }, sink);
         let mut missing = MissingClusters::default();
@@ -187,7 +200,7 @@ impl Dump {
             };
             let selection =
                 if all { self.selection.as_far_as_it_applies_to(kind) } else { self.selection.clone() };
-            match pages(&gateway, kind, &namespace, &selection, &mut missing, &mut take).await {
+            match pages(gateway, kind, namespace, &selection, &mut missing, &mut take).await {
                 // A Sensu backend has no clusters, and few users may see everything.
                 Err(failure) if all && concerns_one_type(&failure) => {
                     note(format!("left out: {} ({})", kind.collection, failure.line));

@@ -1,6 +1,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -73,7 +74,8 @@ impl NewFile {
         let opened = if is_special {
             OpenOptions::new().write(true).open(&path)
         } else {
-            OpenOptions::new().write(true).create_new(true).open(&temporary)
+            // What is in it may be for its owner only. One that is replaced keeps its mode.
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)
         };
         let file = BufWriter::new(opened.map_err(|error| cannot_write(&path, &error))?);
         Ok(Self { path, temporary: (!is_special).then_some(temporary), file })
