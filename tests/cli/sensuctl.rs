@@ -271,6 +271,15 @@ fn an_option_before_the_words_says_where_and_as_whom_not_what() {
 }
 
 #[test]
+fn empty_halves_name_no_silence() {
+    let server = Server::start();
+    let user = User::of(&server);
+    user.ok(&["silenced", "create", "-s", "*", "-c", "*", "-r", "everything"]);
+    assert_eq!(user.fails(&["silenced", "delete", "--check", ""], 64), "silenced takes one name");
+    user.ok(&["silenced", "info", "*:*"]);
+}
+
+#[test]
 fn what_only_one_type_has_is_done() {
     let server = Server::start();
     let user = User::of(&server);

@@ -32,9 +32,12 @@ pub(super) fn arrange(verb: &str, rest: &mut VecDeque<OsString>) {
         return;
     }
     if verb != "list" {
-        let half =
-            |half: Option<String>| half.filter(|half| !half.is_empty()).unwrap_or_else(|| "*".to_owned());
-        rest.push_front(format!("{}:{}", half(subscription), half(check)).into());
+        let halves = [subscription, check].map(|half| half.filter(|half| !half.is_empty()));
+        // Variables of a script that are not set name no silence, least of all the one of everything.
+        if halves.iter().any(Option::is_some) {
+            let [subscription, check] = halves.map(|half| half.unwrap_or_else(|| "*".to_owned()));
+            rest.push_front(format!("{subscription}:{check}").into());
+        }
         return;
     }
     for (field, value) in [("check", check), ("subscription", subscription)] {

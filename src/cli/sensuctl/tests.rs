@@ -123,6 +123,11 @@ fn silences_are_named_by_what_they_silence() {
         ("silenced info --subscription linux", "info silenced linux:*"),
         ("delete silenced linux:*", "delete silenced linux:*"),
         ("silenced list -c cpu", "list silenced --field-selector=silenced.check == \"cpu\""),
+        ("silenced delete --check= --skip-confirm", "delete silenced --skip-confirm"),
+        ("silenced info --check= --subscription=", "info silenced"),
+        ("silenced update --subscription=", "edit silenced"),
+        ("silenced delete --check", "delete silenced"),
+        ("silenced delete --subscription=* --check=*", "delete silenced *:*"),
         ("silenced create -s linux", "create silenced -s linux"),
     ] {
         assert_eq!(parsed(line), expected, "{line}");
