@@ -331,6 +331,17 @@ fn what_only_one_type_has_is_done() {
     assert_eq!(user.ok(&["event", "resolve", "e", "c"]), "resolved event \"e/c\"\n");
     assert_eq!(spec(&user, &["event", "e", "c"])["check"]["status"], 0);
     assert!(user.fails(&["event", "resolve", "e", "none"], 1).starts_with("event \"e/none\": "));
+    for (check, answer) in
+        [("a", "[]"), ("b", "1"), ("c2", r#""text""#), ("d", r#"{"check": "d"}"#), ("f", "null")]
+    {
+        let target = format!("/api/core/v2/namespaces/default/events/odd/{check}");
+        server.rule(move |asked| (asked.target == target).then(|| crate::server::answer(200, &[], answer)));
+        let line = user.fails(&["event", "resolve", "odd", check], 69);
+        assert!(
+            line.ends_with(": the server answered something that is no event: is it the API's URL?"),
+            "{line}"
+        );
+    }
 
     let granted = user.ok(&["api-key", "grant", "admin"]);
     let key = granted.trim_end().strip_prefix("Created: /api/core/v2/apikeys/").unwrap();
@@ -465,4 +476,11 @@ fn an_asset_is_added_as_bonsai_defines_it() {
     let line = user.fails(&["asset", "add", "sensu/cpu:7", "--bonsai-url", &bonsai], 1);
     assert_eq!(line, "Bonsai has sensu/cpu in the versions 0.9.0, 0.10.0");
     assert!(user.fails(&["asset", "add", "cpu"], 64).starts_with("\"cpu\" must be a name in Bonsai"));
+    for definition in ["[]", "text", "1", "null", "metadata: text", "metadata: []", "{}"] {
+        server.rule(move |asked| {
+            asked.target.ends_with("/release_asset_builds").then(|| answer(200, &[], definition))
+        });
+        let line = user.fails(&["asset", "add", "sensu/cpu", "--bonsai-url", &bonsai], 1);
+        assert!(line.ends_with("is no asset: is it Bonsai's API?"), "{definition}: {line}");
+    }
 }

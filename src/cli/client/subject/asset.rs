@@ -75,7 +75,9 @@ impl Add {
         let url = format!("{url}/{}/release_asset_builds", escaped(version));
         let mut value =
             yaml::read(&fetch(&fetcher, &url).await?).map_err(|error| broken(&url, &error.what))?;
-        value["metadata"]["name"] = self.rename.as_deref().unwrap_or(name).into();
+        let metadata = value.get_mut("metadata").and_then(Value::as_object_mut);
+        let metadata = metadata.ok_or_else(|| broken(&url, "is no asset"))?;
+        metadata.insert("name".into(), self.rename.as_deref().unwrap_or(name).into());
         let parsed = Document::parse(value, &settings.namespace);
         let mut document = parsed.map_err(|what| broken(&url, &what.to_string()))?;
         if document.kind.type_name != "Asset" {

@@ -1,8 +1,9 @@
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::located;
 use crate::cli::{
-    Failure,
+    Failure, UNAVAILABLE,
     client::{http::Gateway, options::Connection, time::now},
     output::report,
 };
@@ -47,14 +48,27 @@ impl Resolve {
         let resolved = async {
             let mut event = gateway.get(&path).await?.json()?;
             let instant = now();
-            event["timestamp"] = instant.into();
-            event["check"]["status"] = 0.into();
-            event["check"]["output"] = "Resolved manually by fedgate".into();
-            event["check"]["executed"] = instant.into();
+            pass(&mut event, instant).ok_or_else(|| {
+                Failure::new(
+                    UNAVAILABLE,
+                    "the server answered something that is no event: is it the API's URL?",
+                )
+            })?;
             gateway.put(&path, &event).await
         };
         resolved.await.map_err(|failure| failure.with_context(&title))?;
         report(&format!("resolved {title}\n"));
         Ok(())
     }
+}
+
+/// Gives an event a passing result, if it is one.
+fn pass(event: &mut Value, instant: i64) -> Option<()> {
+    let event = event.as_object_mut()?;
+    let check = event.get_mut("check")?.as_object_mut()?;
+    check.insert("status".into(), 0.into());
+    check.insert("output".into(), "Resolved manually by fedgate".into());
+    check.insert("executed".into(), instant.into());
+    event.insert("timestamp".into(), instant.into());
+    Some(())
 }
