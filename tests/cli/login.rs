@@ -110,4 +110,12 @@ fn a_login_that_fails_changes_nothing() {
         nowhere.fails(&["logout", "--url", url, "--api-key", "k"], 78),
         "no login is saved: there is nothing to end"
     );
+    let mut user = user;
+    let in_use = "another credential is in use: unset SENSU_API_KEY, ";
+    assert!(user.fails(&["logout", "--user", "admin"], 78).starts_with(in_use));
+    user.set("SENSU_API_KEY", "k");
+    assert!(user.fails(&["logout"], 78).starts_with(in_use));
+    assert_eq!(user.saved(), before);
+    user.set("SENSU_API_KEY", "");
+    assert_eq!(user.ok(&["logout"]), "logged out\n");
 }

@@ -96,7 +96,7 @@ impl Logout {
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
         let settings = self.connection.settings()?;
         let Credential::Saved { tokens, files, .. } = &settings.credential else {
-            return Err(Failure::new(CONFIG, "no login is saved: there is nothing to end"));
+            return Err(Failure::new(CONFIG, self.why_not()));
         };
         let (files, refresh) = (files.clone(), tokens.refresh.clone());
         let gateway = Gateway::open(settings).await?;
@@ -111,6 +111,15 @@ impl Logout {
         save(&files, with_tokens(cluster, None), json!({}))?;
         report("logged out\n");
         Ok(())
+    }
+
+    /// Why no saved login is in use.
+    fn why_not(&self) -> &'static str {
+        let files = SavedFiles::locate(&self.connection.environment());
+        if files.is_some_and(|files| matches!(files.tokens(), Ok(Some(_)))) {
+            return "another credential is in use: unset SENSU_API_KEY, and give neither --api-key nor --user, to end the saved login";
+        }
+        "no login is saved: there is nothing to end"
     }
 }
 
