@@ -76,7 +76,11 @@ pub fn run() -> ExitCode {
         sensuctl::Line::Parse(arguments) => arguments,
         sensuctl::Line::Say(text) => {
             output::report(&text);
-            return ExitCode::from(if given.len() > 1 { 0 } else { USAGE });
+            return ExitCode::SUCCESS;
+        }
+        sensuctl::Line::Lack(text) => {
+            output::report(&text);
+            return ExitCode::from(USAGE);
         }
         sensuctl::Line::Refuse(why) => {
             output::note(why);

@@ -30,6 +30,8 @@ pub(super) enum Line {
     Parse(Vec<OsString>),
     /// The commands of a type, which were asked for.
     Say(String),
+    /// The same, of which one is missing.
+    Lack(String),
     /// Why it is not done, and what to do instead.
     Refuse(String),
 }
@@ -96,8 +98,11 @@ impl Arguments<'_> {
 
     fn subject_first(mut self, subject: &'static str) -> Line {
         let Some(verb) = self.take_word() else {
-            let asks = self.rest.front().is_none_or(|next| matches!(next.to_str(), Some("-h" | "--help")));
-            return if asks { Line::Say(commands_of(self.cli, subject)) } else { self.parse(&[subject]) };
+            return match self.rest.front().map(|next| next.to_str()) {
+                None => Line::Lack(commands_of(self.cli, subject)),
+                Some(Some("-h" | "--help")) => Line::Say(commands_of(self.cli, subject)),
+                Some(_) => self.parse(&[subject]),
+            };
         };
         if verb == "help" {
             return Line::Say(commands_of(self.cli, subject));

@@ -157,8 +157,13 @@ fn what_is_not_done_is_refused_in_words() {
 
 #[test]
 fn a_type_alone_shows_its_commands() {
-    for line in ["check", "checks --help", "check help", "--namespace x check"] {
+    let is_whole = |text: &str| text.contains("fedgate check list") && text.contains("fedgate check execute");
+    for line in ["checks --help", "check help", "help check", "--namespace x check -h"] {
         let Line::Say(text) = arranged(line) else { panic!("{line}") };
-        assert!(text.contains("fedgate check list") && text.contains("fedgate check execute"), "{text}");
+        assert!(is_whole(&text), "{text}");
+    }
+    for line in ["check", "--namespace x check", "check --namespace x"] {
+        let Line::Lack(text) = arranged(line) else { panic!("{line}") };
+        assert!(is_whole(&text), "{text}");
     }
 }
