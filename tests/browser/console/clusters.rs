@@ -185,7 +185,7 @@ async fn a_replicator_by_api_is_tested_made_changed_and_removed_beside_one_of_it
         "desk.title() === 'Edit rbac' && desk.control('Role').checked && !desk.control('Asset').checked",
     );
     desk.fill("To", "*");
-    desk.fill("What is there and is no copy", "overwrite");
+    desk.fill("Conflicts", "overwrite");
     desk.fill("When the original is gone", "keep");
     desk.fill("Only count what would be done", false);
     desk.click("Save");

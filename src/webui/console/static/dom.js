@@ -59,12 +59,19 @@ function append(element, children) {
 }
 
 /**
+ * What has the focus keeps it, if it is there again.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */
 export function replace(element, ...children) {
+  const focused = /** @type {any} */ (document.activeElement);
+  const all = () => /** @type {HTMLElement[]} */ ([...element.querySelectorAll("a, button, [tabindex]")]);
+  const at = element.contains(focused) ? all().indexOf(focused) : -1;
   element.replaceChildren();
   append(element, children);
+  if (at < 0) return;
+  const again = all()[at];
+  if (again?.textContent === focused.textContent) again.focus({ preventScroll: true });
 }
 
 /**

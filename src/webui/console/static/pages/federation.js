@@ -160,7 +160,7 @@ function replicatorCard(context, [name, type], item, status, load) {
       status.conflicts !== undefined && fact("Conflicts", status.conflicts), fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", copied)),
     status?.error && h("p.card-error", safe(status.error, 1000)),
     status?.clusters?.length > 0 && table(`Clusters of ${name}`, ["Cluster", "State", "Copies", "To do", "Conflicts", "Last error"], status.clusters.map((/** @type {any} */ it) =>
-      [line(it.name, 120), state(it.state), it.keys, todo(it.pending), it.conflicts, [safe(it.error, 500), it.examples?.map((/** @type {string} */ example) => h("div", safe(example, 300)))]])),
+      [line(it.name, 120), state(it.state), it.keys, todo(it.pending), it.conflicts, [safe(it.error, 500), it.examples?.slice(1, 3).map((/** @type {string} */ example) => h("div", safe(example, 300))), it.conflicts > 3 && h("div", `and ${count(it.conflicts - 3)} more`)]])),
     status && [...notes(status)].map((words) => h("p.card-warning", words)),
     h("div.actions",
       item && may(context, resource, "update", name) && h("button", { onclick: async () => (await edit(resource, name)) && load() }, "Edit"),
