@@ -57,6 +57,7 @@ async fn what_is_drawn_again_keeps_the_focus_where_it_was() {
         [("", "document.querySelectorAll('ol.lines a')[2]"), ("clusters", "desk.all('li.card a')[2]")]
     {
         desk.go(page);
+        desk.until("!/reading/i.test(document.querySelector('main').innerText)");
         desk.until(&format!(
             "{focused} && (window.before = {focused}, before.focus(), before.matches(':focus'))"
         ));

@@ -65,13 +65,14 @@ function append(element, children) {
  */
 export function replace(element, ...children) {
   const focused = /** @type {any} */ (document.activeElement);
-  const all = () => /** @type {HTMLElement[]} */ ([...element.querySelectorAll("a, button, [tabindex]")]);
+  const all = () => /** @type {any[]} */ ([...element.querySelectorAll("a, button, [tabindex]")]);
   const at = element.contains(focused) ? all().indexOf(focused) : -1;
   element.replaceChildren();
   append(element, children);
   if (at < 0) return;
-  const again = all()[at];
-  if (again?.textContent === focused.textContent) again.focus({ preventScroll: true });
+  const same = (/** @type {any} */ one) => one?.textContent === focused.textContent && one.href === focused.href;
+  // A link says what it is for, wherever it has come to; a button is of what stands around it.
+  [all()[at], ...all().filter(({ href }) => href)].find(same)?.focus({ preventScroll: true });
 }
 
 /**

@@ -86,10 +86,10 @@ const table = (label, titles, rows) => h("div.wide-table", { tabindex: 0, role: 
 /** @param {Context} context @param {any} cluster @param {any} problem */
 function clusterCard(context, cluster, problem) {
   const { name } = cluster;
-  const shown = cluster.error === "not checked yet" ? "checking" : cluster.state;
+  const shown = cluster.error === "not checked yet" ? "checking" : cluster.state === "up" && problem ? "degraded" : cluster.state;
   const managed = cluster.source === "api";
   return h("li", { class: `card ${shown}` }, h("header", h("h2", line(name, 120)), state(shown)),
-    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, shown === "checking" || !cluster.since ? "not checked yet" : [`${shown} since `, at(cluster.since)],
+    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, shown === "checking" || !cluster.since ? "not checked yet" : [`${cluster.state} since `, at(cluster.since)],
       ` · ${SOURCES[cluster.source] ?? cluster.source}`),
     problem && h("p.card-error", `${problem.kinds.join(", ")} could not be read, since `, when(problem.since), `: ${explain(problem.error, problem.message)}.`),
     (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p.card-warning", safe(warning, 400))),
