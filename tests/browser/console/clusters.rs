@@ -207,6 +207,31 @@ async fn a_replicator_by_api_is_tested_made_changed_and_removed_beside_one_of_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_removed_replicator_left_behind_is_named_and_can_be_given_up() {
+    let world = World::that_signs(&CLUSTERS, &quick()).await;
+    let mut desk = Desk::enter(&world, "replicators");
+    let body = json!({"type": "Replicator", "api_version": "federation/v1", "metadata": {"name": "rbac"},
+        "spec": {"resources": ["Handler"], "clusters": ["beta"], "conflicts": "overwrite"}});
+    assert_eq!(desk.send("PUT", "/api/enterprise/federation/v1/replicators/rbac", &body)["status"], 201);
+    desk.reload();
+    let card = cards("rbac");
+    let read_again = |condition: &str| {
+        format!(
+            "desk.button('Read now').click(); const text = {card}.map(desk.text).join(); return {condition}"
+        )
+    };
+    desk.until(&read_again("/beta *following *[1-9]/.test(text)"));
+    world.links[2].set(Line::Cut);
+    desk.confirm("Remove", "Remove rbac");
+    desk.until(&read_again(
+        "/not registered any more/.test(text) && /copied to beta.* is still there/.test(text)",
+    ));
+    desk.confirm("Give up", "Give up rbac");
+    desk.until("desk.button('Read now').click(); return desk.text(document.body).includes('There are no replicators')");
+    desk.has_no_complaint_but(is_of_network);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_change_clusters_of_some_names_is_offered_these() {
     let world = World::that_signs(&CLUSTERS, &quick()).await;
     let role = json!({"metadata": {"name": "keeper"}, "rules": [

@@ -132,7 +132,7 @@ const OPERATIONS = {
   },
   refresh() {
     hurry();
-    gateway.statusDue = 0;
+    gateway.statusDue = gateway.namespacesDue = 0;
     tick();
   },
   complete: (_, { kind, text, caret }) => complete(kind, text, caret),
