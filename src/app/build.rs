@@ -29,7 +29,7 @@ use super::{
     trial, web, worker,
 };
 use crate::{
-    api::Api,
+    api::{Api, Compare},
     auth::{Authenticator, KeyFiles},
     authz::Minter,
     config::Root,
@@ -37,11 +37,13 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
+    policy,
     proxy::{Compressor, Federation, Logins, OutageSessions, Readiness, Resources, Settings},
-    registry::{self, Registry, Views},
+    registry::{self, Registry, Store, Views},
+    replication,
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
-    upstream::{self, Connect, Connector, HealthBoard, Prober},
+    upstream::{self, Connect, Connector, HealthBoard, Manager, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
 
@@ -108,6 +110,15 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
+        let reach = Reach {
+            config: root.upstream,
+            connect,
+            board,
+            clusters: published_seen,
+            tls_configs: tls_configs.clone(),
+            metrics: upstream::Metrics::default(),
+        };
+        let (manager, updates) = reach.connections();
         let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
         let (replication, handle) = by_etcd.unzip();
         let minter = authority.minter.as_ref();
@@ -116,6 +127,8 @@ impl Server {
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen)
             .with_trials(trial::try_out(root.upstream.connect_timeout));
+        let (by_etcd, by_api) = comparisons(root, &registry, &store, &manager, minter);
+        let api = api.with_comparisons(by_etcd, by_api);
         let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
         let api = attach_status(api, health.clone(), &replicating, outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
@@ -123,17 +136,10 @@ impl Server {
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
             listening: listening(root, tls.clone(), phase_seen),
+            reach,
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
                 exchange: authority.exchange.clone(),
-            },
-            reach: Reach {
-                config: root.upstream,
-                connect,
-                board,
-                clusters: published_seen,
-                tls_configs: tls_configs.clone(),
-                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources),
@@ -170,6 +176,8 @@ impl Server {
             published,
             replication,
             policy,
+            manager,
+            updates,
             authority,
             prober,
             reloader,
@@ -304,6 +312,35 @@ async fn drain(
             "requests were still in flight and are cut"
         );
     }
+}
+
+/// What compares the two sides of replicators, where the configuration lets it.
+fn comparisons(
+    root: &Root,
+    registry: &watch::Receiver<Arc<Registry>>,
+    store: &Arc<dyn Store>,
+    manager: &Manager,
+    minter: Option<&Minter>,
+) -> (Option<Compare>, Option<Compare>) {
+    let (registry, store) = (|| registry.clone(), || Arc::clone(store));
+    let source = root.replication.source.etcd().filter(|_| root.replication.enabled);
+    let by_etcd = source.map(|source| -> Compare {
+        let comparer = replication::Comparer::new(registry(), store(), source);
+        Arc::new(move |name, _| {
+            let comparer = comparer.clone();
+            Box::pin(async move { comparer.compare(&name).await })
+        })
+    });
+    let minter = minter.filter(|_| root.replication.enabled);
+    let by_api = minter.map(|minter| -> Compare {
+        let reach = Arc::new(policy::Clusters::new(manager.clone(), minter.clone()));
+        let comparer = policy::Comparer::new(registry(), store(), reach);
+        Arc::new(move |name, only| {
+            let comparer = comparer.clone();
+            Box::pin(async move { comparer.compare(&name, only.as_deref()).await })
+        })
+    });
+    (by_etcd, by_api)
 }
 
 /// The API with what its `status` shows.

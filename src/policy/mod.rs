@@ -20,6 +20,7 @@
 //! | `object` | what an object is, and when two are equal |
 //! | `run`, `client` | the requests |
 //! | `publish`, `status` | status and metrics |
+//! | [`Comparer`] | what would be done now, for a request |
 //!
 //! # Invariants
 //!
@@ -46,6 +47,7 @@
 
 mod client;
 mod decide;
+mod diff;
 mod machine;
 mod memory;
 mod object;
@@ -65,6 +67,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use client::{Answer, MAX_BODY, Reach};
+pub use diff::Comparer;
 pub use object::{LABEL, OUR_GROUP};
 pub use reach::Clusters;
 pub use status::Metrics;
