@@ -5,7 +5,7 @@
 //!                                                            │
 //!  files ── YAML, JSON ──► Document ──► create, delete       ▼
 //!                          Document ◄── edit ──────────► http::Gateway ── crate::upstream ──► server
-//!                          print ◄──── list, info, dump, status
+//!                          print ◄──── list, info, dump, status, diff, verify
 //! ```
 //!
 //! Requests and output match sensuctl's, so that both can be used with the same login. Added to it is what Sensu does not
@@ -17,6 +17,7 @@ mod base;
 mod columns;
 mod create;
 mod delete;
+mod diff;
 mod document;
 mod edit;
 mod fetch;
@@ -37,6 +38,7 @@ mod table;
 mod time;
 mod tree;
 mod value;
+mod verify;
 mod yaml;
 
 use clap::Subcommand;
@@ -67,6 +69,10 @@ pub(super) enum Command {
     Adopt(adopt::Adopt),
     /// Show the health of clusters and replicators
     Status(status::Status),
+    /// Show what a replicator would create, change and delete now, and what is in its way
+    Diff(diff::Diff),
+    /// Check that the copies of every replicator equal their originals now
+    Verify(verify::Verify),
 }
 
 // === impl Command ===
@@ -83,6 +89,8 @@ impl Command {
                 Self::Info(info) => info.run().await,
                 Self::Adopt(adopt) => adopt.run().await,
                 Self::Status(status) => status.run().await,
+                Self::Diff(diff) => diff.run().await,
+                Self::Verify(verify) => verify.run().await,
             }
         })
     }

@@ -2,4 +2,5 @@
 
 mod behaviour;
 mod checker;
+mod diff;
 mod world;

@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
     leadership::{Leadership, Term},
-    policy::{Answer, LABEL, OUR_GROUP, Reach, Settings, supervisor},
+    policy::{Answer, Comparer, LABEL, OUR_GROUP, Reach, Settings, supervisor},
     registry::{MemoryStore, Precondition, Registry, Store, Views, key_of, reflector, store_id},
     sim::{Options, Sensu, SharedKeys},
     types::{Kind, PolicyStatus, Snapshot},
@@ -35,6 +35,8 @@ pub(super) struct Net {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fault {
     pub(super) is_cut: bool,
+    /// Requests are never answered.
+    pub(super) hangs: bool,
     /// Of a hundred requests, how many are lost, and of how many only the answer is.
     pub(super) lost: u8,
     pub(super) unanswered: u8,
@@ -97,6 +99,9 @@ impl Net {
         sleep(Duration::from_millis(latency)).await;
         let fault = self.faults.lock().get(cluster).cloned().unwrap_or_default();
         let draw = self.random.lock().u8(..100);
+        if fault.hangs {
+            return future::pending().await;
+        }
         if fault.is_cut || draw < fault.lost {
             return Err("the network is cut".to_owned());
         }
@@ -182,6 +187,12 @@ impl World {
         self.statuses = handle.statuses;
         let reach = Arc::clone(&self.net) as Arc<dyn Reach>;
         self.gateway = Some(tokio::spawn(supervisor.run(reach, future::pending())));
+    }
+
+    /// What compares, in this gateway or in another one.
+    pub(super) fn comparer(&self) -> Comparer {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        Comparer::new(self.registry.clone(), store, Arc::clone(&self.net) as Arc<dyn Reach>)
     }
 
     /// As `kill -9` does.
