@@ -17,9 +17,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     etcd_server::Etcd,
     support::{
-        delete, dump, eventually, get,
+        delete, dump, eventually,
         federation::{BINDINGS, Federation, cluster},
         gateway::{Gateway, replicate, replicate_in, unregister},
+        get,
         objects::{cluster_role, cluster_role_binding, object, role},
         put, revision,
     },

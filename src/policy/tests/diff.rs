@@ -288,7 +288,12 @@ async fn what_it_says_is_what_is_done() {
             }
             sleep(Duration::from_secs(30)).await;
             for place in compare(&checker.world, "rbac", None).await.places {
-                assert_eq!(writes_of(&place), [""; 0], "nothing is left: {place:#?}");
+                let mut left = writes_of(&place);
+                // The cluster refuses to delete a namespace that has something of its own in it.
+                left.retain(|write| {
+                    !write.starts_with("DELETE /api/core/v2/namespaces/") || write.matches('/').count() > 5
+                });
+                assert_eq!(left, [""; 0], "nothing is left: {place:#?}");
             }
         }
     }
