@@ -30,9 +30,9 @@ pub type Compare =
 
 /// What compares, and how many may at once.
 #[derive(Clone)]
-pub(super) struct Comparisons {
-    pub(super) by_etcd: Option<Compare>,
-    pub(super) by_api: Option<Compare>,
+pub struct Comparisons {
+    by_etcd: Option<Compare>,
+    by_api: Option<Compare>,
     slots: Arc<Semaphore>,
 }
 
@@ -96,9 +96,17 @@ struct Field<'a> {
 
 // === impl Comparisons ===
 
+impl Comparisons {
+    /// Of etcd replicators and of `Replicator`s; `None` where this gateway cannot.
+    pub fn new(by_etcd: Option<Compare>, by_api: Option<Compare>) -> Self {
+        Self { by_etcd, by_api, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
 impl Default for Comparisons {
+    /// Compares nothing.
     fn default() -> Self {
-        Self { by_etcd: None, by_api: None, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self::new(None, None)
     }
 }
 

@@ -27,8 +27,7 @@ use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time};
 
 use conditions::etag;
-pub use diff::Compare;
-use diff::Comparisons;
+pub use diff::{Compare, Comparisons};
 pub use error::ApiError;
 use lists::{Lists, join, listed};
 use page::Page;
@@ -192,11 +191,10 @@ impl Api {
         Self { trials: Trials::new(run), ..self }
     }
 
-    /// Adds what compares the two sides of etcd replicators, and of `Replicator`s.
+    /// Adds what compares the two sides of replicators.
     #[must_use]
-    pub fn with_comparisons(mut self, by_etcd: Option<Compare>, by_api: Option<Compare>) -> Self {
-        (self.comparisons.by_etcd, self.comparisons.by_api) = (by_etcd, by_api);
-        self
+    pub fn with_comparisons(self, comparisons: Comparisons) -> Self {
+        Self { comparisons, ..self }
     }
 
     /// Replaces the check that certificate files can be read, which looks at the disk.

@@ -17,6 +17,7 @@ use super::{
     admin::Admin,
     authority::Authority,
     clusters::warn_insecure,
+    comparing,
     control::Control,
     error::BuildError,
     metrics,
@@ -29,7 +30,7 @@ use super::{
     trial, web, worker,
 };
 use crate::{
-    api::{Api, Compare},
+    api::Api,
     auth::{Authenticator, KeyFiles},
     authz::Minter,
     config::Root,
@@ -37,13 +38,11 @@ use crate::{
     fanout, graphql,
     listener::{self, Listener, Phase},
     net::{ServerTls, TlsConfigs, TlsError},
-    policy,
     proxy::{Compressor, Federation, Logins, OutageSessions, Readiness, Resources, Settings},
-    registry::{self, Registry, Store, Views},
-    replication,
+    registry::{self, Registry, Views},
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
     types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
-    upstream::{self, Connect, Connector, HealthBoard, Manager, Prober},
+    upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
 
@@ -110,25 +109,18 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
-        let reach = Reach {
-            config: root.upstream,
-            connect,
-            board,
-            clusters: published_seen,
-            tls_configs: tls_configs.clone(),
-            metrics: upstream::Metrics::default(),
-        };
+        let reach = reach(root, connect, board, published_seen, &tls_configs);
         let (manager, updates) = reach.connections();
         let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
         let (replication, handle) = by_etcd.unzip();
         let minter = authority.minter.as_ref();
         let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
         let outage = outage_sessions(root, &authenticator, minter);
+        let comparisons = comparing::comparisons(root, &registry, &store, &manager, minter);
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen)
-            .with_trials(trial::try_out(root.upstream.connect_timeout));
-        let (by_etcd, by_api) = comparisons(root, &registry, &store, &manager, minter);
-        let api = api.with_comparisons(by_etcd, by_api);
+            .with_trials(trial::try_out(root.upstream.connect_timeout))
+            .with_comparisons(comparisons);
         let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
         let api = attach_status(api, health.clone(), &replicating, outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
@@ -314,33 +306,16 @@ async fn drain(
     }
 }
 
-/// What compares the two sides of replicators, where the configuration lets it.
-fn comparisons(
+/// How all parts reach the clusters.
+fn reach(
     root: &Root,
-    registry: &watch::Receiver<Arc<Registry>>,
-    store: &Arc<dyn Store>,
-    manager: &Manager,
-    minter: Option<&Minter>,
-) -> (Option<Compare>, Option<Compare>) {
-    let (registry, store) = (|| registry.clone(), || Arc::clone(store));
-    let source = root.replication.source.etcd().filter(|_| root.replication.enabled);
-    let by_etcd = source.map(|source| -> Compare {
-        let comparer = replication::Comparer::new(registry(), store(), source);
-        Arc::new(move |name, _| {
-            let comparer = comparer.clone();
-            Box::pin(async move { comparer.compare(&name).await })
-        })
-    });
-    let minter = minter.filter(|_| root.replication.enabled);
-    let by_api = minter.map(|minter| -> Compare {
-        let reach = Arc::new(policy::Clusters::new(manager.clone(), minter.clone()));
-        let comparer = policy::Comparer::new(registry(), store(), reach);
-        Arc::new(move |name, only| {
-            let comparer = comparer.clone();
-            Box::pin(async move { comparer.compare(&name, only.as_deref()).await })
-        })
-    });
-    (by_etcd, by_api)
+    connect: Arc<dyn Connect>,
+    board: Arc<HealthBoard>,
+    clusters: watch::Receiver<Arc<Snapshot>>,
+    tls_configs: &TlsConfigs,
+) -> Reach {
+    let (tls_configs, metrics) = (tls_configs.clone(), upstream::Metrics::default());
+    Reach { config: root.upstream, connect, board, clusters, tls_configs, metrics }
 }
 
 /// The API with what its `status` shows.

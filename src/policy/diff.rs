@@ -243,7 +243,7 @@ impl Shared {
             (rank.is_none(), rank, (*key).clone())
         });
         for (key, verdict) in judged {
-            self.note(&mut found, &world, key, verdict, seen);
+            Self::note(&mut found, &world, key, verdict, seen);
         }
         found
     }
@@ -262,7 +262,7 @@ impl Shared {
         }
     }
 
-    fn note(&self, found: &mut PlaceComparison, world: &World<'_>, key: &Key, verdict: Verdict, seen: &Seen) {
+    fn note(found: &mut PlaceComparison, world: &World<'_>, key: &Key, verdict: Verdict, seen: &Seen) {
         let is_conflict = matches!(verdict.remark, Some(Remark::Conflict(_)));
         let remark = match verdict.remark {
             Some(Remark::Warning(text)) if verdict.op.is_none() => {

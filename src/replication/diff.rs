@@ -94,10 +94,10 @@ impl Comparer {
         let task = self.task(registry, name, spec, address).await?;
         let there = Client::new(Config::new(address.endpoints.clone(), address.tls.clone()));
         let there = there.map_err(|error| explain(&error))?;
-        let here = Client::new(self.source.clone()).map_err(|error| at_source(explain(&error)))?;
+        let here = Client::new(self.source.clone()).map_err(|error| at_source(&explain(&error)))?;
         let [rbac, own] = task.keyspaces();
         let dest = load(&there, &[RECORDS, rbac, own]).await?;
-        let source = load(&here, &[rbac, own]).await.map_err(at_source)?;
+        let source = load(&here, &[rbac, own]).await.map_err(|why| at_source(&why))?;
         let fence =
             here.range(RangeRequest::key(FENCE)).await.ok().and_then(|answer| answer.kvs.into_iter().next());
         let fence = fence.and_then(|kv| Fence::parse(&kv.value));
@@ -182,7 +182,7 @@ fn size(kv: &KeyValue) -> usize {
     kv.key.len() + kv.value.len() + OVERHEAD
 }
 
-fn at_source(why: String) -> String {
+fn at_source(why: &str) -> String {
     format!("the local cluster's etcd: {why}")
 }
 
@@ -204,7 +204,7 @@ impl Task {
         let mut work = Work::new(owned_prefix(&self.store_id));
         work.look(&self.assignment, sides, Instant::now());
         if !work.knows(self.kind) {
-            return Err(at_source(NO_SOURCE.to_owned()));
+            return Err(at_source(NO_SOURCE));
         }
         for _ in 0..ROUNDS {
             work.decide(&self.assignment, sides);

@@ -271,7 +271,10 @@ async fn what_it_says_is_what_is_done() {
                 let mut expected = writes_of(place);
                 // The source is read type by type there, so one may be written before another is known.
                 // What the cluster refuses is tried again.
-                (done.sort(), done.dedup(), expected.sort(), expected.dedup());
+                for writes in [&mut done, &mut expected] {
+                    writes.sort();
+                    writes.dedup();
+                }
                 // A role that was emptied leaves once no binding names it any more.
                 let emptied =
                     place.differences.iter().filter(|it| it.why.contains("kept there without rights"));
@@ -338,7 +341,8 @@ fn fields_differ_if_and_only_if_digests_do() {
             }
         };
         let (mut a, mut b) = (base.clone(), base.clone());
-        (change(&mut a), change(&mut b));
+        change(&mut a);
+        change(&mut b);
         let read = |it: &Value| Object::read(Type::CheckConfig, &it.to_string()).unwrap();
         let (one, other) = (read(&a), read(&b));
         let json = |it: &Object| serde_json::from_slice::<Value>(&it.json).unwrap();
