@@ -272,15 +272,16 @@ impl Shared {
             Some(Remark::Problem(text) | Remark::Warning(text)) => Some(text),
             None => None,
         };
-        let is_owned = world.copies.owner(key) == Owner::Ours;
+        let owner = world.copies.owner(key);
         let (action, why) = match &verdict.op {
             Some((_, Op::Create(_))) => (DifferenceAction::Create, MISSING),
             Some((_, Op::Update(original))) => {
                 let is_equal = world.copies.get(key).is_some_and(|copy| copy.digest == original.digest);
-                let why = match (is_owned, is_equal) {
-                    (true, _) => EDITED,
-                    (false, true) => UNLABELLED,
-                    (false, false) => OVERWRITTEN,
+                let why = match (owner, is_equal) {
+                    (Owner::Ours, _) => EDITED,
+                    (Owner::Other(_), _) => TAKEN_OVER,
+                    (Owner::Nobody, true) => UNLABELLED,
+                    (Owner::Nobody, false) => OVERWRITTEN,
                 };
                 (DifferenceAction::Update, why)
             }
@@ -384,6 +385,8 @@ const MISSING: &str = "the cluster has none";
 const EDITED: &str = "it differs from the local cluster's";
 
 const OVERWRITTEN: &str = "the cluster's own is overwritten";
+
+const TAKEN_OVER: &str = "another federation's copy is taken over";
 
 const UNLABELLED: &str = "the cluster's own is equal and becomes a copy";
 

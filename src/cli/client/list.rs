@@ -112,8 +112,11 @@ impl List {
         };
         let listed = pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await;
         let ended = ended(listed.and_then(|()| printer.end()), &missing);
-        if ended.is_ok() && format == Format::Tabular && kind.type_name == "EtcdReplicator" {
-            note_left_behind(&gateway).await;
+        if ended.is_ok()
+            && format == Format::Tabular
+            && matches!(kind.type_name, "EtcdReplicator" | "Replicator")
+        {
+            note_left_behind(&gateway, kind.type_name).await;
         }
         ended
     }

@@ -38,8 +38,8 @@ fn brief(place: &PlaceComparison) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn before_it_is_replicated_everything_is_to_be_created_and_after_it_nothing_differs() {
-    let world = World::new(&["alpha", "beta"], 1).await;
-    world.lead(false);
+    let mut world = World::new(&["alpha", "beta"], 1).await;
+    world.lead_none();
     world.write("local-cluster", OPS, &cluster_role("ops", "get"));
     world.write("local-cluster", "clusterrolebindings/ops", &binding("ops", "ops", "ops"));
     world.write("local-cluster", "namespaces/default/checks/cpu", &check("default", "cpu", "true"));
@@ -52,7 +52,7 @@ async fn before_it_is_replicated_everything_is_to_be_created_and_after_it_nothin
             ["create ClusterRole /ops", "create ClusterRoleBinding /ops", "create CheckConfig default/cpu"];
         assert_eq!((&*place.name, brief(place)), (name, expected.map(str::to_owned).to_vec()));
     }
-    world.lead(true);
+    world.lead(0);
     world.until_status("rbac", "beta", |it| it.keys == 3 && it.pending.total() == 0).await;
     world.until_status("rbac", "alpha", |it| it.keys == 3 && it.pending.total() == 0).await;
     let found = compare(&world, "rbac", None).await;
@@ -60,15 +60,15 @@ async fn before_it_is_replicated_everything_is_to_be_created_and_after_it_nothin
     // The seeds, too.
     assert!(found.places.iter().all(|place| place.compared > 3), "{found:?}");
     // Whoever leads.
-    world.lead(false);
+    world.lead_none();
     sleep(Duration::from_secs(5)).await;
     assert!(compare(&world, "rbac", None).await.is_equal());
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_difference_is_named_with_its_reason_and_its_fields() {
-    let world = synced(&["alpha"]).await;
-    world.lead(false);
+    let mut world = synced(&["alpha"]).await;
+    world.lead_none();
     sleep(Duration::from_secs(5)).await;
     let mut edited = world.object("alpha", "rbac/clusterroles/ops").unwrap();
     edited["rules"][0]["verbs"] = json!(["*"]);
@@ -126,8 +126,8 @@ async fn one_that_only_reports_is_compared_as_if_it_did_not() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_overwritten_or_no_longer_copied_is_said() {
-    let world = synced(&["alpha"]).await;
-    world.lead(false);
+    let mut world = synced(&["alpha"]).await;
+    world.lead_none();
     sleep(Duration::from_secs(5)).await;
     world.write("local-cluster", "clusterroles/both", &cluster_role("both", "get"));
     world.write("alpha", "clusterroles/both", &cluster_role("both", "list"));
@@ -181,7 +181,7 @@ async fn a_cluster_that_is_away_or_lacks_a_type_is_named_and_the_others_are_comp
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_does_not_answer_delays_the_others_no_longer_than_the_limit() {
     let world = synced(&["alpha", "beta"]).await;
-    world.net.fault("alpha", |fault| fault.hangs = true);
+    world.net.fault("alpha", |fault| fault.is_stopped = true);
     let start = tokio::time::Instant::now();
     let found = compare(&world, "rbac", None).await;
     assert!(start.elapsed() < Duration::from_secs(26), "{:?}", start.elapsed());
@@ -198,8 +198,8 @@ async fn what_is_not_registered_is_not_compared() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_that_is_copied_meanwhile_is_never_shown_the_wrong_way_round() {
-    let world = synced(&["alpha"]).await;
-    world.lead(false);
+    let mut world = synced(&["alpha"]).await;
+    world.lead_none();
     sleep(Duration::from_secs(5)).await;
     for n in 0..200_u64 {
         let verb = if n % 2 == 0 { "list" } else { "get" };
@@ -251,7 +251,7 @@ async fn what_it_says_is_what_is_done() {
                 let conflicts = if seeds.bool() { "overwrite" } else { "report" };
                 checker.world.replicate("rbac", &json!({"conflicts": conflicts})).await;
             }
-            checker.world.lead(false);
+            checker.world.lead_none();
             sleep(Duration::from_secs(20)).await;
             for _ in 0..seeds.usize(1..20) {
                 checker.change_something();
@@ -259,7 +259,7 @@ async fn what_it_says_is_what_is_done() {
             let found = compare(&checker.world, "rbac", None).await;
             assert!(found.is_complete(), "{found:?}");
             checker.world.net.writes.lock().clear();
-            checker.world.lead(true);
+            checker.world.lead(0);
             sleep(Duration::from_secs(9)).await;
             let writes = checker.world.net.writes.lock().clone();
             for place in &found.places {

@@ -2,5 +2,9 @@
 
 mod behaviour;
 mod checker;
+mod costs;
 mod diff;
+mod federations;
+mod guards;
+mod leaving;
 mod world;
