@@ -47,6 +47,9 @@ impl Resolve {
         let gateway = Gateway::open(settings).await?;
         let resolved = async {
             let mut event = gateway.get(&path).await?.json()?;
+            if let Some(event) = event.as_object_mut() {
+                event.shift_remove("cluster");
+            }
             let instant = now();
             pass(&mut event, instant).ok_or_else(|| {
                 Failure::new(
