@@ -3,6 +3,7 @@
 //! | Part | Does |
 //! |---|---|
 //! | [`connect`] | opens a connection: name, addresses in turn, TLS, all before one deadline |
+//! | [`advice`] | what to do about a connection that could not be opened |
 //! | [`Backoff`] | how long to wait before the next attempt |
 //! | [`Filtered`] | a byte stream that is read through something |
 //! | [`Monitored`] | a byte stream that records what its peer last did |
@@ -11,6 +12,7 @@
 //! | [`certificates_in_use`] | what any of these are made with, and when it expires |
 //! | [`read_file`], [`in_time`] | regular files only, bounded in size and in time |
 
+mod advice;
 mod backoff;
 mod dial;
 mod file;
@@ -18,6 +20,7 @@ mod filter;
 mod monitor;
 mod tls;
 
+pub use advice::{advice, tls_error};
 pub use backoff::Backoff;
 pub use dial::{BoxIo, ConnectError, Io, connect, secure};
 pub use file::{

@@ -29,6 +29,8 @@ pub struct BackendHealth {
     pub error: Option<Arc<str>>,
     /// How long the last good check took.
     pub latency: Option<Duration>,
+    /// The id of its etcd cluster, once it has told it. Different ones are different clusters; equal ones may be, too.
+    pub etcd_cluster: Option<u64>,
 }
 
 /// One cluster's health.
