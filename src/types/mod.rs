@@ -2,6 +2,7 @@
 
 mod cidr;
 mod cluster;
+mod conflict;
 mod connection;
 mod failure;
 mod name;
@@ -19,6 +20,7 @@ pub mod units;
 pub use cidr::{Cidr, CidrError};
 pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use conflict::{Conflict, ConflictKind, conflicts, mixed_urls};
 pub use connection::ConnInfo;
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};

@@ -31,6 +31,7 @@ fn backend(url: &str, state: BackendState, since: u64, error: Option<&str>) -> B
         since: at(since),
         error: error.map(Into::into),
         latency,
+        etcd_cluster: None,
     }
 }
 
@@ -293,4 +294,47 @@ async fn the_status_is_for_everybody_with_a_token_and_only_to_be_read() {
         assert_eq!((refused.status, refused.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
     }
     assert_eq!(rig.get("status/x").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn clusters_that_get_in_each_others_way_are_named_there_and_as_a_whole() {
+    let identified =
+        |url: &str, id| BackendHealth { etcd_cluster: Some(id), ..backend(url, BackendState::Up, 0, None) };
+    let (one, two) = (0xa, u64::MAX);
+    let rig = Rig::new().knowing(
+        vec![
+            up("local-cluster"),
+            health("alpha", vec![identified("https://a:8080", one), identified("https://b:8080", two)]),
+            health("Alpha", vec![identified("https://c:8080", one)]),
+            up("gamma"),
+        ],
+        Vec::new(),
+    );
+    for (name, urls) in [("alpha", &["https://a:8080", "https://b:8080"][..]), ("Alpha", &["https://c:8080"])]
+    {
+        let path = format!("clusters/{name}");
+        rig.call(Method::PUT, &path, &cluster_body(name, urls)).await;
+    }
+    rig.call(Method::PUT, "clusters/delta", &cluster_body("delta", &["https://C:8080"])).await;
+    // It is no secret: whoever may see the status may see the URLs.
+    let seen: Value = serde_json::from_str(&rig.get("status").await.body).unwrap();
+    assert_eq!(seen["conflicts"], rig.status().await["conflicts"]);
+    let conflicts = seen["conflicts"].as_array().unwrap();
+    let found: Vec<_> =
+        conflicts.iter().map(|it| (it["kind"].as_str().unwrap(), it["clusters"].clone())).collect();
+    assert_eq!(
+        found,
+        [
+            ("mixed-urls", json!(["alpha"])),
+            ("same-url", json!(["Alpha", "delta"])),
+            ("similar-names", json!(["Alpha", "alpha"]))
+        ]
+    );
+    let cluster =
+        |name: &str| seen["clusters"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(cluster("alpha")["warnings"], json!([conflicts[0]["message"], conflicts[2]["message"]]));
+    assert_eq!(cluster("Alpha")["warnings"], json!([conflicts[1]["message"], conflicts[2]["message"]]));
+    assert_eq!(cluster("gamma")["warnings"], Value::Null);
+    assert_eq!(cluster("alpha")["backends"][0]["etcd_cluster_id"], "000000000000000a");
+    assert_eq!(cluster("gamma")["backends"][0]["etcd_cluster_id"], Value::Null);
 }
