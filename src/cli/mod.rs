@@ -3,10 +3,13 @@
 mod check;
 mod client;
 mod demo;
+mod examples;
 mod health;
+mod look;
 mod manual;
 mod output;
 mod runtime;
+mod screen;
 mod serve;
 mod simulate;
 mod suggest;
@@ -14,7 +17,7 @@ mod text;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use http::StatusCode;
 
 use crate::{app::BuildError, config::ConfigError};
@@ -66,7 +69,8 @@ struct Failure {
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(line) = suggest::instead(&error, std::env::args().skip(1)) {
@@ -85,8 +89,8 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(file) => check::run(&file),
         Command::Health(health) => health.run(),
         Command::Client(command) => command.run(),
-        Command::Completions(completions) => completions.run(Cli::command()),
-        Command::Man(man) => man.run(Cli::command()),
+        Command::Completions(completions) => completions.run(command()),
+        Command::Man(man) => man.run(command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +101,11 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// The definition of the command line.
+fn command() -> clap::Command {
+    examples::with_examples(Cli::command())
 }
 
 /// The environment, as far as it is UTF-8.

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, StatusCode};
 
 use self::row::{Row, table};
-use super::{ConfigFile, Failure, environment, output, runtime::control_runtime};
+use super::{ConfigFile, Failure, environment, look::Look, output, runtime::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
@@ -28,7 +28,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let rows = runtime.block_on(check(&root));
     // A hanging file system must not keep the process alive.
     runtime.shutdown_background();
-    let shown = output::print(&table(&rows));
+    let shown = output::print(&table(&rows, Look::stdout()));
     match rows.iter().filter(|row| row.has_failed()).count() {
         0 => shown,
         failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),

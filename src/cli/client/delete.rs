@@ -62,6 +62,7 @@ impl Delete {
         sort(&mut found, gateway.caller());
         let total = found.len();
         let mut gone = 0;
+        gateway.progress().begin("deleting", Some(total));
         for (done, placed) in found.iter().enumerate() {
             let document = &placed.document;
             let answer = gateway.send(Method::DELETE, &document.path(), None, None).await;
@@ -75,6 +76,7 @@ impl Delete {
                 }
                 Err(failure) => return Err(stopped(failure, placed, "deleted", done, total)),
             }
+            gateway.progress().advance(1);
         }
         report(&summary(total - gone, gone));
         Ok(())

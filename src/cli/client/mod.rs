@@ -37,6 +37,7 @@ mod table;
 mod time;
 mod tree;
 mod value;
+mod watch;
 mod yaml;
 
 use clap::Subcommand;
