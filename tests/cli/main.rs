@@ -14,5 +14,6 @@ mod output;
 mod redacted;
 mod server;
 mod session;
+mod terminal;
 mod tls;
 mod user;
