@@ -494,6 +494,40 @@ fn a_simulated_cluster_runs_alone_and_is_asked_for_its_health() {
     assert_eq!(cluster.exit_code(), Some(0));
 }
 
+/// Its clusters are its neighbours; the proxies of the environment are for whoever works on that machine.
+#[test]
+fn the_gateway_reaches_its_clusters_past_the_proxies_of_its_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys").display().to_string();
+    let cluster = Running::start(&["simulate", "local-cluster", "--listen", "127.0.0.1:0", "--keys", &keys]);
+    let listens = cluster.until("local-cluster listens on ").pop().unwrap();
+    let port = listens.rsplit(':').next().unwrap().to_owned();
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = proxy.local_addr().unwrap().to_string();
+    let config = configuration(directory.path(), "listen: { address: 127.0.0.1:0 }\nlog: { format: text }\n");
+    // This machine under an address that no client takes for it.
+    let here = format!("http://0.0.0.0:{port}");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("http://127.0.0.1:1", &here)).unwrap();
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        let checked = Command::new(FEDGATE)
+            .args(["check-config", "--config", &config])
+            .env_clear()
+            .env(variable, &address)
+            .output()
+            .unwrap();
+        let table = String::from_utf8(checked.stdout).unwrap();
+        assert!(table.lines().any(|line| line.starts_with("works  cluster local-cluster")), "{table}");
+        let gateway =
+            Running::start_in(&["serve", "--config", &config], Stdio::null(), Some((variable, &address)));
+        let listening = gateway.until("listening").pop().unwrap();
+        let main = listening.split("main=").nth(1).unwrap().split_whitespace().next().unwrap();
+        assert_eq!(run(&["health", "--url", &format!("http://{main}/health")]).0, Some(0), "{variable}");
+        let asked = proxy.accept().unwrap_err();
+        assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock, "{variable}");
+    }
+}
+
 #[test]
 fn check_config_beside_the_gateway_that_runs_is_no_failure() {
     let directory = tempfile::tempdir().unwrap();

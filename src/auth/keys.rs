@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use rustls::pki_types::pem::{self, SectionKind};
 
 use super::{KeyError, MAX_KEYS, error::PUBLIC_LABEL};
-use crate::net::{in_time, read_file_up_to};
+use crate::net::{in_time, read_pem};
 
 /// The two curves whose tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +238,7 @@ pub(super) fn unusable(path: &Path, der: &[u8]) -> KeyError {
 /// Reads a whole file of a plausible size.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     let path = path.to_owned();
-    read_file_up_to(&path, MAX_FILE).map_err(|error| match error.kind() {
+    read_pem(&path, MAX_FILE).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge => KeyError::TooLarge { path },
         _ => KeyError::Read { path, error },
     })

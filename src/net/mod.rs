@@ -11,6 +11,7 @@
 //! | [`ServerTls`] | the listener's certificate, replaced while connections go on |
 //! | [`certificates_in_use`] | what any of these are made with, and when it expires |
 //! | [`read_file`], [`in_time`] | regular files only, bounded in size and in time |
+//! | [`read_pem`] | the same for PEM files, without the marks that editors put before their blocks |
 
 mod advice;
 mod backoff;
@@ -18,6 +19,7 @@ mod dial;
 mod file;
 mod filter;
 mod monitor;
+mod pem;
 mod tls;
 
 pub use advice::{advice, tls_error};
@@ -28,6 +30,7 @@ pub use file::{
 };
 pub use filter::{Filtered, ReadFilter};
 pub use monitor::{Monitor, Monitored, Peer};
+pub use pem::read_pem;
 pub use tls::{
     Certificate, CertificateFile, ClientFiles, ReadFiles, ServerTls, TlsConfigs, TlsError, Usage,
     certificates_in_use,

@@ -53,13 +53,8 @@ impl Plan {
         for scope in world.scopes {
             plan.scopes.entry(Arc::clone(&scope.name)).or_default();
         }
-        for (kind, copies) in &world.copies.kinds {
-            let originals = world.source.kinds.get(kind);
-            let only_there =
-                copies.keys().filter(|key| originals.is_none_or(|originals| !originals.contains_key(*key)));
-            for key in originals.iter().flat_map(|originals| originals.keys()).chain(only_there) {
-                plan.add(world, key, is_as_made);
-            }
+        for key in keys(world) {
+            plan.add(world, key, is_as_made);
         }
         plan.actions.sort_by(|a, b| (a.rank, &a.key).cmp(&(b.rank, &b.key)));
         plan
@@ -104,6 +99,17 @@ impl Plan {
         let expected = copy.map(|copy| (copy.digest, world.copies.owner(key)));
         self.actions.push(Action { rank, key: key.clone(), op, expected });
     }
+}
+
+/// Every object of the kinds that are known of the cluster, on either side.
+pub(super) fn keys<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Key> + use<'a> {
+    let (source, copies) = (world.source, world.copies);
+    copies.kinds.iter().flat_map(move |(kind, copies)| {
+        let originals = source.kinds.get(kind).map(|it| &**it);
+        let only_there =
+            copies.keys().filter(move |key| originals.is_none_or(|originals| !originals.contains_key(*key)));
+        originals.into_iter().flat_map(|originals| originals.keys()).chain(only_there)
+    })
 }
 
 // === impl Summary ===

@@ -176,7 +176,7 @@ impl Supervisor {
         }
         let view = View::of(registry);
         let Some(running) = &mut self.running else { return Ok(()) };
-        let planned = running.plan(&view, registry);
+        let planned = view.plan(&running.memory, registry);
         if planned.values().any(|assignment| !assignment.past.is_empty()) {
             // A store that has lost everything, or a view that is behind it, would remove everything everywhere.
             let entries = self.store.list(&key_of(Kind::Replicator, "")).await?;
@@ -248,16 +248,16 @@ impl Supervisor {
 }
 
 /// What the registry asks for.
-struct View {
-    scopes: Vec<(PolicySpec, Scope)>,
+pub(super) struct View {
+    pub(super) scopes: Vec<(PolicySpec, Scope)>,
     /// Without the local one.
-    clusters: BTreeSet<ClusterName>,
+    pub(super) clusters: BTreeSet<ClusterName>,
 }
 
 // === impl View ===
 
 impl View {
-    fn of(registry: &Registry) -> Self {
+    pub(super) fn of(registry: &Registry) -> Self {
         let scopes = registry.list(Kind::Replicator).filter_map(|item| {
             let Spec::Replicator(spec) = &item.checked.spec else { return None };
             let name = item.checked.resource.metadata.name.as_str().into();
@@ -270,6 +270,33 @@ impl View {
 
     fn of_cluster(&self, cluster: &ClusterName) -> impl Iterator<Item = &(PolicySpec, Scope)> {
         self.scopes.iter().filter(|(spec, _)| spec.clusters.contain(cluster))
+    }
+
+    /// What each registered cluster is to hold. One that is not registered is left as it is.
+    pub(super) fn plan(&self, memory: &Memory, registry: &Registry) -> BTreeMap<Arc<str>, Assignment> {
+        let mut planned = BTreeMap::new();
+        for name in &self.clusters {
+            let cluster: Arc<str> = name.as_str().into();
+            let scopes: Vec<Scope> = self.of_cluster(name).map(|(_, scope)| scope.clone()).collect();
+            let known = memory.of(&cluster);
+            let is_past = |known: &&Scope| match scopes.iter().find(|scope| scope.name == known.name) {
+                Some(now) => {
+                    now.on_delete == OnDelete::Remove
+                        && !now.dry_run
+                        && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
+                }
+                // One that cannot be read at present may ask for anything.
+                None if registry.is_unreadable(Kind::Replicator, &known.name) => false,
+                None => known.on_delete == OnDelete::Remove,
+            };
+            let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
+            let interval = self.of_cluster(name).map(|(spec, _)| spec.interval).min();
+            if !scopes.is_empty() || !past.is_empty() {
+                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
+                planned.insert(cluster, Assignment { scopes, past, interval });
+            }
+        }
+        planned
     }
 }
 
@@ -291,33 +318,6 @@ impl Scope {
 // === impl Running ===
 
 impl Running {
-    /// What each registered cluster is to hold. One that is not registered is left as it is.
-    fn plan(&self, view: &View, registry: &Registry) -> BTreeMap<Arc<str>, Assignment> {
-        let mut planned = BTreeMap::new();
-        for name in &view.clusters {
-            let cluster: Arc<str> = name.as_str().into();
-            let scopes: Vec<Scope> = view.of_cluster(name).map(|(_, scope)| scope.clone()).collect();
-            let known = self.memory.of(&cluster);
-            let is_past = |known: &&Scope| match scopes.iter().find(|scope| scope.name == known.name) {
-                Some(now) => {
-                    now.on_delete == OnDelete::Remove
-                        && !now.dry_run
-                        && (&now.kinds, &now.namespace) != (&known.kinds, &known.namespace)
-                }
-                // One that cannot be read at present may ask for anything.
-                None if registry.is_unreadable(Kind::Replicator, &known.name) => false,
-                None => known.on_delete == OnDelete::Remove,
-            };
-            let past: Vec<Scope> = known.iter().filter(is_past).cloned().collect();
-            let interval = view.of_cluster(name).map(|(spec, _)| spec.interval).min();
-            if !scopes.is_empty() || !past.is_empty() {
-                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
-                planned.insert(cluster, Assignment { scopes, past, interval });
-            }
-        }
-        planned
-    }
-
     /// Records what may be copied before anything is, and forgets what is gone.
     async fn record(
         &mut self,

@@ -56,10 +56,11 @@ impl Gateway {
         let (parts, incoming) = request.into_parts();
         let (body, _held) = body::read(incoming, BODY_BYTES, &self.resources.bodies).await?;
         info.change = change::of_graphql(&body);
-        let path_and_query = parts.uri.path_and_query().map_or("/graphql", |target| target.as_str());
+        // The path as routing has read it: a client may have written its slash twice.
+        let target = parts.uri.query().map_or_else(|| PATH.to_owned(), |query| format!("{PATH}?{query}"));
         let head = upstream_head::build(
             &parts,
-            &Target { path_and_query, edited: true },
+            &Target { path_and_query: &target, edited: true },
             &self.settings().trusted_proxies,
         )?;
         let exchanged = self.exchanged(caller, &parts.headers).await;
@@ -121,6 +122,9 @@ impl Members for WithToken<'_> {
         Some(Arc::new(Exchanged { client, authorization: self.token.clone() }))
     }
 }
+
+/// Where it is served, here and by every cluster.
+const PATH: &str = "/graphql";
 
 /// How long after its request a failure of a cluster is answered, at the earliest.
 ///

@@ -372,7 +372,51 @@ fn unauthenticated_sensu_endpoints_are_not_exposed() {
     }
 }
 
+/// What a path means, with its slashes written once, where they are written otherwise.
+const PATHS: [&str; 12] = [
+    "/auth",
+    "/auth/test",
+    "/api/core/v2/namespaces/default/events",
+    "/api/core/v2/namespaces/default@alpha/checks/a",
+    "/api/enterprise/federation/v1/clusters",
+    "/graphql",
+    "/health",
+    "/readyz",
+    "/c/alpha/auth",
+    "/c/~/api/core/v2/users",
+    "/c/beta/graphql",
+    "/n/default/events",
+];
+
 proptest! {
+    #[test]
+    fn a_path_with_doubled_slashes_means_what_it_means_with_single_ones_or_nothing(
+        path in proptest::sample::select(&PATHS[..]),
+        slashes in prop::collection::vec(1..4_usize, 8),
+        is_doubled_at_the_end_of_a_url in any::<bool>(),
+        query in "(\\?[a-z]=/{0,2})?",
+        method in proptest::sample::select(&[Method::GET, Method::POST, Method::PUT, Method::DELETE][..]),
+    ) {
+        let segments: Vec<&str> = path[1..].split('/').collect();
+        // Where the path of a URL ends that clients are configured with.
+        let ends = if segments[0] == "c" { vec![0, 2] } else { vec![0] };
+        let spelled = segments.iter().enumerate().fold(String::new(), |spelled, (at, segment)| {
+            let is_kept = is_doubled_at_the_end_of_a_url && !ends.contains(&at);
+            spelled + &"/".repeat(if is_kept { 1 } else { slashes[at] }) + segment
+        });
+        let read = |target: &str| route(&method, &format!("{target}{query}"), &clusters(), ListScope::All);
+        let (once, many) = (read(path), read(&spelled));
+        match many.route {
+            Err(RouteError::Path) if !is_doubled_at_the_end_of_a_url || once.route == Ok(Route::Web) => {}
+            // A page, by way of a redirect to itself.
+            Ok(Route::Moved(location)) => assert_eq!(location, format!("{path}{query}"), "{spelled}"),
+            found => {
+                assert_eq!(found, once.route, "{method} {spelled}");
+                assert_eq!(many.auth, once.auth, "{method} {spelled}");
+            }
+        }
+    }
+
     #[test]
     fn links_lead_to_pages_of_this_server(link in "/[/cn~a@%402.\\\\x-]{0,30}") {
         if let Ok(Route::Moved(page)) = go("GET", &link) {

@@ -343,24 +343,47 @@ fn files_are_read_from_urls_without_the_users_credential() {
         Some(match asked.target.as_str() {
             "/moved?x=1" => answer(302, &[("location", "/a.yaml")], ""),
             "/a.yaml" => answer(200, &[("content-type", "text/plain")], &check("a")),
-            "/page" => answer(200, &[("content-type", "text/html; charset=utf-8")], "<html>"),
+            "/page" => {
+                answer(200, &[("content-type", "text/html; charset=utf-8")], "<title>Index of /</title>")
+            }
+            "/untold" => answer(200, &[], "\u{feff}\n<!DOCTYPE html>\n<html>"),
+            "/login?back=hunter2" => {
+                answer(200, &[("content-type", "application/xhtml+xml")], "<?xml version=\"1.0\"?>")
+            }
+            "/private?token=hunter2" => answer(302, &[("location", "/login?back=hunter2")], ""),
+            "/mislabelled" => answer(200, &[("content-type", "text/html")], &check("a")),
             "/circle" => answer(301, &[("location", "circle")], ""),
             _ => answer(404, &[], ""),
         })
     });
-    for path in ["/a.yaml", "/moved?x=1", "/a.yaml#part"] {
+    for path in ["/a.yaml", "/moved?x=1", "/a.yaml#part", "/mislabelled"] {
         let (asked, _) = sent(&server, &user, &["create", "-f", &format!("{}{path}", other.url)]);
         assert_eq!(lines(&asked), ["PUT checks/a"]);
         assert!(other.take_asked().iter().all(|asked| asked.headers.get("authorization").is_none()));
     }
     for (path, reason) in [
-        ("/page", "it is a web page: give the address of the file itself (\"raw\")"),
+        (
+            "/page",
+            "it is a web page, such as a login or a list of files: give the address of the file itself (\"raw\")",
+        ),
+        (
+            "/untold",
+            "it is a web page, such as a login or a list of files: give the address of the file itself (\"raw\")",
+        ),
         ("/none", "the server answered 404 Not Found"),
         ("/circle", "it redirects without end"),
     ] {
         let url = format!("{}{path}", other.url);
         assert_eq!(user.fails(&["create", "-f", &url], 78), format!("cannot read {url}: {reason}"));
     }
+    let private = format!("{}/private?token=hunter2", other.url);
+    let line = user.fails(&["create", "-f", &private], 78);
+    assert!(line.contains(&format!(": redirected to {}/login: it is a web page", other.url)), "{line}");
+    user.write("saved.yaml", "<!doctype html><title>Sign in</title>");
+    assert_eq!(
+        user.fails(&["create", "-f", "saved.yaml"], 78),
+        "saved.yaml holds no resources: it is a web page, such as a login or a list of files"
+    );
     let line = user.fails(&["create", "-f", "ftp://a/b"], 78);
     assert_eq!(line, "cannot read ftp://a/b: it must be http:// or https:// with a host");
     assert_eq!(server.take_lines(), Vec::<String>::new());

@@ -11,6 +11,8 @@ mod federation;
 mod field_files;
 mod files;
 mod output;
+mod proxied;
+mod proxy;
 mod redacted;
 mod server;
 mod session;

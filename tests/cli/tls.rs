@@ -10,10 +10,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{server::PASSWORD, user::User};
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
 
-struct Secure {
-    url: String,
+pub(crate) struct Secure {
+    pub(crate) url: String,
     stop: Option<watch::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -25,16 +25,16 @@ impl Drop for Secure {
     }
 }
 
-fn ca() -> Ca {
+pub(crate) fn ca() -> Ca {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A Sensu double behind a certificate of this CA.
-fn serve(ca: &Ca) -> Secure {
+/// The server side of TLS with a certificate of this CA for a name.
+pub(crate) fn acceptor(ca: &Ca, name: &str) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, ca).unwrap();
+    let cert = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, ca).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -43,13 +43,18 @@ fn serve(ca: &Ca) -> Secure {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A Sensu double behind a certificate of this CA for a name.
+pub(crate) fn serve(ca: &Ca, name: &str) -> Secure {
+    let acceptor = acceptor(ca, name);
     let (ready, started) = std::sync::mpsc::channel();
     let (stop, mut stopped) = watch::channel(());
     let thread = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let sensu = Sensu::new(Options::default());
-            let acceptor = TlsAcceptor::from(Arc::new(config));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             ready.send(format!("https://{}", listener.local_addr().unwrap())).unwrap();
             loop {
@@ -73,7 +78,7 @@ fn serve(ca: &Ca) -> Secure {
 #[test]
 fn only_the_named_ca_is_trusted_unless_the_user_waives_it() {
     let (ours, theirs) = (ca(), ca());
-    let server = serve(&ours);
+    let server = serve(&ours, "127.0.0.1");
     let mut user = User::without_login();
     user.set("FEDGATE_PASSWORD", PASSWORD);
     let ours = user.write("ours.pem", &ours.pem());

@@ -34,6 +34,26 @@ async fn post_as(world: &World, authorization: Option<&str>, target: &str, body:
     world.send(request).await
 }
 
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_clients_url_reaches_no_cluster() {
+    let world = World::new();
+    let body = json!({ "query": SWITCHER });
+    let once = post(&world, &body).await.json();
+    for target in ["//graphql", "///graphql?a=b", "/c/alpha//graphql", "//c/alpha//graphql"] {
+        world.forget();
+        let answer = world.call(Method::POST, target, body.to_string()).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        if !target.contains("alpha") {
+            assert_eq!(answer.json(), once, "{target}");
+        }
+        for sensu in [&world.local, &world.alpha] {
+            for asked in sensu.requests() {
+                assert!(asked.path_and_query.starts_with("/graphql"), "{target}: {}", asked.path_and_query);
+            }
+        }
+    }
+}
+
 /// What a cluster itself says.
 async fn direct(world: &World, sensu: &Sensu, authorization: &str, body: &Value) -> Value {
     let mut request = plain(Method::POST, "/graphql", body.to_string());

@@ -49,6 +49,18 @@ fn public_keys_load_in_order_from_files_with_other_text_around_them() {
 }
 
 #[test]
+fn byte_order_marks_before_keys_are_skipped() {
+    let (a, b) = (pair(Curve::P256), pair(Curve::P384));
+    let public = file(&format!("\u{feff}{}\u{feff}{}", a.public_pem().unwrap(), b.public_pem().unwrap()));
+    let keys = KeyFiles::load(&[public.path().to_owned()]).unwrap();
+    assert_eq!(keys.len(), 2);
+    for pair in [a, b] {
+        let private = file(&format!("\u{feff}{}", pair.private_pem().unwrap()));
+        assert!(SigningKey::load(private.path(), &keys).is_ok());
+    }
+}
+
+#[test]
 fn a_bare_point_is_a_public_key() {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let private = SigningKey::parse(Path::new("k"), sec1(&pair).as_bytes()).unwrap();

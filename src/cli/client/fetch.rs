@@ -3,12 +3,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header};
 
-use super::{
-    answer::Answer,
-    base::Base,
-    http::{USER_AGENT, connect, unreachable},
-};
+use super::{answer::Answer, base::Base, manners::USER_AGENT, server::Server};
 use crate::{
+    cli::environment,
     types::TlsFiles,
     wire::{ReadError, read_limited},
 };
@@ -30,24 +27,35 @@ impl Fetcher {
     pub(super) async fn fetch(&self, url: &str) -> Result<String, String> {
         let mut url: Uri =
             url.split('#').next().unwrap_or_default().parse().map_err(|_| NO_URL.to_owned())?;
+        let mut was_redirected = false;
         for _ in 0..MAX_REDIRECTS {
             let answer = self.get(&url).await?;
-            match (answer.status.as_u16(), answer.headers.get(header::LOCATION)) {
-                (301 | 302 | 303 | 307 | 308, Some(location)) => url = next(&url, location)?,
-                (200, _) => return text(&answer),
-                _ => return Err(format!("the server answered {}", answer.status)),
+            let what = match (answer.status.as_u16(), answer.headers.get(header::LOCATION)) {
+                (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                    url = next(&url, location)?;
+                    was_redirected = true;
+                    continue;
+                }
+                (200, _) => match text(&answer) {
+                    Ok(text) => return Ok(text),
+                    Err(what) => what,
+                },
+                _ => format!("the server answered {}", answer.status),
+            };
+            if was_redirected {
+                // Often a login, of which nobody has thought. Its query may hold what opens it.
+                return Err(format!("redirected to {}{}: {what}", base(&url)?, url.path()));
             }
+            return Err(what);
         }
         Err("it redirects without end".to_owned())
     }
 
     async fn get(&self, url: &Uri) -> Result<Answer, String> {
-        let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return Err(NO_URL.to_owned());
-        };
-        let base: Base = format!("{scheme}://{authority}").parse().map_err(|_| NO_URL.to_owned())?;
-        let client =
-            connect(&base, &TlsFiles::default(), self.timeout).await.map_err(|failure| failure.line)?;
+        let base = base(url)?;
+        let server = Server::prepare(&base, &TlsFiles::default(), self.timeout, &environment())
+            .await
+            .map_err(|failure| failure.line)?;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let request = Request::get(path)
             .header(header::HOST, base.host())
@@ -55,8 +63,7 @@ impl Fetcher {
             .header(header::ACCEPT, "*/*")
             .body(Bytes::new())
             .map_err(|_| NO_URL.to_owned())?;
-        let sent = client.send(request).await;
-        let (head, body) = sent.map_err(|error| unreachable(&base, &error, self.timeout, ""))?.into_parts();
+        let (head, body) = server.send(request).await.map_err(|failure| failure.line)?.into_parts();
         let most = usize::try_from(MAX_FILE).unwrap_or(usize::MAX);
         let body = read_limited(body, most).await.map_err(|error| match error {
             ReadError::TooLarge { .. } => "it is larger than 256 MiB: split it".to_owned(),
@@ -64,6 +71,14 @@ impl Fetcher {
         })?;
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
+}
+
+/// The server of a URL.
+fn base(url: &Uri) -> Result<Base, String> {
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(NO_URL.to_owned());
+    };
+    format!("{scheme}://{authority}").parse().map_err(|_| NO_URL.to_owned())
 }
 
 /// The URL that a redirect points to.
@@ -91,15 +106,31 @@ fn next(from: &Uri, location: &HeaderValue) -> Result<Uri, String> {
 }
 
 fn text(answer: &Answer) -> Result<String, String> {
-    let media = answer.header(&header::CONTENT_TYPE).unwrap_or_default();
-    if media.to_ascii_lowercase().starts_with("text/html") {
-        return Err("it is a web page: give the address of the file itself (\"raw\")".to_owned());
+    let media = answer.header(&header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let is_said_to_be_page = media.starts_with("text/html") || media.starts_with("application/xhtml");
+    if is_web_page(&answer.body, is_said_to_be_page) {
+        return Err(format!("{WEB_PAGE}: give the address of the file itself (\"raw\")"));
     }
     String::from_utf8(answer.body.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
+/// Whether a text is HTML, by how it begins: some servers call everything a page, others nothing. No resource begins with
+/// a tag, but YAML may with the key `<<`.
+pub(super) fn is_web_page(text: &[u8], is_said_to_be_page: bool) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    let start = text.get(..text.len().min(16)).unwrap_or_default().to_ascii_lowercase();
+    if is_said_to_be_page {
+        return start.starts_with(b"<") && !start.starts_with(b"<<");
+    }
+    TAGS.iter().any(|tag| start.starts_with(tag))
+}
+
 /// Largest file, in bytes.
 pub(super) const MAX_FILE: u64 = 256 << 20;
+/// What is said of one.
+pub(super) const WEB_PAGE: &str = "it is a web page, such as a login or a list of files";
+/// How one begins.
+const TAGS: [&[u8]; 6] = [b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--"];
 const NO_URL: &str = "it must be http:// or https:// with a host";
 /// As many as Go's clients follow.
 const MAX_REDIRECTS: usize = 10;

@@ -1,6 +1,6 @@
 //! Requests to the gateway as the user.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -10,25 +10,23 @@ use serde_json::Value;
 use super::{
     answer::Answer,
     base::Base,
+    manners::USER_AGENT,
     options::{Credential, Settings},
     progress::Progress,
     prompt,
     saved::{SavedFiles, Tokens},
+    server::Server,
     time::now,
     value::{list, text},
 };
 use crate::{
-    cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, output::note},
-    error::{Chain, causes},
-    net::TlsConfigs,
-    types::{Cluster, ClusterName, Snapshot, Source, TlsFiles},
-    upstream::{self, ClusterClient, Connector, Manager},
+    cli::{CONFIG, Failure, REFUSED, UNAVAILABLE, environment, output::note},
     wire::{ReadError, read_limited},
 };
 
 /// A connection to a gateway, or to a Sensu backend, with the user's credential.
 pub(super) struct Gateway {
-    client: Arc<ClusterClient>,
+    server: Server,
     base: Base,
     timeout: Duration,
     auth: Mutex<Auth>,
@@ -64,11 +62,11 @@ struct Session {
 impl Gateway {
     /// Prepares the connection, and logs in when a user was named.
     pub(super) async fn open(settings: Settings) -> Result<Self, Failure> {
-        let client = connect(&settings.base, &settings.tls, settings.timeout).await?;
+        let server = Server::prepare(&settings.base, &settings.tls, settings.timeout, &environment()).await?;
         let Settings { base, timeout, credential, .. } = settings;
         let progress = Progress::new(&base);
         let prefix = base.prefix.clone();
-        let gateway = |auth| Self { client, base, timeout, auth: Mutex::new(auth), progress };
+        let gateway = |auth| Self { server, base, timeout, auth: Mutex::new(auth), progress };
         Ok(match credential {
             Credential::Key(key) => gateway(Auth::Key(key)),
             Credential::Saved { tokens, files, base } => {
@@ -186,10 +184,7 @@ impl Gateway {
         }
         let request = request.map_err(|error| Failure::new(1, format!("cannot ask for {path}: {error}")))?;
         let exchange = async {
-            let response = self.client.send(request).await.map_err(|error| {
-                let doubt = if method == Method::GET { "" } else { "; the change may still have been made" };
-                Failure::new(UNAVAILABLE, unreachable(&self.base, &error, self.timeout, doubt))
-            })?;
+            let response = self.server.send(request).await?;
             let (head, body) = response.into_parts();
             let body = read_limited(body, MAX_BODY).await.map_err(|error| match error {
                 ReadError::TooLarge { .. } => {
@@ -299,69 +294,6 @@ impl Gateway {
     }
 }
 
-/// Prepares connections to a server.
-pub(super) async fn connect(
-    base: &Base,
-    tls: &TlsFiles,
-    timeout: Duration,
-) -> Result<Arc<ClusterClient>, Failure> {
-    let cluster = Cluster {
-        name: ClusterName::local(),
-        backends: vec![base.backend.clone()],
-        tls: tls.clone(),
-        source: Source::Local,
-    };
-    let snapshot = Snapshot::new([cluster]);
-    let tls = TlsConfigs::new();
-    if base.backend.tls
-        && let Some((_, error)) = tls.prepare(&snapshot).await.first()
-    {
-        return Err(Failure::new(CONFIG, format!("--trusted-ca-file: {}", Chain(&**error))));
-    }
-    let config = upstream::Config {
-        connect_timeout: timeout,
-        head_timeout: timeout,
-        idle_body_timeout: timeout,
-        ..upstream::Config::default()
-    };
-    let manager = Manager::new(config, Arc::new(Connector::new(tls, config.connect_timeout)));
-    manager.apply(&snapshot);
-    manager
-        .cluster(ClusterName::local().as_str())
-        .ok_or_else(|| Failure::new(1, "no connection was prepared"))
-}
-
-/// Why there was no answer; `doubt` is what that leaves open.
-pub(super) fn unreachable(base: &Base, error: &upstream::Error, timeout: Duration, doubt: &str) -> String {
-    match error {
-        upstream::Error::Timeout { phase: upstream::Phase::Connect, .. } => {
-            format!("cannot reach {base}: no connection within {timeout:?}")
-        }
-        upstream::Error::Timeout { .. } => {
-            format!("no answer from {base} within {timeout:?}: give a longer --timeout{doubt}")
-        }
-        upstream::Error::Tls { .. } => untrusted(base, &deepest(error)),
-        upstream::Error::Connect { .. } => format!("cannot reach {base}: {}", deepest(error)),
-        _ => {
-            format!("{base} did not answer in HTTP: {}: is it the API's URL, and not https?", deepest(error))
-        }
-    }
-}
-
-/// What to do about a server that is not trusted, from rustls's name for the cause.
-fn untrusted(base: &Base, cause: &str) -> String {
-    if cause.contains("InvalidContentType") {
-        return format!("no TLS at {base}: something else answers there: is it an http URL?");
-    }
-    if cause.contains("CaUsedAsEndEntity") {
-        return format!(
-            "no trusted connection to {base}: its certificate is that of a CA: give it as --trusted-ca-file if it is to \
-             be trusted by itself"
-        );
-    }
-    format!("no trusted connection to {base}: {cause}; --trusted-ca-file names the CA to trust")
-}
-
 /// Tokens that another process has saved since.
 fn newer(files: Option<&SavedFiles>, current: &Tokens) -> Option<Tokens> {
     files?.tokens().ok().flatten().filter(|found| found != current)
@@ -382,13 +314,6 @@ fn sensitive(text: &str) -> Result<HeaderValue, Failure> {
 fn encode_basic(user: &str, password: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(format!("{user}:{password}"))
-}
-
-/// The innermost cause, which is the most specific.
-fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
-    let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
-    // Libraries append where their programmers' documentation is.
-    cause.split(": https://docs.rs/").next().unwrap_or_default().to_owned()
 }
 
 // === impl Caller ===
@@ -420,8 +345,6 @@ const FIXED_HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_TYPE, "application/json"),
     (header::USER_AGENT, USER_AGENT),
 ];
-/// How the commands call themselves.
-pub(super) const USER_AGENT: &str = concat!("fedgate/", env!("CARGO_PKG_VERSION"));
 
 /// Largest answer, in bytes.
 const MAX_BODY: usize = 1 << 30;

@@ -4,7 +4,7 @@
 //!  options ── flags, SENSU_…, sensuctl's files (saved) ──► Settings
 //!                                                            │
 //!  files ── YAML, JSON ──► Document ──► create, delete       ▼
-//!                          Document ◄── edit ──────────► http::Gateway ── crate::upstream ──► server
+//!                          Document ◄── edit ──────────► http::Gateway ── Server (proxy) ── crate::upstream ──► server
 //!                          print ◄──── list, info, dump, status
 //! ```
 //!
@@ -24,13 +24,16 @@ mod files;
 mod http;
 mod kind;
 mod list;
+mod manners;
 mod missing_clusters;
 mod options;
 mod print;
 mod progress;
 mod prompt;
+mod proxy;
 mod redacted;
 mod saved;
+mod server;
 mod sink;
 mod status;
 mod table;

@@ -6,11 +6,11 @@ use rustls::pki_types::{
 };
 
 use super::TlsError;
-use crate::net::read_file;
+use crate::net::{MAX_FILE, read_pem};
 
-/// Blocks as [`read_file`] does.
+/// Blocks as [`read_pem`] does.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    read_file(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
+    read_pem(path, MAX_FILE).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 /// The certificates of a PEM text, at least one. `path` is for messages only.

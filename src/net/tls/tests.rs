@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::{ClientFiles, PROVIDER, Usage, certificates_in_use};
+use super::{ClientFiles, PROVIDER, ServerTls, Usage, certificates_in_use};
 use crate::{
     net::{ConnectError, secure},
     types::TlsFiles,
@@ -130,6 +130,28 @@ async fn a_self_signed_certificate_is_trusted_when_it_is_its_own_ca() {
         let refused = twin.handshake(NAME, &files).await;
         assert!(refused.is_err(), "the same names, but another key");
     }
+}
+
+/// Of joined files that an editor has put marks into, no certificate is passed over.
+#[tokio::test]
+async fn byte_order_marks_before_pem_blocks_are_skipped() {
+    let dir = TempDir::new().unwrap();
+    let (first, second) = (Server::self_signed(ca), Server::self_signed(|_| ()));
+    let bundle = write(&dir, "ca.pem", &format!("\u{feff}{}\u{feff}{}", first.pem(), second.pem()));
+    for server in [first, second] {
+        assert_eq!(server.handshake(NAME, &trusting(bundle.clone())).await, Ok(()));
+    }
+    let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    let cert = write(&dir, "cert.pem", &format!("\u{feff}{}", own.cert.pem()));
+    let key = write(&dir, "key.pem", &format!("\u{feff}{}", own.signing_key.serialize_pem()));
+    assert!(ServerTls::load(&cert, &key).is_ok());
+    let files = TlsFiles { cert_file: Some(cert), key_file: Some(key), ..insecure() };
+    assert!(ClientFiles::read(&files).unwrap().config(b"h2").is_ok());
+    let utf_16: Vec<u8> = own.cert.pem().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let path = dir.path().join("utf-16.pem");
+    fs::write(&path, [&b"\xff\xfe"[..], &utf_16].concat()).unwrap();
+    let refused = ClientFiles::read(&trusting(path)).err().unwrap().to_string();
+    assert!(refused.ends_with("utf-16.pem: it is UTF-16 text: save it as UTF-8"), "{refused}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     document::{Document, DocumentError, TOP_LEVEL, ignored_keys},
+    fetch::WEB_PAGE,
     tree::Tree,
     yaml::YamlError,
 };
@@ -77,6 +78,9 @@ pub(super) enum FileError {
     /// It is not text.
     #[error("{0} is not UTF-8 text")]
     Encoding(String),
+    /// It is HTML. Usual cause: a download whose address was that of a page.
+    #[error("{0} holds no resources: {WEB_PAGE}")]
+    WebPage(String),
     /// There is no resource in it.
     #[error("{0} is empty: it holds no resource")]
     Empty(String),

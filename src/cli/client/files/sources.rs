@@ -9,7 +9,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 
 use super::{FileError, STANDARD_INPUT, Text};
-use crate::cli::client::fetch::{Fetcher, MAX_FILE};
+use crate::cli::client::fetch::{Fetcher, MAX_FILE, is_web_page};
 
 /// The texts of the arguments, and what of them cannot be read.
 #[derive(Debug, Default)]
@@ -117,6 +117,9 @@ fn text(name: &str, source: impl Read) -> Result<String, FileError> {
         Err(error) => return Err(FileError::Read { file: name.to_owned(), error }),
         Ok(_) if bytes.len() as u64 > MAX_FILE => return Err(FileError::TooLarge(name.to_owned())),
         Ok(_) => {}
+    }
+    if is_web_page(&bytes, false) {
+        return Err(FileError::WebPage(name.to_owned()));
     }
     String::from_utf8(bytes).map_err(|_| FileError::Encoding(name.to_owned()))
 }
