@@ -48,7 +48,7 @@ impl Look {
     }
 
     /// A text in the color of its tone.
-    pub(super) fn paint<'a>(self, text: &'a str, tone: Option<Tone>) -> Cow<'a, str> {
+    pub(super) fn paint(self, text: &str, tone: Option<Tone>) -> Cow<'_, str> {
         match tone {
             Some(tone) if self.color && !text.is_empty() => {
                 let style = tone.style();

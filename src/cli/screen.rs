@@ -14,7 +14,9 @@ use tokio::signal::unix::{Signal as Received, SignalKind, signal};
 use super::{Failure, look::Look, text::fit};
 
 /// The second screen of a terminal, which gives back the first one with all that was on it.
-pub(super) struct Screen(());
+pub(super) struct Screen {
+    terminal: io::Stdout,
+}
 
 /// What a user or the system wants of a command that draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,28 +43,35 @@ pub(super) struct Wishes {
 impl Screen {
     /// Takes the screen, and gives it back when it is dropped.
     pub(super) fn take() -> Self {
-        write(TAKE);
-        Self(())
+        let screen = Self { terminal: io::stdout() };
+        screen.write(TAKE);
+        screen
     }
 
     /// Draws from the top: each line in its row, as many as there is room for.
     pub(super) fn draw(&self, text: &str, look: &Look) {
-        let rows = tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+        let rows = tcgetwinsize(&self.terminal).map_or(0, |size| usize::from(size.ws_row));
         let rows = if rows == 0 { usize::MAX } else { rows };
-        write(&screenful(text, rows, look));
+        self.write(&screenful(text, rows, look));
     }
 
     /// Stops the process as Ctrl-Z does any other, and goes on when it is continued.
     pub(super) fn stop(&self) {
-        write(GIVE_BACK);
+        self.write(GIVE_BACK);
         let _ = kill_process(getpid(), Signal::STOP);
-        write(TAKE);
+        self.write(TAKE);
+    }
+
+    /// A terminal that is gone is noticed by its signal.
+    fn write(&self, text: &str) {
+        let mut terminal = self.terminal.lock();
+        let _ = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        write(GIVE_BACK);
+        self.write(GIVE_BACK);
     }
 }
 
@@ -110,12 +119,6 @@ fn screenful(text: &str, rows: usize, look: &Look) -> String {
     }
     drawn.push_str(ERASE_BELOW);
     drawn
-}
-
-/// A terminal that is gone is noticed by its signal.
-fn write(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// The second screen, no cursor, and lines that are cut at the edge instead of continued below.

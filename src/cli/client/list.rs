@@ -173,9 +173,10 @@ impl Info {
         let cluster = cluster.or_else(|| gateway.base().cluster().map(str::to_owned));
         let origin = Origin { cluster: cluster.as_deref().unwrap_or(LOCAL_CLUSTER), namespaces: true };
         let round = async || {
-            let answer = gateway.get(&path).await.and_then(|answer| answer.json());
+            let answer = gateway.get(&path).await;
             let answer = answer.map_err(|failure| failure.with_context(&titled(kind, &self.names)));
-            Round::of(answer.map(|item| one(format, &origin, kind, item)))
+            let item = answer.and_then(|answer| answer.json());
+            Round::of(item.map(|item| one(format, &origin, kind, item)))
         };
         let title = format!("fedgate info {} {}", kind.word, self.names.join(" "));
         self.watch.run(&gateway, format, &title, round).await

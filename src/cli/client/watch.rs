@@ -83,7 +83,7 @@ impl Watch {
         round: impl AsyncFn() -> Round,
     ) -> Result<(), Failure> {
         let Some(every) = self.every else {
-            let Round { frame, done } = round().await;
+            let Round { frame, done } = Box::pin(round()).await;
             let shown = frame.map_or(Ok(()), |frame| print(&frame(&Look::stdout())));
             // A caller that only reads the exit code may close the standard output.
             return match (done, shown) {
@@ -105,7 +105,7 @@ async fn append(every: Duration, format: Format, round: impl AsyncFn() -> Round)
     let mut is_first = true;
     loop {
         let start = Instant::now();
-        let found = round().await;
+        let found = Box::pin(round()).await;
         if is_first && found.is_hopeless() {
             return found.done;
         }
@@ -136,7 +136,7 @@ impl Live {
     async fn run(mut self, gateway: &Gateway, round: impl AsyncFn() -> Round) -> Result<(), Failure> {
         loop {
             let start = Instant::now();
-            let found = self.during(round()).await?;
+            let found = self.during(Box::pin(round())).await?;
             if self.screen.is_none() {
                 if found.is_hopeless() {
                     return found.done;

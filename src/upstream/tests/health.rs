@@ -121,7 +121,8 @@ async fn identified(script: &'static [&'static str]) -> BackendHealth {
     });
     let checked = health.wait_for(|health| health[0].backends[0].state != BackendState::Unknown);
     let backend = checked.await.unwrap()[0].backends[0].clone();
-    (prober.abort(), peer.abort());
+    prober.abort();
+    peer.abort();
     backend
 }
 

@@ -110,8 +110,8 @@ fn unhealthy(status: &Value) -> Option<String> {
         parts.push(terminal_safe(&fault).into_owned());
     }
     let conflict = |conflict: &Value| {
-        let names: Vec<_> = list(&conflict["clusters"]).iter().map(text).collect();
-        terminal_safe(&format!("{} ({})", listed(&names), text(&conflict["kind"]))).into_owned()
+        let clusters: Vec<_> = list(&conflict["clusters"]).iter().map(text).collect();
+        terminal_safe(&format!("{} ({})", listed(&clusters), text(&conflict["kind"]))).into_owned()
     };
     let conflicts: Vec<_> = list(&status["conflicts"]).iter().map(conflict).collect();
     if !conflicts.is_empty() {

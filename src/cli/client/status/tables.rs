@@ -61,7 +61,7 @@ fn clusters(found: &[Value], now: i64, look: &Look) -> String {
         ];
         (text(&cluster["name"]), cells.to_vec(), cluster_error(cluster, backends))
     };
-    with_errors(&headings, found.iter().map(row).collect(), look)
+    with_errors(&headings, &found.iter().map(row).collect::<Vec<_>>(), look)
 }
 
 fn replicators(found: &[Value], now: i64, look: &Look) -> String {
@@ -87,16 +87,16 @@ fn replicators(found: &[Value], now: i64, look: &Look) -> String {
             })),
         }
     }
-    with_errors(&headings, rows, look)
+    with_errors(&headings, &rows, look)
 }
 
 /// A name, its cells, and its error.
 type Row = (String, Vec<Cell>, String);
 
 /// A table with a last column of errors, or with the errors below it where they have no room in it.
-fn with_errors(headings: &[Heading], rows: Vec<Row>, look: &Look) -> String {
+fn with_errors(headings: &[Heading], rows: &[Row], look: &Look) -> String {
     let mut full = Table::new(headings.iter().copied().chain([Heading::cut("ERROR")]));
-    for (_, cells, error) in &rows {
+    for (_, cells, error) in rows {
         full.push(cells.iter().cloned().chain([error.clone().into()]));
     }
     let widest = |text: &str| text.lines().map(width).max().unwrap_or_default();
@@ -105,11 +105,13 @@ fn with_errors(headings: &[Heading], rows: Vec<Row>, look: &Look) -> String {
         return full.render(&Look { width: None, ..*look });
     }
     let mut table = Table::new(headings.iter().copied());
-    rows.iter().for_each(|(_, cells, _)| table.push(cells.iter().cloned()));
-    let mut shown = table.render(look);
-    for (name, _, error) in rows.iter().filter(|(_, _, error)| !error.is_empty()) {
-        shown.push_str(&paragraph(&format!("{name}: {error}"), look));
+    for (_, cells, _) in rows {
+        table.push(cells.iter().cloned());
     }
+    let mut shown = table.render(look);
+    let errors = rows.iter().filter(|(_, _, error)| !error.is_empty());
+    let errors = errors.map(|(name, _, error)| lines(&format!("{name}: {error}"), look));
+    shown.extend(std::iter::once("\n".to_owned()).chain(errors));
     shown
 }
 
@@ -177,11 +179,16 @@ fn outage_sessions(sessions: &Value, now: i64, look: &Look) -> String {
     paragraph(&line, look)
 }
 
-/// A text after an empty line, in lines that fit.
+/// A text after an empty line.
 fn paragraph(text: &str, look: &Look) -> String {
+    format!("\n{}", lines(text, look))
+}
+
+/// A text in lines that fit.
+fn lines(text: &str, look: &Look) -> String {
     let text = terminal_safe(text);
     let lines = look.width.map_or_else(|| text.to_string(), |columns| wrap(&text, columns));
-    format!("\n{lines}\n")
+    format!("{lines}\n")
 }
 
 /// The cluster's own error, else the first error of a backend.

@@ -61,7 +61,9 @@ impl Twins {
                 same.entry(id.clone()).or_default().push(candidate.0);
             }
         }
-        same.into_values().for_each(|names| add(status, &names));
+        for names in same.into_values() {
+            add(status, &names);
+        }
     }
 }
 
@@ -69,11 +71,16 @@ impl Twins {
 fn candidates(status: &Value) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for cluster in list(&status["clusters"]).iter().filter(|cluster| cluster["state"] != "down") {
-        let id = list(&cluster["backends"]).iter().find_map(|backend| backend["etcd_cluster_id"].as_str());
+        let mut ids =
+            list(&cluster["backends"]).iter().filter_map(|backend| backend["etcd_cluster_id"].as_str());
+        // One that is several clusters answers now as the one, now as the other.
+        let id = ids.next().filter(|first| ids.all(|id| id == *first));
         found.extend(id.map(|id| (text(&cluster["name"]), id.to_owned())));
     }
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    found.iter().for_each(|(_, id)| *counts.entry(id).or_default() += 1);
+    for (_, id) in &found {
+        *counts.entry(id).or_default() += 1;
+    }
     let is_shared = |(_, id): &&(String, String)| counts.get(id.as_str()).is_some_and(|count| *count > 1);
     found.iter().filter(is_shared).cloned().collect()
 }
@@ -132,7 +139,10 @@ mod tests {
 
     #[test]
     fn only_clusters_that_may_be_the_same_are_asked() {
+        let mut mixed = cluster("m", "up", Some("1"));
+        mixed["backends"][0] = json!({"etcd_cluster_id": "2"});
         let status = json!({"clusters": [
+            mixed,
             cluster("a", "up", Some("1")), cluster("b", "degraded", Some("1")), cluster("c", "up", Some("2")),
             cluster("d", "down", Some("2")), cluster("e", "up", None), cluster("f", "up", None), 7,
         ]});
