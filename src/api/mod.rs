@@ -255,17 +255,30 @@ impl Api {
         wire::json(StatusCode::OK, status)
     }
 
-    /// What the caller may do with any resource of each kind; a rule for some names only grants nothing here.
+    /// What the caller may do with any resource of each kind, and what with those of some names only.
     fn permissions(&self, who: &Principal) -> Result<Response<Body>, ApiError> {
-        let mut granted = serde_json::Map::new();
+        let (mut granted, mut limited) = (serde_json::Map::new(), serde_json::Map::new());
         for kind in Kind::ALL {
-            let mut verbs = Vec::new();
+            let resource = kind.collection();
+            let (mut verbs, mut by_verb) = (Vec::new(), serde_json::Map::new());
             for verb in [Verb::Create, Verb::Update, Verb::Delete] {
-                if self.authorizer.decide(who, verb, kind.collection(), "")? {
+                if self.authorizer.decide(who, verb, resource, "")? {
                     verbs.push(verb.as_str());
+                // What is created has no name yet.
+                } else if verb != Verb::Create {
+                    let names = self.authorizer.names(who, verb, resource)?;
+                    if !names.is_empty() {
+                        by_verb.insert(verb.as_str().to_owned(), names.into());
+                    }
                 }
             }
-            granted.insert(kind.collection().to_owned(), verbs.into());
+            granted.insert(resource.to_owned(), verbs.into());
+            if !by_verb.is_empty() {
+                limited.insert(resource.to_owned(), by_verb.into());
+            }
+        }
+        if !limited.is_empty() {
+            granted.insert("names".to_owned(), limited.into());
         }
         Ok(wire::json(StatusCode::OK, serde_json::Value::Object(granted).to_string()))
     }

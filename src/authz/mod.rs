@@ -67,6 +67,16 @@ pub trait Authorizer: Send + Sync + 'static {
     /// When the rules cannot decide: the caller may not, and an operator should look into it.
     fn decide(&self, who: &Principal, verb: Verb, resource: &str, name: &str) -> Result<bool, AuthzError>;
 
+    /// The names that rules for some names only let the caller do it with, as paths have them. Only to show them: what
+    /// decides is [`decide`](Self::decide).
+    ///
+    /// # Errors
+    ///
+    /// When the rules cannot decide about anybody.
+    fn names(&self, _who: &Principal, _verb: Verb, _resource: &str) -> Result<Vec<String>, AuthzError> {
+        Ok(Vec::new())
+    }
+
     /// What it decides by at present.
     fn mode(&self) -> Mode;
 }

@@ -50,6 +50,13 @@ impl Authorizer for Rbac {
         }
     }
 
+    fn names(&self, who: &Principal, verb: Verb, resource: &str) -> Result<Vec<String>, AuthzError> {
+        match &*self.rules.load() {
+            Some(rules) => rules.names(who, verb, resource),
+            None => self.fallback.names(who, verb, resource),
+        }
+    }
+
     fn mode(&self) -> Mode {
         if self.rules.load().is_some() { Mode::Rbac } else { Mode::AdminGroups }
     }

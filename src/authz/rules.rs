@@ -1,4 +1,7 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{AuthzError, Verb};
 use crate::{corev2, types::Principal};
@@ -55,16 +58,37 @@ impl Rules {
         resource: &str,
         name: &str,
     ) -> Result<bool, AuthzError> {
-        let bindings = self.0.as_deref().map_err(Clone::clone)?;
-        // A token may have thousands of groups, and bindings as many subjects.
-        let groups: HashSet<&str> = who.groups.iter().map(String::as_str).collect();
-        for binding in bindings.iter().filter(|binding| binding.names(&who.subject, &groups)) {
-            let rules = binding.grant.as_deref().map_err(Clone::clone)?;
-            if rules.iter().any(|rule| rule.allows(verb.as_str(), resource, name)) {
+        for grant in self.grants(who)? {
+            if grant?.iter().any(|rule| rule.allows(verb.as_str(), resource, name)) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The names that the caller may do it with by rules for some names only, each once, and not endlessly many.
+    ///
+    /// # Errors
+    ///
+    /// When no binding can be used. A fault of one of the caller's own ends the names, as it ends what
+    /// [`decide`](Self::decide) allows.
+    pub fn names(&self, who: &Principal, verb: Verb, resource: &str) -> Result<Vec<String>, AuthzError> {
+        let rules = self.grants(who)?.map_while(Result::ok).flatten();
+        let concerned = rules.filter(|rule| rule.concerns(verb.as_str(), resource));
+        let names: BTreeSet<&str> = concerned.flat_map(|rule| &rule.names).map(|name| &**name).collect();
+        Ok(names.into_iter().filter(|name| !name.is_empty()).take(MAX_NAMES).map(str::to_owned).collect())
+    }
+
+    /// The rules that each binding of the caller gives, in their order.
+    fn grants<'a>(
+        &'a self,
+        who: &Principal,
+    ) -> Result<impl Iterator<Item = Result<&'a [Rule], AuthzError>>, AuthzError> {
+        let bindings = self.0.as_deref().map_err(Clone::clone)?;
+        // A token may have thousands of groups, and bindings as many subjects.
+        let groups: HashSet<&str> = who.groups.iter().map(String::as_str).collect();
+        let named = bindings.iter().filter(move |binding| binding.names(&who.subject, &groups));
+        Ok(named.map(|binding| binding.grant.as_deref().map_err(Clone::clone)))
     }
 
     /// The fault that concerns every caller, if there is one.
@@ -112,12 +136,19 @@ impl Rule {
     }
 
     fn allows(&self, verb: &str, resource: &str, name: &str) -> bool {
+        // `*` is a name like any other here.
+        self.concerns(verb, resource)
+            && (self.names.is_empty() || self.names.iter().any(|text| **text == *name))
+    }
+
+    /// Whether it is about them, for some names at least.
+    fn concerns(&self, verb: &str, resource: &str) -> bool {
         let has = |texts: &[Box<str>], wanted: &str| {
             texts.iter().any(|text| matches!(&**text, "*") || **text == *wanted)
         };
-        has(&self.verbs, verb)
-            && has(&self.resources, resource)
-            // `*` is a name like any other here.
-            && (self.names.is_empty() || self.names.iter().any(|text| **text == *name))
+        has(&self.verbs, verb) && has(&self.resources, resource)
     }
 }
+
+/// More than anybody reads.
+const MAX_NAMES: usize = 1000;

@@ -77,7 +77,7 @@ fn address_of(url: &Uri) -> Result<String, Failure> {
 
 /// What is asked of an address alone.
 fn path_of(url: &Uri) -> &str {
-    if url.path().is_empty() || url.path() == "/" { READY } else { url.path() }
+    if url.path().trim_matches('/').is_empty() { READY } else { url.path() }
 }
 
 /// The unspecified address is one to listen on, not one to connect to. `[::]` accepts IPv4 as well, and is IPv4 alone
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(loopback(listened.parse().unwrap()).to_string(), asked);
         }
         for (url, path) in
-            [("http://a:1", "/readyz"), ("http://a:1/", "/readyz"), ("http://a:1/version", "/version")]
+            [("http://a:1", "/readyz"), ("http://a:1//", "/readyz"), ("http://a:1/version", "/version")]
         {
             assert_eq!(path_of(&url.parse().unwrap()), path);
         }

@@ -52,7 +52,7 @@ pub(super) fn route(request: &Request<'_>) -> Result<Route, RouteError> {
         | ["api", "enterprise", "authentication", ..] => Ok(local_raw(request)),
         ["api", "enterprise", "federation", "v1", rest @ ..] => Ok(Route::Federation(rest.join("/"))),
         ["api", "core", "v2", rest @ ..] => core(request, rest),
-        ["api", _, _, "namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
+        ["api", _, _, "namespaces", ns, rest @ ..] if !ns.is_empty() => namespaced(request, ns, rest),
         ["api", ..] => Ok(local_raw(request)),
         _ => Ok(Route::Web),
     }
@@ -149,6 +149,8 @@ fn core(request: &Request<'_>, rest: &[&str]) -> Result<Route, RouteError> {
             body: BodyRule::ChoosesCluster,
             qualify: Some(Shape::Namespace),
         })),
+        // With a slash at its end it is another path, as everywhere: one that no cluster answers.
+        ["namespaces", ""] => Ok(local_raw(request)),
         ["namespaces", name] => one_namespace(request, name),
         ["namespaces", ns, rest @ ..] => namespaced(request, ns, rest),
         ["silenced", "checks", _] if get => list(request, request.path, Form::of(rest), None),

@@ -272,6 +272,27 @@ fn a_list_qualified_with_the_local_cluster_asks_it_alone() {
 }
 
 #[test]
+fn a_slash_at_the_end_makes_another_path_for_the_cluster_to_refuse() {
+    for target in [
+        "/api/",
+        "/api/core/v2/namespaces/",
+        "/api/core/v2/users/",
+        "/api/core/v2/events/",
+        "/api/secrets/v1/namespaces/",
+        "/c/alpha/api/core/v2/namespaces/",
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            let forward = forward(method, target);
+            assert_eq!(forward.target, target.trim_start_matches("/c/alpha"), "{method} {target}");
+            assert_eq!(forward.body, BodyRule::Raw, "{method} {target}");
+        }
+    }
+    let of_namespace = forward("GET", "/api/core/v2/namespaces/default@alpha/checks/");
+    assert_eq!(of_namespace.target, "/api/core/v2/namespaces/default/checks/");
+    assert_eq!(go("GET", "/graphql/"), Ok(Route::Web));
+}
+
+#[test]
 fn doubled_slashes_of_a_configured_url_count_once() {
     for (twice, once) in [
         ("//auth", "/auth"),

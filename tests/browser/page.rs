@@ -1,7 +1,7 @@
 //! A page in the browser, and what its scripts run in besides it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs,
     path::Path,
     sync::{Arc, mpsc},
@@ -21,6 +21,8 @@ pub(crate) struct Realm {
     messages: mpsc::Receiver<Value>,
     /// Events that were not looked at yet.
     events: VecDeque<Value>,
+    /// Requests that have not ended.
+    open: HashSet<String>,
 }
 
 /// A page; all of one context share what a profile holds.
@@ -40,7 +42,7 @@ impl Realm {
     fn attach(browser: &Arc<Chromium>, target: &str) -> Self {
         let (session, messages) = browser.attach(target);
         let (browser, target) = (Arc::clone(browser), target.to_owned());
-        Self { browser, target, session, messages, events: VecDeque::new() }
+        Self { browser, target, session, messages, events: VecDeque::new(), open: HashSet::new() }
     }
 
     /// One command of the protocol; fails when it does.
@@ -59,7 +61,30 @@ impl Realm {
 
     /// Events from before the last answer are there afterwards.
     fn look(&mut self) {
-        self.events.extend(self.messages.try_iter());
+        while let Ok(message) = self.messages.try_recv() {
+            self.note(message);
+        }
+    }
+
+    fn note(&mut self, event: Value) {
+        let request = event["params"]["requestId"].as_str();
+        match (event["method"].as_str(), request) {
+            (Some("Network.requestWillBeSent"), Some(id)) => {
+                self.open.insert(id.to_owned());
+            }
+            (Some("Network.loadingFinished" | "Network.loadingFailed"), Some(id)) => {
+                self.open.remove(id);
+            }
+            _ => {}
+        }
+        self.events.push_back(event);
+    }
+
+    /// Whether it waits for no answer.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.call("Runtime.evaluate", json!({"expression": "0"}));
+        self.look();
+        self.open.is_empty()
     }
 
     /// Waits for the first event of a kind, and removes it.
@@ -73,7 +98,7 @@ impl Realm {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let message = self.messages.recv_timeout(left);
-            self.events.push_back(message.unwrap_or_else(|_| panic!("{method} did not happen")));
+            self.note(message.unwrap_or_else(|_| panic!("{method} did not happen")));
         }
     }
 

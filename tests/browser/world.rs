@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
 };
@@ -53,10 +54,15 @@ impl World {
     /// The same for clusters of other names, with more in the gateway's configuration.
     pub(crate) async fn with(names: &[&str], web_ui: &Path, more: &Value) -> Self {
         // The same data in every cluster: what the clusters have in common is what could be mixed up.
-        Self::of(names, web_ui, more, &|sensu| sensu.seed_demo(1)).await
+        Self::of(names, web_ui, more, false, &|sensu| sensu.seed_demo(1)).await
     }
 
-    async fn of(names: &[&str], web_ui: &Path, more: &Value, seed: &dyn Fn(&Sensu)) -> Self {
+    /// Simulated clusters, and a gateway that has the private key, too, and so replicates by API and decides by RBAC.
+    pub(crate) async fn that_signs(names: &[&str], more: &Value) -> Self {
+        Self::of(names, Path::new(""), more, true, &|sensu| sensu.seed_demo(1)).await
+    }
+
+    async fn of(names: &[&str], web_ui: &Path, more: &Value, signs: bool, seed: &dyn Fn(&Sensu)) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
         let (mut sensus, mut links) = (Vec::new(), Vec::new());
         for name in names {
@@ -69,6 +75,12 @@ impl World {
         let key = directory.path().join("jwt_public.pem");
         std::fs::write(&key, keys.public_pem()).unwrap();
         let mut file = json!({"auth": {"jwt-public-key-files": [key]}});
+        if signs {
+            let key = directory.path().join("jwt_private.pem");
+            std::fs::write(&key, keys.private_pem()).unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+            file["auth"]["jwt-private-key-file"] = json!(key);
+        }
         merge(&mut file, more);
         describe(&mut file, names, &links, "http", web_ui, directory.path());
         Self::in_front(file, links, sensus, directory).await
@@ -76,7 +88,7 @@ impl World {
 
     /// Clusters that differ, with two hours behind them.
     pub(crate) async fn with_a_past(names: &[&str]) -> Self {
-        let world = Self::of(names, Path::new(""), &json!({}), &|_| {}).await;
+        let world = Self::of(names, Path::new(""), &json!({}), false, &|_| {}).await;
         for sensu in &world.sensus {
             sensu.clock().advance(-PAST * STEP);
             sensu.seed_demo(sensu.name().bytes().map(u64::from).sum());

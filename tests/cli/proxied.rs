@@ -77,6 +77,15 @@ fn a_tunnel_leads_to_an_https_url_through_every_kind_of_proxy() {
                 assert_eq!(asked.header("host"), target);
             }
         }
+        // Files of resources come the same way.
+        let mut user = user;
+        user.set("SSL_CERT_FILE", &file);
+        let line = user.fails(
+            &["create", "--url", &gateway, "--api-key", "k", "-f", &format!("{gateway}/none.yaml")],
+            78,
+        );
+        assert!(line.ends_with("/none.yaml: the server answered 404 Not Found"), "{line}");
+        assert_eq!(proxy.take_asked().len(), 1, "and nothing else was sent");
         // The server's certificate is checked through the tunnel.
         let line = user.fails(&with_ca(&other), 69);
         assert!(line.contains("no trusted connection") && line.contains("through the proxy"), "{line}");
@@ -152,7 +161,7 @@ fn a_proxy_that_does_not_help_is_named_with_what_to_do() {
         (
             Kind::Refuses(407, &["Basic"]),
             "http://bob:hunter2@",
-            "refuses the user or the password in HTTPS_PROXY (407)",
+            "refuses the user or the password that is given there (407)",
         ),
         (Kind::Refuses(407, &["Negotiate", "NTLM"]), "http://", "which is not supported"),
         (
@@ -163,7 +172,7 @@ fn a_proxy_that_does_not_help_is_named_with_what_to_do() {
         (Kind::Refuses(502, &[]), "http://", ":443: 502 Bad Gateway; NO_PROXY"),
         (Kind::Garbage, "http://bob:hunter2@", "does not answer as one: is its address right?"),
         (Kind::Http(None), "https://bob:hunter2@", "no TLS at the proxy https://"),
-        (Kind::Http(None), "socks5://bob:hunter2@", "socks5://"),
+        (Kind::Garbage, "socks5://bob:hunter2@", "does not answer as one: is its address right?"),
     ] {
         let proxy = Proxy::start(kind, &server.url);
         let url = format!("{url}{}", proxy.address);
@@ -178,6 +187,7 @@ fn a_proxy_that_does_not_help_is_named_with_what_to_do() {
     let line = user(&[("HTTPS_PROXY", "http://bob:hunter2@127.0.0.1:1")])
         .fails(&list(&format!("https://{NAME}")), 69);
     assert!(line.contains("the proxy http://127.0.0.1:1 of HTTPS_PROXY is out of reach: "), "{line}");
+    assert!(line.ends_with("; correct HTTPS_PROXY, or list the host in NO_PROXY"), "{line}");
     assert!(!line.contains("hunter2"), "{line}");
 }
 
@@ -188,7 +198,7 @@ fn a_407_for_an_http_url_is_the_proxys_own_and_other_answers_are_shown_as_any() 
     let url = format!("http://bob:hunter2@{}", proxy.address);
     let line = user(&[("HTTP_PROXY", &url)]).fails(&list(&format!("http://{NAME}")), 69);
     assert!(line.starts_with(&format!("cannot reach http://{NAME}: the proxy http://127.0.0.1:")), "{line}");
-    assert!(line.ends_with("refuses the user or the password in HTTP_PROXY (407)"), "{line}");
+    assert!(line.ends_with("refuses the user or the password that is given there (407)"), "{line}");
     let proxy = Proxy::start(Kind::Refuses(503, &[]), &server.url);
     let url = format!("http://bob:hunter2@{}", proxy.address);
     let line = user(&[("HTTP_PROXY", &url)]).fails(&list(&format!("http://{NAME}")), 69);

@@ -7,9 +7,10 @@ use tokio::sync::Semaphore;
 
 use super::{Rig, admin, cluster_body, replicator_body, viewer};
 use crate::{
-    api::{Found, Tried},
+    api::{Api, Found, Tried},
+    authz::{Authorizer, AuthzError, Mode, Verb},
     registry::resource::Checked,
-    types::{Backend, Spec},
+    types::{Backend, Principal, Spec},
 };
 
 /// A rig where every host but `dead` answers, and what was tried.
@@ -153,6 +154,32 @@ async fn everybody_is_told_what_they_may_change() {
     assert_eq!(answer.json(), json!({"clusters": all, "replicators": all, "etcd-replicators": all}));
     let answer = rig.get("permissions").await;
     assert_eq!(answer.json(), json!({"clusters": [], "replicators": [], "etcd-replicators": []}));
+    let mut rig = rig;
+    rig.api = Api { authorizer: Arc::new(OfSomeNames), ..rig.api };
+    assert_eq!(
+        rig.get("permissions").await.json(),
+        json!({"clusters": ["create"], "replicators": [], "etcd-replicators": [],
+            "names": {"clusters": {"update": ["alpha", "a%3Ab"]}}})
+    );
     let answer = rig.call(Method::PUT, "permissions", &Value::Null).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+/// May create any cluster, and update two.
+struct OfSomeNames;
+
+impl Authorizer for OfSomeNames {
+    fn decide(&self, _: &Principal, verb: Verb, resource: &str, name: &str) -> Result<bool, AuthzError> {
+        Ok(resource == "clusters" && verb == Verb::Create && name.is_empty())
+    }
+
+    fn names(&self, _: &Principal, verb: Verb, resource: &str) -> Result<Vec<String>, AuthzError> {
+        assert_ne!(verb, Verb::Create);
+        let names = ["alpha", "a%3Ab"].map(str::to_owned);
+        Ok(if resource == "clusters" && verb == Verb::Update { names.to_vec() } else { Vec::new() })
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Rbac
+    }
 }

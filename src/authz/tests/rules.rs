@@ -75,6 +75,34 @@ fn a_rule_allows_by_verb_resource_and_name() {
 }
 
 #[test]
+fn names_are_those_of_rules_that_allow_it_before_a_fault() {
+    let of = |names: &[&str]| role(&[rule(&["update"], &["clusters"], names)]);
+    let ann = |role: &str| binding(&[("User", "ann")], role);
+    let roles = [
+        ("one", of(&["beta", "alpha", "", "*"])),
+        ("two", of(&["alpha", "gamma"])),
+        ("other", role(&[rule(&["delete"], &["clusters"], &["delta"])])),
+        ("all", of(&[])),
+    ];
+    let names = |bindings: &[(&str, Vec<u8>)], who: &Principal| {
+        let all = rules(bindings, &roles);
+        let names = all.names(who, Verb::Update, "clusters").unwrap();
+        // What it shows is what it allows.
+        assert!(names.iter().all(|name| all.decide(who, Verb::Update, "clusters", name) == Ok(true)));
+        names
+    };
+    let bindings = [("a", ann("one")), ("b", ann("two")), ("c", ann("other")), ("d", ann("all"))];
+    assert_eq!(names(&bindings, &who("ann", &[])), ["*", "alpha", "beta", "gamma"]);
+    assert_eq!(names(&bindings, &who("bob", &[])), [""; 0]);
+    let faulty = [("a", ann("two")), ("b", ann("missing")), ("c", ann("one"))];
+    assert_eq!(names(&faulty, &who("ann", &[])), ["alpha", "gamma"]);
+    let many: Vec<String> = (0..1500).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let all = rules(&[("a", ann("many"))], &[("many", of(&many))]);
+    assert_eq!(all.names(&who("ann", &[]), Verb::Update, "clusters").unwrap().len(), 1000);
+}
+
+#[test]
 fn a_binding_names_users_and_groups_by_their_exact_names() {
     let cases = [
         ("User", "ann", who("ann", &[]), true),

@@ -15,6 +15,11 @@ pub(super) fn untrusted(server: &str, cause: &str) -> String {
              be trusted by itself"
         );
     }
+    if cause.contains("ShortRsaKey") {
+        return format!(
+            "no trusted connection to {server}: its RSA key has fewer than 2,048 bits: give it another certificate"
+        );
+    }
     format!("no trusted connection to {server}: {cause}; --trusted-ca-file names the CA to trust")
 }
 

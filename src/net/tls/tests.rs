@@ -251,7 +251,7 @@ impl Drop for Openssl {
 fn serve_short_rsa(dir: &Path, version: &str) -> (Openssl, u16) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "1", "-subj", "/CN=old"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(dir)
         .stderr(Stdio::null())
         .status();
@@ -283,6 +283,13 @@ async fn insecure_accepts_rsa_keys_of_1024_bits() {
         let config = ClientFiles::read(&insecure()).unwrap().config(b"http/1.1").unwrap();
         let done = secure(tcp, "127.0.0.1".to_owned(), Arc::new(config)).await;
         assert!(done.is_ok(), "{version}: {:?}", done.err());
+        // Trusted by itself, it is called what it is: nobody has made a bad signature.
+        let (_server, port) = serve_short_rsa(dir.path(), version);
+        let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let config =
+            ClientFiles::read(&trusting(dir.path().join("cert.pem"))).unwrap().config(b"http/1.1").unwrap();
+        let refused = secure(tcp, "127.0.0.1".to_owned(), Arc::new(config)).await.err().unwrap();
+        assert!(format!("{refused:?}").contains("ShortRsaKey"), "{version}: {refused:?}");
     }
 }
 

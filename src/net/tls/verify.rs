@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use aws_lc_rs::digest;
 use rustls::{
-    DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
         VerifierBuilderError, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -14,7 +14,11 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{PROVIDER, in_use::InUse, x509};
+use super::{
+    PROVIDER,
+    in_use::InUse,
+    x509::{self, Key},
+};
 
 /// Accepts chains that end in a root, as webpki does, and certificates that are roots themselves, as Go's clients do:
 /// webpki does not let a CA's certificate identify a server, but that is what a self-signed one from most tutorials is.
@@ -25,6 +29,11 @@ pub(super) struct Verifier {
     trusted: HashSet<[u8; 32]>,
     _in_use: InUse,
 }
+
+/// An RSA key of fewer than 2,048 bits. Certificates are shown by the name of what is wrong with them.
+#[derive(Debug, thiserror::Error)]
+#[error("its RSA key has fewer than 2,048 bits")]
+struct ShortRsaKey;
 
 // === impl Verifier ===
 
@@ -67,7 +76,9 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, cert, signature)
+        self.chains
+            .verify_tls12_signature(message, cert, signature)
+            .map_err(|error| or_short_key(cert, error))
     }
 
     fn verify_tls13_signature(
@@ -76,11 +87,23 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, cert, signature)
+        self.chains
+            .verify_tls13_signature(message, cert, signature)
+            .map_err(|error| or_short_key(cert, error))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chains.supported_verify_schemes()
+    }
+}
+
+/// A key that the cryptographic library refuses makes no bad signatures.
+fn or_short_key(cert: &CertificateDer<'_>, error: Error) -> Error {
+    match x509::public_key(cert) {
+        Some(Key::ShortRsa) => {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(ShortRsaKey))))
+        }
+        _ => error,
     }
 }
 

@@ -1,7 +1,7 @@
-//! What only a reader of the source needs is left out of what is sent: comments, indentation, spaces around signs. Lines
-//! stay lines, so that an error's line can be found, and names stay names.
-
-use std::fmt::Write as _;
+//! What only a reader of the source needs is left out of what is sent: comments, indentation, spaces around signs, line
+//! ends within a statement, parentheses around a name alone, signs after the last
+//! of a list or a block. Statements stay lines, so
+//! that an error's line can be found, and names stay names.
 
 /// A script without its comments and needless spaces.
 ///
@@ -35,14 +35,18 @@ pub(super) fn script(source: &str) -> String {
             _ => first.len_utf8(),
         };
         let (token, after) = rest.split_at(token);
-        push(&mut sent, gap, token);
+        match token {
+            ")" if unwrap_name(&mut sent) => {}
+            _ => push(&mut sent, gap, token),
+        }
         (rest, gap) = (after, "");
     }
     sent.push('\n');
     sent
 }
 
-/// A style sheet without its comments and needless spaces; a space in a selector or a calculation has a meaning.
+/// A style sheet without its comments and needless spaces, in one line; a space in a selector or a calculation has a
+/// meaning.
 pub(super) fn style(source: &str) -> String {
     let mut sent = String::with_capacity(source.len());
     let mut rest = source;
@@ -51,12 +55,8 @@ pub(super) fn style(source: &str) -> String {
         rest = comment.split_once("*/").map_or("", |(_, after)| after);
     }
     sent.push_str(rest);
-    let lines = sent.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.fold(String::with_capacity(source.len()), |mut text, line| {
-        let line = SIGNS.iter().fold(line.to_owned(), |line, (long, short)| line.replace(long, short));
-        let _ = writeln!(text, "{line}");
-        text
-    })
+    let lines: Vec<&str> = sent.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    SIGNS.iter().fold(lines.join(" "), |text, (long, short)| text.replace(long, short))
 }
 
 const SIGNS: [(&str, &str); 7] =
@@ -67,12 +67,41 @@ fn push(sent: &mut String, gap: &str, token: &str) {
         sent.push_str(token);
         return;
     };
+    // A semicolon may also be all that a loop or an `else` does.
+    let is_last = match next {
+        ')' => last == ',',
+        '}' => last == ',' || (last == ';' && !sent.ends_with(");") && !sent.ends_with("else;")),
+        _ => false,
+    };
+    if is_last {
+        sent.pop();
+    }
     let joins = (is_word(last) && is_word(next)) || (last == next && matches!(next, '+' | '-' | '/'));
-    if gap == "\n" || (!gap.is_empty() && joins) {
+    let ends_line = gap == "\n" && !GOES_ON.contains(last) && !GOES_ON_WITH.contains(next);
+    if ends_line || (!gap.is_empty() && joins) {
         sent.push_str(gap);
     }
     sent.push_str(token);
 }
+
+/// Takes away the parenthesis of a name that stands alone in a pair, as parameters and casts do. Returns whether it did.
+fn unwrap_name(sent: &mut String) -> bool {
+    let name = sent.trim_end_matches(is_word).len();
+    let opens = name < sent.len() && sent[..name].ends_with('(');
+    // Of a call or a condition it says what it is.
+    let is_number = sent[name..].starts_with(|c: char| c.is_ascii_digit());
+    let stands_alone =
+        opens && !is_number && sent[..name - 1].ends_with(|sign| "=,(:?![{;&|>".contains(sign));
+    if stands_alone {
+        sent.remove(name - 1);
+    }
+    stands_alone
+}
+
+/// Signs at the end of a line that no statement ends with.
+const GOES_ON: &str = "{([,=&|?:>";
+/// Signs at the beginning of a line that no statement begins with.
+const GOES_ON_WITH: &str = "})],.=&|?:";
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$' | '#')
@@ -162,8 +191,17 @@ mod tests {
     fn a_script_loses_comments_and_spaces_and_nothing_else() {
         for (source, sent) in [
             ("const a = b;  // why\n", "const a=b;\n"),
-            ("/** @file\n * x */\nlet  a\n\n\n  = 1", "let a\n=1\n"),
-            ("f(/** @type {any} */ (x), y)", "f((x),y)\n"),
+            ("/** @file\n * x */\nlet  a\n\n\n  = 1", "let a=1\n"),
+            ("f(\n  a,\n  { b },\n)\n  .c()\nd()", "f(a,{b}).c()\nd()\n"),
+            ("if (a) {\n  b\n  c++\n}\nelse d = () =>\n  e ||\n  f", "if(a){b\nc++}\nelse d=()=>e||f\n"),
+            ("a\n++b\n-c\n/d/g.e()\n(f)\n[g]\n`h`", "a\n++b\n-c\n/d/g.e()\n(f)\n[g]\n`h`\n"),
+            ("f(/** @type {any} */ (x), y, [ , ])", "f(x,y,[,])\n"),
+            (
+                "{ let a; b(c); }\n{ while (d()); }\n{ if (e) f; else; }\n{ ; }",
+                "{let a;b(c);}\n{while(d());}\n{if(e)f;else;}\n{}\n",
+            ),
+            ("x = (a) => (b) => ((c).d)(e)?.(f) || (1)", "x=a=>b=>(c.d)(e)?.(f)||(1)\n"),
+            ("if (a) (b).c\nelse (d).e\nasync (f) => g", "if(a)(b).c\nelse(d).e\nasync(f)=>g\n"),
             (r#"x = "a  \" // b" + 'it  /* s */'"#, "x=\"a  \\\" // b\"+'it  /* s */'\n"),
             ("a + +b - -c + d ++ + e", "a+ +b- -c+d++ +e\n"),
             (
@@ -173,7 +211,7 @@ mod tests {
             ("`${ a.b(/[\"}]/g, 1 / 2) }`  + c", "`${ a.b(/[\"}]/g, 1 / 2) }`+c\n"),
             ("x = /[/\"]  \\//g.test( y ) / 2 / z", "x=/[/\"]  \\//g.test(y)/2/z\n"),
             ("return /a  b/ in  c", "return/a  b/in c\n"),
-            ("s.split( / +/ ).map((x) => x / 2)", "s.split(/ +/).map((x)=>x/2)\n"),
+            ("s.split( / +/ ).map((x) => x / 2)", "s.split(/ +/).map(x=>x/2)\n"),
             ("a\n// b\n/* c */ d", "a\nd\n"),
             ("\"…\" + é", "\"…\"+é\n"),
         ] {
@@ -192,7 +230,7 @@ mod tests {
     #[test]
     fn a_style_keeps_the_spaces_that_mean_something() {
         let source = "/* x */\na > b:not(.c) d, e { margin: 0 calc(1px + 2px); color: red; }\n\n@media (max-width: 7px) { p { x: y; } }\n";
-        let sent = "a > b:not(.c) d,e{margin:0 calc(1px + 2px);color:red}\n@media (max-width:7px){p{x:y}}\n";
+        let sent = "a > b:not(.c) d,e{margin:0 calc(1px + 2px);color:red}@media (max-width:7px){p{x:y}}";
         assert_eq!(style(source), sent);
     }
 }

@@ -25,7 +25,7 @@
   const control = (label) => {
     const found = all("label", front()).find((element) => text(element) === label || text(element).startsWith(`${label} `));
     return /** @type {HTMLLabelElement | undefined} */ (found)?.control ??
-      all("input, select, textarea", front()).find((element) => element.getAttribute("aria-label") === label);
+      all("input, select, textarea, [role=group]", front()).find((element) => element.getAttribute("aria-label") === label);
   };
 
   const grid = () => all("[role=grid]")[0];

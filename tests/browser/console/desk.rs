@@ -1,8 +1,11 @@
 //! A person at the console: what they see and do, by the names that things have on the screen.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::{
+    chromium::PATIENCE,
     page::{Page, Realm},
     world::World,
 };
@@ -14,6 +17,8 @@ pub(super) struct Desk {
     worker: Option<Realm>,
     /// Seconds that the browser's clock is ahead.
     ahead: u64,
+    /// Whether that clock stands still.
+    stopped: bool,
 }
 
 // === impl Desk ===
@@ -26,7 +31,7 @@ impl Desk {
 
     fn at(mut page: Page, url: String) -> Self {
         page.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": include_str!("desk.js")}));
-        Self { page, url, worker: None, ahead: 0 }
+        Self { page, url, worker: None, ahead: 0, stopped: false }
     }
 
     /// Opens a page of the console and logs in as the administrator.
@@ -263,6 +268,24 @@ impl Desk {
         self.set_clock();
     }
 
+    /// Time passes when the test says so, and only then: what is due depends on no machine.
+    pub(super) fn stop_clock(&mut self) {
+        self.stopped = true;
+        self.set_clock();
+    }
+
+    /// Waits until the engine has done what is due: it looks twice a second.
+    #[track_caller]
+    pub(super) fn settle(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut quiet = 0;
+        while quiet < 3 {
+            assert!(Instant::now() < deadline, "the engine does not come to rest");
+            self.worker().eval("new Promise(done => setTimeout(done, 500))");
+            quiet = if self.worker().is_idle() { quiet + 1 } else { 0 };
+        }
+    }
+
     /// The gateway has the true time, and gives tokens by it.
     pub(super) fn return_to_now(&mut self) {
         self.ahead = 0;
@@ -270,8 +293,10 @@ impl Desk {
     }
 
     fn set_clock(&mut self) {
+        let clock =
+            if self.stopped { "(globalThis.stopped ??= globalThis.clock())" } else { "globalThis.clock()" };
         let shift = format!(
-            "globalThis.clock ??= Date.now.bind(Date); Date.now = () => globalThis.clock() + {}",
+            "globalThis.clock ??= Date.now.bind(Date); Date.now = () => {clock} + {}",
             self.ahead * 1000
         );
         self.page.eval(&shift);

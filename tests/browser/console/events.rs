@@ -139,6 +139,42 @@ async fn a_filter_is_completed_from_what_the_clusters_have() {
     desk.is_well();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn suggestions_that_come_late_leave_the_choice_as_it_is() {
+    let world = world().await;
+    let mut desk = Desk::enter(&world, "events");
+    desk.read();
+    let chosen = "desk.text(document.querySelector('[role=option][aria-selected=true]') ?? document.createElement('p'))";
+    desk.keys("/");
+    desk.write("c");
+    desk.until("document.querySelectorAll('[role=option]').length > 2");
+    // From now on the engine is asked when the test says so, and what it answers is counted.
+    desk.see(
+        "const post = MessagePort.prototype.postMessage; window.held = []; window.answers = 0; \
+         MessagePort.prototype.postMessage = function (message) { \
+           if (message.op !== 'complete') return post.call(this, message); \
+           if (!this.counted) this.addEventListener('message', ({data}) => { answers += Number(Boolean(data.body?.word)); }); \
+           this.counted = true; held.push(() => post.call(this, message)); }; 1",
+    );
+    desk.write("l");
+    desk.keys("ArrowDown ArrowDown");
+    let choice = desk.see(chosen);
+    assert_ne!(choice, "");
+    desk.see("held.splice(0).forEach(send => send())");
+    desk.until("answers === 1");
+    assert_eq!(desk.see(chosen), choice);
+    desk.keys("Enter");
+    desk.until(&format!("desk.control('Filter').value === {choice}"));
+    // What completes another word is not offered for this one.
+    desk.see("held.splice(0).forEach(send => send())");
+    desk.until("answers === 2 && document.querySelectorAll('[role=option]').length > 0");
+    desk.write("x st");
+    desk.until("document.querySelectorAll('[role=option]').length === 0");
+    desk.see("held.splice(0).forEach(send => send())");
+    desk.until("[...document.querySelectorAll('[role=option]')].map(desk.text).includes('status:')");
+    desk.is_well();
+}
+
 /// What is exported must be what is shown, cell by cell.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_has_the_rows_and_columns_that_are_shown() {

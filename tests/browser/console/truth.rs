@@ -1,9 +1,12 @@
 //! Clusters that are down, hung, slow or back, and a gateway that was away: always said, never an empty table instead.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use super::{Desk, is_of_network, world};
-use crate::link::Line;
+use super::{Desk, impatient, is_of_network, world};
+use crate::{
+    link::Line,
+    world::{CLUSTERS, World},
+};
 
 /// Pages that a cluster makes incomplete.
 const PAGES: [&str; 6] = ["", "events", "entities", "checks", "silences", "clusters"];
@@ -49,7 +52,7 @@ async fn a_cluster_that_is_down_is_named_on_every_page_and_its_rows_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_hangs_holds_up_nobody_and_is_named() {
-    let world = world().await;
+    let world = World::with(&CLUSTERS, Path::new(""), &impatient()).await;
     world.links[1].set(Line::Silent);
     let mut desk = Desk::enter(&world, "events");
     // The others are there long before it has timed out.

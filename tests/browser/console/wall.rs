@@ -43,7 +43,7 @@ async fn the_tab_has_the_count_and_new_criticals_are_told_and_heard() {
     );
     desk.open_user_menu();
     desk.click("Notifications and sound");
-    desk.until("localStorage.getItem('fedgate-console-notify') === 'on'");
+    desk.until("localStorage.getItem('fedgate-console-notify') === 'true'");
     put_event(&world, 1, &event("default", "web-9", "pay", 2, "card terminal is gone"));
     desk.click("Read now");
     desk.until("told.length === 1 && heard === 1");

@@ -59,10 +59,12 @@ pub(in super::super) enum ProxyError {
         variable: &'static str,
     },
     /// No connection to the proxy.
-    #[error("{proxy} is out of reach: {cause}")]
+    #[error("{proxy} is out of reach: {cause}; correct {variable}, or list the host in NO_PROXY")]
     Unreachable {
         /// What it is called.
         proxy: String,
+        /// The variable.
+        variable: &'static str,
         /// The innermost cause.
         cause: String,
     },
@@ -81,20 +83,18 @@ pub(in super::super) enum ProxyError {
         proxy: String,
     },
     /// 407 without a user.
-    #[error("{proxy} asks for a user (407): write it as http://USER:PASSWORD@{address}")]
+    #[error("{proxy} asks for a user (407): write it as {example}")]
     UserNeeded {
         /// What it is called.
         proxy: String,
-        /// Its host and port.
-        address: String,
+        /// Its URL with a user.
+        example: String,
     },
     /// 407 with a user.
-    #[error("{proxy} refuses the user or the password in {variable} (407)")]
+    #[error("{proxy} refuses the user or the password that is given there (407)")]
     UserRefused {
         /// What it is called.
         proxy: String,
-        /// The variable.
-        variable: &'static str,
     },
     /// 407 without `Basic` among the ways.
     #[error(
@@ -155,6 +155,20 @@ impl Proxy {
         self.user.as_ref()
     }
 
+    /// The scheme of its URL.
+    fn protocol(&self) -> &'static str {
+        match self.scheme {
+            Scheme::Socks => "socks5",
+            Scheme::Http if self.server.tls => "https",
+            Scheme::Http => "http",
+        }
+    }
+
+    /// The variable that names it.
+    pub(super) fn variable(&self) -> &'static str {
+        self.variable
+    }
+
     /// Whether it is sent the requests for this server themselves, with the whole URL, and not asked for a connection.
     pub(in super::super) fn takes_requests_for(&self, server: &Backend) -> bool {
         self.scheme == Scheme::Http && !server.tls
@@ -177,21 +191,17 @@ impl Proxy {
         if ways.peek().is_some() && !ways.any(is_basic) {
             ProxyError::OtherLogin { proxy }
         } else if self.user.is_some() {
-            ProxyError::UserRefused { proxy, variable: self.variable }
+            ProxyError::UserRefused { proxy }
         } else {
-            ProxyError::UserNeeded { proxy, address: self.server.authority() }
+            let example = format!("{}://USER:PASSWORD@{}", self.protocol(), self.server.authority());
+            ProxyError::UserNeeded { proxy, example }
         }
     }
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Socks => "socks5",
-            Scheme::Http if self.server.tls => "https",
-            Scheme::Http => "http",
-        };
-        write!(f, "the proxy {scheme}://{} of {}", self.server.authority(), self.variable)
+        write!(f, "the proxy {}://{} of {}", self.protocol(), self.server.authority(), self.variable)
     }
 }
 

@@ -120,8 +120,9 @@ fn a_proxy_that_wants_a_login_is_told_apart_by_what_it_offers() {
     let refused = why("u:hunter2@p:8080", &["Basic"]);
     assert_eq!(
         refused,
-        "the proxy http://p:8080 of HTTPS_PROXY refuses the user or the password in HTTPS_PROXY (407)"
+        "the proxy http://p:8080 of HTTPS_PROXY refuses the user or the password that is given there (407)"
     );
+    assert!(why("https://p", &["Basic"]).ends_with("write it as https://USER:PASSWORD@p:443"));
     assert!(why("p", &["Negotiate", "NTLM"]).contains("not supported"));
 }
 

@@ -124,15 +124,24 @@ async fn socks(proxy: &Proxy, io: BoxIo, server: &Backend) -> Result<BoxIo, Prox
     let refused =
         |cause: String| ProxyError::Refused { proxy: proxy.to_string(), server: server.authority(), cause };
     let target: Uri = server.authority().parse().map_err(|_| refused("no such name".to_owned()))?;
-    let io = socks.call(target).await.map_err(|error| refused(error.to_string()))?;
+    let io = socks.call(target).await.map_err(|error| {
+        // The type has no public name.
+        let said = error.to_string();
+        match said.strip_prefix("SOCKS error: ").unwrap_or(&said) {
+            "io error during SOCKS handshake" | "failed parsing server response" => {
+                ProxyError::NoProxy { proxy: proxy.to_string() }
+            }
+            cause => refused(cause.to_owned()),
+        }
+    })?;
     Ok(io.into_inner())
 }
 
 fn no_connection(proxy: &Proxy, error: &ConnectError) -> ProxyError {
-    let (proxy, cause) = (proxy.to_string(), deepest(error));
+    let (proxy, variable, cause) = (proxy.to_string(), proxy.variable(), deepest(error));
     match error {
         ConnectError::Tls(_) => ProxyError::Untrusted { proxy, cause },
-        _ => ProxyError::Unreachable { proxy, cause },
+        _ => ProxyError::Unreachable { proxy, variable, cause },
     }
 }
 

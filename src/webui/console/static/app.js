@@ -10,9 +10,10 @@ import { askAgain, loginPage } from "./pages/login.js";
 import { overviewPage } from "./pages/overview.js";
 import { forgetRefusals } from "./parts/actions.js";
 import { fact, when } from "./parts/charts.js";
-import { dialog, menu } from "./parts/dialog.js";
+import { dialog, menu, opener } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
+import { isText, keep, kept } from "./shared/kept.js";
 import { explain, own } from "./shared/text.js";
 import { now } from "./shared/time.js";
 
@@ -49,7 +50,7 @@ const NAVIGATION = /** @type {const} */ ([["", "Overview", "o"], ["events", "Eve
 /** @type {any} */
 let session = { state: "unknown" };
 /** @type {any} */
-let state = { status: undefined, namespaces: [], unlisted: [], permissions: undefined, gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
+let state = { namespaces: [], unlisted: [], gateway: { failing: 0, trouble: "" }, problems: [], fresh: 0, counts: [0, 0, 0] };
 /** @type {Page | undefined} */
 let shown;
 let shownKey = "";
@@ -64,11 +65,13 @@ const footer = h("footer.status-line");
 const header = h("header.top",
   h("a.skip", { href: "#main" }, "To the content"),
   h("a.brand", { href: page("") }, h("span.mark", { "aria-hidden": "true" }), "fedgate"), navigation,
-  h("button.plain.who", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => userMenu(event.currentTarget) }));
+  opener("button.plain.who", "", userMenu));
+
+const isInside = () => session.state === "in" || session.state === "expired";
 
 function render() {
   const { name, query } = current();
-  const inside = session.state === "in" || session.state === "expired";
+  const inside = isInside();
   document.body.classList.toggle("inside", inside);
   const kiosk = query.has("kiosk");
   document.body.classList.toggle("kiosk", kiosk && inside);
@@ -112,7 +115,7 @@ function want() {
 }
 
 function drawState() {
-  const inside = session.state === "in" || session.state === "expired";
+  const inside = isInside();
   replace(header.querySelector(".who") ?? header, inside ? session.user : "", inside && icon("down"));
   drawBanner(inside);
   const total = state.counts;
@@ -123,23 +126,21 @@ function drawState() {
 
 /** Everything that makes this page incomplete, by name. @param {boolean} inside */
 function drawBanner(inside) {
+  /** @type {any[]} */
   const parts = [];
-  if (inside && state.gateway.failing) {
-    parts.push(h("p", h("strong", "The gateway does not answer"), ` (${state.gateway.trouble}). What is shown is from before `, when(state.gateway.failing), "."));
-  }
-  const store = inside && state.status?.store;
-  if (store) {
-    parts.push(h("p", h("strong", "The gateway cannot read its registry"), ` (${store.error ?? store.state}). Clusters that were registered may be missing from all pages, and nothing can be registered.`));
-  }
-  if (inside && session.trouble) parts.push(h("p", h("strong", "Your login cannot be renewed now. "), session.trouble));
-  for (const problem of inside ? state.problems : []) {
+  const say = (/** @type {string} */ what, /** @type {any[]} */ ...more) => parts.push(h("p", h("strong", what), more));
+  const { gateway, status, problems, fresh } = state;
+  if (inside && gateway.failing) say("The gateway does not answer", ` (${gateway.trouble}). What is shown is from before `, when(gateway.failing), ".");
+  const store = inside && status?.store;
+  if (store) say("The gateway cannot read its registry", ` (${store.error ?? store.state}). Clusters that were registered may be missing from all pages, and nothing can be registered.`);
+  if (inside && session.trouble) say("Your login cannot be renewed now. ", session.trouble);
+  for (const problem of inside ? problems : []) {
     // The counts in the tab are of all pages; what this page does not show is not missing from it.
-    if ((problem.error === "gateway" && state.gateway.failing) || !problem.kinds.some((/** @type {string} */ kind) => shown?.kinds.includes(kind))) continue;
-    const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : [" Nothing of it is shown."];
-    parts.push(h("p", h("strong", `${problem.cluster} is missing from this page: `), `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old,
-      " ", h("a", { href: page("clusters") }, "Look at its status")));
+    if ((problem.error === "gateway" && gateway.failing) || !problem.kinds.some((/** @type {string} */ kind) => shown?.kinds.includes(kind))) continue;
+    const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : " Nothing of it is shown.";
+    say(`${problem.cluster} is missing from this page: `, `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old, " ", h("a", { href: page("clusters") }, "Look at its status"));
   }
-  if (inside && state.fresh && now() - state.fresh > 180 && !parts.length) parts.push(h("p", h("strong", "This page is old: "), "last read ", when(state.fresh), "."));
+  if (inside && fresh && now() - fresh > 180 && !parts.length) say("This page is old: ", "last read ", when(fresh), ".");
   banner.hidden = !parts.length;
   replace(banner, parts);
 }
@@ -148,7 +149,7 @@ function drawBanner(inside) {
 function userMenu(anchor) {
   const themes = [["", "Colours of the system"], ["light", "Light"], ["dark", "Dark"]];
   menu(anchor, [
-    ...themes.map(([theme, label]) => ({ label, checked: (localStorage.getItem("fedgate-console-theme") ?? "") === theme, run: () => setTheme(theme) })),
+    ...themes.map(([theme, label]) => ({ label, checked: (kept("theme", isText) ?? "") === theme, run: () => setTheme(theme) })),
     { label: "Notifications and sound", checked: wanted(), run: async () => {
       const problem = await switchNotifications();
       if (problem) toast(problem, { kind: "error" });
@@ -162,13 +163,8 @@ function userMenu(anchor) {
 
 /** @param {string} theme */
 function setTheme(theme) {
-  if (theme) {
-    localStorage.setItem("fedgate-console-theme", theme);
-    document.documentElement.dataset.theme = theme;
-  } else {
-    localStorage.removeItem("fedgate-console-theme");
-    delete document.documentElement.dataset.theme;
-  }
+  keep("theme", theme || undefined);
+  document.documentElement.dataset.theme = theme;
 }
 
 /** A wall screen must not go dark. */
@@ -183,7 +179,7 @@ async function stayAwake() {
 // === keys ===
 
 const KEYS = [["/", "Filter"], ["j, k", "Next, previous row"], ["Enter", "Open the row"], ["x", "Select the row"], ["a", "Select all, or none"], ["s", "Silence"], ["u", "Clear silences"],
-  ["r", "Resolve"], ["e", "Run the check again"], ["g then o v n c i l p", "Overview, events, entities, checks, silences, clusters, replicators"], ["Esc", "Leave the filter, a dialog, kiosk mode"], ["?", "These keys"]];
+  ["r", "Resolve"], ["e", "Run the check again"], [`g then ${NAVIGATION.map(([, , key]) => key).join(" ")}`, NAVIGATION.map(([, title]) => title).join(", ")], ["Esc", "Leave the filter, a dialog, kiosk mode"], ["?", "These keys"]];
 
 function help() {
   void dialog({ title: "Keys", body: [h("dl.facts.wide", KEYS.map(([key, what]) => fact(h("kbd", key), what))),

@@ -1,6 +1,7 @@
-// Elements, without markup in strings: what is text stays text, and cannot reorder or hide what stands beside it.
+// Elements, without markup in strings: what is text stays text, and cannot reorder or hide what stands beside it. Numbers are
+// written as the reader's language does.
 
-import { safe } from "./shared/text.js";
+import { count, safe } from "./shared/text.js";
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
 
@@ -53,7 +54,7 @@ function fill(element, parts) {
 function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === false || child === null || child === undefined) continue;
-    element.append(child instanceof Node ? child : safe(child));
+    element.append(child instanceof Node ? child : typeof child === "number" ? count(child) : safe(child));
   }
 }
 
@@ -74,11 +75,16 @@ export function icon(name) {
   return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 }
 
+/** Makes an icon another one. @param {any} element @param {keyof typeof ICONS} name */
+export const reshape = (element, name) => element.firstChild.setAttribute("d", ICONS[name]);
+
+const DISC = "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m";
+
 const ICONS = {
   critical: "M8 1 15 14H1Zm-.8 4v5h1.6V5Zm0 6v1.6h1.6V11Z",
-  warning: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-.8 3h1.6v5H7.2Zm0 6.4h1.6V12H7.2Z",
-  unknown: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-.8 9.6h1.6v1.5H7.2Zm0-1.1c0-2 2.2-2 2.2-3.4 0-.7-.6-1.1-1.4-1.1s-1.4.5-1.4 1.3H5c0-1.7 1.3-2.8 3-2.8s3 1 3 2.5c0 2-2.2 2.1-2.2 3.5Z",
-  passing: "M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1m-1 10L3.9 7.9 5 6.8l2 2 4-4.1 1.1 1.1Z",
+  warning: `${DISC}-.8 3h1.6v5H7.2Zm0 6.4h1.6V12H7.2Z`,
+  unknown: `${DISC}-.8 9.6h1.6v1.5H7.2Zm0-1.1c0-2 2.2-2 2.2-3.4 0-.7-.6-1.1-1.4-1.1s-1.4.5-1.4 1.3H5c0-1.7 1.3-2.8 3-2.8s3 1 3 2.5c0 2-2.2 2.1-2.2 3.5Z`,
+  passing: `${DISC}-1 10L3.9 7.9 5 6.8l2 2 4-4.1 1.1 1.1Z`,
   silenced: "M2 5h3l4-3v12l-4-3H2Zm9.3 1.2L10.2 7.3l.9.9-.9.9 1.1 1.1.9-.9.9.9 1.1-1.1-.9-.9.9-.9-1.1-1.1-.9.9Z",
   down: "M4 6h8l-4 5Z",
   right: "M6 4v8l5-4Z",

@@ -1,5 +1,7 @@
 /** @file The tab's end of the line to the engine (engine/main.js). */
 
+import { isText, keep, kept } from "./shared/kept.js";
+
 /** @typedef {any} Message */
 
 /** @type {Worker | MessagePort} */
@@ -12,7 +14,8 @@ const views = new Map();
 /** @type {Map<string, Set<(message: Message) => void>>} */
 const listeners = new Map();
 
-const STORED = "fedgate-console-session";
+/** Where the login is, while the tab is there. */
+const PLACE = "sessionStorage";
 /** Milliseconds. */
 const PATIENCE = 15_000;
 
@@ -64,13 +67,7 @@ async function watch() {
 }
 
 function hello() {
-  let tokens;
-  try {
-    tokens = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
-  } catch {
-    sessionStorage.removeItem(STORED);
-  }
-  post({ op: "hello", tokens });
+  post({ op: "hello", tokens: kept("session", (tokens) => isText(tokens.access_token) && isText(tokens.refresh_token) && tokens.expires_at > 0, PLACE) });
 }
 
 /** @param {Message} message */
@@ -86,10 +83,7 @@ function receive(message) {
     views.get(message.view)?.shown(message);
     return;
   }
-  if (message.type === "session") {
-    if (message.tokens) sessionStorage.setItem(STORED, JSON.stringify(message.tokens));
-    else sessionStorage.removeItem(STORED);
-  }
+  if (message.type === "session") keep("session", message.tokens, PLACE);
   emit(message);
 }
 

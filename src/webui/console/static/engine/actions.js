@@ -1,6 +1,6 @@
 // What a user can do to objects. Each target is one request; each has its own outcome.
 
-import { ApiError, FEDERATION, path } from "./client.js";
+import { ApiError, federation, path, statusOf } from "./client.js";
 import { now } from "../shared/time.js";
 
 /** @typedef {import("./session.js").Session} Session */
@@ -44,8 +44,7 @@ export async function act(session, action, targets, parameters) {
         const message = await run(session, target, parameters);
         outcomes[index] = { target, ok: true, message: message ?? "done", status: 0 };
       } catch (error) {
-        const status = error instanceof ApiError ? error.status : 0;
-        outcomes[index] = { target, ok: false, message: /** @type {Error} */ (error).message, status };
+        outcomes[index] = { target, ok: false, message: /** @type {Error} */ (error).message, status: statusOf(error) };
       }
     }
   };
@@ -83,7 +82,7 @@ export const ACTIONS = {
     try {
       await session.request(url, { method, body });
     } catch (error) {
-      if (error instanceof ApiError && error.status === 409) {
+      if (statusOf(error) === 409) {
         throw new ApiError(409, `${name} is silenced already; choose "replace" to change it`);
       }
       throw error;
@@ -140,11 +139,9 @@ export const ACTIONS = {
     if (etag) headers["If-Match"] = etag;
     else headers["If-None-Match"] = "*";
     try {
-      await session.request(`${FEDERATION}/${resource}/${encodeURIComponent(target.name)}`, {
-        method: "PUT", body: object, headers,
-      });
+      await session.request(federation(resource, target.name), { method: "PUT", body: object, headers });
     } catch (error) {
-      if (error instanceof ApiError && error.status === 412) {
+      if (statusOf(error) === 412) {
         throw new ApiError(412, etag ? "it was changed by somebody else meanwhile; load it again"
           : "there is one of this name already");
       }
@@ -154,7 +151,7 @@ export const ACTIONS = {
   },
 
   async remove(session, target, { resource }) {
-    await gone(session.request(`${FEDERATION}/${resource}/${encodeURIComponent(target.name)}`, { method: "DELETE" }));
+    await gone(session.request(federation(resource, target.name), { method: "DELETE" }));
     return "removed";
   },
 };
@@ -167,6 +164,6 @@ async function gone(request) {
   try {
     await request;
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    if (statusOf(error) !== 404) throw error;
   }
 }

@@ -14,6 +14,9 @@ export class ApiError extends Error {
   }
 }
 
+/** The status of the answer that an error is about; 0 for none. @param {unknown} error */
+export const statusOf = (error) => (error instanceof ApiError ? error.status : 0);
+
 /**
  * `"alpha";status=200, "beta";error=timeout` (RFC 9651), as a map.
  * @param {string | null} header
@@ -112,5 +115,5 @@ export function path(ns, resource, ...names) {
   return ["/api/core/v2/namespaces", encodeURIComponent(ns), resource, ...names.map(encodeURIComponent)].join("/");
 }
 
-/** The gateway's own API. */
-export const FEDERATION = "/api/enterprise/federation/v1";
+/** A path of the gateway's own API. @param {...string} names */
+export const federation = (...names) => ["/api/enterprise/federation/v1", ...names.map(encodeURIComponent)].join("/");

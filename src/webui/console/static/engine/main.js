@@ -3,7 +3,7 @@
 // where there are no shared workers, each tab has an engine of its own.
 
 import { act, TOUCHES } from "./actions.js";
-import { ApiError, FEDERATION, parseClusters } from "./client.js";
+import { ApiError, federation, parseClusters } from "./client.js";
 import { run, values } from "./query.js";
 import { Session } from "./session.js";
 import { Source } from "./source.js";
@@ -95,7 +95,8 @@ async function receive(tab, message) {
 /** @type {Record<string, (tab: Tab, message: Message) => unknown>} */
 const OPERATIONS = {
   hello(tab, { tokens }) {
-    if (tokens && session.view.state === "out") session.adopt(tokens);
+    // How old they are is not known, so the first cluster that refuses them has them renewed.
+    if (tokens && session.view.state === "out") session.adopt(tokens, 0);
     tab.port.postMessage({ type: "session", session: session.view, tokens: session.tokens });
     tab.port.postMessage(state());
     tick();
@@ -124,17 +125,13 @@ const OPERATIONS = {
   async act(_, { action, targets, parameters }) {
     const outcomes = await act(session, action, targets, parameters);
     const touched = TOUCHES[action];
-    for (const source of store.sources.values()) {
-      if (touched?.includes(source.kind) && targets.some((/** @type {any} */ target) => target.cluster === source.cluster)) {
-        source.hurry();
-      }
-    }
+    hurry((source) => touched?.includes(source.kind) && targets.some((/** @type {any} */ target) => target.cluster === source.cluster));
     if (!touched) gateway.statusDue = 0;
     tick();
     return outcomes;
   },
   refresh() {
-    for (const source of store.sources.values()) source.hurry();
+    hurry();
     gateway.statusDue = 0;
     tick();
   },
@@ -142,6 +139,11 @@ const OPERATIONS = {
   /** All rows of a view, not only those in sight. */
   items: (_, { kind, query }) => run(store.joinedRows(kind), query).items,
 };
+
+/** Has lists read soon. @param {(source: Source) => unknown} [which] */
+function hurry(which = () => true) {
+  for (const source of store.sources.values()) if (which(source)) source.due = 0;
+}
 
 /**
  * @param {Kind} kind
@@ -159,9 +161,7 @@ function complete(kind, text, caret) {
 }
 
 function sessionChanged() {
-  if (session.view.state !== "in") {
-    for (const source of store.sources.values()) source.hurry();
-  }
+  if (session.view.state !== "in") hurry();
   if (session.view.state === "out") {
     // Nothing of one user is left for the next.
     for (const source of store.sources.values()) source.stop();
@@ -358,7 +358,7 @@ async function askGateway(watched) {
       // Only who has rights by namespace waits for these: for all others they complete forms, and spare what would be refused.
       gateway.asking = askAbout();
     }
-    const { body } = await session.request(`${FEDERATION}/status`);
+    const { body } = await session.request(federation("status"));
     gateway.status = body;
     gateway.failing = 0;
     gateway.trouble = "";
@@ -381,7 +381,7 @@ async function askGateway(watched) {
 
 async function askAbout() {
   const [namespaces, permissions] = await Promise.allSettled([
-    session.request("/api/core/v2/namespaces"), session.request(`${FEDERATION}/permissions`)]);
+    session.request("/api/core/v2/namespaces"), session.request(federation("permissions"))]);
   if (session.view.state !== "in") return;
   if (permissions.status === "fulfilled") gateway.permissions = permissions.value.body;
   if (namespaces.status === "fulfilled") {

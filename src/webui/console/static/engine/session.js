@@ -1,6 +1,7 @@
 // Who is logged in. Tokens live here, in memory, and in the sessionStorage of the tabs, which the tabs write.
 
-import { ApiError, send } from "./client.js";
+import { ApiError, send, statusOf } from "./client.js";
+import { string } from "../shared/text.js";
 import { now } from "../shared/time.js";
 
 /**
@@ -32,7 +33,7 @@ export class Session {
       const { body } = await send("/auth", { headers: { Authorization: `Basic ${basic}` } });
       this.adopt(body);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) throw new ApiError(401, "wrong user name or password");
+      if (statusOf(error) === 401) throw new ApiError(401, "wrong user name or password");
       throw error;
     }
   }
@@ -40,8 +41,9 @@ export class Session {
   /**
    * Takes over what a tab has kept, if it is newer than what is here.
    * @param {any} tokens
+   * @param {number} [made] when
    */
-  adopt(tokens) {
+  adopt(tokens, made = now()) {
     if (typeof tokens?.access_token !== "string" || typeof tokens?.refresh_token !== "string") {
       throw new ApiError(0, "the answer of the login is not understood");
     }
@@ -49,10 +51,10 @@ export class Session {
     if (this.tokens && this.view.state === "in" && this.tokens.expires_at >= next.expires_at) return;
     const claims = readClaims(next.access_token);
     this.tokens = next;
-    this.adopted = now();
+    this.adopted = made;
     this.view = {
       state: "in",
-      user: typeof claims.sub === "string" ? claims.sub : "",
+      user: string(claims.sub),
       trouble: "",
     };
     this.changed();
@@ -106,8 +108,7 @@ export class Session {
    */
   failed(tokens, error) {
     if (this.tokens !== tokens) return;
-    const status = error instanceof ApiError ? error.status : 0;
-    if (status === 401 || status === 403 || status === 400 || status === 404) {
+    if ([400, 401, 403, 404].includes(statusOf(error))) {
       // The page stays, and asks for the password again.
       this.view = { ...this.view, state: "expired", trouble: "" };
     } else {
@@ -127,7 +128,7 @@ export class Session {
       return await send(path, { ...options, token });
     } catch (error) {
       // One cluster that does not know the key refuses every token, the newest too.
-      if (!(error instanceof ApiError) || error.status !== 401 || now() - this.adopted < 60) throw error;
+      if (statusOf(error) !== 401 || now() - this.adopted < 60) throw error;
       const renewed = this.tokens?.access_token === token ? await this.renew() : await this.token();
       return send(path, { ...options, token: renewed });
     }

@@ -1,6 +1,6 @@
 // One list of one cluster, kept fresh: read page by page, swept, and read again later.
 
-import { ApiError, parseClusters, path } from "./client.js";
+import { ApiError, parseClusters, path, statusOf } from "./client.js";
 import { KINDS } from "../shared/records.js";
 import { now } from "../shared/time.js";
 
@@ -61,11 +61,6 @@ export class Source {
     return this.running && Date.now() - this.started > SLOW;
   }
 
-  /** Reads it soon. */
-  hurry() {
-    this.due = 0;
-  }
-
   /**
    * Reads the list once.
    * @param {() => Promise<string[]>} namespaces those of the cluster that the user sees, for users whose rights are by namespace
@@ -113,14 +108,14 @@ export class Source {
     try {
       await this.pages(`/api/core/v2/${resource}?clusters=${clusters}`);
     } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 403) throw error;
+      if (statusOf(error) !== 403) throw error;
       const visible = await namespaces();
       let refused = 0;
       for (const ns of visible) {
         try {
           await this.pages(`${path(`${ns}@${this.cluster}`, resource)}?`);
         } catch (inner) {
-          if (!(inner instanceof ApiError) || inner.status !== 403) throw inner;
+          if (statusOf(inner) !== 403) throw inner;
           refused += 1;
         }
       }

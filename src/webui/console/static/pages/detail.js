@@ -8,7 +8,7 @@ import { ACTIONS, buttons } from "../parts/actions.js";
 import { badge, fact, history, when } from "../parts/charts.js";
 import { entityRow, eventRow } from "../shared/records.js";
 import { having } from "../shared/filter.js";
-import { explain, line, link, safe } from "../shared/text.js";
+import { count, explain, line, link, safe, string } from "../shared/text.js";
 import { duration } from "../shared/time.js";
 
 /** Characters of a check's output that are shown at once; more on demand. */
@@ -107,7 +107,7 @@ function aside(context, kind, cluster, filter, title, item) {
   const node = h("div.panel");
   const rows = view((message) => {
     const problem = context.state().problems.find((/** @type {any} */ candidate) => candidate.cluster === cluster && candidate.kinds.includes(kind));
-    replace(node, h("h2", message.matched ? `${title} (${message.matched.toLocaleString()})` : title), message.rows.length ? h("ol.lines", message.rows.map(item))
+    replace(node, h("h2", message.matched ? `${title} (${count(message.matched)})` : title), message.rows.length ? h("ol.lines", message.rows.map(item))
       : h("p.dim", message.loading ? "Reading…" : problem ? `They could not be read: ${explain(problem.error, problem.message)}.` : "None."));
   });
   const ask = (/** @type {string} */ text) => {
@@ -177,14 +177,14 @@ export const entityPage = (context) => objectPage("entities", "There is no such 
 
 /** @param {unknown} value */
 function output(value) {
-  const text = typeof value === "string" ? value : "";
+  const text = string(value);
   if (!text) return h("p.dim", "The check said nothing.");
   const pre = h("pre.output", { tabindex: 0, "aria-label": "Output" }, safe(text, OUTPUT));
   if (text.length <= OUTPUT) return pre;
   const more = h("button", { onclick: () => {
     pre.textContent = safe(text);
     more.remove();
-  } }, `Show all ${Math.ceil(text.length / 1000).toLocaleString()} kB`);
+  } }, `Show all ${count(Math.ceil(text.length / 1000))} kB`);
   return h("div", pre, more);
 }
 

@@ -4,29 +4,25 @@ import { h, icon, replace } from "../dom.js";
 import { amend, current, entityPath, eventPath, go, page } from "../pages.js";
 import { bar } from "../parts/charts.js";
 import { ACTIONS, buttons, newSilence } from "../parts/actions.js";
-import { COLUMNS } from "../parts/columns.js";
-import { dialog, field, menu } from "../parts/dialog.js";
+import { COLUMNS, SHOWN } from "../parts/columns.js";
+import { dialog, field, menu, opener } from "../parts/dialog.js";
 import { asCsv, asJson } from "../parts/export.js";
 import { filterBar } from "../parts/filterbar.js";
 import { Table } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 import { SEVERITIES } from "../shared/records.js";
-import { format, having, parse, toggle } from "../shared/filter.js";
-import { plural } from "../shared/text.js";
+import { format, having, parse, PLACE, toggle } from "../shared/filter.js";
+import { isText, keep, kept, listOf, UNKEPT } from "../shared/kept.js";
+import { count, plural } from "../shared/text.js";
 
 /** @typedef {keyof typeof COLUMNS} Kind */
 
-const SCOPE = ["cluster", "namespace"];
-
-const NOUNS = { events: "event", entities: "entity", checks: "check", silences: "silence" };
-const TITLES = { events: "Events", entities: "Entities", checks: "Checks", silences: "Silences" };
-const DEFAULT_SORT = { events: "severity", entities: "severity", checks: "severity", silences: "expires" };
 const EXAMPLES = { events: "status:critical label.team:web since>1h text", entities: "class:agent platform:debian* text", checks: "publish:no handler:slack text", silences: "creator:admin expires<1h text" };
 const GROUPS = {
-  events: ["entity", "check", "cluster", "namespace", "owner", "state"],
-  entities: ["cluster", "namespace", "entityClass", "platform", "owner"],
-  checks: ["cluster", "namespace", "name", "owner"],
-  silences: ["cluster", "namespace", "creator", "subscription"],
+  events: ["entity", "check", ...PLACE, "owner", "state"],
+  entities: [...PLACE, "entityClass", "platform", "owner"],
+  checks: [...PLACE, "name", "owner"],
+  silences: [...PLACE, "creator", "subscription"],
 };
 
 /**
@@ -34,6 +30,8 @@ const GROUPS = {
  * @param {import("../app.js").Context} context
  */
 export function listPage(kind, context) {
+  const noun = kind === "entities" ? "entity" : kind.slice(0, -1);
+  const title = kind[0].toUpperCase() + kind.slice(1);
   let { query } = current();
   let drawn = "";
   /** @type {Set<string>} */
@@ -41,9 +39,10 @@ export function listPage(kind, context) {
   const setting = (/** @type {string} */ name, /** @type {string} */ initial) => query.get(name) ?? initial;
 
   const columns = () => {
-    const wanted = setting("columns", "").split(",").filter(Boolean);
-    const ids = wanted.length ? wanted : stored(`columns-${kind}`) ?? COLUMNS[kind].shown;
-    return COLUMNS[kind].all.filter(({ id }) => ids.includes(id));
+    const all = COLUMNS[kind];
+    const ids = query.get("columns")?.split(",") ?? kept(`columns-${kind}`, listOf(isText)) ?? [];
+    const chosen = all.filter(({ id }) => ids.includes(id));
+    return chosen.length ? chosen : all.slice(0, SHOWN);
   };
 
   const filter = filterBar({ kind, value: setting("q", ""), example: EXAMPLES[kind], onchange: (text) => amend({ q: text || undefined }) });
@@ -51,9 +50,9 @@ export function listPage(kind, context) {
   const actions = h("div.actions", { role: "toolbar", "aria-label": "Actions" });
   const table = new Table({
     kind,
-    label: TITLES[kind],
+    label: title,
     columns,
-    query: () => ({ filter: setting("q", ""), sort: setting("sort", DEFAULT_SORT[kind]), group: setting("group", ""), closed: [...closed] }),
+    query: () => ({ filter: setting("q", ""), sort: setting("sort", kind === "silences" ? "expires" : "severity"), group: setting("group", ""), closed: [...closed] }),
     onsort: (sort) => amend({ sort }),
     onopen: (row) => open(row),
     ongroup: (group) => {
@@ -99,14 +98,13 @@ export function listPage(kind, context) {
     if (state === drawn) return;
     drawn = state;
     replace(summary,
-      h("span", matched === all ? plural(all, NOUNS[kind], kind)
-        : `${matched.toLocaleString()} of ${plural(all, NOUNS[kind], kind)}`),
+      h("span", matched === all ? "" : `${count(matched)} of `, plural(all, noun, kind)),
       loading && h("span.dim", " reading…"),
       kind !== "silences" && [bar(counts), ...SEVERITIES.map((name, at) => h("button", {
         class: `chip ${name}`, "aria-pressed": String(setting("q", "").includes(`status:${name}`)),
         onclick: () => amend({ q: toggle(setting("q", ""), "status", name) || undefined }),
-      }, icon(name), `${counts[at].toLocaleString()} ${name}`))]);
-    replace(actions, rows.length > 0 ? h("strong", `${rows.length.toLocaleString()} selected`) : h("span.hint", "Select rows to"), buttons(kind, rows, () => {
+      }, icon(name), `${count(counts[at])} ${name}`))]);
+    replace(actions, rows.length > 0 ? h("strong", `${count(rows.length)} selected`) : h("span.hint", "Select rows to"), buttons(kind, rows, () => {
       table.selected.clear();
       table.draw();
       update();
@@ -117,7 +115,7 @@ export function listPage(kind, context) {
 
   const scope = h("select", { onchange() {
     const [cluster, namespace] = JSON.parse(scope.value);
-    const terms = parse(setting("q", "")).terms.filter(({ key }) => !SCOPE.includes(key));
+    const terms = parse(setting("q", "")).terms.filter(({ key }) => !PLACE.includes(key));
     const term = (/** @type {string} */ key, /** @type {string} */ value) => value && terms.push({ key, operator: ":", values: [value], negated: false });
     term("cluster", cluster);
     term("namespace", namespace);
@@ -128,9 +126,9 @@ export function listPage(kind, context) {
   /** The namespaces of each cluster, and which of them the filter chooses. */
   function drawScope() {
     const { status, namespaces } = context.state();
-    const terms = parse(setting("q", "")).terms.filter(({ key }) => SCOPE.includes(key));
+    const terms = parse(setting("q", "")).terms.filter(({ key }) => PLACE.includes(key));
     const simple = terms.every(({ negated, values }) => !negated && values.length === 1);
-    const [cluster, namespace] = SCOPE.map((key) => (simple ? terms.find((term) => term.key === key)?.values[0] : undefined) ?? "");
+    const [cluster, namespace] = PLACE.map((key) => (simple ? terms.find((term) => term.key === key)?.values[0] : undefined) ?? "");
     const chosen = JSON.stringify([cluster, namespace]);
     const names = (status?.clusters ?? []).map((/** @type {any} */ { name }) => name);
     const next = JSON.stringify([chosen, simple, names, namespaces]);
@@ -144,9 +142,7 @@ export function listPage(kind, context) {
   const tools = h("div.tools",
     kind === "silences" && h("button.primary", { onclick: () => newSilence(context.state().namespaces, context.state().unlisted) }, "New silence"),
     h("label.inline", "In ", scope), h("label.inline", "Group ", groupSelect()),
-    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseColumns(event.currentTarget) }, "Columns"),
-    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseView(event.currentTarget) }, "Views"),
-    h("button", { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => chooseExport(event.currentTarget) }, "Export"));
+    opener("button", "Columns", chooseColumns), opener("button", "Views", chooseView), opener("button", "Export", chooseExport));
 
   function groupSelect() {
     const select = h("select", { onchange: () => amend({ group: select.value || undefined }) });
@@ -171,7 +167,7 @@ export function listPage(kind, context) {
 
   /** @param {HTMLElement} anchor */
   function chooseColumns(anchor) {
-    menu(anchor, COLUMNS[kind].all.map(({ id, title }) => ({
+    menu(anchor, COLUMNS[kind].map(({ id, title }) => ({
       label: title,
       checked: columns().some((column) => column.id === id),
       run: () => {
@@ -188,7 +184,7 @@ export function listPage(kind, context) {
   /** @param {HTMLElement} anchor */
   function chooseView(anchor) {
     /** @type {{name: string, search: string}[]} */
-    const views = stored(`views-${kind}`) ?? [];
+    const views = kept(`views-${kind}`, listOf(isView)) ?? [];
     menu(anchor, [
       ...views.map(({ name, search }) => ({ label: name, run: () => go(`${page(kind)}${search}`) })),
       { label: "Save this view…", run: () => void saveView(views) },
@@ -236,14 +232,14 @@ export function listPage(kind, context) {
     ]);
   }
 
-  const node = h("section.page.list", { "aria-label": TITLES[kind] },
-    h("header.page-head", h("h1", TITLES[kind]), summary), h("div.bar-row", filter, tools), actions, table.node);
+  const node = h("section.page.list", { "aria-label": title },
+    h("header.page-head", h("h1", title), summary), h("div.bar-row", filter, tools), actions, table.node);
   update();
   table.ask();
 
   return {
     node,
-    title: TITLES[kind],
+    title,
     kinds: kind === "events" ? ["events"] : kind === "silences" ? ["silences", "events"] : [kind, "events"],
     close: () => table.close(),
     state: () => {
@@ -282,20 +278,8 @@ export function listPage(kind, context) {
   };
 }
 
-/** @param {string} name @returns {any} what is kept in this browser */
-function stored(name) {
-  try {
-    return JSON.parse(localStorage.getItem(`fedgate-console-${name}`) ?? "null") ?? undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** @param {string} name @param {unknown} value */
-function store(name, value) {
-  try {
-    localStorage.setItem(`fedgate-console-${name}`, JSON.stringify(value));
-  } catch {
-    toast("This browser does not let the console keep settings", { kind: "error" });
-  }
-}
+const store = (name, value) => keep(name, value) || toast(UNKEPT, { kind: "error" });
+
+/** @param {any} view */
+const isView = ({ name, search }) => isText(name) && /^\?|^$/.test(search);

@@ -6,7 +6,7 @@ import { eventPath, page } from "../pages.js";
 import { badge, bar, fact, history, lasting, sparkline, state, when } from "../parts/charts.js";
 import { SEVERITIES } from "../shared/records.js";
 import { having } from "../shared/filter.js";
-import { explain, line, plural } from "../shared/text.js";
+import { count, explain, line, plural } from "../shared/text.js";
 
 /** With more clusters than this, a card has only what is needed to choose one. */
 const MANY = 6;
@@ -29,7 +29,7 @@ export function overviewPage(context) {
     if (!data) return;
     const clusters = [...status?.clusters ?? []].sort((a, b) => Number(b.state === "down") - Number(a.state === "down"));
     const sum = SEVERITIES.map((_, at) => Object.values(data.clusters).reduce((total, /** @type {any} */ cluster) => total + cluster.counts[at], 0));
-    const total = sum.reduce((all, count) => all + count, 0);
+    const total = sum.reduce((all, each) => all + each, 0);
     const down = clusters.filter(({ state }) => state === "down").length;
     const unread = problems.length ? ` Not all clusters could be read: ${problems.map((/** @type {any} */ problem) => problem.cluster).join(", ")}.` : "";
     replace(totals,
@@ -60,7 +60,7 @@ export function overviewPage(context) {
  * @param {string} name
  * @param {string} href
  */
-const figure = (value, what, name, href) => h("a", { class: `figure ${name}`, href }, h("b", value.toLocaleString()), h("span", what));
+const figure = (value, what, name, href) => h("a", { class: `figure ${name}`, href }, h("b", value), h("span", what));
 
 /**
  * @param {any} cluster
@@ -77,9 +77,9 @@ function card(cluster, sums, problem) {
     h("p.dim", cluster.version ? `Sensu ${line(cluster.version, 40)} · ` : "", cluster.since ? [`${cluster.state} for `, lasting(Date.parse(cluster.since) / 1000)] : "not checked yet"),
     bar(counts),
     h("p.card-counts", SEVERITIES.slice(0, 3).map((severity, at) => counts[at] > 0 &&
-      h("a", { class: `count-link ${severity}`, href: page("events", { q: `${filter} status:${severity}` }) }, `${counts[at].toLocaleString()} ${severity}`)),
+      h("a", { class: `count-link ${severity}`, href: page("events", { q: `${filter} status:${severity}` }) }, `${count(counts[at])} ${severity}`)),
       !(counts[0] + counts[1] + counts[2]) && h("span.dim", cause && !counts[3] ? "not read" : !sums || sums.loading ? "reading…" : counts[3] ? "all passing" : "no events")),
-    h("dl.facts", fact("Entities", (sums?.entities ?? 0).toLocaleString()), fact("Silenced", (sums?.silenced ?? 0).toLocaleString()), fact("Answers in", latency(cluster))),
+    h("dl.facts", fact("Entities", sums?.entities ?? 0), fact("Silenced", sums?.silenced ?? 0), fact("Answers in", latency(cluster))),
     h("div.spark-box", h("span.dim", "Turned bad"), sparkline(sums?.spark ?? new Array(12).fill(0), "result that turned bad", "results that turned bad")),
     cause && h("p.card-error", `${cause}. `, problem?.fresh > 0 && problem.fresh < Infinity && ["What is shown is from ", when(problem.fresh), ". "],
       h("a", { href: page("clusters") }, "Status")));

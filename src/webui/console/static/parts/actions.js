@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { call } from "../engine.js";
-import { dialog, field } from "./dialog.js";
+import { choices, dialog, field } from "./dialog.js";
 import { report } from "./toast.js";
 import { plural } from "../shared/text.js";
 import { now, parseDuration } from "../shared/time.js";
@@ -26,12 +26,16 @@ const silence = (cluster, ns, subscription, check) =>
 /** @param {Row[]} rows */
 const clusters = (rows) => [...new Set(rows.map((row) => row.cluster))];
 
-/** Sensu tells nobody their rights: what was refused once, and where, is not offered again until the next login. @type {Set<string>} */
+/** Sensu tells nobody their rights: what was refused once is not offered again until the next login. @type {Set<string>} */
 const refused = new Set();
 export const forgetRefusals = () => refused.clear();
 
-/** @param {string} action @param {{cluster: string, ns?: string}} row */
-const place = (action, { cluster, ns }) => `${action} ${cluster} ${ns}`;
+/**
+ * What a refusal holds for. Rights may be limited to some names; those of silences are made here, and say nothing.
+ * @param {string} action
+ * @param {{cluster: string, ns?: string, name: string}} row
+ */
+const place = (action, { cluster, ns, name }) => JSON.stringify([action, cluster, ns, action === "silence" ? "" : name]);
 
 /**
  * @param {string} what
@@ -162,24 +166,18 @@ const silenceChecks = (rows) => silencing(silenceTitle(rows, "check", "checks"),
 export function newSilence(namespaces, unlisted) {
   const subscription = h("input", { placeholder: "linux, or entity:web-1" });
   const check = h("input", { placeholder: "cpu" });
-  const where = namespaces.map(({ name, cluster }) => {
-    const box = h("input", { type: "checkbox" });
-    return { name, cluster, box, node: h("label.choice", box, `${name} in ${cluster}`) };
-  });
-  const all = () => {
-    const checked = where.some(({ box }) => !box.checked);
-    for (const { box } of where) box.checked = checked;
-  };
+  const titles = namespaces.map(({ name, cluster }) => `${name} in ${cluster}`);
+  const where = choices("Namespaces", titles, []);
   return silencing("New silence", [
-    field("Subscription", subscription, "Empty: any."), field("Check", check, "Empty: any."),
-    h("fieldset.choices", h("legend", "Namespaces ", h("button.plain", { onclick: all }, "All, or none")), where.map(({ node }) => node)),
+    field("Subscription", subscription, "Empty: any."), field("Check", check, "Empty: any."), where,
     unlisted.length > 0 && h("p.card-warning", `The namespaces of ${unlisted.join(", ")} could not be read.`),
   ], () => {
     const [of, on] = [subscription.value.trim(), check.value.trim()];
     if (!of && !on) return "Name a subscription, a check, or both.";
-    const chosen = where.filter(({ box }) => box.checked);
+    const chosen = where.chosen();
     if (!chosen.length) return "Choose at least one namespace.";
-    return chosen.map(({ name, cluster }) => silence(cluster, cluster === "local-cluster" ? name : `${name}@${cluster}`, of, on));
+    return namespaces.filter((_, at) => chosen.includes(titles[at]))
+      .map(({ name, cluster }) => silence(cluster, cluster === "local-cluster" ? name : `${name}@${cluster}`, of, on));
   });
 }
 
@@ -238,7 +236,7 @@ export function buttons(kind, rows, after) {
     const isRefused = rows.length > 0 && rows.every((row) => refused.has(place(action, row)));
     return h("button", {
       disabled: !rows.length || isRefused, "aria-keyshortcuts": key,
-      title: isRefused ? `You may not do this in ${clusters(rows).join(", ")}: it was refused` : key ? `${label} (${key})` : label,
+      title: isRefused ? `You may not do this: it was refused in ${clusters(rows).join(", ")}` : key ? `${label} (${key})` : label,
       onclick: async () => {
         await run(rows);
         after?.();

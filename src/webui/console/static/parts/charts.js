@@ -1,8 +1,8 @@
 // Small drawings: bars of counts, a history of results, a line over the last hour. Each says in words what it shows.
 
 import { h, icon, svg } from "../dom.js";
-import { SEVERITIES, severity } from "../shared/records.js";
-import { plural } from "../shared/text.js";
+import { rank, SEVERITIES, severity } from "../shared/records.js";
+import { count, plural } from "../shared/text.js";
 import { ago, duration, full, now } from "../shared/time.js";
 
 /**
@@ -46,12 +46,12 @@ const picture = (attributes, words, ...parts) => svg("svg", { ...attributes, rol
  * @param {number[]} counts in the order of SEVERITIES
  */
 export function bar(counts) {
-  const sum = counts.reduce((total, count) => total + count, 0);
-  const words = SEVERITIES.map((name, at) => `${counts[at].toLocaleString()} ${name}`).join(", ");
+  const sum = counts.reduce((total, each) => total + each, 0);
+  const words = SEVERITIES.map((name, at) => `${count(counts[at])} ${name}`).join(", ");
   let x = 0;
-  const parts = counts.map((count, at) => {
+  const parts = counts.map((each, at) => {
     // What is there is seen, even one in ten thousand.
-    const width = sum ? Math.max(count ? 1.5 : 0, (count / sum) * 100) : 0;
+    const width = sum ? Math.max(each ? 1.5 : 0, (each / sum) * 100) : 0;
     const part = svg("rect", { x, y: 0, width, height: 8, class: `fill-${SEVERITIES[at]}` });
     x += width;
     return part;
@@ -59,27 +59,36 @@ export function bar(counts) {
   return picture({ class: "bar", viewBox: `0 0 ${Math.max(100, x)} 8`, preserveAspectRatio: "none" }, words, parts);
 }
 
-/**
- * The last results of a check, the newest at the right.
- * @param {string} history one digit each
- * @param {number[]} executed
- */
-export function history(history, executed) {
+/** A drawing of the last results of a check, the newest at the right, that can show those of another. */
+export function results() {
   const slot = 5;
-  const from = 21 - history.length;
+  const title = svg("title");
   // One path for each severity: a table has many of these.
-  /** @type {Record<string, string>} */
-  const paths = {};
-  [...history].forEach((digit, at) => {
-    const height = digit === "0" ? 5 : 12;
-    const name = severity(Number(digit));
-    paths[name] = `${paths[name] ?? ""}M${(from + at) * slot} ${13 - height}h4v${height}h-4z`;
-  });
-  const bars = Object.entries(paths).map(([name, d]) => svg("path", { d, class: `fill-${name}` }));
-  const bad = [...history].filter((digit) => digit !== "0").length;
-  const words = history ? `${bad} of the last ${plural(history.length, "result")} not passing, since ${ago(executed[0])}`
-    : "no results yet";
-  return picture({ class: "history", viewBox: "0 0 105 14" }, words, svg("line", { x1: 0, x2: 105, y1: 13.5, y2: 13.5, class: "axis" }), bars);
+  const paths = SEVERITIES.map((name) => svg("path", { class: `fill-${name}` }));
+  const node = svg("svg", { class: "history", viewBox: "0 0 105 14", role: "img" }, title, svg("line", { x1: 0, x2: 105, y1: 13.5, y2: 13.5, class: "axis" }), paths);
+  let shown = "";
+  /** @param {string} history one digit each @param {number[]} executed */
+  const show = (history, executed) => {
+    const bad = history.replaceAll("0", "").length;
+    const words = history ? `${bad} of the last ${plural(history.length, "result")} not passing, since ${ago(executed[0])}` : "no results yet";
+    if (title.textContent !== words) title.textContent = words;
+    if (shown === history) return;
+    shown = history;
+    const shapes = SEVERITIES.map(() => "");
+    [...history].forEach((digit, at) => {
+      const height = digit === "0" ? 5 : 12;
+      shapes[rank(Number(digit))] += `M${(21 - history.length + at) * slot} ${13 - height}h4v${height}h-4z`;
+    });
+    shapes.forEach((d, at) => paths[at].setAttribute("d", d));
+  };
+  return { node, show };
+}
+
+/** @param {string} history one digit each @param {number[]} executed */
+export function history(history, executed) {
+  const { node, show } = results();
+  show(history, executed);
+  return node;
 }
 
 /**

@@ -1,105 +1,99 @@
 // The columns of each table: what they show, how they sort, what an export has of them.
 
-import { h, icon } from "../dom.js";
-import { badge, history, when } from "./charts.js";
+import { history, link, status, text, time } from "./cells.js";
 import { entityPath, eventPath } from "../pages.js";
-import { line, plural } from "../shared/text.js";
+import { plural } from "../shared/text.js";
 import { severity } from "../shared/records.js";
 import { ago, duration } from "../shared/time.js";
 
 /** @typedef {import("./table.js").Column} Column */
-
-/** @param {any} time */
-const iso = (time) => (time ? new Date(time * 1000).toISOString() : "");
+/** @typedef {import("./cells.js").Read} Read */
 
 /**
  * @param {string} id
  * @param {string} title
  * @param {string} width
- * @param {(row: any) => any} cell
- * @param {{sort?: string | false, plain?: (row: any) => unknown}} [more]
+ * @param {() => import("./cells.js").Cell} cell
+ * @param {{sort?: string | false, plain?: Read}} [more]
  * @returns {Column}
  */
 const column = (id, title, width, cell, { sort = id, plain } = {}) => ({
   id, title, width, cell, sort: sort === false ? undefined : sort, plain: plain ?? ((row) => row[id]),
 });
 
-/** @param {string} href @param {string} text */
-const link = (href, text) => h("a", { href, title: text }, line(text, 200) || "–");
-/** @param {unknown} text */
-const text = (text) => h("span", { title: String(text ?? "") }, line(String(text ?? ""), 200));
-/** @param {any} row */
-const silenced = (row) => row.silenced?.length > 0 && h("span.tag", { title: `silenced by ${row.silenced.join(", ")}` }, icon("silenced"), "silenced");
+/** A member of the row as it is. @param {string} id @param {string} title @param {string} width @param {string | false} [sort] */
+const member = (id, title, width, sort) => column(id, title, width, text((row) => row[id]), { sort });
 
-const cluster = column("cluster", "Cluster", "minmax(7.5rem, 1fr)", (row) => h("span.cluster", line(row.cluster, 120)));
-const namespace = column("namespace", "Namespace", "minmax(6rem, 1fr)", (row) => text(row.namespace));
-const owner = column("owner", "Owner", "minmax(5rem, 1fr)", (row) => text(row.owner));
-/** @param {any} row */
-const labelsOf = (row) => Object.entries(row.labels).map(([name, value]) => `${name}=${value}`);
-const labels = column("labels", "Labels", "minmax(8rem, 2fr)", (row) => text(labelsOf(row).join(" ")), { sort: false, plain: labelsOf });
-const subscriptions = column("subscriptions", "Subscriptions", "minmax(8rem, 2fr)", (row) => text(row.subscriptions.join(" ")));
-const incidents = column("incidents", "Incidents", "6.5rem", (row) => (row.incidents ? h("span", String(row.incidents)) : h("span.dim", "none")));
-const worst = column("status", "Status", "7.5rem", (row) => [badge(row.worst ?? 0), silenced(row)], { sort: "severity", plain: (row) => severity(row.worst ?? 0) });
+/** A member with several values. @param {string} id @param {string} title */
+const several = (id, title) => column(id, title, "minmax(8rem, 2fr)", text((row) => row[id].join(" ")));
 
-/** All columns of each table, with those that are shown first. */
+/** @param {string} id @param {string} title @param {Read} [read] */
+const moment = (id, title, read = (row) => row[id]) => column(id, title, "7rem", time(read), { plain: iso(id) });
+
+/** @param {string} id @returns {Read} */
+const iso = (id) => (row) => (row[id] ? new Date(row[id] * 1000).toISOString() : "");
+
+/** @param {Read} read */
+const state = (read) => column("status", "Status", "7.5rem", status(read), { sort: "severity", plain: (row) => severity(read(row)) });
+
+/** @type {Read} */
+const labelled = (row) => Object.entries(row.labels).map(([name, value]) => `${name}=${value}`);
+
+const cluster = member("cluster", "Cluster", "minmax(7.5rem, 1fr)");
+const namespace = member("namespace", "Namespace", "minmax(6rem, 1fr)");
+const owner = member("owner", "Owner", "minmax(5rem, 1fr)");
+const labels = column("labels", "Labels", "minmax(8rem, 2fr)", text((row) => labelled(row).join(" ")), { sort: false, plain: labelled });
+const subscriptions = several("subscriptions", "Subscriptions");
+const incidents = column("incidents", "Incidents", "6.5rem", text((row) => row.incidents, "none"));
+const worst = state((row) => row.worst ?? 0);
+
+/** How many columns of each table are shown unless others are chosen: the first. */
+export const SHOWN = 9;
+
+/** All columns of each table. */
 export const COLUMNS = {
-  events: {
-    shown: ["status", "cluster", "namespace", "entity", "check", "output", "history", "since", "owner"],
-    all: [
-      column("status", "Status", "7.5rem", (row) => [badge(row.status), silenced(row)], { sort: "severity", plain: (row) => severity(row.status) }),
-      cluster, namespace,
-      column("entity", "Entity", "minmax(8rem, 1.5fr)", (row) => link(entityPath(row), row.entity)),
-      column("check", "Check", "minmax(7rem, 1.2fr)", (row) => link(eventPath(row), row.check)),
-      column("output", "Output", "minmax(10rem, 3fr)", (row) => text(row.output), { sort: false }),
-      column("history", "History", "7.5rem", (row) => history(row.history, row.executed), { sort: false }),
-      column("since", "Since", "7rem", (row) => (row.status ? when(row.since) : h("span.dim", "–")), { plain: (row) => iso(row.since) }),
-      owner,
-      column("time", "Last result", "7rem", (row) => when(row.time), { plain: (row) => iso(row.time) }),
-      column("occurrences", "Occurrences", "6.5rem", (row) => String(row.occurrences)),
-      column("state", "State", "6rem", (row) => text(row.state)),
-      subscriptions, labels,
-    ],
-  },
-  entities: {
-    shown: ["status", "cluster", "namespace", "name", "incidents", "class", "platform", "seen", "owner"],
-    all: [
-      worst, cluster, namespace,
-      column("name", "Entity", "minmax(9rem, 2fr)", (row) => link(entityPath(row), row.name)),
-      incidents,
-      column("class", "Class", "6rem", (row) => text(row.entityClass), { sort: "entityClass", plain: (row) => row.entityClass }),
-      column("platform", "Platform", "minmax(6rem, 1fr)", (row) => text(row.platform)),
-      column("version", "Agent", "6rem", (row) => text(row.version)),
-      column("seen", "Last seen", "7rem", (row) => when(row.seen), { plain: (row) => iso(row.seen) }),
-      owner, subscriptions, labels,
-    ],
-  },
-  checks: {
-    shown: ["status", "cluster", "namespace", "name", "incidents", "command", "interval", "publish", "owner"],
-    all: [
-      worst, cluster, namespace,
-      column("name", "Check", "minmax(8rem, 1.5fr)", (row) => text(row.name)),
-      incidents,
-      column("command", "Command", "minmax(10rem, 3fr)", (row) => h("code", { title: row.command }, line(row.command, 200))),
-      column("interval", "Schedule", "7rem", (row) => text(row.cron || (row.interval ? `every ${duration(row.interval)}` : "never")), { plain: (row) => row.cron || row.interval }),
-      column("publish", "Published", "6.5rem", (row) => (row.publish ? "yes" : h("span.tag", "no")), { plain: (row) => (row.publish ? "yes" : "no") }),
-      owner, subscriptions,
-      column("handlers", "Handlers", "minmax(6rem, 1fr)", (row) => text(row.handlers.join(" "))),
-      labels,
-    ],
-  },
-  silences: {
-    shown: ["cluster", "namespace", "subscription", "check", "matches", "reason", "creator", "begin", "expires"],
-    all: [
-      cluster, namespace,
-      column("subscription", "Subscription", "minmax(8rem, 1.5fr)", (row) => text(row.subscription || "any")),
-      column("check", "Check", "minmax(6rem, 1fr)", (row) => text(row.check || "any")),
-      column("matches", "Holds back", "7rem", (row) => (row.matches ? plural(row.matches, "event") : h("span.dim", "nothing"))),
-      column("reason", "Reason", "minmax(8rem, 2fr)", (row) => text(row.reason)),
-      column("creator", "Creator", "minmax(5rem, 1fr)", (row) => text(row.creator)),
-      column("begin", "Began", "7rem", (row) => when(row.begin), { plain: (row) => iso(row.begin) }),
-      column("expires", "Ends", "9rem", (row) => h("span", row.expires ? ago(row.expires) : row.onResolve ? "" : "never",
-        row.onResolve && `${row.expires ? " or " : ""}when resolved`), { plain: (row) => iso(row.expires) }),
-      labels,
-    ],
-  },
+  events: [
+    state((row) => row.status), cluster, namespace,
+    column("entity", "Entity", "minmax(8rem, 1.5fr)", link((row) => row.entity, entityPath)),
+    column("check", "Check", "minmax(7rem, 1.2fr)", link((row) => row.check, eventPath)),
+    member("output", "Output", "minmax(10rem, 3fr)", false),
+    column("history", "History", "7.5rem", history, { sort: false }),
+    moment("since", "Since", (row) => row.status && row.since),
+    owner,
+    moment("time", "Last result"),
+    column("occurrences", "Occurrences", "6.5rem", text((row) => String(row.occurrences))),
+    member("state", "State", "6rem"),
+    subscriptions, labels,
+  ],
+  entities: [
+    worst, cluster, namespace,
+    column("name", "Entity", "minmax(9rem, 2fr)", link((row) => row.name, entityPath)),
+    incidents,
+    column("class", "Class", "6rem", text((row) => row.entityClass), { sort: "entityClass", plain: (row) => row.entityClass }),
+    member("platform", "Platform", "minmax(6rem, 1fr)"),
+    moment("seen", "Last seen"),
+    owner,
+    member("version", "Agent", "6rem"),
+    subscriptions, labels,
+  ],
+  checks: [
+    worst, cluster, namespace,
+    member("name", "Check", "minmax(8rem, 1.5fr)"),
+    incidents,
+    member("command", "Command", "minmax(10rem, 3fr)"),
+    column("interval", "Schedule", "7rem", text((row) => row.cron || (row.interval && `every ${duration(row.interval)}`), "never"), { plain: (row) => row.cron || row.interval }),
+    column("publish", "Published", "6.5rem", text((row) => row.publish && "yes", "no", "tag"), { plain: (row) => (row.publish ? "yes" : "no") }),
+    owner, subscriptions, several("handlers", "Handlers"), labels,
+  ],
+  silences: [
+    cluster, namespace,
+    column("subscription", "Subscription", "minmax(8rem, 1.5fr)", text((row) => row.subscription, "any")),
+    column("check", "Check", "minmax(6rem, 1fr)", text((row) => row.check, "any")),
+    column("matches", "Holds back", "7rem", text((row) => row.matches && plural(row.matches, "event"), "nothing")),
+    member("reason", "Reason", "minmax(8rem, 2fr)"),
+    member("creator", "Creator", "minmax(5rem, 1fr)"),
+    moment("begin", "Began"),
+    column("expires", "Ends", "9rem", text((row) => [ago(row.expires), row.onResolve && "when resolved"].filter(Boolean).join(" or "), "never", ""), { plain: iso("expires") }),
+    labels,
+  ],
 };

@@ -12,14 +12,37 @@ let last = 0;
  * @param {string} [hint]
  */
 export function field(label, control, hint) {
-  const id = `f${(last += 1)}`;
-  control.id = id;
-  const error = h("p.field-error", { id: `${id}-error`, role: "alert" });
-  control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
+  const id = (control.id = `f${(last += 1)}`);
   const box = control.type === "checkbox";
   const text = h("label", { for: id }, label);
-  const node = h("div", { class: box ? "field check" : "field" }, box ? [control, text] : [text, control],
-    h("p.hint", { id: `${id}-hint` }, hint ?? ""), error);
+  return described(h("div", { class: box ? "field check" : "field" }, box ? [control, text] : [text, control]), control, hint);
+}
+
+/**
+ * A field that any number of values may be chosen for.
+ * @param {string} label
+ * @param {string[]} values
+ * @param {string[]} chosen
+ * @param {string} [hint]
+ */
+export function choices(label, values, chosen, hint) {
+  const boxes = values.map((value) => h("input", { type: "checkbox", value, checked: chosen.includes(value) }));
+  const all = () => {
+    const checked = boxes.some((box) => !box.checked);
+    for (const box of boxes) box.checked = checked;
+  };
+  const list = h("div.choices", { role: "group", "aria-label": label }, boxes.map((box) => h("label.choice", box, box.value)));
+  const node = described(h("div.field", h("div", h("strong", label), " ", h("button.plain", { onclick: all }, "All, or none")), list), list, hint);
+  node.chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
+  return node;
+}
+
+/** Adds a hint and room for an error. @param {any} node @param {any} control @param {string} [hint] */
+function described(node, control, hint = "") {
+  const id = `f${(last += 1)}`;
+  const error = h("p.field-error", { id: `${id}-error`, role: "alert" });
+  control.setAttribute("aria-describedby", `${id} ${id}-error`);
+  node.append(h("p.hint", { id }, hint), error);
   node.say = (/** @type {string} */ message) => {
     error.textContent = message;
     if (message) control.setAttribute("aria-invalid", "true");
@@ -92,6 +115,9 @@ export function dialog({ title, body, confirm, danger = false, extra = [], force
     (form.querySelector("[autofocus]") ?? form.querySelector("input, select, textarea") ?? ok ?? form).focus();
   });
 }
+
+/** A button that opens a menu below itself. @param {string} name @param {any} label @param {(anchor: HTMLElement) => void} open */
+export const opener = (name, label, open) => h(name, { "aria-haspopup": "menu", onclick: (/** @type {any} */ event) => open(event.currentTarget) }, label);
 
 /**
  * A menu of buttons below a button.

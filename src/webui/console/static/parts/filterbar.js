@@ -2,7 +2,7 @@
 
 import { h, replace } from "../dom.js";
 import { call } from "../engine.js";
-import { quote } from "../shared/filter.js";
+import { quote, wordAt } from "../shared/filter.js";
 
 let last = 0;
 
@@ -31,10 +31,9 @@ export function filterBar({ kind, value, example, onchange }) {
   const hide = () => {
     // Suggestions that are still on their way come too late.
     asked += 1;
-    list.hidden = true;
+    found = [];
     at = -1;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
+    draw();
   };
 
   const draw = () => {
@@ -44,11 +43,10 @@ export function filterBar({ kind, value, example, onchange }) {
         event.preventDefault();
         choose(index);
       },
-    }, h("span", word.key ? text : `${text}${text.endsWith(".") ? "…" : ":"}`), count > 0 && h("span.count", count.toLocaleString()))));
+    }, h("span", word.key ? text : `${text}${text.endsWith(".") ? "…" : ":"}`), count > 0 && h("span.count", count))));
     list.hidden = !found.length;
     input.setAttribute("aria-expanded", String(found.length > 0));
-    if (at >= 0) input.setAttribute("aria-activedescendant", `${id}-${at}`);
-    else input.removeAttribute("aria-activedescendant");
+    input.setAttribute("aria-activedescendant", at < 0 ? "" : `${id}-${at}`);
   };
 
   /** @param {number} index */
@@ -71,8 +69,8 @@ export function filterBar({ kind, value, example, onchange }) {
 
   const suggest = async () => {
     const mine = (asked += 1);
-    const caret = input.selectionStart ?? input.value.length;
-    const answer = await call("complete", { kind, text: input.value, caret }).catch(() => undefined);
+    const { value: text, selectionStart: caret } = input;
+    const answer = await call("complete", { kind, text, caret }).catch(() => undefined);
     if (mine !== asked || !answer || document.activeElement !== input) return;
     word = answer.word;
     found = answer.values;
@@ -87,6 +85,9 @@ export function filterBar({ kind, value, example, onchange }) {
 
   input.addEventListener("input", () => {
     changed();
+    const { start, key } = wordAt(input.value, input.selectionStart);
+    // What is there completes another word.
+    if (start !== word?.start || key !== word.key) hide();
     void suggest();
   });
   input.addEventListener("focus", () => void suggest());
@@ -95,6 +96,8 @@ export function filterBar({ kind, value, example, onchange }) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       if (list.hidden) return;
       event.preventDefault();
+      // Who has begun to choose chooses from what is there.
+      asked += 1;
       at = (at + (event.key === "ArrowDown" ? 1 : at < 0 ? 0 : -1) + found.length) % found.length;
       draw();
     } else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) {

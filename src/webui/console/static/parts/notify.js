@@ -1,23 +1,21 @@
 // What is seen and heard without looking at the page: the count in the tab, notifications, a sound.
 
+import { keep, kept, UNKEPT } from "../shared/kept.js";
 import { line } from "../shared/text.js";
 import { eventPath, go, page } from "../pages.js";
 
-const KEY = "fedgate-console-notify";
-
 /** @returns {boolean} whether this browser shows notifications */
-export const wanted = () => localStorage.getItem(KEY) === "on" && "Notification" in window && Notification.permission === "granted";
+export const wanted = () => kept("notify", (value) => value === true) && "Notification" in window && Notification.permission === "granted";
 
 /** Turns notifications on or off. @returns {Promise<string | undefined>} why it cannot */
 export async function switchNotifications() {
   if (wanted()) {
-    localStorage.setItem(KEY, "off");
+    keep("notify", undefined);
     return undefined;
   }
   if (!("Notification" in window)) return "This browser shows notifications only on pages that it trusts: use https.";
   if ((await Notification.requestPermission()) !== "granted") return "The browser does not allow notifications for this page.";
-  localStorage.setItem(KEY, "on");
-  return undefined;
+  return keep("notify", true) ? undefined : UNKEPT;
 }
 
 /**

@@ -1,8 +1,11 @@
-// A table of any length: only the rows in sight are elements. The engine has the rows; this asks for those it shows.
+// A table of any length: only the rows in sight are elements, and those that leave become those that come. The engine has
+// the rows; this asks for those it shows.
 
 import { h, icon, replace } from "../dom.js";
 import { call, view } from "../engine.js";
 import { bar } from "./charts.js";
+import { safe } from "../shared/text.js";
+import { full } from "../shared/time.js";
 
 /**
  * @typedef {object} Column
@@ -10,8 +13,11 @@ import { bar } from "./charts.js";
  * @property {string} title
  * @property {string} [sort]   the key to sort by, when it can
  * @property {string} width    of a grid track
- * @property {(row: any) => any} cell
+ * @property {() => import("./cells.js").Cell} cell
  * @property {(row: any) => unknown} [plain] for exports
+ *
+ * @typedef {{node: any, row: any, index: number, top: number, box?: any, cells?: import("./cells.js").Cell[]}} Slot
+ *   an element and what it shows; one without cells shows a group, and never anything else
  *
  * @typedef {object} Options
  * @property {string} kind
@@ -28,6 +34,10 @@ import { bar } from "./charts.js";
 /** Rows beyond those in sight that are asked for, and how few of them may be left. */
 const AHEAD = 150;
 const LEFT = 75;
+/** Rows beyond those in sight that are elements. */
+const MARGIN = 8;
+/** Milliseconds without scrolling after which the elements are put in the order of their rows. */
+const CALM = 100;
 
 export class Table {
   /** @param {Options} options */
@@ -38,10 +48,14 @@ export class Table {
     this.cursor = 0;
     /** @type {Promise<void> | undefined} all rows, when they are being selected */
     this.selecting = undefined;
-    /** @type {Map<number, {row: any, look: string, node: any}>} the rows that are elements now */
+    /** @type {Map<number, Slot>} the rows that are elements now */
     this.drawn = new Map();
-    /** Changes when all rows look different: other columns, another height. */
-    this.generation = 0;
+    /** @type {Slot[]} elements that no row needs now */
+    this.free = [];
+    this.calm = 0;
+    /** Heights in pixels: of a row, of what is in sight. */
+    this.height = 40;
+    this.room = 800;
     /** @type {any} */
     this.last = { from: 0, rows: [], total: 0, matched: 0, all: 0, counts: [0, 0, 0, 0], loading: true, errors: [] };
     this.view = view((message) => this.take(message));
@@ -52,24 +66,33 @@ export class Table {
       h("div", { role: "rowgroup", class: "heads" }, this.head), this.body);
     this.node = h("div.table", this.scroller, this.note);
     this.scroller.addEventListener("scroll", () => this.window(), { passive: true });
+    // What is cut, and exact times, are told only to who points at them.
+    this.body.addEventListener("pointerover", (/** @type {any} */ { target }) => {
+      const cell = target.closest(".cell");
+      if (cell) cell.title = target.dateTime ? full(Date.parse(target.dateTime) / 1000) : cell.scrollWidth > cell.clientWidth ? cell.textContent : "";
+    });
     this.observer = new ResizeObserver(() => {
-      this.generation += 1;
+      this.measure();
       this.window();
     });
     this.observer.observe(this.scroller);
     this.range = [-1, -1];
+    this.shown = options.columns();
     this.columns();
   }
 
   close() {
     this.view.close();
     this.observer.disconnect();
+    clearTimeout(this.calm);
   }
 
   /** Draws the head again: the columns or the order changed. */
   columns() {
-    const columns = this.options.columns();
-    this.generation += 1;
+    const columns = (this.shown = this.options.columns());
+    for (const { node } of [...this.drawn.values(), ...this.free]) node.remove();
+    this.drawn.clear();
+    this.free = [];
     this.scroller.style.setProperty("--columns", `2.25rem ${columns.map((column) => column.width).join(" ")}`);
     this.scroller.setAttribute("aria-colcount", String(columns.length + 1));
     const sort = this.options.query().sort || "severity";
@@ -80,7 +103,7 @@ export class Table {
       return h("div", { role: "columnheader", class: `cell c-${column.id}`, "aria-sort": state },
         key === undefined ? column.title
           : h("button", { onclick: () => this.options.onsort(sort === key ? `-${key}` : key) },
-            column.title, state !== "none" && h("span.order", { "aria-hidden": "true" }, state === "ascending" ? "▲" : "▼")));
+            column.title));
     }));
     this.draw();
   }
@@ -92,24 +115,27 @@ export class Table {
     this.ask();
   }
 
-  rowHeight() {
-    return parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 40;
+  measure() {
+    this.height = parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row")) || 40;
+    this.room = this.scroller.clientHeight || 800;
+  }
+
+  /** The first row in sight, and the first below them. */
+  sight() {
+    const first = Math.floor(this.scroller.scrollTop / this.height);
+    return [first, first + Math.ceil(this.room / this.height)];
   }
 
   window() {
-    const height = this.rowHeight();
-    const first = Math.floor(this.scroller.scrollTop / height);
-    const count = Math.ceil(this.scroller.clientHeight / height);
+    const [first, end] = this.sight();
     const [from, to] = this.range;
-    if (from < 0 || (from > 0 && first - LEFT < from) || (to < this.last.total && first + count + LEFT > to)) this.ask();
+    if (from < 0 || (from > 0 && first - LEFT < from) || (to < this.last.total && end + LEFT > to)) this.ask();
     this.draw();
   }
 
   ask() {
-    const height = this.rowHeight();
-    const first = Math.floor(this.scroller.scrollTop / height);
-    const count = Math.ceil((this.scroller.clientHeight || 800) / height);
-    this.range = [Math.max(0, first - AHEAD), first + count + AHEAD];
+    const [first, end] = this.sight();
+    this.range = [Math.max(0, first - AHEAD), end + AHEAD];
     this.view.ask({ kind: this.options.kind, query: this.options.query(), from: this.range[0], to: this.range[1] });
   }
 
@@ -124,83 +150,111 @@ export class Table {
 
   draw() {
     const { from, rows, total } = this.last;
-    const height = this.rowHeight();
-    const columns = this.options.columns();
-    this.scroller.setAttribute("aria-rowcount", String(total + 1));
-    this.body.style.setProperty("height", `${total * height}px`);
-    const first = Math.max(0, Math.floor(this.scroller.scrollTop / height) - 8);
-    const end = Math.min(total, first + Math.ceil((this.scroller.clientHeight || 800) / height) + 16);
+    const [top, bottom] = this.sight();
+    const first = Math.max(0, top - MARGIN);
+    const end = Math.min(total, bottom + MARGIN);
     const focused = this.body.contains(document.activeElement);
-    /** @type {Map<number, {row: any, look: string, node: any}>} */
-    const next = new Map();
+    this.body.style.setProperty("height", `${total * this.height}px`);
+    for (const index of this.drawn.keys()) if (index < first || index >= end || !rows[index - from]) this.release(index);
     for (let index = first; index < end; index += 1) {
       const row = rows[index - from];
-      const look = row === undefined ? "" : `${index === this.cursor} ${this.selected.has(row.key)} ${this.generation}`;
-      let drawn = this.drawn.get(index);
-      if (!drawn || drawn.row !== row || drawn.look !== look) {
-        const node = row === undefined ? h("div.row.waiting", { role: "row" })
-          : row.group !== undefined ? this.groupRow(row, columns.length) : this.row(row, index, columns);
-        node.id = `row-${index}`;
-        node.setAttribute("aria-rowindex", String(index + 2));
-        node.style.setProperty("transform", `translateY(${index * height}px)`);
-        drawn?.node.remove();
-        drawn = { row, look, node };
-      }
-      next.set(index, drawn);
+      // What the engine has not sent yet is drawn when it is there.
+      if (row) this.show(row, index);
     }
-    for (const [index, { node }] of this.drawn) if (!next.has(index)) node.remove();
-    this.drawn = next;
-    // In the order of the rows, for those who read the page instead of seeing it.
-    let last = null;
-    for (const { node } of next.values()) {
-      if (node.parentNode !== this.body || node.previousSibling !== last) this.body.insertBefore(node, last ? last.nextSibling : this.body.firstChild);
-      last = node;
-    }
+    for (const { node } of this.free) node.remove();
     if (focused && !this.body.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
-    if (this.cursor >= first && this.cursor < end) this.scroller.setAttribute("aria-activedescendant", `row-${this.cursor}`);
-    else this.scroller.removeAttribute("aria-activedescendant");
+    this.set(this.scroller, "aria-rowcount", total + 1);
+    this.set(this.scroller, "aria-activedescendant", this.drawn.has(this.cursor) ? `row-${this.cursor}` : "");
     this.scroller.classList.toggle("busy", Boolean(this.last.loading));
     this.drawSelection();
     const nothing = total === 0;
     this.note.hidden = !nothing;
     if (nothing) replace(this.note, this.options.empty(this.last));
+    clearTimeout(this.calm);
+    this.calm = setTimeout(() => this.order(), CALM);
   }
 
-  /**
-   * @param {any} row
-   * @param {number} index
-   * @param {Column[]} columns
-   */
-  row(row, index, columns) {
+  /** @param {number} index */
+  release(index) {
+    const slot = /** @type {Slot} */ (this.drawn.get(index));
+    this.drawn.delete(index);
+    // An element that has the focus must not become another row under the fingers of who uses it.
+    if (slot.cells && !slot.node.contains(document.activeElement)) this.free.push(slot);
+    else slot.node.remove();
+  }
+
+  /** @param {any} row @param {number} index */
+  show(row, index) {
+    const isGroup = row.group !== undefined;
+    const before = this.drawn.get(index);
+    if (before && (isGroup ? before.row !== row : !before.cells)) this.release(index);
+    const slot = this.drawn.get(index) ?? (isGroup ? this.group(row) : this.free.pop() ?? this.slot());
+    this.drawn.set(index, slot);
+    const { node, box, cells } = slot;
+    if (slot.row !== row) {
+      slot.row = row;
+      for (const cell of cells ?? []) cell.show(row);
+      box?.setAttribute("aria-label", safe(`Select ${row.name}`));
+    }
+    const top = index * this.height;
+    if (slot.index !== index || slot.top !== top) {
+      Object.assign(slot, { index, top });
+      node.id = `row-${index}`;
+      node.setAttribute("aria-rowindex", String(index + 2));
+      node.style.setProperty("transform", `translateY(${top}px)`);
+    }
+    if (box) this.mark(slot);
+    if (node.parentNode !== this.body) this.body.append(node);
+  }
+
+  /** Whether a row is picked, under the cursor, bad, silenced. @param {Slot} slot */
+  mark({ node, box, row, index }) {
     const picked = this.selected.has(row.key);
-    const box = h("input", { type: "checkbox", checked: picked, tabindex: -1, "aria-label": `Select ${row.name}`,
-      onclick: (/** @type {Event} */ event) => {
-        event.stopPropagation();
-        this.cursor = index;
-        this.toggle(row);
-      } });
-    return h("div", {
-      class: `row${index === this.cursor ? " cursor" : ""}${row.status === undefined ? "" : ` s-${Math.min(3, Math.max(0, row.status))}`}${row.silenced?.length ? " quiet" : ""}`,
-      role: "row", "aria-selected": String(picked),
-      onclick: (/** @type {MouseEvent} */ event) => {
-        if (/** @type {Element} */ (event.target).closest("a, button, input")) return;
-        this.cursor = index;
-        this.options.onopen(row);
-      },
-    }, h("div.cell.pick", { role: "gridcell" }, box),
-      columns.map((column) => h("div", { class: `cell c-${column.id}`, role: "gridcell", "data-title": column.title }, column.cell(row))));
+    const look = `row${index === this.cursor ? " cursor" : ""}${row.status === undefined ? "" : ` s-${Math.min(3, Math.max(0, row.status))}`}${row.silenced?.length ? " quiet" : ""}`;
+    if (node.className !== look) node.className = look;
+    box.checked = picked;
+    this.set(node, "aria-selected", picked);
   }
 
-  /**
-   * @param {any} group
-   * @param {number} span
-   */
-  groupRow(group, span) {
-    return h("div.row.group", { role: "row" },
-      h("div.cell", { role: "gridcell", "aria-colspan": span + 1 },
-        h("button.plain", { "aria-expanded": String(!group.closed), onclick: () => this.options.ongroup(group) },
-          icon(group.closed ? "right" : "down"), h("strong", group.label), h("span.count", group.count.toLocaleString())),
-        bar(group.counts)));
+  /** In the order of the rows, for those who read the page instead of seeing it. What has the focus stays where it is. */
+  order() {
+    const nodes = [...this.drawn].sort(([a], [b]) => a - b).map(([, { node }]) => node);
+    const fixed = Math.max(0, nodes.findIndex((node) => node.contains(document.activeElement)));
+    for (let at = fixed + 1; at < nodes.length; at += 1) if (nodes[at - 1].nextSibling !== nodes[at]) nodes[at - 1].after(nodes[at]);
+    for (let at = fixed - 1; at >= 0; at -= 1) if (nodes[at + 1].previousSibling !== nodes[at]) nodes[at + 1].before(nodes[at]);
+  }
+
+  /** Without work for the browser when nothing changes. @param {Element} element @param {string} name @param {unknown} value */
+  set(element, name, value) {
+    if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+  }
+
+  /** An element for any row. @returns {Slot} */
+  slot() {
+    const cells = this.shown.map((column) => column.cell());
+    const box = h("input", { type: "checkbox", tabindex: -1, onclick: (/** @type {Event} */ event) => {
+      event.stopPropagation();
+      this.cursor = slot.index;
+      this.toggle(slot.row);
+    } });
+    const node = h("div.row", { role: "row", onclick: (/** @type {MouseEvent} */ event) => {
+      if (/** @type {Element} */ (event.target).closest("a, button, input")) return;
+      this.cursor = slot.index;
+      this.options.onopen(slot.row);
+    } }, h("div.cell.pick", { role: "gridcell" }, box),
+    this.shown.map((column, at) => h("div", { class: `cell c-${column.id}`, role: "gridcell", "data-title": column.title }, cells[at].node)));
+    const slot = { node, box, cells, row: undefined, index: -1, top: -1 };
+    return slot;
+  }
+
+  /** @param {any} row @returns {Slot} */
+  group(row) {
+    const node = h("div.row.group", { role: "row" },
+      h("div.cell", { role: "gridcell", "aria-colspan": this.shown.length + 1 },
+        h("button.plain", { "aria-expanded": String(!row.closed), onclick: () => this.options.ongroup(row) },
+          icon(row.closed ? "right" : "down"), h("strong", row.label), h("span.count", row.count)),
+        bar(row.counts)));
+    return { node, row, index: -1, top: -1 };
   }
 
   // === selection and cursor ===
@@ -256,9 +310,9 @@ export class Table {
     // Who points has no use for the mark of the keys.
     this.node.classList.add("keyed");
     this.cursor = Math.max(0, Math.min(this.last.total - 1, this.cursor + step));
-    const height = this.rowHeight();
+    const { height } = this;
     const top = this.cursor * height;
-    const room = this.scroller.clientHeight - this.head.offsetHeight;
+    const room = this.room - this.head.offsetHeight;
     if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
     else if (top + height > this.scroller.scrollTop + room) this.scroller.scrollTop = top + height - room;
     this.draw();

@@ -149,15 +149,18 @@ export function reader(key) {
 /** @param {number | undefined} time */
 const age = (time) => (time ? now() - time : Infinity);
 
+/** Where a row is. */
+export const PLACE = ["cluster", "namespace"];
+
 /** Which keys each table offers. */
 export const KEYS = {
-  events: ["cluster", "namespace", "entity", "check", "status", "silenced", "owner", "output", "state", "subscription",
+  events: [...PLACE, "entity", "check", "status", "silenced", "owner", "output", "state", "subscription",
     "class", "since", "changed", "age", "occurrences"],
-  entities: ["cluster", "namespace", "name", "class", "status", "silenced", "owner", "subscription", "platform", "version",
+  entities: [...PLACE, "name", "class", "status", "silenced", "owner", "subscription", "platform", "version",
     "seen", "incidents"],
-  checks: ["cluster", "namespace", "name", "status", "publish", "owner", "subscription", "handler", "command", "interval",
+  checks: [...PLACE, "name", "status", "publish", "owner", "subscription", "handler", "command", "interval",
     "incidents"],
-  silences: ["cluster", "namespace", "name", "subscription", "check", "reason", "creator", "expires"],
+  silences: [...PLACE, "name", "subscription", "check", "reason", "creator", "expires"],
 };
 
 const ALL_KEYS = new Set(Object.values(KEYS).flat());

@@ -1,7 +1,7 @@
 // What the tables keep of each object: enough to show, filter, sort and group a row. An event has some 2.5 kB on the wire;
 // 50,000 of them would be too much to keep whole. The page of one object asks for all of it.
 
-import { line, safe } from "./text.js";
+import { line, safe, string } from "./text.js";
 
 /**
  * @typedef {object} Row
@@ -16,12 +16,6 @@ import { line, safe } from "./text.js";
  * @typedef {Row & {entity: string, check: string, status: number, state: string, output: string, time: number,
  *   since: number, changed: number, occurrences: number, silenced: string[], owner: string, history: string,
  *   executed: number[], interval: number, subscriptions: string[], entityClass: string}} EventRow
- * @typedef {Row & {entityClass: string, subscriptions: string[], seen: number, platform: string, version: string,
- *   owner: string, worst: number, incidents: number, silenced: string[]}} EntityRow
- * @typedef {Row & {command: string, interval: number, cron: string, publish: boolean, subscriptions: string[],
- *   handlers: string[], owner: string, worst: number, incidents: number}} CheckRow
- * @typedef {Row & {subscription: string, check: string, reason: string, creator: string, begin: number,
- *   expires: number, onResolve: boolean, matches: number}} SilenceRow
  */
 
 /** Statuses from worst to best; anything but 0, 1 and 2 is unknown (Sensu's check specification). */
@@ -77,10 +71,19 @@ function owner(...places) {
  * @param {string} name
  */
 function base(cluster, metadata, name) {
-  const ns = typeof metadata.namespace === "string" ? metadata.namespace : "";
-  const at = ns.indexOf("@");
-  return { cluster, ns, namespace: at < 0 ? ns : ns.slice(0, at), name, key: JSON.stringify([cluster, ns, name]) };
+  const ns = string(metadata.namespace);
+  return { cluster, ns, namespace: ns.split("@")[0], name, key: JSON.stringify([cluster, ns, name]) };
 }
+
+/**
+ * What has a name of its own becomes a row; anything else none.
+ * @template T
+ * @param {(item: any, metadata: Record<string, any>) => T} make what is of its kind alone
+ */
+const named = (make) => (/** @type {any} */ item, /** @type {string} */ cluster) => {
+  const metadata = object(item?.metadata);
+  return typeof metadata.name === "string" ? { ...base(cluster, metadata, metadata.name), labels: labels(metadata.labels), ...make(item, metadata) } : undefined;
+};
 
 /** @param {any} item @param {string} cluster @returns {EventRow | undefined} */
 export function eventRow(item, cluster) {
@@ -103,7 +106,7 @@ export function eventRow(item, cluster) {
     entity: entityName,
     check: checkName,
     status,
-    state: typeof check.state === "string" ? check.state : "",
+    state: string(check.state),
     output,
     time: number(item.timestamp) || number(check.executed),
     since: since(status, results, executed, number(check.last_ok)),
@@ -116,7 +119,7 @@ export function eventRow(item, cluster) {
     executed,
     interval: number(check.interval),
     subscriptions: strings(check.subscriptions),
-    entityClass: typeof entity.entity_class === "string" ? entity.entity_class : "",
+    entityClass: string(entity.entity_class),
     labels: all,
     text: `${entityName} ${checkName} ${output}`.toLowerCase(),
   };
@@ -148,15 +151,11 @@ function lastChange(results, executed) {
   return 0;
 }
 
-/** @param {any} item @param {string} cluster @returns {EntityRow | undefined} */
-export function entityRow(item, cluster) {
-  const metadata = object(item?.metadata);
-  if (typeof metadata.name !== "string") return undefined;
+export const entityRow = named((item, metadata) => {
   const system = object(item.system);
   const platform = [system.platform || system.os, system.platform_version].filter(Boolean).join(" ");
   return {
-    ...base(cluster, metadata, metadata.name),
-    entityClass: typeof item.entity_class === "string" ? item.entity_class : "",
+    entityClass: string(item.entity_class),
     subscriptions: strings(item.subscriptions),
     seen: number(item.last_seen),
     platform: safe(platform, 80),
@@ -164,19 +163,14 @@ export function entityRow(item, cluster) {
     owner: owner(metadata.labels, metadata.annotations),
     worst: 0,
     incidents: 0,
-    silenced: [],
-    labels: labels(metadata.labels),
+    silenced: /** @type {string[]} */ ([]),
     text: `${metadata.name} ${platform}`.toLowerCase(),
   };
-}
+});
 
-/** @param {any} item @param {string} cluster @returns {CheckRow | undefined} */
-function checkRow(item, cluster) {
-  const metadata = object(item?.metadata);
-  if (typeof metadata.name !== "string") return undefined;
+const checkRow = named((item, metadata) => {
   const command = line(item.command);
   return {
-    ...base(cluster, metadata, metadata.name),
     command,
     interval: number(item.interval),
     cron: safe(item.cron, 80),
@@ -186,32 +180,25 @@ function checkRow(item, cluster) {
     owner: owner(metadata.labels, metadata.annotations),
     worst: 0,
     incidents: 0,
-    labels: labels(metadata.labels),
     text: `${metadata.name} ${command}`.toLowerCase(),
   };
-}
+});
 
-/** @param {any} item @param {string} cluster @returns {SilenceRow | undefined} */
-function silenceRow(item, cluster) {
-  const metadata = object(item?.metadata);
-  if (typeof metadata.name !== "string") return undefined;
+const silenceRow = named((item, metadata) => {
   const reason = line(item.reason);
   const begin = number(item.begin);
-  const expires = number(item.expire_at) || (number(item.expire) > 0 ? begin + number(item.expire) : 0);
   return {
-    ...base(cluster, metadata, metadata.name),
-    subscription: typeof item.subscription === "string" ? item.subscription : "",
-    check: typeof item.check === "string" ? item.check : "",
+    subscription: string(item.subscription),
+    check: string(item.check),
     reason,
     creator: safe(item.creator || metadata.created_by, 120),
     begin,
-    expires,
+    expires: number(item.expire_at) || (number(item.expire) > 0 ? begin + number(item.expire) : 0),
     onResolve: item.expire_on_resolve === true,
     matches: 0,
-    labels: labels(metadata.labels),
     text: `${metadata.name} ${reason} ${item.creator ?? ""}`.toLowerCase(),
   };
-}
+});
 
 /** Each kind of list: where it is, and how its items become rows. */
 export const KINDS = {

@@ -48,12 +48,18 @@ export function link(value) {
   }
 }
 
+/** A number as the reader's language writes it. @param {number} number */
+export const count = (number) => number.toLocaleString();
+
 /**
- * @param {number} count
+ * @param {number} number
  * @param {string} one
  * @param {string} [many]
  */
-export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : many}`;
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+
+/** What is no text is none. @param {unknown} value */
+export const string = (value) => (typeof value === "string" ? value : "");
 
 /**
  * One cell of a CSV file (RFC 4180). A spreadsheet must not take a name for a formula.
