@@ -208,7 +208,7 @@ fn colors_follow_the_variables_that_everybody_knows() {
 #[test]
 fn a_watched_list_is_drawn_in_place_until_ctrl_c_gives_the_screen_back() {
     let (server, user) = with_events();
-    let script = "echo before; fedgate list event --watch 0.1; echo \"ended with $?\"";
+    let script = "trap : INT; echo before; fedgate list event --watch 0.1; echo \"ended with $?\"";
     let mut terminal = Terminal::shell(&user, script, 80);
     terminal.until_shown("Every 0.1 s: fedgate list event");
     terminal.until_shown("CRITICAL");
