@@ -46,8 +46,8 @@ use crate::{
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
-/// Abandons what a deleted replicator has not yet removed from its destination. Returns whether there was anything.
-pub type GiveUp = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Abandons what a deleted replicator of either kind has not yet removed. Returns whether there was anything.
+pub type GiveUp = Arc<dyn Fn(Kind, &str) -> bool + Send + Sync>;
 
 /// The state of every `Replicator`, by name.
 pub type Policies = watch::Receiver<Arc<Vec<PolicyStatus>>>;
@@ -121,7 +121,7 @@ impl Api {
             readable: |path| read_file(path).map(drop),
             health,
             replicators,
-            give_up: Arc::new(|_| false),
+            give_up: Arc::new(|_, _| false),
             policies: None,
             outage_sessions: None,
             stall: StoreStallMemo::default(),
@@ -165,7 +165,7 @@ impl Api {
         Self { outage_sessions: Some(status), ..self }
     }
 
-    /// Lets a second deletion of a replicator give up the keys that it owns in a destination that never comes back.
+    /// Lets a second deletion of a replicator give up what it has left in a place that never comes back.
     #[must_use]
     pub fn with_give_up(self, give_up: GiveUp) -> Self {
         Self { give_up, ..self }

@@ -24,6 +24,29 @@ pub(super) struct Policy<'a> {
     dry_run: bool,
     conflicts: u64,
     clusters: Vec<InCluster<'a>>,
+    /// It is not registered any more, but has left copies behind.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<Left<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    orphans: Vec<Orphan<'a>>,
+}
+
+/// Copies that are still to be removed; `destination` is a cluster, and `keys` is null while it is not known how many.
+#[derive(Serialize)]
+struct Left<'a> {
+    destination: &'a str,
+    keys: Option<u64>,
+    error: Option<&'a str>,
+}
+
+/// Copies of another federation, some of which stand in the way.
+#[derive(Serialize)]
+struct Orphan<'a> {
+    federation: &'a str,
+    cluster: &'a str,
+    keys: u64,
 }
 
 /// The same in one cluster.
@@ -41,6 +64,9 @@ struct InCluster<'a> {
     /// The first conflicts, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     examples: Vec<&'a str>,
+    /// With `dry_run`, what would be done first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +76,7 @@ struct Pending {
     delete: u64,
 }
 
-/// Every registered one by name. With `detailed`, errors and names of objects are shown.
+/// Every registered one by name, and the deleted ones that have left something behind. With `detailed`, errors and names of objects are shown.
 pub(super) fn policies<'a>(view: &'a Registry, found: &'a [PolicyStatus], detailed: bool) -> Vec<Policy<'a>> {
     let readable = view.list(Kind::Replicator).map(|item| item.checked.resource.metadata.name.as_str());
     let unreadable = view
@@ -60,7 +86,10 @@ pub(super) fn policies<'a>(view: &'a Registry, found: &'a [PolicyStatus], detail
         None => none(name, ReplicatorState::Stopped, OFF),
         Some(status) => policy(status, detailed),
     });
-    let shown = readable.chain(unreadable);
+    let is_registered =
+        |name: &str| view.get(Kind::Replicator, name).is_some() || view.is_unreadable(Kind::Replicator, name);
+    let deleted = found.iter().filter(|status| status.is_deleted && !is_registered(&status.name));
+    let shown = readable.chain(unreadable).chain(deleted.map(|status| policy(status, detailed)));
     shown.map(|policy| Policy { error: policy.error.filter(|_| detailed), ..policy }).collect()
 }
 
@@ -78,11 +107,20 @@ fn none<'a>(name: &'a str, state: ReplicatorState, error: &'static str) -> Polic
         dry_run: false,
         conflicts: 0,
         clusters: Vec::new(),
+        deleted: false,
+        left_behind: Vec::new(),
+        orphans: Vec::new(),
     }
 }
 
 fn policy(status: &PolicyStatus, detailed: bool) -> Policy<'_> {
     let all = &status.clusters;
+    let left = &status.left_behind;
+    let keys = if status.is_deleted {
+        left.iter().filter_map(|it| it.keys).sum()
+    } else {
+        all.iter().map(|it| it.keys).sum()
+    };
     // One cluster of which it is not known makes the whole unknown.
     let lag = all.iter().map(|it| it.lag).collect::<Option<Vec<_>>>().and_then(|lags| lags.into_iter().max());
     let synced = all.iter().map(|it| it.last_sync).collect::<Option<Vec<_>>>();
@@ -92,14 +130,32 @@ fn policy(status: &PolicyStatus, detailed: bool) -> Policy<'_> {
         state: status.state.as_str(),
         since: Some(rfc3339(status.since)),
         error: status.error.as_deref(),
-        keys: all.iter().map(|it| it.keys).sum(),
+        keys,
         lag_seconds: lag.map(|lag| tenths(lag.as_secs_f64())),
         last_sync: synced.and_then(|times| times.into_iter().min()).map(rfc3339),
         leader: status.leader,
         dry_run: status.dry_run,
         conflicts: all.iter().map(|it| it.conflicts).sum(),
         clusters: all.iter().map(|it| in_cluster(it, detailed)).collect(),
+        deleted: status.is_deleted,
+        left_behind: left
+            .iter()
+            .map(|it| Left {
+                destination: &it.cluster,
+                keys: it.keys,
+                error: it.error.as_deref().filter(|_| detailed),
+            })
+            .collect(),
+        orphans: all.iter().flat_map(orphans).collect(),
     }
+}
+
+fn orphans(status: &PolicyClusterStatus) -> impl Iterator<Item = Orphan<'_>> {
+    status.orphans.iter().map(|it| Orphan {
+        federation: &it.federation,
+        cluster: &status.cluster,
+        keys: it.keys,
+    })
 }
 
 fn in_cluster(status: &PolicyClusterStatus, detailed: bool) -> InCluster<'_> {
@@ -115,6 +171,7 @@ fn in_cluster(status: &PolicyClusterStatus, detailed: bool) -> InCluster<'_> {
         pending: Pending { create: pending.create, update: pending.update, delete: pending.delete },
         conflicts: status.conflicts,
         examples: status.examples.iter().map(|it| &**it).filter(|_| detailed).collect(),
+        changes: status.changes.iter().map(|it| &**it).filter(|_| detailed).collect(),
     }
 }
 

@@ -96,7 +96,7 @@ impl Api {
             let current = self.current(&key).await?;
             conditions.check(current.as_ref())?;
             let Some(current) = current else {
-                if kind == Kind::EtcdReplicator && (self.give_up)(name) {
+                if (self.give_up)(kind, name) {
                     tracing::warn!(user = %who.subject, name, "what the deleted replicator owns elsewhere is given up");
                     return Ok(wire::json(StatusCode::NO_CONTENT, ""));
                 }

@@ -40,7 +40,7 @@ use crate::{
     proxy::{Compressor, Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
-    types::{BackendHealth, BackendState, ClusterHealth, Snapshot, units},
+    types::{BackendHealth, BackendState, ClusterHealth, Kind, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
@@ -321,12 +321,16 @@ fn attach_status(
         Some(policies) => api.with_policies(policies.statuses.clone()),
         None => api,
     };
-    let Some(handle) = replicating.by_etcd.cloned() else {
-        // Their last value stays readable.
-        return api.with_status(health, watch::channel(Arc::default()).1);
+    let (by_etcd, by_api) = (replicating.by_etcd.cloned(), replicating.by_api.cloned());
+    // Without one, an empty value stays readable.
+    let none = || watch::channel(Arc::default()).1;
+    let replicators = by_etcd.as_ref().map_or_else(none, |handle| handle.statuses.clone());
+    let give_up = move |kind, name: &str| match kind {
+        Kind::EtcdReplicator => by_etcd.as_ref().is_some_and(|handle| handle.give_up(name)),
+        Kind::Replicator => by_api.as_ref().is_some_and(|handle| handle.give_up(name)),
+        Kind::Cluster => false,
     };
-    let replicators = handle.statuses.clone();
-    api.with_status(health, replicators).with_give_up(Arc::new(move |name| handle.give_up(name)))
+    api.with_status(health, replicators).with_give_up(Arc::new(give_up))
 }
 
 /// What renews sessions in an outage, when it is to.

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{LeaderStatus, Leadership, Term};
+use super::{LeaderStatus, Leadership, Published, Term, Topic};
 use crate::etcd::{
     Client, Error, KeepAlive, explain,
     proto::{
@@ -19,16 +19,17 @@ use crate::etcd::{
 
 /// Gateways that share a store in etcd elect one there.
 ///
-/// `<prefix>replication/leader` names the leader and `<prefix>replication/status` holds what it published; both are
-/// attached to its lease. `<prefix>replication/term` holds the number of the last term.
+/// `<prefix>replication/leader` names the leader, and `<prefix>replication/status` and `<prefix>replication/replicators`
+/// hold what it published; all are attached to its lease. `<prefix>replication/term` holds the number of the last term.
 pub struct Election {
     client: Arc<Client>,
     leader: String,
     counter: String,
-    status: String,
+    /// By topic.
+    statuses: [String; Topic::ALL.len()],
     gateway: String,
     term: watch::Sender<Option<Term>>,
-    own_status: watch::Sender<Option<Bytes>>,
+    own_status: Mutex<Published>,
     leader_status: watch::Sender<Option<LeaderStatus>>,
     lease: Mutex<Option<i64>>,
     ttl: Duration,
@@ -48,10 +49,10 @@ impl Election {
             client,
             leader: format!("{prefix}/replication/leader"),
             counter: format!("{prefix}/replication/term"),
-            status: format!("{prefix}/replication/status"),
+            statuses: Topic::ALL.map(|topic| format!("{prefix}/replication/{}", topic.key())),
             gateway: format!("{gateway}/{:016x}", fastrand::u64(..)),
             term: watch::Sender::new(None),
-            own_status: watch::Sender::new(None),
+            own_status: Mutex::default(),
             leader_status: watch::Sender::new(None),
             lease: Mutex::new(None),
             ttl,
@@ -79,7 +80,7 @@ impl Election {
         let term = Term { number, holder, home, until: Some(Arc::new(Mutex::new(asked + self.ttl))) };
         *self.lease.lock() = Some(lease.lease());
         self.leader_status.send_replace(None);
-        self.own_status.send_replace(None);
+        *self.own_status.lock() = Published::default();
         self.term.send_replace(Some(term.clone()));
         tracing::info!(term = term.number, "this gateway leads replication now");
         self.hold(lease, &term).await
@@ -87,7 +88,7 @@ impl Election {
 
     /// Renews until that has failed for so long that another may lead.
     async fn hold(&self, mut lease: KeepAlive, term: &Term) -> Result<(), Error> {
-        let mut published = None;
+        let mut published = Published::default();
         loop {
             sleep(self.ttl / RENEWALS).await;
             let asked = Instant::now();
@@ -105,15 +106,17 @@ impl Election {
         }
     }
 
-    /// Publishes the status if it changed. A failure is harmless: the next renewal tries again.
-    async fn publish(&self, lease: i64, published: &mut Option<Bytes>) {
-        let own = self.own_status.borrow().clone();
-        let Some(status) = own.filter(|own| published.as_ref() != Some(own)) else { return };
-        let put = PutRequest { lease, ..PutRequest::new(&*self.status, &status[..]) };
-        let request =
-            TxnRequest { compare: vec![self.leads()], success: vec![Op::Put(put).into()], failure: vec![] };
-        if self.client.txn(request).await.is_ok_and(|answer| answer.succeeded) {
-            *published = Some(status);
+    /// Publishes each status that changed. A failure is harmless: the next renewal tries again.
+    async fn publish(&self, lease: i64, published: &mut Published) {
+        let own = self.own_status.lock().clone();
+        for ((key, status), published) in self.statuses.iter().zip(own).zip(published) {
+            let Some(status) = status.filter(|own| published.as_ref() != Some(own)) else { continue };
+            let put = PutRequest { lease, ..PutRequest::new(&**key, &status[..]) };
+            let success = vec![Op::Put(put).into()];
+            let request = TxnRequest { compare: vec![self.leads()], success, failure: vec![] };
+            if self.client.txn(request).await.is_ok_and(|answer| answer.succeeded) {
+                *published = Some(status);
+            }
         }
     }
 
@@ -131,9 +134,10 @@ impl Election {
         let request = TxnRequest {
             compare: vec![Compare::absent(&*self.leader)],
             success: vec![Op::Put(put).into()],
-            failure: [&self.leader, &self.status]
+            failure: std::iter::once(&self.leader)
+                .chain(&self.statuses)
                 .map(|key| Op::Range(RangeRequest::key(&**key)).into())
-                .into(),
+                .collect(),
         };
         let answer = self.client.txn(request).await;
         match answer {
@@ -154,8 +158,8 @@ impl Election {
             _ => None,
         });
         let leader = values.next().flatten().map(|value| String::from_utf8_lossy(&value).into());
-        let status = values.next().flatten();
-        let new = leader.map(|leader: Arc<str>| LeaderStatus { leader, status });
+        let published = Topic::ALL.map(|_| values.next().flatten());
+        let new = leader.map(|leader: Arc<str>| LeaderStatus { leader, published });
         self.leader_status.send_if_modified(|current| {
             let leader = |it: &Option<LeaderStatus>| it.as_ref().map(|status| Arc::clone(&status.leader));
             if let Some(leader) = leader(&new).filter(|new| leader(current).as_ref() != Some(new)) {
@@ -241,8 +245,8 @@ impl Leadership for Election {
         self.term.subscribe()
     }
 
-    fn publish_status(&self, status: Bytes) {
-        self.own_status.send_replace(Some(status));
+    fn publish_status(&self, topic: Topic, status: Bytes) {
+        self.own_status.lock()[topic as usize] = Some(status);
     }
 
     fn leader_status(&self) -> watch::Receiver<Option<LeaderStatus>> {

@@ -37,7 +37,7 @@ pub trait Leadership: Send + Sync + 'static {
     fn run(&self) -> BoxFuture<'_, ()>;
 
     /// Publishes a status to the other gateways while this one leads. The bytes are opaque here.
-    fn publish_status(&self, _status: Bytes) {}
+    fn publish_status(&self, _topic: Topic, _status: Bytes) {}
 
     /// What the leader published, while another gateway leads.
     fn leader_status(&self) -> watch::Receiver<Option<LeaderStatus>> {
@@ -49,18 +49,60 @@ pub trait Leadership: Send + Sync + 'static {
     fn resign(&self, clean: bool) -> BoxFuture<'_, ()>;
 }
 
+/// What a published status is about: each has a place of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Replication from etcd to etcd.
+    EtcdReplicators,
+    /// Replication by API.
+    Replicators,
+}
+
 /// What another gateway published as the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderStatus {
     /// Its name, for operators.
     pub leader: Arc<str>,
-    /// As passed to [`Leadership::publish_status`]; `None` before that.
-    pub status: Option<Bytes>,
+    published: Published,
 }
+
+/// By topic.
+type Published = [Option<Bytes>; Topic::ALL.len()];
 
 /// A gateway with a store of its own always leads: no other process can open that store.
 pub struct Alone {
     term: watch::Sender<Option<Term>>,
+}
+
+// === impl Topic ===
+
+impl Topic {
+    /// Each, in the order of [`Published`].
+    const ALL: [Self; 2] = [Self::EtcdReplicators, Self::Replicators];
+
+    /// The last part of its key in the store.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::EtcdReplicators => "status",
+            Self::Replicators => "replicators",
+        }
+    }
+}
+
+// === impl LeaderStatus ===
+
+impl LeaderStatus {
+    /// What a leader of this name has published about one topic only.
+    pub fn of(leader: &str, topic: Topic, status: Option<Bytes>) -> Self {
+        let mut published = Published::default();
+        published[topic as usize] = status;
+        Self { leader: leader.into(), published }
+    }
+
+    /// As passed to [`Leadership::publish_status`]; `None` before that.
+    pub fn about(&self, topic: Topic) -> Option<&Bytes> {
+        self.published[topic as usize].as_ref()
+    }
 }
 
 // === impl Term ===
@@ -69,6 +111,12 @@ impl Term {
     /// A term that never expires.
     pub fn forever(number: u64, holder: &str, home: &str) -> Self {
         Self { number, holder: holder.into(), home: home.into(), until: None }
+    }
+
+    /// A term that expires, unless it is extended.
+    #[must_use]
+    pub fn ending(self, until: Instant) -> Self {
+        Self { until: Some(Arc::new(Mutex::new(until))), ..self }
     }
 
     /// Whether it is the same term, which may have been extended.

@@ -25,6 +25,7 @@ use super::{
     decide::{Copies, Copy, MAKERS_ROLE, Op, Originals, Owner, Scope, World, federation_of},
     object::{Digest, Key, Object},
     plan::{Action, Plan},
+    refusals::{Doubts, Refusals},
 };
 use crate::{corev2::Type, net::Backoff};
 
@@ -74,20 +75,29 @@ pub(super) struct Machine {
     actions: VecDeque<Action>,
     /// Something has changed since the plan was made.
     stale: bool,
+    /// The same of what only a part of the plan depends on.
+    doubts: Doubts,
     failures: u32,
     /// Why the cluster cannot be used.
     pub(super) away: Option<Arc<str>>,
     /// Why a kind cannot be read.
     pub(super) troubles: BTreeMap<Type, Arc<str>>,
-    refused: BTreeMap<Key, Refusal>,
+    refused: Refusals,
+    /// What was taken over from which federation.
+    taken: BTreeMap<Key, Arc<str>>,
     /// What was written, and what the cluster made of it, where the two differ: another version leaves something out.
     made: BTreeMap<Key, Made>,
     /// Whether everything has been listed since the replicators changed.
     pub(super) is_complete: bool,
+    /// When that ended last.
+    pub(super) listed_at: Option<Instant>,
     pub(super) last_sync: Option<SystemTime>,
     /// How many there have been, as of errors.
     pub(super) writes: u64,
     pub(super) errors: u64,
+    /// How often everything was compared.
+    #[cfg(test)]
+    pub(super) comparisons: u64,
     random: fastrand::Rng,
 }
 
@@ -98,15 +108,6 @@ struct Listing {
     from: Option<String>,
     found: BTreeMap<Key, Copy>,
     makers: BTreeMap<String, Owner>,
-}
-
-/// A write that the cluster did not take.
-struct Refusal {
-    why: Arc<str>,
-    /// What was to be written: something else is tried at once.
-    wanted: Option<Digest>,
-    again: Instant,
-    times: u32,
 }
 
 /// A write whose result reads otherwise.
@@ -130,15 +131,20 @@ impl Machine {
             plan: Plan::default(),
             actions: VecDeque::new(),
             stale: false,
+            doubts: Doubts::default(),
             failures: 0,
             away: None,
             troubles: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            refused: Refusals::default(),
+            taken: BTreeMap::new(),
             made: BTreeMap::new(),
             is_complete: false,
+            listed_at: None,
             last_sync: None,
             writes: 0,
             errors: 0,
+            #[cfg(test)]
+            comparisons: 0,
             random: fastrand::Rng::with_seed(seed),
         };
         machine.assign(assignment, now);
@@ -150,6 +156,11 @@ impl Machine {
         let narrowed = |it: &Assignment| it.narrowed_to().map(str::to_owned);
         let is_known = assignment.kinds().is_subset(&self.assignment.kinds())
             && narrowed(&assignment) == narrowed(&self.assignment);
+        if assignment.adopts() != self.assignment.adopts() {
+            // Somebody has decided anew who is gone.
+            self.copies.alive.clear();
+            self.taken.clear();
+        }
         self.assignment = assignment;
         self.stale = true;
         // The interval may have become shorter.
@@ -183,15 +194,17 @@ impl Machine {
         if let Some(step) = self.next_page() {
             return step;
         }
-        let is_time = |refusal: &Refusal| refusal.again <= now;
-        if self.stale || (self.actions.is_empty() && self.refused.values().any(is_time)) {
+        let is_doubtful = match self.actions.front() {
+            Some(action) => self.doubts.concern(action),
+            None => self.refused.is_due(now),
+        };
+        if self.stale || is_doubtful {
             self.compare(source, now);
         }
         if let Some(action) = self.actions.front() {
             return Step::Write(action.clone());
         }
-        let again = self.refused.values().map(|refusal| refusal.again).min();
-        Step::Wait(again.map_or(self.due, |again| again.min(self.due)))
+        Step::Wait(self.refused.next().map_or(self.due, |again| again.min(self.due)))
     }
 
     fn next_page(&mut self) -> Option<Step> {
@@ -222,22 +235,24 @@ impl Machine {
                 self.copies.kinds.remove(&kind);
                 self.troubles.insert(kind, failure.to_string().into());
                 self.errors += 1;
-                return self.end_of_list();
+                return self.end_of_list(now);
             }
         };
         self.back();
         for object in page.objects {
             if object.key.kind == Type::Role && object.key.name == MAKERS_ROLE {
                 let maker = Owner::of(federation_of(&object.creator), &self.federation);
+                self.note_alive(&Key::new(Type::Namespace, "", &object.key.namespace), &maker);
                 listing.makers.insert(object.key.namespace.clone(), maker);
             }
             let (key, copy) = self.copy_of(object);
+            self.note_alive(&key, &copy.owner);
             listing.found.insert(key, copy);
         }
         if listing.found.len() > MAX_OBJECTS {
             self.copies.kinds.remove(&kind);
             self.troubles.insert(kind, format!("it has more than {MAX_OBJECTS}").into());
-            return self.end_of_list();
+            return self.end_of_list(now);
         }
         listing.from = page.next;
         if listing.from.is_some() {
@@ -249,25 +264,33 @@ impl Machine {
             self.copies.makers = listing.makers;
         }
         self.copies.kinds.insert(kind, listing.found);
-        self.end_of_list();
+        self.end_of_list(now);
     }
 
-    fn end_of_list(&mut self) {
+    fn end_of_list(&mut self, now: Instant) {
         self.stale = true;
-        self.is_complete |= self.queue.is_empty();
+        if self.queue.is_empty() {
+            (self.is_complete, self.listed_at) = (true, Some(now));
+        }
     }
 
     /// Makes a new plan, and notes whether there is nothing to do.
     fn compare(&mut self, source: &Originals, now: Instant) {
-        self.stale = false;
-        let wanted = |key: &Key| source.original(key).map(|original| original.digest);
-        // Something else than what was refused is tried at once.
-        self.refused.retain(|key, refusal| wanted(key) == refusal.wanted);
-        self.made.retain(|key, made| wanted(key) == Some(made.original));
-        let refused = |key: &Key| {
-            let refusal = self.refused.get(key).filter(|refusal| refusal.again > now);
-            refusal.map(|refusal| Arc::clone(&refusal.why))
+        (self.stale, self.doubts) = (false, Doubts::default());
+        #[cfg(test)]
+        {
+            self.comparisons += 1;
+        }
+        let scopes = &self.assignment.scopes;
+        // What nothing keeps is to be removed, whatever the source has.
+        let wanted = |key: &Key| {
+            Scope::first_of(scopes, key).and_then(|_| source.original(key)).map(|original| original.digest)
         };
+        // Something else than what was refused is tried at once.
+        self.refused.keep_wanted(wanted);
+        self.made.retain(|key, made| wanted(key) == Some(made.original));
+        let until = self.refused.horizon(now);
+        let refused = |key: &Key| self.refused.why(key, until);
         let (scopes, past) = (&self.assignment.scopes, &self.assignment.past);
         let world = World::new(source, &self.copies, scopes, past, &refused);
         let is_as_made = |key: &Key, original: Digest, copy: Digest| {
@@ -276,7 +299,7 @@ impl Machine {
         self.plan = Plan::of(&world, &is_as_made);
         self.actions = mem::take(&mut self.plan.actions).into();
         let planned: BTreeSet<&Key> = self.actions.iter().map(|action| &action.key).collect();
-        self.refused.retain(|key, refusal| refusal.again > now || planned.contains(key));
+        self.refused.keep_planned(until, &planned);
         self.note_sync();
     }
 
@@ -294,16 +317,16 @@ impl Machine {
             Written::Done(seen) => {
                 self.back();
                 self.writes += 1;
-                self.refused.remove(key);
+                self.refused.forget(key);
                 self.remember(&action, seen.as_ref());
             }
             Written::Changed(seen) => {
                 self.back();
+                self.doubts.changed(key);
                 match seen {
                     Some(object) => self.put(object),
                     None => self.drop_copy(key),
                 }
-                self.stale = true;
             }
             Written::Failed(Failure::Away(why)) => self.lost(why, now),
             Written::Failed(failure) => self.refuse(&action, &failure, now),
@@ -317,20 +340,18 @@ impl Machine {
 
     fn refuse(&mut self, action: &Action, failure: &Failure, now: Instant) {
         self.errors += 1;
-        let wanted = match &action.op {
-            Op::Create(original) | Op::Update(original) => Some(original.digest),
-            Op::Empty | Op::Delete => None,
-        };
-        let times = self.refused.get(&action.key).map_or(0, |refusal| refusal.times + 1);
-        let again = now + AGAIN.delay(times, &mut self.random);
-        let why = failure.to_string().into();
-        self.refused.insert(action.key.clone(), Refusal { why, wanted, again, times });
-        self.stale = true;
+        let why: Arc<str> = failure.to_string().into();
+        self.plan.note_refusal(Scope::first_of(&self.assignment.scopes, &action.key), &action.key, &why);
+        self.doubts.refused(action);
+        self.refused.add(action, why, now, &mut self.random);
     }
 
     /// What the cluster holds after a write.
     fn remember(&mut self, action: &Action, seen: Option<&Object>) {
         let key = &action.key;
+        if let Some((_, Owner::Other(federation))) = &action.expected {
+            self.taken.insert(key.clone(), Arc::clone(federation));
+        }
         match &action.op {
             Op::Create(original) | Op::Update(original) => {
                 let made = Made { original: original.digest, copy: seen.map(|it| it.digest) };
@@ -358,7 +379,16 @@ impl Machine {
 
     fn put(&mut self, object: Object) {
         let (key, copy) = self.copy_of(object);
+        self.note_alive(&key, &copy.owner);
         self.copies.kinds.entry(key.kind).or_default().insert(key, copy);
+    }
+
+    /// Another federation's copy where this one's was, or where this one removed that one's.
+    fn note_alive(&mut self, key: &Key, owner: &Owner) {
+        let Owner::Other(federation) = owner else { return };
+        if self.copies.owner(key) == Owner::Ours || self.taken.get(key) == Some(federation) {
+            self.copies.alive.insert(Arc::clone(federation));
+        }
     }
 
     fn drop_copy(&mut self, key: &Key) {
@@ -398,7 +428,7 @@ impl Machine {
 
     /// Whether nothing is left of what is to be removed.
     pub(super) fn is_clean(&self) -> bool {
-        self.is_settled() && self.troubles.is_empty() && self.plan.left == 0
+        self.is_settled() && self.troubles.is_empty() && self.plan.past.is_empty()
     }
 }
 
@@ -407,6 +437,10 @@ impl Machine {
 impl Assignment {
     fn all(&self) -> impl Iterator<Item = &Scope> {
         self.scopes.iter().chain(&self.past)
+    }
+
+    fn adopts(&self) -> BTreeSet<&Arc<str>> {
+        self.all().flat_map(|scope| &scope.adopts).collect()
     }
 
     /// The kinds that have to be known of a cluster.
@@ -452,10 +486,6 @@ fn is_narrowed(kind: Type) -> bool {
 /// Before a cluster that is away is tried again.
 const RETRY: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
-
-/// Before a write that was refused is tried again.
-const AGAIN: Backoff =
-    Backoff { first: Duration::from_secs(10), longest: Duration::from_secs(600), jitter: 0.25 };
 
 /// Most objects of one kind in one cluster that are compared: some 200 bytes each.
 pub(super) const MAX_OBJECTS: usize = 100_000;

@@ -7,7 +7,10 @@
 //!
 //! A `Replicator` is recorded before anything is written for it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +37,9 @@ struct Stored {
     namespace: Option<String>,
     #[serde(default)]
     keep: bool,
+    /// The federations whose copies it took over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    adopts: BTreeSet<String>,
 }
 
 // === impl Memory ===
@@ -62,6 +68,11 @@ impl Memory {
 
     pub(super) fn of(&self, cluster: &str) -> &[Scope] {
         self.clusters.get(cluster).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether nothing may have been copied anywhere.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clusters.is_empty() && self.versions.is_empty()
     }
 
     /// Stores what copies may be of in a cluster. [`StoreError::Conflict`]: another gateway has changed it, and everything
@@ -102,6 +113,7 @@ impl From<&Scope> for Stored {
             resources: scope.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
             namespace: scope.namespace.clone(),
             keep: scope.on_delete == OnDelete::Keep,
+            adopts: scope.adopts.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -115,6 +127,7 @@ impl From<Stored> for Scope {
             conflicts: OnConflict::Report,
             on_delete: if stored.keep { OnDelete::Keep } else { OnDelete::Remove },
             dry_run: false,
+            adopts: stored.adopts.into_iter().map(Arc::from).collect(),
         }
     }
 }
@@ -135,6 +148,7 @@ mod tests {
             conflicts: OnConflict::Report,
             on_delete,
             dry_run: false,
+            adopts: ["old".into()].into(),
         }
     }
 

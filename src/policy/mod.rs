@@ -17,9 +17,12 @@
 //! | `source` | the objects of the local cluster |
 //! | `machine` | what one cluster's task does next: a state machine without I/O |
 //! | `decide`, `plan` | what has to be done with an object, and in which order |
+//! | `refusals` | what a cluster did not take, and what depends on it |
 //! | `object` | what an object is, and when two are equal |
 //! | `run`, `client` | the requests |
 //! | `publish`, `status` | status and metrics |
+//! | `left` | what is to be removed where nothing is kept any more, and giving it up |
+//! | `shared` | the status that the leading gateway publishes for the others |
 //!
 //! # Invariants
 //!
@@ -37,7 +40,11 @@
 //! *Revocations come first*, then changes of roles and bindings, then namespaces, roles, bindings and the rest; what
 //! nothing needs any more is deleted last.
 //!
-//! *A cluster, a kind and an object each fail alone.*
+//! *Two federations never fight over a cluster*: what bears another one's label is only taken over by name, and left again
+//! when it comes back.
+//!
+//! *A cluster, a kind and an object each fail alone*, and a write that the cluster does not take has only what depends on
+//! it decided again.
 //!
 //! *Nobody is locked out*: see [`protect`](crate::corev2::protect) and `decide`.
 //!
@@ -46,13 +53,16 @@
 
 mod client;
 mod decide;
+mod left;
 mod machine;
 mod memory;
 mod object;
 mod plan;
 mod publish;
 mod reach;
+mod refusals;
 mod run;
+mod shared;
 mod source;
 mod status;
 mod supervisor;
@@ -62,7 +72,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use client::{Answer, MAX_BODY, Reach};
 pub use object::{LABEL, OUR_GROUP};
@@ -88,4 +98,15 @@ pub struct Handle {
     pub statuses: watch::Receiver<Arc<Vec<PolicyStatus>>>,
     /// For the metrics page.
     pub metrics: Arc<Metrics>,
+    give_up: mpsc::Sender<Arc<str>>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Abandons the copies that a deleted `Replicator` has left. Returns whether there are any, as far as is known.
+    pub fn give_up(&self, name: &str) -> bool {
+        let is_known = self.statuses.borrow().iter().any(|status| status.is_deleted && *status.name == *name);
+        is_known && self.give_up.try_send(name.into()).is_ok()
+    }
 }

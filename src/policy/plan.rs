@@ -1,12 +1,15 @@
 //! What has to be done in one cluster, in its order: pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    decide::{Copy, Op, Owner, Rank, Remark, World},
+    decide::{Copy, Op, Owner, Rank, Remark, Scope, Verdict, World},
     object::{Digest, Key},
 };
-use crate::types::PendingChanges;
+use crate::types::{ForeignCopies, PendingChanges};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,8 @@ pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     /// What concerns each `Replicator`.
     pub(super) scopes: BTreeMap<Arc<str>, Summary>,
-    /// How many copies are left of what is to be removed.
-    pub(super) left: u64,
+    /// What is left of what each kept that keeps it no more.
+    pub(super) past: BTreeMap<Arc<str>, Summary>,
 }
 
 /// What concerns one `Replicator` in a cluster.
@@ -42,6 +45,18 @@ pub(super) struct Summary {
     pub(super) problems: (u64, Option<Arc<str>>),
     /// Objects that there is something to say about, and the first of them.
     pub(super) warnings: (u64, Option<Arc<str>>),
+    /// With `dry_run`, what would be done first, in its order.
+    changes: BTreeSet<(Rank, Key, &'static str)>,
+    /// What other federations have copied.
+    foreign: BTreeMap<Arc<str>, Foreign>,
+}
+
+/// What another federation has copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Foreign {
+    keys: u64,
+    /// The first of them that has an original here.
+    in_the_way: Option<Arc<str>>,
 }
 
 // === impl Plan ===
@@ -60,6 +75,14 @@ impl Plan {
         plan
     }
 
+    /// Notes that the cluster does not take a write, without comparing everything again.
+    pub(super) fn note_refusal(&mut self, scope: Option<&Scope>, key: &Key, why: &str) {
+        let summary = scope.and_then(|scope| self.scopes.get_mut(&scope.name));
+        if let Some(summary) = summary {
+            note(&mut summary.problems, key, why);
+        }
+    }
+
     fn add(&mut self, world: &World<'_>, key: &Key, is_as_made: &dyn Fn(&Key, Digest, Digest) -> bool) {
         let mut verdict = world.decide(key);
         let copy = world.copies.get(key);
@@ -70,28 +93,16 @@ impl Plan {
             (verdict.op, verdict.remark) = (None, Some(Remark::Warning(MADE_OTHERWISE.to_owned())));
         }
         let scope = world.scope(key);
-        let summary = scope.and_then(|scope| self.scopes.get_mut(&scope.name));
-        if let Some(summary) = summary {
-            summary.owned += u64::from(verdict.is_owned);
-            match &verdict.remark {
-                Some(Remark::Conflict(why)) => summary.conflict(key, why),
-                Some(Remark::Problem(why)) => note(&mut summary.problems, key, why),
-                Some(Remark::Warning(why)) => note(&mut summary.warnings, key, why),
-                None => {}
-            }
-            match &verdict.op {
-                Some((_, Op::Create(_))) => summary.pending.create += 1,
-                Some((_, Op::Update(_) | Op::Empty)) => summary.pending.update += 1,
-                Some((_, Op::Delete)) => summary.pending.delete += 1,
-                None => {}
-            }
-            if let Some(why) = (world.refused)(key).filter(|_| verdict.op.is_some()) {
-                note(&mut summary.problems, key, &why);
-            }
-        } else {
+        let summary = match scope {
+            Some(scope) => self.scopes.entry(Arc::clone(&scope.name)).or_default(),
             // An emptied role is still to be deleted.
-            self.left += u64::from(verdict.op.is_some() || verdict.remark.is_some());
-        }
+            None if verdict.op.is_none() && verdict.remark.is_none() => return,
+            None => {
+                let Some(past) = world.past.iter().find(|past| past.covers(key)) else { return };
+                self.past.entry(Arc::clone(&past.name)).or_default()
+            }
+        };
+        summary.add(world, key, &verdict, scope);
         let Some((rank, op)) = verdict.op else { return };
         if scope.is_some_and(|scope| scope.dry_run) || (world.refused)(key).is_some() {
             return;
@@ -115,6 +126,54 @@ pub(super) fn keys<'a>(world: &World<'a>) -> impl Iterator<Item = &'a Key> + use
 // === impl Summary ===
 
 impl Summary {
+    fn add(&mut self, world: &World<'_>, key: &Key, verdict: &Verdict, scope: Option<&Scope>) {
+        self.owned += u64::from(verdict.is_owned);
+        let foreign = world.foreign(key);
+        match &verdict.remark {
+            Some(Remark::Conflict(why)) if foreign.is_none() => self.conflict(key, why),
+            Some(Remark::Problem(why)) => note(&mut self.problems, key, why),
+            Some(Remark::Warning(why)) => note(&mut self.warnings, key, why),
+            Some(Remark::Conflict(_)) | None => {}
+        }
+        if let Some(federation) = foreign {
+            let found = self.foreign.entry(federation).or_default();
+            found.keys += 1;
+            if matches!(verdict.remark, Some(Remark::Conflict(_))) {
+                found.in_the_way.get_or_insert_with(|| key.to_string().into());
+            }
+        }
+        let Some((rank, op)) = &verdict.op else { return };
+        match op {
+            Op::Create(_) => self.pending.create += 1,
+            Op::Update(_) | Op::Empty => self.pending.update += 1,
+            Op::Delete => self.pending.delete += 1,
+        }
+        if scope.is_some_and(|scope| scope.dry_run) {
+            self.changes.insert((*rank, key.clone(), op.verb()));
+            if self.changes.len() > EXAMPLES {
+                self.changes.pop_last();
+            }
+        }
+        if let Some(why) = (world.refused)(key) {
+            note(&mut self.problems, key, &why);
+        }
+    }
+
+    /// With `dry_run`, what would be done first, in its order.
+    pub(super) fn changes(&self) -> Vec<Arc<str>> {
+        self.changes.iter().map(|(_, key, verb)| format!("{verb} {key}").into()).collect()
+    }
+
+    /// What other federations have copied, of those whose copies stand in the way, and the first of these. What does not
+    /// is left to live beside this one's.
+    pub(super) fn orphans(&self) -> impl Iterator<Item = (ForeignCopies, &Arc<str>)> {
+        let in_the_way = self.foreign.iter().filter_map(|(federation, found)| {
+            let copies = ForeignCopies { federation: Arc::clone(federation), keys: found.keys };
+            Some((copies, found.in_the_way.as_ref()?))
+        });
+        in_the_way.take(EXAMPLES)
+    }
+
     fn conflict(&mut self, key: &Key, why: &str) {
         self.conflicts += 1;
         if self.examples.len() < EXAMPLES {
@@ -131,5 +190,5 @@ fn note(found: &mut (u64, Option<Arc<str>>), key: &Key, why: &str) {
 const MADE_OTHERWISE: &str =
     "the cluster shows it otherwise than it was written: its version leaves something out";
 
-/// How many conflicts are shown by name.
+/// How many conflicts, and how many changes, are shown by name.
 const EXAMPLES: usize = 10;

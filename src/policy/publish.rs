@@ -6,13 +6,17 @@ use std::{
     time::SystemTime,
 };
 
-use super::{source::Source, status::Report};
+use super::{
+    left::{self, LeftBehind},
+    source::Source,
+    status::Report,
+};
 use crate::{
     corev2::Type,
     registry::Registry,
     types::{
-        ClusterName, Kind, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState,
-        Spec, Targets,
+        ClusterName, Kind, LeftCopies, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
+        Targets,
     },
 };
 
@@ -25,10 +29,25 @@ pub(super) struct Seen<'a> {
     pub(super) source: Option<&'a Source>,
     /// Why the store cannot be used.
     pub(super) trouble: Option<&'a Arc<str>>,
+    /// Where nothing is kept any more.
+    pub(super) left: LeftBehind,
+    /// What the gateway that leads has published, while another one does.
+    pub(super) published: Vec<PolicyStatus>,
     pub(super) old: &'a [PolicyStatus],
+    /// Whether it is known that another gateway leads.
+    pub(super) is_led: bool,
 }
 
-/// The status of every registered `Replicator`, by name.
+// === impl Seen ===
+
+impl Seen<'_> {
+    /// Why this gateway does nothing, which the one that leads has said nothing about.
+    fn stands_by(&self) -> &'static str {
+        if self.is_led { NOT_HERE } else { NOBODY }
+    }
+}
+
+/// The status of every registered `Replicator`, by name, and of those that were deleted and have left something behind.
 pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
     let snapshot = seen.registry.snapshot();
     let remote = snapshot.iter().map(|cluster| &cluster.name).filter(|name| !name.is_local());
@@ -49,9 +68,37 @@ pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
     };
     let items = seen.registry.list(Kind::Replicator).filter_map(|item| {
         let Spec::Replicator(spec) = &item.checked.spec else { return None };
-        Some(of(&item.checked.resource.metadata.name, spec))
+        let name = &item.checked.resource.metadata.name;
+        let published = seen.published.iter().find(|it| *it.name == **name && !it.is_deleted);
+        Some(published.cloned().unwrap_or_else(|| of(name, spec)))
     });
-    items.collect()
+    let mut found: Vec<PolicyStatus> = items.collect();
+    let is_shown = |name: &str| found.iter().any(|it| *it.name == *name);
+    let is_unreadable = |name: &str| seen.registry.is_unreadable(Kind::Replicator, name);
+    let left = seen.left.iter().filter(|(name, _)| !is_shown(name) && !is_unreadable(name));
+    let deleted = left.map(|(name, left)| deleted(seen, name, left));
+    let elsewhere = seen.published.iter().filter(|it| it.is_deleted && !is_shown(&it.name)).cloned();
+    let gone: Vec<PolicyStatus> = deleted.chain(elsewhere).collect();
+    found.extend(gone);
+    found
+}
+
+/// One that is not registered any more, but has left copies behind.
+fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatus {
+    let error = left::trouble(left, true);
+    let state = if error.is_some() { ReplicatorState::Retrying } else { ReplicatorState::Syncing };
+    let old = seen.old.iter().find(|old| old.name == *name && old.is_deleted && old.state == state);
+    PolicyStatus {
+        name: Arc::clone(name),
+        state,
+        since: old.map_or_else(SystemTime::now, |old| old.since),
+        error,
+        leader: true,
+        dry_run: false,
+        clusters: Vec::new(),
+        is_deleted: true,
+        left_behind: left.to_vec(),
+    }
 }
 
 /// The clusters of a status by name.
@@ -77,18 +124,7 @@ fn in_cluster(
         (true, true) => (ReplicatorState::Syncing, None),
     };
     let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
-    PolicyClusterStatus {
-        cluster: cluster.as_str().into(),
-        state,
-        since,
-        error: error.map(Arc::from),
-        keys: 0,
-        lag: None,
-        last_sync: None,
-        pending: PendingChanges::default(),
-        conflicts: 0,
-        examples: Vec::new(),
-    }
+    PolicyClusterStatus::new(cluster.as_str().into(), state, since, error.map(Arc::from))
 }
 
 /// The worst of its clusters, unless something is wrong with all of it.
@@ -101,7 +137,7 @@ fn whole(
 ) -> PolicyStatus {
     let worst = clusters.iter().max_by_key(|it| (severity(it.state), it.error.is_some()));
     let (state, error) = if !seen.leads {
-        (ReplicatorState::Stopped, Some(NOT_HERE.into()))
+        (ReplicatorState::Stopped, Some(seen.stands_by().into()))
     } else if let Some(trouble) = seen.trouble.cloned().or_else(|| source_trouble(seen, spec)) {
         (ReplicatorState::Retrying, Some(trouble))
     } else if let Some(worst) = worst {
@@ -115,6 +151,11 @@ fn whole(
     } else {
         (ReplicatorState::Following, Some(NO_CLUSTER.into()))
     };
+    let left = seen.left.get(name).cloned().unwrap_or_default();
+    let (state, error) = match left::trouble(&left, false).filter(|_| error.is_none()) {
+        Some(trouble) => (ReplicatorState::Retrying, Some(trouble)),
+        None => (state, error),
+    };
     let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
     PolicyStatus {
         name: name.into(),
@@ -124,6 +165,8 @@ fn whole(
         leader: seen.leads,
         dry_run: spec.dry_run,
         clusters,
+        is_deleted: false,
+        left_behind: left,
     }
 }
 
@@ -148,6 +191,15 @@ fn severity(state: ReplicatorState) -> u8 {
 pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
     let said = |status: &PolicyClusterStatus| (status.state, status.error.clone());
     for policy in new.iter().filter(|policy| policy.leader) {
+        let known = old.iter().find(|old| old.name == policy.name);
+        if policy.is_deleted && known.map(|it| (it.is_deleted, &it.error)) != Some((true, &policy.error)) {
+            let (replicator, state) = (&policy.name, policy.state.as_str());
+            if let Some(error) = &policy.error {
+                tracing::warn!(%replicator, state, %error, "a deleted replicator's copies are removed");
+            } else {
+                tracing::info!(%replicator, state, "a deleted replicator's copies are removed");
+            }
+        }
         let before = by_cluster(old.iter().find(|old| old.name == policy.name));
         for status in &policy.clusters {
             let known = before.get(&*status.cluster).copied();
@@ -165,5 +217,7 @@ pub(super) fn log_changes(old: &[PolicyStatus], new: &[PolicyStatus]) {
 }
 
 const NOT_HERE: &str = "another gateway replicates";
+
+const NOBODY: &str = "this gateway does not replicate, and does not know which one does";
 
 const NO_CLUSTER: &str = "warning: no remote cluster is registered";

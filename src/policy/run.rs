@@ -75,10 +75,6 @@ impl Follower {
     }
 
     async fn write(&self, action: &Action, look_again: bool) -> Written {
-        // A gateway that was paused may not lead any more.
-        if !self.terms.borrow().as_ref().is_some_and(Term::is_current) {
-            return Written::Failed(Failure::Away("this gateway does not lead at present".into()));
-        }
         match self.try_to_write(action, look_again).await {
             Ok(written) => written,
             Err(failure) => Written::Failed(failure),
@@ -88,6 +84,7 @@ impl Follower {
     async fn try_to_write(&self, action: &Action, look_again: bool) -> Result<Written, Failure> {
         let key = &action.key;
         if let Op::Create(original) = &action.op {
+            self.fence()?;
             return match self.client.create(key, original.copy_of(&self.federation)).await {
                 // Somebody else was faster.
                 Err(Failure::Exists) => Ok(Written::Changed(self.client.get(key).await?)),
@@ -101,6 +98,7 @@ impl Follower {
         if action.expected != Some((found.digest, owner)) {
             return Ok(Written::Changed(Some(found)));
         }
+        self.fence()?;
         match &action.op {
             Op::Update(original) => self.client.replace(key, original.copy_of(&self.federation)).await?,
             Op::Empty => self.client.replace(key, key.emptied(&self.federation)).await?,
@@ -111,6 +109,15 @@ impl Follower {
         }
         let seen = if look_again { self.client.get(key).await? } else { None };
         Ok(Written::Done(seen))
+    }
+
+    /// Asked right before each write, with nothing to wait for in between: a gateway that was paused may not lead any more,
+    /// also when it was paused between the look and the write.
+    fn fence(&self) -> Result<(), Failure> {
+        match &*self.terms.borrow() {
+            Some(term) if term.is_current() => Ok(()),
+            _ => Err(Failure::Away("this gateway does not lead at present".into())),
+        }
     }
 
     async fn owner(&self, key: &Key, found: &Object) -> Result<Owner, Failure> {

@@ -25,15 +25,28 @@ use crate::{
 pub(super) struct Report {
     /// Each `Replicator`'s condition there.
     pub(super) statuses: BTreeMap<Arc<str>, PolicyClusterStatus>,
+    /// What is left of what each kept that keeps it no more.
+    pub(super) left: BTreeMap<Arc<str>, Left>,
     /// Since when each has something to do.
     pending_since: BTreeMap<Arc<str>, Instant>,
     /// What it is about.
     pub(super) about: Option<Arc<Assignment>>,
     /// Nothing is left of what is to be removed.
     pub(super) is_clean: bool,
+    /// When everything was last listed.
+    pub(super) listed_at: Option<Instant>,
     /// Of all time.
     pub(super) writes: u64,
     pub(super) errors: u64,
+}
+
+/// What is left of what a `Replicator` kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// When last counted.
+    pub(super) keys: Option<u64>,
+    /// Why it cannot be removed at present.
+    pub(super) error: Option<Arc<str>>,
 }
 
 /// Status and counters for Prometheus.
@@ -56,9 +69,11 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
     (report.writes, report.errors) = counts;
     let is_clean = machine.is_clean();
     changed |= std::mem::replace(&mut report.is_clean, is_clean) != is_clean;
+    report.listed_at = machine.listed_at;
     let assignment = Arc::clone(&machine.assignment);
     changed |= report.about.as_ref() != Some(&assignment);
     report.about = Some(Arc::clone(&assignment));
+    changed |= report_left(machine, &assignment, report);
     let is_kept = |name: &Arc<str>| assignment.scopes.iter().any(|scope| scope.name == *name);
     report.statuses.retain(|name, _| is_kept(name));
     report.pending_since.retain(|name, _| is_kept(name));
@@ -85,6 +100,8 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
             last_sync: machine.last_sync,
             pending: summary.pending,
             conflicts: summary.conflicts,
+            changes: summary.changes(),
+            orphans: summary.orphans().map(|(copies, _)| copies).collect(),
             examples: summary.examples,
         };
         if old != Some(&status) {
@@ -95,14 +112,41 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
     changed
 }
 
+/// Brings up to date what is left of what is kept no more. Returns whether that says something else than before.
+fn report_left(machine: &Machine, assignment: &Assignment, report: &mut Report) -> bool {
+    let trouble = |scope: &Scope| machine.away.clone().or_else(|| trouble(machine, scope));
+    let of = |scope: &Scope| {
+        let name = &scope.name;
+        let error = trouble(scope);
+        if error.is_some() || !machine.is_complete {
+            let last = report.left.get(name).map(|left| left.keys);
+            let keys = last.unwrap_or_else(|| report.statuses.get(name).map(|status| status.keys));
+            return Left { keys, error };
+        }
+        let summary = machine.plan.past.get(name).cloned().unwrap_or_default();
+        let why = summary.problems.1.or(summary.warnings.1);
+        Left { keys: Some(summary.owned), error: why }
+    };
+    let left = assignment.past.iter().map(|scope| (Arc::clone(&scope.name), of(scope))).collect();
+    let is_new = report.left != left;
+    report.left = left;
+    is_new
+}
+
+/// Why a kind cannot be read there.
+fn trouble(machine: &Machine, scope: &Scope) -> Option<Arc<str>> {
+    let own = machine.troubles.iter().find(|(kind, _)| scope.kinds.contains(kind));
+    let (kind, why) = own.or_else(|| machine.troubles.iter().next())?;
+    Some(format!("{}: {why}", kind.name()).into())
+}
+
 /// The state of a `Replicator` in a cluster, and what is wrong with it.
 fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (ReplicatorState, Option<Arc<str>>) {
     if let Some(why) = &machine.away {
         return (ReplicatorState::Retrying, Some(Arc::clone(why)));
     }
-    let trouble = machine.troubles.iter().find(|(kind, _)| scope.kinds.contains(kind));
-    if let Some((kind, why)) = trouble.or_else(|| machine.troubles.iter().next()) {
-        return (ReplicatorState::Retrying, Some(format!("{}: {why}", kind.name()).into()));
+    if let Some(why) = trouble(machine, scope) {
+        return (ReplicatorState::Retrying, Some(why));
     }
     if !machine.is_complete {
         return (ReplicatorState::Syncing, None);
@@ -115,11 +159,29 @@ fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (Replicator
     let conflicts = (summary.conflicts, summary.examples.first().cloned());
     let error = said(&summary.problems, "not copied", "objects are not copied")
         .or_else(|| said(&conflicts, "conflict", "conflicts"))
+        .or_else(|| orphans(machine, scope, summary))
         .or_else(|| said(&summary.warnings, "warning", "warnings"));
     let is_behind = summary.pending.total() > 0 && !scope.dry_run && summary.problems.0 == 0;
     let state = if is_behind { ReplicatorState::Syncing } else { ReplicatorState::Following };
     (state, error.map(Arc::from))
 }
+
+/// That another federation's copies are in the way.
+fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String> {
+    let (copies, example) = summary.orphans().next()?;
+    let federation: String = copies.federation.escape_debug().take(MAX_FEDERATION).collect();
+    let what = format!("{} copies of another federation ({federation}), such as {example}", copies.keys);
+    if scope.adopts.contains(&copies.federation) && machine.copies.alive.contains(&copies.federation) {
+        return Some(format!("{what}, are left alone: it is not gone, but has put them back"));
+    }
+    Some(format!(
+        "{what}: if that one is gone for good, take them over (fedgate adopt replicator {})",
+        scope.name
+    ))
+}
+
+/// An identity has 32 characters.
+const MAX_FEDERATION: usize = 64;
 
 // === impl Metrics ===
 
@@ -169,6 +231,29 @@ impl Metrics {
             "When the cluster was last known to equal the source.",
             samples(&statuses, |it| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())),
         )?;
+        let leading = statuses.iter().filter(|policy| !policy.is_deleted);
+        families.gauges(
+            "replication_cluster_leader",
+            "1 on the gateway that replicates by API.",
+            leading.map(|it| ([("replicator", Arc::clone(&it.name))], u64::from(it.leader))),
+        )?;
+        families.gauges(
+            "replication_cluster_orphans",
+            "Copies of other federations, some of which stand in the way.",
+            samples(&statuses, |it| Some(it.orphans.iter().map(|it| it.keys).sum::<u64>())),
+        )?;
+        families.gauges(
+            "replication_cluster_left_behind",
+            "Whether copies are still to be removed where a Replicator was deleted or narrowed.",
+            statuses.iter().flat_map(|policy| {
+                policy.left_behind.iter().map(|left| {
+                    (
+                        [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&left.cluster))],
+                        1_u64,
+                    )
+                })
+            }),
+        )?;
         let of = |pick: fn(&(u64, u64)) -> u64| {
             counts.iter().map(move |(cluster, found)| ([("cluster", Arc::clone(cluster))], pick(found)))
         };
@@ -186,7 +271,8 @@ fn samples<'a, N>(
     statuses: &'a [PolicyStatus],
     value: impl Fn(&PolicyClusterStatus) -> Option<N> + Copy + 'a,
 ) -> impl Iterator<Item = ([(&'static str, Arc<str>); 2], N)> + 'a {
-    statuses.iter().flat_map(move |policy| {
+    // What another gateway has published is in its own metrics.
+    statuses.iter().filter(|policy| policy.leader).flat_map(move |policy| {
         policy.clusters.iter().filter_map(move |it| {
             let labels = [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&it.cluster))];
             Some((labels, value(it)?))

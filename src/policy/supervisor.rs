@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
@@ -16,17 +16,19 @@ use super::{
     Handle, Settings,
     client::{Client, Reach},
     decide::{SUBJECT, Scope},
+    left,
     machine::Assignment,
     memory::Memory,
     publish::{self, Seen},
     run::Follower,
+    shared,
     source::{Changes, Polled, Reader, Source, Wanted, Watched},
     status::{Metrics, Report},
 };
 use crate::{
     corev2::Type,
     etcd,
-    leadership::{Leadership, Term},
+    leadership::{LeaderStatus, Leadership, Term},
     registry::{Health, Registry, STORE_ID, Store, StoreError, key_of, store_id},
     types::{ClusterName, Kind, LOCAL_CLUSTER, OnDelete, PolicySpec, PolicyStatus, Spec},
 };
@@ -36,12 +38,18 @@ pub struct Supervisor {
     registry: watch::Receiver<Arc<Registry>>,
     store: Arc<dyn Store>,
     terms: watch::Receiver<Option<Term>>,
-    leadership: Option<Arc<dyn Leadership>>,
+    leadership: Arc<dyn Leadership>,
+    /// Whether it takes part in the election, because nothing else of this gateway does.
+    competes: bool,
+    publisher: shared::Publisher,
     etcd: Option<Arc<etcd::Client>>,
     statuses: watch::Sender<Arc<Vec<PolicyStatus>>>,
     metrics: Arc<Metrics>,
     reported: watch::Sender<()>,
+    given_up: mpsc::Receiver<Arc<str>>,
     running: Option<Running>,
+    /// The store holds nothing for it, as far as this gateway, which leads, has written.
+    is_idle: bool,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
 }
@@ -60,6 +68,8 @@ pub(super) struct Task {
     pub(super) assignments: watch::Sender<Arc<Assignment>>,
     pub(super) reports: watch::Receiver<Report>,
     handle: JoinHandle<()>,
+    /// Since when nothing is left of what is to be removed.
+    clean_since: Option<Instant>,
 }
 
 /// A supervisor that is not running yet, and the handle to it. Fails if the etcd of the source has no endpoint.
@@ -71,17 +81,22 @@ pub fn supervisor(
 ) -> Result<(Supervisor, Handle), etcd::Error> {
     let statuses = watch::Sender::new(Arc::default());
     let metrics = Arc::new(Metrics::default());
-    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics) };
+    let (sender, given_up) = mpsc::channel(GIVEN_UP);
+    let handle = Handle { statuses: statuses.subscribe(), metrics: Arc::clone(&metrics), give_up: sender };
     let supervisor = Supervisor {
         registry,
         store,
         terms: leadership.terms(),
-        leadership: settings.competes.then_some(leadership),
+        leadership,
+        competes: settings.competes,
+        publisher: shared::Publisher::default(),
         etcd: settings.source.map(etcd::Client::new).transpose()?.map(Arc::new),
         statuses,
         metrics,
         reported: watch::Sender::new(()),
+        given_up,
         running: None,
+        is_idle: false,
         trouble: None,
     };
     Ok((supervisor, handle))
@@ -92,7 +107,7 @@ pub fn supervisor(
 impl Supervisor {
     /// Reaches the clusters by `reach` until `stop` is done, then ends every task between two requests.
     pub async fn run(mut self, reach: Arc<dyn Reach>, stop: impl Future<Output = ()>) {
-        let leadership = self.leadership.clone();
+        let leadership = self.competes.then(|| Arc::clone(&self.leadership));
         let compete = async {
             if let Some(leadership) = &leadership {
                 leadership.run().await;
@@ -112,16 +127,18 @@ impl Supervisor {
 
     async fn work(&mut self, reach: &Arc<dyn Reach>) {
         let mut reported = self.reported.subscribe();
+        let mut leader_status = self.leadership.leader_status();
         let mut next_review = Instant::now();
         loop {
             let registry = Arc::clone(&self.registry.borrow_and_update());
             let leads = self.terms.borrow_and_update().is_some();
             reported.mark_unchanged();
+            let leader = leader_status.borrow_and_update().clone();
             if Instant::now() >= next_review {
                 next_review = Instant::now() + REVIEW;
                 self.review(&registry, leads, reach).await;
             }
-            self.publish(&registry, leads);
+            self.publish(&registry, leads, leader.as_ref());
             tokio::select! {
                 changed = self.registry.changed() => {
                     if changed.is_err() { return }
@@ -129,6 +146,11 @@ impl Supervisor {
                 }
                 changed = self.terms.changed() => {
                     if changed.is_err() { return }
+                    next_review = Instant::now();
+                }
+                Ok(()) = leader_status.changed() => {}
+                Some(name) = self.given_up.recv() => {
+                    self.give_up(&name).await;
                     next_review = Instant::now();
                 }
                 _ = reported.changed() => sleep(REPORT_BATCH).await,
@@ -141,6 +163,7 @@ impl Supervisor {
     async fn review(&mut self, registry: &Registry, leads: bool, reach: &Arc<dyn Reach>) {
         if !leads {
             self.stop().await;
+            self.is_idle = false;
             return;
         }
         // A registry that was never read, or is not followed, does not show deletions.
@@ -154,17 +177,21 @@ impl Supervisor {
                 self.stop().await;
                 None
             }
-            Err(error) => Some(format!("the gateway's registry: {error}").into()),
+            Err(error) => Some(registry_error(&error)),
         };
     }
 
     async fn try_to_review(&mut self, registry: &Registry, reach: &Arc<dyn Reach>) -> Result<(), StoreError> {
         if registry.list(Kind::Replicator).next().is_none() && self.running.is_none() {
-            // Nothing was ever copied, or nothing is left of it: the store is not even asked.
-            if self.store.list(super::memory::CLUSTERS).await?.is_empty() {
+            // Nothing was ever copied, or nothing is left of it: the store is asked once.
+            if !self.is_idle {
+                self.is_idle = self.store.list(super::memory::CLUSTERS).await?.is_empty();
+            }
+            if self.is_idle {
                 return Ok(());
             }
         }
+        self.is_idle = false;
         if !self.is_of_this_store().await? {
             self.stop().await;
         }
@@ -176,6 +203,10 @@ impl Supervisor {
         }
         let view = View::of(registry);
         let Some(running) = &mut self.running else { return Ok(()) };
+        if running.is_removing(registry) {
+            // Another gateway may have been told to give it up.
+            running.memory = Memory::load(&*self.store).await?;
+        }
         let planned = view.plan(&running.memory, registry);
         if planned.values().any(|assignment| !assignment.past.is_empty()) {
             // A store that has lost everything, or a view that is behind it, would remove everything everywhere.
@@ -187,7 +218,24 @@ impl Supervisor {
         running.record(&*self.store, &view, registry, &planned).await?;
         running.follow_source(&planned, reach, self.etcd.as_ref());
         running.assign(planned, reach, &self.terms, &self.reported);
+        if running.tasks.is_empty() && running.memory.is_empty() {
+            self.stop().await;
+        }
         Ok(())
+    }
+
+    /// Gives up, for an operator, what a deleted `Replicator` has left.
+    async fn give_up(&mut self, name: &str) {
+        for _ in 0..ATTEMPTS {
+            match left::give_up(&*self.store, name).await {
+                Ok(()) => return,
+                Err(StoreError::Conflict) => {}
+                Err(error) => {
+                    self.trouble = Some(registry_error(&error));
+                    return;
+                }
+            }
+        }
     }
 
     /// Whether the store is still the one that everything that runs was started for.
@@ -216,7 +264,7 @@ impl Supervisor {
         is_clean
     }
 
-    fn publish(&self, registry: &Registry, leads: bool) {
+    fn publish(&mut self, registry: &Registry, leads: bool, leader: Option<&LeaderStatus>) {
         let running = self.running.as_ref();
         let source = running.map(|running| Arc::clone(&running.source.borrow()));
         let reports: BTreeMap<Arc<str>, Report> = running
@@ -234,10 +282,18 @@ impl Supervisor {
             reports: &reports,
             source: source.as_deref(),
             trouble: self.trouble.as_ref(),
+            left: running.map(|running| running.left_behind(registry)).unwrap_or_default(),
+            published: if leads { Vec::new() } else { shared::published(leader) },
             old: &old,
+            is_led: leader.is_some(),
         };
         let statuses = Arc::new(publish::statuses(&seen));
         publish::log_changes(&old, &statuses);
+        if leads {
+            self.publisher.publish(&*self.leadership, &statuses);
+        } else {
+            self.publisher.reset();
+        }
         self.metrics.show(Arc::clone(&statuses), counts);
         self.statuses.send_if_modified(|current| {
             let is_new = *current != statuses;
@@ -260,8 +316,9 @@ impl View {
     pub(super) fn of(registry: &Registry) -> Self {
         let scopes = registry.list(Kind::Replicator).filter_map(|item| {
             let Spec::Replicator(spec) = &item.checked.spec else { return None };
-            let name = item.checked.resource.metadata.name.as_str().into();
-            Some((spec.clone(), Scope::of(name, spec)))
+            let metadata = &item.checked.resource.metadata;
+            let adopts = metadata.adopted().map(Arc::from).collect();
+            Some((spec.clone(), Scope { adopts, ..Scope::of(metadata.name.as_str().into(), spec) }))
         });
         let snapshot = registry.snapshot();
         let remote = snapshot.iter().map(|cluster| cluster.name.clone()).filter(|name| !name.is_local());
@@ -311,6 +368,7 @@ impl Scope {
             conflicts: spec.conflicts,
             on_delete: spec.on_delete,
             dry_run: spec.dry_run,
+            adopts: BTreeSet::new(),
         }
     }
 }
@@ -318,6 +376,25 @@ impl Scope {
 // === impl Running ===
 
 impl Running {
+    /// Whether something is still to be removed, or to be given up.
+    fn is_removing(&self, registry: &Registry) -> bool {
+        let is_left = |cluster: &Arc<str>| {
+            self.memory.of(cluster).iter().any(|scope| left::is_deleted(registry, scope))
+        };
+        self.tasks.values().any(|task| !task.assignments.borrow().past.is_empty())
+            || self.memory.clusters().any(is_left)
+    }
+
+    fn left_behind(&self, registry: &Registry) -> left::LeftBehind {
+        let snapshot = registry.snapshot();
+        let is_registered = |name: &str| snapshot.iter().any(|cluster| cluster.name.as_str() == name);
+        let reports = self.tasks.iter().map(|(cluster, task)| {
+            let assignment = Arc::clone(&task.assignments.borrow());
+            (Arc::clone(cluster), assignment, task.reports.borrow().clone())
+        });
+        left::left_behind(registry, &self.memory, reports, is_registered)
+    }
+
     /// Records what may be copied before anything is, and forgets what is gone.
     async fn record(
         &mut self,
@@ -332,7 +409,8 @@ impl Running {
         for cluster in clusters {
             let none = Assignment::default();
             let assignment = planned.get(&cluster).unwrap_or(&none);
-            let is_clean = self.tasks.get(&cluster).is_some_and(|task| task.is_clean_of(assignment));
+            let task = self.tasks.get_mut(&cluster);
+            let is_clean = task.is_some_and(|task| task.stays_clean_of(assignment, Instant::now()));
             let mut kept: Vec<Scope> =
                 assignment.scopes.iter().filter(|scope| !scope.dry_run).cloned().collect();
             if !is_clean {
@@ -423,7 +501,7 @@ impl Running {
                 reported: reported.clone(),
             };
             let handle = tokio::spawn(follower.run());
-            self.tasks.insert(cluster, Task { assignments, reports: seen, handle });
+            self.tasks.insert(cluster, Task { assignments, reports: seen, handle, clean_since: None });
         }
     }
 }
@@ -431,15 +509,37 @@ impl Running {
 // === impl Task ===
 
 impl Task {
-    /// Whether nothing is left of what this asks to be removed.
-    fn is_clean_of(&self, assignment: &Assignment) -> bool {
+    /// Whether nothing has been left for a while of what this asks to be removed. A request that was under way to a cluster
+    /// that hung, or was about to be sent by a gateway that was paused, may be carried out long after it was given up.
+    fn stays_clean_of(&mut self, assignment: &Assignment, now: Instant) -> bool {
         let report = self.reports.borrow();
-        report.is_clean && report.about.as_deref() == Some(assignment)
+        if assignment.past.is_empty() {
+            return true;
+        }
+        if !report.is_clean || report.about.as_deref() != Some(assignment) {
+            self.clean_since = None;
+            return false;
+        }
+        let since = *self.clean_since.get_or_insert(now);
+        report.listed_at.is_some_and(|at| at >= since + STRAGGLERS)
     }
 }
 
+fn registry_error(error: &StoreError) -> Arc<str> {
+    format!("the gateway's registry: {error}").into()
+}
+
+/// How long late requests are waited for before copies are taken to be gone for good.
+const STRAGGLERS: Duration = Duration::from_secs(60);
+
 /// How often everything is reviewed without a reason.
-const REVIEW: Duration = Duration::from_secs(1);
+const REVIEW: Duration = Duration::from_secs(5);
+
+/// Most requests to give something up that may wait.
+const GIVEN_UP: usize = 16;
+
+/// How often they are tried against other writers.
+const ATTEMPTS: usize = 8;
 
 /// How long reports are collected, so that many are handled together.
 const REPORT_BATCH: Duration = Duration::from_millis(20);

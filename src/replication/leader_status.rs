@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::leadership::Leadership;
+use crate::leadership::{Leadership, Topic};
 use crate::types::{LeftBehind, Orphans, ReplicatorState, ReplicatorStatus};
 
 /// Publishes changes at once, and the rest at intervals.
@@ -67,7 +67,7 @@ impl StatusPublisher {
                 return;
             }
         }
-        leadership.publish_status(to_bytes(statuses));
+        leadership.publish_status(Topic::EtcdReplicators, to_bytes(statuses));
         self.last = Some((now, statuses.to_vec()));
     }
 
@@ -197,7 +197,7 @@ mod tests {
             future::ready(()).boxed()
         }
 
-        fn publish_status(&self, status: Bytes) {
+        fn publish_status(&self, _: Topic, status: Bytes) {
             self.0.lock().push(status);
         }
     }

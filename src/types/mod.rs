@@ -26,7 +26,8 @@ pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};
 pub use policy::{
-    OnConflict, OnDelete, PendingChanges, PolicyClusterStatus, PolicySpec, PolicyStatus, Targets,
+    ForeignCopies, LeftCopies, OnConflict, OnDelete, PendingChanges, PolicyClusterStatus, PolicySpec,
+    PolicyStatus, Targets,
 };
 pub use principal::{Caller, Principal};
 pub use rate::{Rate, RateError};

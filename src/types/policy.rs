@@ -69,6 +69,30 @@ pub struct PolicyStatus {
     pub dry_run: bool,
     /// Each of its clusters, by name.
     pub clusters: Vec<PolicyClusterStatus>,
+    /// It is not registered any more, but has left copies behind.
+    pub is_deleted: bool,
+    /// Where its copies are still to be removed, by cluster.
+    pub left_behind: Vec<LeftCopies>,
+}
+
+/// Copies in a cluster that a `Replicator` keeps no more: it was deleted or narrowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftCopies {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// How many, when last counted; `None` while that is not known.
+    pub keys: Option<u64>,
+    /// Why they cannot be removed; `None` while they are being removed.
+    pub error: Option<Arc<str>>,
+}
+
+/// Copies in a cluster that bear another federation's label, and could be taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignCopies {
+    /// Identifies the federation.
+    pub federation: Arc<str>,
+    /// How many.
+    pub keys: u64,
 }
 
 /// A `Replicator`'s condition in one cluster.
@@ -94,6 +118,10 @@ pub struct PolicyClusterStatus {
     pub conflicts: u64,
     /// The first of them, each with the reason.
     pub examples: Vec<Arc<str>>,
+    /// With `dry_run`, what would be done first.
+    pub changes: Vec<Arc<str>>,
+    /// What other federations have copied there, where some of it stands in the way.
+    pub orphans: Vec<ForeignCopies>,
 }
 
 /// How many objects differ, by what makes them equal.
@@ -131,6 +159,33 @@ impl OnConflict {
 impl OnDelete {
     /// Each, as it is written.
     pub const ALL: [(&str, Self); 2] = [("remove", Self::Remove), ("keep", Self::Keep)];
+}
+
+// === impl PolicyClusterStatus ===
+
+impl PolicyClusterStatus {
+    /// Of a cluster of which nothing is known but this.
+    pub fn new(
+        cluster: Arc<str>,
+        state: ReplicatorState,
+        since: SystemTime,
+        error: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            cluster,
+            state,
+            since,
+            error,
+            keys: 0,
+            lag: None,
+            last_sync: None,
+            pending: PendingChanges::default(),
+            conflicts: 0,
+            examples: Vec::new(),
+            changes: Vec::new(),
+            orphans: Vec::new(),
+        }
+    }
 }
 
 // === impl PendingChanges ===

@@ -128,6 +128,19 @@ impl Kind {
     }
 }
 
+// === impl Metadata ===
+
+impl Metadata {
+    /// Names, in an annotation of a replicator, the federations whose copies it takes over.
+    const ADOPT: &str = "fedgate.io/adopt";
+
+    /// The federations whose copies a replicator takes over.
+    pub fn adopted(&self) -> impl Iterator<Item = &str> {
+        let named = self.annotations.get(Self::ADOPT).into_iter().flat_map(|text| text.split(','));
+        named.map(str::trim).filter(|it| !it.is_empty())
+    }
+}
+
 // === impl Spec ===
 
 impl Spec {

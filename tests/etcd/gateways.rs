@@ -25,16 +25,19 @@ use crate::{etcd_server::Etcd, wait::PATIENCE};
 const CLUSTERS: &str = "/api/enterprise/federation/v1/clusters";
 
 /// What all gateways of a test have in common.
-struct Site {
-    keys: Arc<SharedKeys>,
-    /// The local cluster's address.
+pub(crate) struct Site {
+    pub(crate) keys: Arc<SharedKeys>,
+    /// The local cluster, and its address.
+    pub(crate) source: Sensu,
     local: String,
     directory: tempfile::TempDir,
     token: String,
+    /// Whether the gateways can sign tokens.
+    signs: bool,
 }
 
 /// A process of `fedgate serve`. Killed on drop.
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
     address: String,
 }
@@ -43,38 +46,53 @@ struct Gateway {
 
 impl Site {
     async fn new() -> Self {
+        Self::of(false).await
+    }
+
+    /// The gateways can sign tokens, or not.
+    pub(crate) async fn of(signs: bool) -> Self {
         let keys = Arc::new(SharedKeys::generate().unwrap());
-        let local = cluster("local-cluster", &keys).await;
+        let (source, local) = simulated("local-cluster", &keys).await;
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("jwt.pem"), keys.public_pem()).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let token = keys.mint(&json!({
             "sub": "admin", "groups": ["cluster-admins", "system:users"], "exp": now + 3600
         }));
-        Self { keys, local, directory, token }
+        std::fs::write(directory.path().join("jwt-private.pem"), keys.private_pem()).unwrap();
+        Self { keys, source, local, directory, token, signs }
     }
 
     fn config(&self, etcd: &Etcd) -> std::path::PathBuf {
         let path = self.directory.path().join("fedgate.yaml");
-        let file = json!({
+        let mut file = json!({
             "listen": {"address": "127.0.0.1:0", "workers": 2},
             "admin": {"address": "127.0.0.1:0"},
             "auth": {"jwt-public-key-files": [self.directory.path().join("jwt.pem")]},
             "local-cluster": {"api-urls": [self.local]},
             "store": {"etcd": {"endpoints": [etcd.endpoint().to_string()]}},
         });
+        if self.signs {
+            file["auth"]["jwt-private-key-file"] = json!(self.directory.path().join("jwt-private.pem"));
+        }
         std::fs::write(&path, file.to_string()).unwrap();
         path
     }
 
-    async fn gateway(&self, etcd: &Etcd) -> Gateway {
+    pub(crate) async fn gateway(&self, etcd: &Etcd) -> Gateway {
         let gateway = Gateway::start(&self.config(etcd));
         self.until(&gateway, "/readyz", "it is ready", |status, _| status == 200).await;
         gateway
     }
 
     /// Status and body.
-    async fn call(&self, gateway: &Gateway, method: Method, target: &str, body: &Value) -> (u16, String) {
+    pub(crate) async fn call(
+        &self,
+        gateway: &Gateway,
+        method: Method,
+        target: &str,
+        body: &Value,
+    ) -> (u16, String) {
         let stream = TcpStream::connect(&gateway.address).await.unwrap();
         let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -111,7 +129,7 @@ impl Site {
         }
     }
 
-    async fn register(&self, gateway: &Gateway, name: &str, url: &str) -> (u16, String) {
+    pub(crate) async fn register(&self, gateway: &Gateway, name: &str, url: &str) -> (u16, String) {
         self.call(gateway, Method::PUT, &format!("{CLUSTERS}/{name}"), &resource(name, url)).await
     }
 
@@ -128,7 +146,9 @@ impl Site {
 
 impl Gateway {
     fn start(config: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_fedgate"))
+        // Measurements are made with an optimized one.
+        let binary = std::env::var("FEDGATE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_fedgate").to_owned());
+        let child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(config)
             .env_clear()
@@ -161,9 +181,27 @@ impl Gateway {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Seconds of CPU time so far, and resident MiB.
+    pub(crate) fn usage(&self) -> (f64, f64) {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: f64 = fields[11..13].iter().map(|it| it.parse::<f64>().unwrap()).sum();
+        let status = read("status");
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: f64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
+        (ticks / 100.0, kib / 1024.0)
+    }
+
+    /// `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
     }
 }
 
@@ -183,11 +221,16 @@ fn resource(name: &str, url: &str) -> Value {
 
 /// A simulated cluster; its URL.
 async fn cluster(name: &str, keys: &Arc<SharedKeys>) -> String {
+    simulated(name, keys).await.1
+}
+
+/// A simulated cluster and its URL.
+pub(crate) async fn simulated(name: &str, keys: &Arc<SharedKeys>) -> (Sensu, String) {
     let sensu = Sensu::new(Options { name: name.to_owned(), keys: Arc::clone(keys), ..Options::default() });
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    tokio::spawn(sensu.serve(socket, std::future::pending::<()>()));
-    format!("http://{address}")
+    tokio::spawn(sensu.clone().serve(socket, std::future::pending::<()>()));
+    (sensu, format!("http://{address}"))
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod calls;
 mod gateways;
 mod lifetimes;
 mod mirror;
+mod policy;
 mod proxy;
 mod store;
 mod tls;

@@ -4,6 +4,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -13,8 +14,8 @@ use crate::{
     authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
     types::{
-        BackendHealth, BackendState, Caller, ClusterHealth, LeftBehind, Orphans, Principal, ReplicatorState,
-        ReplicatorStatus,
+        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, Kind, LeftBehind, LeftCopies,
+        Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
     },
 };
 
@@ -337,4 +338,64 @@ async fn clusters_that_get_in_each_others_way_are_named_there_and_as_a_whole() {
     assert_eq!(cluster("gamma")["warnings"], Value::Null);
     assert_eq!(cluster("alpha")["backends"][0]["etcd_cluster_id"], "000000000000000a");
     assert_eq!(cluster("gamma")["backends"][0]["etcd_cluster_id"], Value::Null);
+}
+
+/// What the status says of a `Replicator` in one cluster, and what it has left in another.
+fn policy(name: &str, is_deleted: bool) -> PolicyStatus {
+    let cluster = PolicyClusterStatus {
+        keys: 7,
+        changes: vec!["create Role web/dev".into()],
+        orphans: vec![ForeignCopies { federation: "f".into(), keys: 4 }],
+        ..PolicyClusterStatus::new("gamma".into(), ReplicatorState::Following, at(0), Some("secret".into()))
+    };
+    PolicyStatus {
+        name: name.into(),
+        state: ReplicatorState::Retrying,
+        since: at(0),
+        error: Some("secret".into()),
+        leader: true,
+        dry_run: !is_deleted,
+        clusters: if is_deleted { vec![] } else { vec![cluster] },
+        is_deleted,
+        left_behind: vec![
+            LeftCopies { cluster: "alpha".into(), keys: Some(3), error: Some("secret".into()) },
+            LeftCopies { cluster: "beta".into(), keys: None, error: None },
+        ],
+    }
+}
+
+#[tokio::test]
+async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be_given_up() {
+    let mut rig = Rig::new().knowing(vec![up("local-cluster"), up("gamma")], vec![]);
+    let statuses = vec![policy("rbac", false), policy("gone", true)];
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let give_up = move |kind, name: &str| {
+        noted.lock().push((kind, name.to_owned()));
+        name == "gone"
+    };
+    rig.api = rig.api.with_policies(watch::channel(Arc::new(statuses)).1).with_give_up(Arc::new(give_up));
+    let spec = json!({"resources": ["Role"], "clusters": ["gamma"], "dry_run": true});
+    let body = json!({
+        "type": "Replicator", "api_version": "federation/v1", "metadata": {"name": "rbac"}, "spec": spec,
+    });
+    assert_eq!(rig.call(Method::POST, "replicators", &body).await.status, StatusCode::CREATED);
+    let status = rig.status().await;
+    let [rbac, gone] = &status["replicators"].as_array().unwrap()[..] else { panic!("{status}") };
+    assert_eq!((&rbac["name"], &rbac["deleted"], &rbac["keys"]), (&json!("rbac"), &Value::Null, &json!(7)));
+    assert_eq!(rbac["clusters"][0]["changes"], json!(["create Role web/dev"]));
+    assert_eq!(rbac["orphans"], json!([{"federation": "f", "cluster": "gamma", "keys": 4}]));
+    assert_eq!((&gone["deleted"], &gone["keys"], &gone["clusters"]), (&json!(true), &json!(3), &json!([])));
+    let left = json!([
+        {"destination": "alpha", "keys": 3, "error": "secret"}, {"destination": "beta", "keys": null, "error": null},
+    ]);
+    assert_eq!((&gone["left_behind"], &rbac["left_behind"]), (&left, &left));
+    // Others see no error text and no names of objects.
+    let seen = rig.get("status").await.body;
+    assert!(!seen.contains("secret") && !seen.contains("web/dev"), "{seen}");
+    for (name, answer) in [("gone", StatusCode::NO_CONTENT), ("never", StatusCode::NOT_FOUND)] {
+        let path = format!("replicators/{name}");
+        assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{name}");
+    }
+    assert_eq!(*asked.lock(), ["gone", "never"].map(|name| (Kind::Replicator, name.to_owned())));
 }

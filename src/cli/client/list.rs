@@ -125,8 +125,11 @@ impl List {
                 _ => listed,
             },
         };
-        if ended.is_ok() && format == Format::Tabular && kind.type_name == "EtcdReplicator" {
-            note_left_behind(&gateway).await;
+        if ended.is_ok()
+            && format == Format::Tabular
+            && matches!(kind.type_name, "EtcdReplicator" | "Replicator")
+        {
+            note_left_behind(&gateway, kind.type_name).await;
         }
         ended
     }

@@ -67,7 +67,7 @@ pub(super) enum Command {
     List(list::List),
     /// Show one resource
     Info(list::Info),
-    /// Let a replicator take over the keys that a federation which is gone has left in its destination
+    /// Let a replicator take over what a federation that is gone has left where it copies to
     Adopt(adopt::Adopt),
     /// Show the health of clusters and replicators
     Status(status::Status),

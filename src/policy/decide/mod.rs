@@ -4,9 +4,13 @@
 //! |---|---|---|
 //! | an original | nothing | it is created |
 //! | an original | a copy of this federation's that differs | it is changed |
-//! | an original | one that is not this federation's | that is a conflict: reported, or overwritten where that is configured |
+//! | an original | one that is the cluster's own | that is a conflict: reported, or overwritten where that is configured |
+//! | an original | a copy of another federation's | that is a conflict: reported, or taken over where that one is named |
 //! | nothing, or itself a copy | a copy of this federation's | it is deleted, unless copies are to be kept |
 //! | nothing, or itself a copy | one that is not this federation's | that is the cluster's own: left alone |
+//!
+//! Two federations must not fight over a cluster: what another one has copied there is only ever taken over by name, which
+//! is for federations that are gone; and one whose copies come back after that is not gone, and is left alone.
 //!
 //! An equal object that is not this federation's is a conflict, too: a later change or revocation would not reach it. Only
 //! what every cluster seeds by itself is taken as it is when it is equal, and so are namespaces, which are nothing but
@@ -42,6 +46,8 @@ pub(super) struct Scope {
     pub(super) conflicts: OnConflict,
     pub(super) on_delete: OnDelete,
     pub(super) dry_run: bool,
+    /// The federations whose copies it takes over.
+    pub(super) adopts: BTreeSet<Arc<str>>,
 }
 
 /// The objects of the source.
@@ -58,6 +64,8 @@ pub(super) struct Copies {
     pub(super) kinds: BTreeMap<Type, BTreeMap<Key, Copy>>,
     /// Whose the namespaces are: a namespace itself cannot say so, but the role that every cluster makes with it does.
     pub(super) makers: BTreeMap<String, Owner>,
+    /// Federations that have put back what this one took over: they are not gone.
+    pub(super) alive: BTreeSet<Arc<str>>,
 }
 
 /// An object of a cluster, as far as it matters.
@@ -69,12 +77,12 @@ pub(super) struct Copy {
 }
 
 /// Whose an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Copied by this federation.
     Ours,
-    /// Copied by another one.
-    Other,
+    /// Copied by another one, which is this.
+    Other(Arc<str>),
     /// The cluster's own.
     Nobody,
 }
@@ -144,6 +152,12 @@ pub(super) type Refused<'a> = &'a dyn Fn(&Key) -> Option<Arc<str>>;
 // === impl Scope ===
 
 impl Scope {
+    /// The first `Replicator` that keeps this; one that only reports if there is no other.
+    pub(super) fn first_of<'a>(scopes: &'a [Self], key: &Key) -> Option<&'a Self> {
+        let covering = || scopes.iter().filter(|scope| scope.covers(key));
+        covering().find(|scope| !scope.dry_run).or_else(|| covering().next())
+    }
+
     pub(super) fn covers(&self, key: &Key) -> bool {
         self.kinds.contains(&key.kind)
             && (!key.kind.is_namespaced()
@@ -184,8 +198,8 @@ impl Copies {
 
     pub(super) fn owner(&self, key: &Key) -> Owner {
         match key.kind {
-            Type::Namespace => self.makers.get(&key.name).copied().unwrap_or(Owner::Nobody),
-            _ => self.get(key).map_or(Owner::Nobody, |copy| copy.owner),
+            Type::Namespace => self.makers.get(&key.name).cloned().unwrap_or(Owner::Nobody),
+            _ => self.get(key).map_or(Owner::Nobody, |copy| copy.owner.clone()),
         }
     }
 
@@ -204,7 +218,29 @@ impl Owner {
         match origin {
             None => Self::Nobody,
             Some(origin) if origin == home => Self::Ours,
-            Some(_) => Self::Other,
+            Some(origin) => Self::Other(origin.into()),
+        }
+    }
+}
+
+// === impl Op ===
+
+impl Op {
+    /// The digest of what is written; `None` when something is taken away.
+    pub(super) fn wanted(&self) -> Option<Digest> {
+        match self {
+            Self::Create(original) | Self::Update(original) => Some(original.digest),
+            Self::Empty | Self::Delete => None,
+        }
+    }
+
+    /// What it does, for people.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Update(_) => "update",
+            Self::Empty => "empty",
+            Self::Delete => "delete",
         }
     }
 }
@@ -233,10 +269,8 @@ impl<'a> World<'a> {
         world
     }
 
-    /// The first `Replicator` that keeps this; one that only reports if there is no other.
     pub(super) fn scope(&self, key: &Key) -> Option<&'a Scope> {
-        let covering = || self.scopes.iter().filter(|scope| scope.covers(key));
-        covering().find(|scope| !scope.dry_run).or_else(|| covering().next())
+        Scope::first_of(self.scopes, key)
     }
 
     pub(super) fn decide(&self, key: &Key) -> Verdict {
@@ -261,8 +295,33 @@ impl<'a> World<'a> {
         verdict
     }
 
+    /// Whether a copy of another federation's is taken over.
+    fn is_adopted(&self, key: &Key, owner: &Owner) -> bool {
+        let Owner::Other(federation) = owner else { return false };
+        let takes = |scope: &Scope| scope.adopts.contains(federation);
+        let is_asked = match self.scope(key) {
+            Some(scope) => takes(scope),
+            None => self.past.iter().any(|scope| scope.covers(key) && takes(scope)),
+        };
+        is_asked && !self.copies.alive.contains(federation)
+    }
+
+    /// The other federation that has copied this, if it is not taken over.
+    pub(super) fn foreign(&self, key: &Key) -> Option<Arc<str>> {
+        match self.copies.owner(key) {
+            owner if self.is_adopted(key, &owner) => None,
+            Owner::Other(federation) => Some(federation),
+            Owner::Ours | Owner::Nobody => None,
+        }
+    }
+
     fn wanted(&self, key: &Key, original: &Arc<Object>, scope: &Scope, protection: Protection) -> Verdict {
-        let mut verdict = Verdict { is_owned: self.copies.owner(key) == Owner::Ours, ..Verdict::default() };
+        let owner = self.copies.owner(key);
+        let is_ours = owner == Owner::Ours;
+        let is_adopted = self.is_adopted(key, &owner);
+        // The creator of a namespace stays what it is.
+        let is_owned = is_ours || (is_adopted && key.kind == Type::Namespace);
+        let mut verdict = Verdict { is_owned, ..Verdict::default() };
         let remark = original.binding.as_ref().and_then(|binding| self.dangles(binding));
         if let Some(remark @ Remark::Problem(_)) = remark {
             return Verdict { remark: Some(remark), ..verdict };
@@ -276,13 +335,15 @@ impl<'a> World<'a> {
             return Verdict { op: Some((Rank::Put(key.kind), Op::Create(Arc::clone(original)))), ..verdict };
         };
         let is_equal = copy.digest == original.digest;
-        let as_it_is = key.kind == Type::Namespace || verdict.is_owned || protection == Protection::Kept;
-        if is_equal && as_it_is {
+        let is_as_it_is =
+            key.kind == Type::Namespace || is_ours || (protection == Protection::Kept && !is_adopted);
+        if is_equal && is_as_it_is {
             return verdict;
         }
-        if !verdict.is_owned && scope.conflicts == OnConflict::Report {
-            let why = match (copy.owner, is_equal) {
-                (Owner::Other, _) => OTHERS,
+        let is_overwritten = owner == Owner::Nobody && scope.conflicts == OnConflict::Overwrite;
+        if !(is_ours || is_adopted || is_overwritten) {
+            let why = match (owner, is_equal) {
+                (Owner::Other(_), _) => OTHERS,
                 (_, true) => EQUAL,
                 (_, false) => DIFFERS,
             };
@@ -304,7 +365,9 @@ impl<'a> World<'a> {
 
     /// What must not be there. What is not this federation's stays.
     fn unwanted(&self, key: &Key, protection: Protection) -> Verdict {
-        let mut verdict = Verdict { is_owned: self.copies.owner(key) == Owner::Ours, ..Verdict::default() };
+        let owner = self.copies.owner(key);
+        let is_owned = owner == Owner::Ours || self.is_adopted(key, &owner);
+        let mut verdict = Verdict { is_owned, ..Verdict::default() };
         let Some(copy) = self.copies.get(key).filter(|_| verdict.is_owned) else { return Verdict::default() };
         let is_removed = match self.scope(key) {
             Some(scope) => scope.on_delete == OnDelete::Remove,
@@ -353,7 +416,11 @@ impl<'a> World<'a> {
 
     fn will_have_namespace(&self, name: &str) -> bool {
         let key = Key::new(Type::Namespace, "", name);
-        let is_copied = || self.scope(&key).is_some() && self.source.original(&key).is_some();
+        let is_copied = || {
+            self.scope(&key).is_some()
+                && self.source.original(&key).is_some()
+                && (self.refused)(&key).is_none()
+        };
         // One that was not looked for is taken to be there.
         !self.copies.kinds.contains_key(&Type::Namespace) || self.copies.get(&key).is_some() || is_copied()
     }
@@ -377,7 +444,8 @@ const DIFFERS: &str = "there is another one of that name, which is the cluster's
 const EQUAL: &str =
     "there is an equal one, but it is the cluster's own: neither changes nor its deletion would reach it";
 
-const OTHERS: &str = "there is one of that name, which another federation has copied there";
+const OTHERS: &str = "there is one of that name, which another federation has copied there: only if that one is gone, take \
+     it over (fedgate adopt replicator NAME)";
 
 const NO_NAMESPACE: &str = "its namespace does not exist there: replicate Namespace, too, or create it";
 

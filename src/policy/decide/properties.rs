@@ -41,7 +41,7 @@ fn object((kind, name, says, whose): Drawn) -> Object {
 }
 
 fn owner(whose: u8) -> Owner {
-    [Owner::Nobody, Owner::Ours, Owner::Other][usize::from(whose)]
+    [Owner::Nobody, Owner::Ours, Owner::Other("other".into())][usize::from(whose)].clone()
 }
 
 fn sides(source: &[Drawn], copies: &[Drawn]) -> (Originals, Copies) {
@@ -104,7 +104,7 @@ fn admits_us(copies: &Copies) -> bool {
     })
 }
 
-fn scope(overwrite: bool, keep: bool) -> Scope {
+fn scope(overwrite: bool, keep: bool, adopts: bool) -> Scope {
     Scope {
         name: "all".into(),
         kinds: KINDS.into(),
@@ -112,6 +112,7 @@ fn scope(overwrite: bool, keep: bool) -> Scope {
         conflicts: if overwrite { OnConflict::Overwrite } else { OnConflict::Report },
         on_delete: if keep { OnDelete::Keep } else { OnDelete::Remove },
         dry_run: false,
+        adopts: adopts.then(|| "other".into()).into_iter().collect(),
     }
 }
 
@@ -119,10 +120,11 @@ proptest! {
     #[test]
     fn any_cluster_comes_to_equal_any_source_and_nobody_is_locked_out_on_the_way(
         source in vec(drawn(), 0..12), copies in vec(drawn(), 0..12), overwrite: bool, keep: bool,
+        adopts: bool,
     ) {
         let (source, mut copies) = sides(&source, &copies);
         let before = copies.clone();
-        let scopes = [scope(overwrite, keep)];
+        let scopes = [scope(overwrite, keep, adopts)];
         let mut rounds = 0;
         loop {
             let now = copies.clone();
@@ -137,11 +139,12 @@ proptest! {
             for action in &plan.actions {
                 prop_assert!(!is_untouchable(&action.key), "{:?}", action);
                 let (was_broken, was_admitted) = (broken(&copies), admits_us(&copies));
-                let is_ours = copies.owner(&action.key) == Owner::Ours;
+                let owner = copies.owner(&action.key);
+                let is_ours = owner == Owner::Ours || (adopts && matches!(owner, Owner::Other(_)));
                 let is_new = copies.get(&action.key).is_none();
                 match &action.op {
                     Op::Create(_) => prop_assert!(is_new),
-                    Op::Update(_) => prop_assert!(is_ours || overwrite),
+                    Op::Update(_) => prop_assert!(is_ours || (overwrite && owner == Owner::Nobody)),
                     Op::Empty | Op::Delete => prop_assert!(is_ours && !keep),
                 }
                 carry_out(&mut copies, &action.key, &action.op);
@@ -158,7 +161,7 @@ proptest! {
         source in vec(drawn(), 0..12), copies in vec(drawn(), 0..12), overwrite: bool,
     ) {
         let (source, copies) = sides(&source, &copies);
-        let reports = [Scope { dry_run: true, ..scope(overwrite, false) }];
+        let reports = [Scope { dry_run: true, ..scope(overwrite, false, false) }];
         let plan = Plan::of(&World::new(&source, &copies, &reports, &[], &|_| None), &|_, _, _| false);
         prop_assert!(plan.actions.is_empty());
         let differs = |key: &&Key| {
@@ -167,7 +170,9 @@ proptest! {
         };
         let differing = source.kinds.values().flat_map(|kind| kind.keys()).filter(differs).count() as u64;
         let said = &plan.scopes["all"];
-        prop_assert!(said.pending.total() + said.conflicts + said.problems.0 >= differing);
+        let foreign: u64 = said.orphans().map(|(copies, _)| copies.keys).sum();
+        prop_assert!(said.pending.total() + said.conflicts + said.problems.0 + foreign >= differing);
+        prop_assert_eq!(said.changes().len() as u64, said.pending.total().min(10));
     }
 }
 
@@ -187,7 +192,12 @@ fn check(source: &Originals, before: &Copies, after: &Copies, scopes: &[Scope]) 
     }
     for (kind, there) in &before.kinds {
         for (key, copy) in there.iter().filter(|(key, _)| before.owner(key) != Owner::Ours) {
-            let is_wanted = source.original(key).is_some() && scopes[0].conflicts == OnConflict::Overwrite;
+            let is_others = matches!(before.owner(key), Owner::Other(_));
+            if is_others && !scopes[0].adopts.is_empty() {
+                continue;
+            }
+            let is_overwritten = !is_others && scopes[0].conflicts == OnConflict::Overwrite;
+            let is_wanted = source.original(key).is_some() && is_overwritten;
             prop_assert!(
                 is_wanted || after.get(key) == Some(copy),
                 "{:?} {} is the cluster's own",

@@ -64,7 +64,7 @@ impl Sides {
         let owner = match object.origin.as_deref() {
             None => Owner::Nobody,
             Some(HOME) => Owner::Ours,
-            Some(_) => Owner::Other,
+            Some(other) => Owner::Other(other.into()),
         };
         let copy = Copy { digest: object.digest, owner, binding: object.binding };
         self.copies.kinds.get_mut(&kind).unwrap().insert(object.key, copy);
@@ -123,6 +123,7 @@ fn scope() -> Scope {
         conflicts: OnConflict::Report,
         on_delete: OnDelete::Remove,
         dry_run: false,
+        adopts: BTreeSet::new(),
     }
 }
 
@@ -145,7 +146,9 @@ fn the_table_of_the_module_holds() {
         let sides = new().with_copy(ROLE, &copy);
         assert_eq!(sides.says(ROLE, "r"), ("nothing", format!("conflict: {why}")));
         let sides = sides.change(|scope| scope.conflicts = OnConflict::Overwrite);
-        assert_eq!(sides.says(ROLE, "r"), ("update", String::new()), "{copy}");
+        let overwritten = ("update", String::new());
+        let left = ("nothing", format!("conflict: {OTHERS}"));
+        assert_eq!(sides.says(ROLE, "r"), if why == OTHERS { left } else { overwritten }, "{copy}");
     }
     let gone = || Sides::new().with_copy(ROLE, &labelled(role("r", "get"), HOME));
     assert_eq!(gone().says(ROLE, "r").0, "delete");
@@ -155,6 +158,42 @@ fn the_table_of_the_module_holds() {
         let sides = sides.change(|scope| scope.conflicts = OnConflict::Overwrite);
         assert_eq!(sides.says(ROLE, "r"), nothing, "the cluster's own is left alone");
     }
+}
+
+#[test]
+fn what_a_named_federation_has_copied_is_taken_over_and_removed_like_ones_own() {
+    let adopt = |scope: &mut Scope| scope.adopts = ["old".into()].into();
+    let theirs = |verb| labelled(role("r", verb), "old");
+    for verb in ["get", "list"] {
+        let sides = Sides::new().with_source(ROLE, &role("r", "get")).with_copy(ROLE, &theirs(verb));
+        assert_eq!(sides.says(ROLE, "r").0, "nothing");
+        let sides = sides.change(adopt);
+        assert_eq!(
+            sides.says(ROLE, "r"),
+            ("update", String::new()),
+            "an equal one bears the other label: {verb}"
+        );
+    }
+    let seed = Sides::new().with_source(ROLE, &role("view", "get"));
+    let seed = seed.with_copy(ROLE, &labelled(role("view", "get"), "old"));
+    assert_eq!(seed.says(ROLE, "view"), ("nothing", String::new()));
+    assert_eq!(seed.change(adopt).says(ROLE, "view").0, "update");
+    let gone = || Sides::new().with_copy(ROLE, &theirs("get"));
+    assert_eq!(gone().says(ROLE, "r").0, "nothing");
+    assert_eq!(gone().change(adopt).says(ROLE, "r").0, "delete", "what was revoked meanwhile is revoked");
+    let mut past = gone().change(adopt);
+    past.past = std::mem::take(&mut past.scopes);
+    assert_eq!(past.says(ROLE, "r").0, "delete", "it leaves with its replicator");
+    let mut alive = gone().change(adopt);
+    alive.copies.alive.insert("old".into());
+    assert_eq!(alive.says(ROLE, "r").0, "nothing", "it has put it back");
+    let third = Sides::new().with_copy(ROLE, &labelled(role("r", "get"), "third")).change(adopt);
+    assert_eq!(third.says(ROLE, "r").0, "nothing");
+    let mut namespace = Sides::new().with_copy(Type::Namespace, &json!({"name": "web"})).change(adopt);
+    namespace.copies.makers.insert("web".into(), Owner::Other("old".into()));
+    assert_eq!(namespace.says(Type::Namespace, "web").0, "delete");
+    let namespace = namespace.with_source(Type::Namespace, &json!({"name": "web"}));
+    assert_eq!(namespace.says(Type::Namespace, "web"), ("nothing", String::new()), "it cannot be relabelled");
 }
 
 #[test]
@@ -209,9 +248,11 @@ fn namespaces_are_told_by_the_role_that_comes_with_them() {
         "metadata": {"name": MAKERS_ROLE, "namespace": "web", "created_by": "fedgate:other"}, "rules": []
     });
     assert_eq!(new().with_source(Type::Role, &pipeline).says(Type::Namespace, "web").0, "nothing");
-    for (owner, done) in [(Owner::Ours, "delete"), (Owner::Other, "nothing"), (Owner::Nobody, "nothing")] {
+    for (owner, done) in
+        [(Owner::Ours, "delete"), (Owner::Other("x".into()), "nothing"), (Owner::Nobody, "nothing")]
+    {
         let mut sides = Sides::new().with_copy(Type::Namespace, &namespace);
-        sides.copies.makers.insert("web".into(), owner);
+        sides.copies.makers.insert("web".into(), owner.clone());
         assert_eq!(sides.says(Type::Namespace, "web").0, done, "{owner:?}");
     }
 }
@@ -223,7 +264,12 @@ fn an_object_waits_for_its_namespace() {
     let key = Key::new(Type::CheckConfig, "web", "c");
     let decide = |sides: &Sides| sides.decide_key(&key);
     assert_eq!(decide(&sides).remark, Some(Remark::Problem(NO_NAMESPACE.to_owned())));
-    let there = sides.with_copy(Type::Namespace, &json!({"name": "web"}));
+    let mut coming = sides.with_source(Type::Namespace, &json!({"name": "web"}));
+    let decide_coming = |sides: &Sides| sides.decide_key(&Key::new(Type::CheckConfig, "web", "c"));
+    assert!(decide_coming(&coming).op.is_some(), "its namespace comes first");
+    coming.refused = Some(Key::new(Type::Namespace, "", "web"));
+    assert_eq!(decide_coming(&coming).op, None, "the cluster does not take its namespace");
+    let there = coming.with_copy(Type::Namespace, &json!({"name": "web"}));
     assert!(matches!(decide(&there).op, Some((Rank::Put(Type::CheckConfig), Op::Create(_)))));
     let narrowed = there.change(|scope| scope.namespace = Some("other".into()));
     assert_eq!(decide(&narrowed), Verdict::default());

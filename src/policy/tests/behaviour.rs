@@ -107,7 +107,7 @@ async fn what_is_the_followers_own_is_reported_or_overwritten_as_configured() {
 async fn copies_stay_where_they_are_to_be_kept() {
     let world = synced(&["alpha"]).await;
     world.replicate("rbac", &json!({"on_delete": "keep"})).await;
-    world.until("recorded", |it| it.statuses.borrow()[0].state == ReplicatorState::Following).await;
+    world.until("recorded", |it| it.statuses()[0].state == ReplicatorState::Following).await;
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     world.delete("local-cluster", "clusterrolebindings/ops");
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
@@ -125,7 +125,8 @@ async fn a_dry_run_says_what_it_would_do_and_only_reads() {
     world.until_status("rbac", "alpha", |it| it.pending.create == 1).await;
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert_eq!(*world.net.writes.lock(), []);
-    assert!(world.statuses.borrow()[0].dry_run);
+    assert!(world.statuses()[0].dry_run);
+    assert_eq!(world.statuses()[0].clusters[0].changes, ["create ClusterRole ops".into()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +206,7 @@ async fn a_source_that_cannot_be_read_changes_nothing_and_is_said() {
     let world = synced(&["alpha"]).await;
     world.net.fault("local-cluster", |fault| fault.is_cut = true);
     let says = |it: &World| {
-        let statuses = it.statuses.borrow();
+        let statuses = it.statuses();
         statuses[0]
             .error
             .as_deref()
@@ -218,18 +219,16 @@ async fn a_source_that_cannot_be_read_changes_nothing_and_is_said() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_does_not_lead_writes_nothing() {
-    let world = World::new(&["alpha"], 7).await;
-    world.lead(false);
+    let mut world = World::new(&["alpha"], 7).await;
+    world.lead_none();
     world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", "get"));
     world.replicate("rbac", &json!({})).await;
     world
-        .until("stopped", |it| {
-            it.statuses.borrow().first().is_some_and(|it| it.state == ReplicatorState::Stopped)
-        })
+        .until("stopped", |it| it.statuses().first().is_some_and(|it| it.state == ReplicatorState::Stopped))
         .await;
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert!(world.object("alpha", OPS).is_none());
-    world.lead(true);
+    world.lead(0);
     world.until("it leads", |it| it.object("alpha", OPS).is_some()).await;
 }
 

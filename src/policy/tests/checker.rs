@@ -1,4 +1,5 @@
-//! Random changes on all sides, with everything failing in between; then what has to hold is checked.
+//! Random changes on all sides, with everything failing in between: requests and answers are lost, clusters and gateways stop
+//! and go on, gateways are killed and take over from each other, clusters come and go. Then what has to hold is checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +14,10 @@ use super::world::{World, binding, check, cluster_role, role};
 use crate::{
     corev2::Type,
     policy::object::{Key, Object},
+    types::PolicyStatus,
 };
 
+const GATEWAYS: [usize; 2] = [0, 1];
 const FOLLOWERS: [&str; 3] = ["alpha", "beta", "gamma"];
 const NAMES: [&str; 4] = ["a", "b", "c", "view"];
 const NAMESPACES: [&str; 3] = ["default", "web", "db"];
@@ -32,6 +35,9 @@ struct Checker {
     world: World,
     random: fastrand::Rng,
     registered: BTreeSet<&'static str>,
+    /// The clusters and the gateways that are stopped.
+    stopped: BTreeSet<&'static str>,
+    paused: BTreeSet<usize>,
     is_replicated: bool,
     /// What is the followers' own, as it was written last.
     own: BTreeMap<(&'static str, String), Value>,
@@ -42,12 +48,15 @@ struct Checker {
 
 impl Checker {
     async fn new(seed: u64) -> Self {
-        let world = World::new(&FOLLOWERS, seed).await;
+        let mut world = World::new(&FOLLOWERS, seed).await;
+        world.add_gateway();
         world.replicate("rbac", &json!({})).await;
         Self {
             world,
             random: fastrand::Rng::with_seed(seed),
             registered: FOLLOWERS.into(),
+            stopped: BTreeSet::new(),
+            paused: BTreeSet::new(),
             is_replicated: true,
             own: BTreeMap::new(),
             trail: Vec::new(),
@@ -91,7 +100,7 @@ impl Checker {
         match self.random.u8(..100) {
             0..45 => self.change_the_source(),
             45..70 => self.change_a_follower(),
-            70..78 => {
+            70..75 => {
                 let cluster = self.pick(&FOLLOWERS);
                 let (lost, unanswered, is_cut) =
                     (self.random.u8(..30), self.random.u8(..30), self.random.u8(..4) == 0);
@@ -100,25 +109,18 @@ impl Checker {
                     (fault.lost, fault.unanswered, fault.is_cut) = (lost, unanswered, is_cut);
                 });
             }
-            78..82 => {
+            75..78 => {
+                let cluster = self.pick(&["local-cluster", "alpha", "beta", "gamma"]);
+                self.trail.push(format!("{cluster} stops"));
+                self.stopped.insert(cluster);
+                self.world.net.fault(cluster, |fault| fault.is_stopped = true);
+            }
+            78..80 => {
                 self.trail.push("the network to the source is cut".into());
                 self.world.net.fault("local-cluster", |fault| fault.is_cut = true);
             }
-            82..86 => {
-                self.trail.push("everything is healed".into());
-                self.world.net.heal();
-            }
-            86..91 => {
-                self.trail.push("the gateway is killed".into());
-                self.world.kill();
-                sleep(Duration::from_millis(self.random.u64(..3000))).await;
-                self.world.start();
-            }
-            91..94 => {
-                self.world.lead(false);
-                sleep(Duration::from_millis(self.random.u64(..2000))).await;
-                self.world.lead(true);
-            }
+            80..84 => self.heal(),
+            84..94 => self.trouble_a_gateway().await,
             94..98 => self.register().await,
             _ => {
                 self.is_replicated = !self.is_replicated;
@@ -126,6 +128,53 @@ impl Checker {
                 self.set_replicator().await;
             }
         }
+    }
+
+    fn heal(&mut self) {
+        self.trail.push("every cluster is well and goes on".into());
+        self.stopped.clear();
+        self.world.net.heal();
+    }
+
+    async fn trouble_a_gateway(&mut self) {
+        let gateway = self.pick(&GATEWAYS);
+        match self.random.u8(..3) {
+            0 => {
+                self.trail.push(format!("gateway {gateway} is killed"));
+                self.paused.remove(&gateway);
+                let pause = self.random.u64(..3000);
+                self.world.restart(gateway, Duration::from_millis(pause)).await;
+            }
+            1 if self.paused.remove(&gateway) => self.resume(gateway).await,
+            1 => {
+                self.trail.push(format!("gateway {gateway} stops"));
+                self.paused.insert(gateway);
+                self.world.pause(gateway);
+            }
+            _ => {
+                self.trail.push("nobody leads".into());
+                self.world.lead_none();
+            }
+        }
+        if self.random.u8(..4) > 0 {
+            self.elect();
+        }
+    }
+
+    /// Lets one lead that is not stopped, unless one does.
+    fn elect(&mut self) {
+        let able: Vec<usize> = GATEWAYS.into_iter().filter(|it| !self.paused.contains(it)).collect();
+        if self.world.leader().is_none() && !able.is_empty() {
+            let leader = self.pick(&able);
+            self.trail.push(format!("gateway {leader} leads"));
+            self.world.lead(leader);
+        }
+    }
+
+    async fn resume(&mut self, gateway: usize) {
+        self.trail.push(format!("gateway {gateway} goes on"));
+        let unaware = self.random.u64(..2000);
+        self.world.resume(gateway, Duration::from_millis(unaware)).await;
     }
 
     async fn set_replicator(&self) {
@@ -139,6 +188,9 @@ impl Checker {
     fn change_the_source(&mut self) {
         let (path, _, object) = self.draw();
         let method = if self.random.u8(..3) == 0 { Method::DELETE } else { Method::PUT };
+        if self.stopped.contains("local-cluster") {
+            return;
+        }
         self.trail.push(format!("source: {method} {path} {object}"));
         self.world.call("local-cluster", &method, &path, &object);
     }
@@ -146,6 +198,11 @@ impl Checker {
     fn change_a_follower(&mut self) {
         let cluster = self.pick(&FOLLOWERS);
         let (path, key, object) = self.draw();
+        // What a gateway is writing there at this moment wins: nothing could hinder that.
+        let under_way = (cluster.to_owned(), format!("/api/core/v2/{path}"));
+        if self.stopped.contains(cluster) || self.world.net.under_way.lock().contains(&under_way) {
+            return;
+        }
         let there = self.world.object(cluster, &key);
         let is_copy = there.as_ref().is_some_and(|it| self.world.is_copy(it));
         match self.random.u8(..3) {
@@ -184,7 +241,11 @@ impl Checker {
 
     /// Ends every fault, waits until nothing is written any more, and checks.
     async fn check(&mut self) {
-        self.world.net.heal();
+        self.heal();
+        for gateway in std::mem::take(&mut self.paused) {
+            self.resume(gateway).await;
+        }
+        self.elect();
         for _ in 0..400 {
             self.world.net.writes.lock().clear();
             sleep(Duration::from_secs(25)).await;
@@ -196,7 +257,7 @@ impl Checker {
         let writes = self.world.net.writes.lock().clone();
         panic!(
             "{faults:#?}\nstill written: {writes:#?}\n{:#?}\n{}",
-            self.world.statuses.borrow(),
+            GATEWAYS.map(|gateway| self.world.statuses_of(gateway)),
             self.trail.join("\n")
         );
     }
@@ -243,7 +304,26 @@ impl Checker {
                 faults.push(format!("{cluster}: its own {key} was touched"));
             }
         }
+        faults.extend(self.disagreement());
         faults
+    }
+
+    /// Where the gateways do not show the same.
+    fn disagreement(&self) -> Option<String> {
+        let said = |gateway| -> Vec<PolicyStatus> {
+            let mut all = (*self.world.statuses_of(gateway)).clone();
+            for status in &mut all {
+                status.leader = false;
+                status.since = std::time::SystemTime::UNIX_EPOCH;
+                for cluster in &mut status.clusters {
+                    (cluster.lag, cluster.last_sync) = (None, None);
+                    cluster.since = std::time::SystemTime::UNIX_EPOCH;
+                }
+            }
+            all
+        };
+        let both = GATEWAYS.map(said);
+        (both[0] != both[1]).then(|| format!("the gateways do not show the same: {both:#?}"))
     }
 
     fn objects(&self, cluster: &str) -> BTreeMap<Key, Object> {

@@ -2,4 +2,8 @@
 
 mod behaviour;
 mod checker;
+mod costs;
+mod federations;
+mod guards;
+mod leaving;
 mod world;

@@ -71,8 +71,7 @@ impl Wanted {
                 interval: spec.interval,
                 adopts: BTreeSet::new(),
             });
-            let adopted = item.checked.resource.metadata.annotations.get(ADOPT);
-            let stores = adopted.into_iter().flat_map(|text| text.split(',')).map(str::trim);
+            let stores = item.checked.resource.metadata.adopted();
             destination.adopts.extend(stores.map(|store| (Arc::clone(&name), store.to_owned())));
             destination.interval = destination.interval.min(spec.interval);
             destination.scopes.push(Scope { name, kind, namespace: spec.namespace.clone(), held: false });
@@ -271,9 +270,6 @@ impl View<'_> {
         Some(self.places.get(a)? == self.places.get(b)?)
     }
 }
-
-/// The annotation of a replicator that names the federations whose keys it takes over, by their stores.
-const ADOPT: &str = "fedgate.io/adopt";
 
 /// The interval of a destination that is only cleaned up.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::{
-    leadership::LeaderStatus,
+    leadership::{LeaderStatus, Topic},
     registry::Registry,
     replication::{leader_status, plan, status::Known},
     types::{Kind, LeftBehind, ReplicatorState, ReplicatorStatus},
@@ -62,7 +62,7 @@ impl Supervisor {
         let old = self.statuses.borrow().clone();
         let mut found = self.found(registry, leads, &old);
         self.metrics.show(Arc::new(found.values().cloned().collect()));
-        if !leads && let Some(status) = leader.and_then(|leader| leader.status.as_deref()) {
+        if !leads && let Some(status) = leader.and_then(|leader| leader.about(Topic::EtcdReplicators)) {
             let published = leader_status::parse(status).unwrap_or_default();
             found.extend(published.into_iter().map(|status| (Arc::clone(&status.name), status)));
         }

@@ -130,20 +130,32 @@ fn left_behind(status: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-/// Says on the standard error output which replicators were deleted and have left something behind: a list of what is
-/// registered does not show them.
-pub(super) async fn note_left_behind(gateway: &Gateway) {
+/// Says on the standard error output which replicators of a type were deleted and have left something behind: a list of
+/// what is registered does not show them.
+pub(super) async fn note_left_behind(gateway: &Gateway, type_name: &str) {
     let status = gateway.get(PATH).await.and_then(|answer| answer.json()).unwrap_or_default();
-    for replicator in list(&status["replicators"]).iter().filter(|it| it["deleted"] == true) {
+    let is_it =
+        |it: &&Value| it["deleted"] == true && (it["type"] == "Replicator") == (type_name == "Replicator");
+    for replicator in list(&status["replicators"]).iter().filter(is_it) {
         let places: Vec<_> =
             list(&replicator["left_behind"]).iter().map(|left| text(&left["destination"])).collect();
         let line = format!(
-            "deleted, but {} of its keys are left at {}: {} (see fedgate status)",
-            text(&replicator["keys"]),
+            "deleted, but {} left at {}: {} (see fedgate status)",
+            left_in_words(replicator),
             places.join(", "),
             text(&replicator["name"])
         );
         note(line);
+    }
+}
+
+/// How much a deleted replicator has left, as far as that is known.
+fn left_in_words(replicator: &Value) -> String {
+    let what = if replicator["type"] == "Replicator" { "copies" } else { "keys" };
+    let is_counted = list(&replicator["left_behind"]).iter().all(|left| left["keys"].is_number());
+    match text(&replicator["keys"]) {
+        count if is_counted => format!("{count} of its {what} are"),
+        _ => format!("{what} of it are"),
     }
 }
 
