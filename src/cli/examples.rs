@@ -24,6 +24,44 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "fedgate dump check --namespace staging | fedgate create --url https://fedgate.example.com/c/alpha",
         ],
     ),
+    (
+        "create asset",
+        &["fedgate create asset checks --url https://assets.example.com/checks.tar.gz --sha512 4f926bf4328f"],
+    ),
+    (
+        "create check",
+        &["fedgate create check disk --command check-disk --subscriptions system --interval 60"],
+    ),
+    (
+        "create cluster-role-binding",
+        &["fedgate create cluster-role-binding ops --cluster-role cluster-admin --group ops"],
+    ),
+    ("create cluster-role", &["fedgate create cluster-role reader --verb get,list --resource checks,events"]),
+    ("create entity", &["fedgate create entity router --entity-class proxy"]),
+    ("create filter", &["fedgate create filter few --action allow --expressions event.check.occurrences==1"]),
+    ("create handler", &["fedgate create handler pager --type pipe --command page-somebody"]),
+    ("create hook", &["fedgate create hook processes --command ps --timeout 10"]),
+    ("create mutator", &["fedgate create mutator masked --command mask-secrets"]),
+    ("create namespace", &["fedgate create namespace staging", "fedgate create namespace staging@alpha"]),
+    ("create role-binding", &["fedgate create role-binding dev --role dev --group developers"]),
+    ("create role", &["fedgate create role dev --verb get,list --resource checks"]),
+    (
+        "create silenced",
+        &["fedgate create silenced --subscription system --reason maintenance --expire 3600"],
+    ),
+    (
+        "configure",
+        &["fedgate configure", "fedgate configure --url https://fedgate.example.com:8080 --username admin"],
+    ),
+    ("logout", &["fedgate logout"]),
+    ("config", &["fedgate config view", "fedgate config set-namespace default@alpha"]),
+    ("config view", &["fedgate config view --format json"]),
+    ("config set-format", &["fedgate config set-format yaml"]),
+    ("config set-namespace", &["fedgate config set-namespace default@alpha"]),
+    ("config set-timeout", &["fedgate config set-timeout 30s"]),
+    ("env", &["fedgate env"]),
+    ("describe-type", &["fedgate describe-type all", "fedgate describe-type check"]),
+    ("version", &["fedgate version"]),
     ("edit", &["fedgate edit cluster gamma", "fedgate edit check disk --namespace default@alpha"]),
     (
         "delete",
@@ -89,7 +127,8 @@ mod tests {
 
     fn paths(command: &Command, path: &str, found: &mut Vec<String>) {
         found.push(path.to_owned());
-        for sub in command.get_subcommands() {
+        // Hidden are those that a type has in sensuctl's order of words.
+        for sub in command.get_subcommands().filter(|it| !it.is_hide_set()) {
             paths(sub, format!("{path} {}", sub.get_name()).trim_start(), found);
         }
     }
@@ -107,10 +146,9 @@ mod tests {
     fn every_command_has_an_example_and_every_example_is_of_a_command() {
         let mut found = Vec::new();
         paths(&Cli::command(), "", &mut found);
-        for path in &found {
-            let lines = EXAMPLES.iter().find(|(of, _)| of == path);
-            assert!(lines.is_some_and(|(_, lines)| !lines.is_empty()), "{path:?} has no example: add one");
-        }
+        let lacks = |path: &&String| !EXAMPLES.iter().any(|(of, lines)| of == path && !lines.is_empty());
+        let lacking: Vec<_> = found.iter().filter(lacks).collect();
+        assert!(lacking.is_empty(), "these have no example, add one: {lacking:?}");
         for (path, _) in EXAMPLES {
             assert!(found.iter().any(|it| it == path), "{path:?} is no command");
         }
@@ -122,7 +160,8 @@ mod tests {
             for line in *lines {
                 for command in commands(line).iter().filter(|command| command[0] == "fedgate") {
                     let parsed = with_examples(Cli::command()).try_get_matches_from(command);
-                    assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                    let wrong = parsed.err().map(|error| error.to_string());
+                    assert_eq!(wrong, None, "{line}");
                 }
                 assert!(
                     line.split(" | ").any(|it| it.starts_with(format!("fedgate {path}").trim_end())),

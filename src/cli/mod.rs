@@ -10,12 +10,13 @@ mod manual;
 mod output;
 mod runtime;
 mod screen;
+mod sensuctl;
 mod serve;
 mod simulate;
 mod suggest;
 mod text;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use http::StatusCode;
@@ -24,7 +25,8 @@ use crate::{app::BuildError, config::ConfigError};
 
 /// Federation gateway for Sensu Go: one URL in front of several clusters.
 #[derive(Debug, Parser)]
-#[command(name = "fedgate", version, disable_help_subcommand = true)]
+// Scripts put what differs behind what they always give.
+#[command(name = "fedgate", version, disable_help_subcommand = true, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,11 +45,14 @@ enum Command {
     /// Ask a running gateway whether it is ready (for container health checks)
     Health(health::Health),
     #[command(flatten)]
-    Client(client::Command),
+    Client(Box<client::Command>),
     /// Print a script that completes this command in a shell
+    #[command(alias = "completion")]
     Completions(manual::Completions),
     /// Print the manual page, or write one for each command
     Man(manual::Man),
+    /// Print the version
+    Version,
 }
 
 /// The option that names the configuration file.
@@ -69,11 +74,24 @@ struct Failure {
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
-    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let arguments = match sensuctl::arrange(&Cli::command(), &given) {
+        sensuctl::Line::Parse(arguments) => arguments,
+        sensuctl::Line::Say(text) => {
+            output::report(&text);
+            return ExitCode::from(if given.len() > 1 { 0 } else { USAGE });
+        }
+        sensuctl::Line::Refuse(why) => {
+            output::note(why);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let name = || OsString::from("fedgate");
+    let parsed = command().try_get_matches_from(std::iter::once(name()).chain(arguments));
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            if let Some(line) = suggest::instead(&error, std::env::args().skip(1)) {
+            if let Some(line) = suggest::instead(&error).or_else(|| sensuctl::refused(&error)) {
                 output::note(line);
                 return ExitCode::from(USAGE);
             }
@@ -91,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Client(command) => command.run(),
         Command::Completions(completions) => completions.run(command()),
         Command::Man(man) => man.run(command()),
+        Command::Version => output::print(concat!("fedgate version ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

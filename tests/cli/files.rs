@@ -105,7 +105,7 @@ fn mistakes_in_the_arguments_are_usage_errors() {
         vec!["create", "--nonsense"],
         vec!["delete", "check", "y", "-f", "x"],
         vec!["delete", "check", "y", "--recursive"],
-        vec!["list", "check", "--chunk-size", "0"],
+        vec!["list", "check", "--chunk-size=-1"],
         vec!["list", "check", "--format", "xml"],
         vec!["list", "check", "--user", "a", "--api-key", "b"],
         vec!["list", "check", "--password-file", "x"],

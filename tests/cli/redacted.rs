@@ -101,10 +101,15 @@ fn what_a_patch_cannot_do_is_refused() {
     assert!(line.ends_with("in labels.password: Sensu cannot keep them and remove labels.region: write the values, or keep labels.region"), "{line}");
     let event = json!({"entity": entity(&json!([])), "check": {"metadata": {"name": "c", "namespace": "default"}, "interval": 1}});
     let shown = event.to_string().replace("s3cret", "REDACTED").replace("k3y", "other");
+    let shown = shown.replace("\"entity_class\":\"proxy\"", "\"entity_class\":\"agent\"");
     server.always("/api/core/v2/namespaces/default/events/e/c", 200, &[], &shown);
     user.write("f", &format!(r#"{{"type":"Event","spec":{shown}}}"#));
     let line = user.fails(&["create", "--keep-redacted", "-f", "f"], 78);
     assert!(line.ends_with("in labels.password: Sensu cannot keep those of an event: write the values, or leave the event out"), "{line}");
+    // In place of an entity that no agent sends with it, Sensu takes its own, whose values it has.
+    user.write("f", &format!(r#"{{"type":"Event","spec":{}}}"#, shown.replace("\"agent\"", "\"proxy\"")));
+    user.ok(&["create", "-f", "f"]);
+    assert_eq!(stored(&server)[0], "s3cret");
 }
 
 #[test]

@@ -120,6 +120,20 @@ impl Server {
         self.take_asked().iter().map(Asked::line).collect()
     }
 
+    /// What the double holds, read without a command.
+    pub(crate) fn read(&self, target: &str, tokens: &Value) -> Value {
+        let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+        let request = Request::get(target)
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, bearer)
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let body = Runtime::new().unwrap().block_on(async {
+            self.sensu.handle(request).await.into_body().collect().await.unwrap().to_bytes()
+        });
+        serde_json::from_slice(&body).unwrap()
+    }
+
     /// A fresh login of the administrator, as Sensu answers it.
     pub(crate) fn log_in(&self) -> Value {
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("admin:{PASSWORD}"));

@@ -91,7 +91,9 @@ fn run(page: &Page) -> tempfile::TempDir {
         .env("DEMO_ADMIN", demo.admin())
         .env("DEMO_USER", format!("{}:{}", demo.printed("User"), demo.printed("Password")))
         .env("TOKEN", login["access_token"].as_str().unwrap())
-        .envs(["ADMIN_USER", "ADMIN_PASSWORD", "VIEWER_PASSWORD"].map(|name| (name, "as you like")))
+        .env("ADMIN_USER", demo.printed("User"))
+        .env("ADMIN_PASSWORD", demo.printed("Password"))
+        .env("VIEWER_PASSWORD", "as you like")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

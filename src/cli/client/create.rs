@@ -8,6 +8,7 @@ use super::{
     fetch::Fetcher,
     files::{self, Placed, Purpose},
     http::Gateway,
+    make::Made,
     options::{Connection, Settings},
     redacted::{self, Write},
 };
@@ -21,7 +22,10 @@ use crate::{
 
 /// `fedgate create`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Create {
+    #[command(subcommand)]
+    made: Option<Box<Made>>,
     #[command(flatten)]
     input: Input,
     /// Keep the values of entities that Sensu hides where the file has the word REDACTED in their place
@@ -77,6 +81,9 @@ impl Input {
 impl Create {
     /// Creates or replaces the resources in the files, in order, once all of them have been read.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        if let Some(made) = self.made {
+            return made.run().await;
+        }
         if self.input.is_missing() {
             let line = "no resources: give -f FILE, or -f - for the standard input";
             return Err(Failure::new(USAGE, line));
@@ -123,6 +130,9 @@ impl Create {
     async fn write(&self, gateway: &Gateway, placed: &Placed) -> Result<Result<Write, String>, Failure> {
         let document = &placed.document;
         if !redacted::is_suspect(document) {
+            return Ok(Ok(Write::Put));
+        }
+        if redacted::is_kept_by_server(document, gateway).await? {
             return Ok(Ok(Write::Put));
         }
         let answer = gateway.send(Method::GET, &document.path(), None, None).await?;

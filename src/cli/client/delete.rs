@@ -28,6 +28,9 @@ pub(in crate::cli) struct Delete {
     /// Its name; for an event, its entity and its check
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Accepted, as fedgate does not ask
+    #[arg(long, hide = true)]
+    skip_confirm: bool,
     #[command(flatten)]
     connection: Connection,
 }

@@ -13,7 +13,6 @@ use super::{
     manners::USER_AGENT,
     options::{Credential, Settings},
     progress::Progress,
-    prompt,
     saved::{SavedFiles, Tokens},
     server::Server,
     time::now,
@@ -72,8 +71,8 @@ impl Gateway {
             Credential::Saved { tokens, files, base } => {
                 gateway(Auth::Tokens(Session { tokens, prefix: base.prefix, files: Some(files) }))
             }
-            Credential::User { name, password_file } => {
-                let password = prompt::password(&name, password_file.as_deref())?;
+            Credential::User { name, password } => {
+                let password = password.of(&name)?;
                 let gateway = gateway(Auth::Key(String::new()));
                 let tokens = gateway.log_in(&name, &password).await?;
                 let session = Session { tokens, prefix, files: None };
@@ -109,6 +108,31 @@ impl Gateway {
     /// Creates or replaces, and refuses an answer that is an error.
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         self.send(Method::PUT, path, Some(body), None).await?.success()
+    }
+
+    /// Adds, and refuses an answer that is an error.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, Some(body), None).await?.success()
+    }
+
+    /// The tokens in use, renewed when they have expired; none with a key.
+    pub(super) async fn tokens(&self) -> Result<Option<Tokens>, Failure> {
+        Ok(match self.current_auth().await? {
+            Auth::Key(_) => None,
+            Auth::Tokens(session) => Some(session.tokens),
+        })
+    }
+
+    /// Whether the server takes this password of this user.
+    pub(super) async fn takes(&self, user: &str, password: &str) -> Result<bool, Failure> {
+        let basic = format!("Basic {}", encode_basic(user, password));
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(&basic)?)]);
+        let path = format!("{}/auth/test", self.base.prefix);
+        let answer = self.exchange(Method::GET, &path, headers, Bytes::new()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Ok(false);
+        }
+        answer.success().map(|_| true)
     }
 
     /// Deletes, and refuses an answer that is an error.
@@ -320,7 +344,7 @@ fn encode_basic(user: &str, password: &str) -> String {
 
 impl Caller {
     /// From a token's claims, which only the server can verify.
-    fn of_token(token: &str) -> Option<Self> {
+    pub(super) fn of_token(token: &str) -> Option<Self> {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;

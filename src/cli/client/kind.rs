@@ -103,7 +103,7 @@ impl Kind {
             let found = KINDS
                 .iter()
                 .find(|kind| kind.api_version == version && kind.spellings().any(|s| s == plain(type_name)));
-            return found.ok_or_else(unknown);
+            return found.map_or_else(|| Self::of(version, type_name), Ok);
         }
         let text = plain(text);
         KINDS.iter().find(|kind| kind.spellings().any(|spelling| spelling == text)).ok_or_else(unknown)
@@ -119,10 +119,8 @@ impl Kind {
         KINDS.iter().find(|kind| kind.api_version == group && same_type(kind)).ok_or_else(|| {
             let elsewhere = KINDS.iter().find(same_type);
             let hint = elsewhere.map(|kind| format!(": did you mean api_version {}?", kind.api_version));
-            let is_commercial = COMMERCIAL.contains(&group.split('/').next().unwrap_or_default())
-                || (group == FEDERATION_V1 && type_name == "Gateway")
-                || group == "core/v3";
-            let hint = hint.or(is_commercial.then(|| ": only Sensu's commercial edition has it".to_owned()));
+            let hint = hint.or(is_commercial(&group, type_name)
+                .then(|| ": only Sensu's commercial edition has it".to_owned()));
             let (type_name, api_version) = (type_name.to_owned(), api_version.to_owned());
             KindError::Type { type_name, api_version, hint: hint.unwrap_or_default() }
         })
@@ -179,6 +177,17 @@ impl Kind {
         let types = types.flat_map(|name| [plain(name), format!("{}s", plain(name))]);
         [word, plural, plain(self.collection)].into_iter().chain(types)
     }
+}
+
+/// Whether a full name such as `secrets/v1.Secret` is that of a type of Sensu's commercial edition.
+pub(super) fn is_commercial_name(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(version, type_name)| is_commercial(&major(version), type_name))
+}
+
+fn is_commercial(group: &str, type_name: &str) -> bool {
+    COMMERCIAL.contains(&group.split('/').next().unwrap_or_default())
+        || (group == FEDERATION_V1 && type_name == "Gateway")
+        || group == "core/v3"
 }
 
 /// Lower case without hyphens and underscores: `cluster-role`, `cluster_role` and `ClusterRole` are one word.

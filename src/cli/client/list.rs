@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::{
     answer::Answer,
     columns::Origin,
+    describe,
     http::Gateway,
-    kind::{KINDS, Kind, Scope},
+    kind::{KINDS, Kind, Scope, is_commercial_name},
     missing_clusters::MissingClusters,
     options::{Connection, Format, Output},
     print::{Printer, one},
+    selector::Selector,
     sink::Sink,
     status::note_left_behind,
     watch::{Round, Watch},
@@ -62,8 +64,11 @@ pub(in crate::cli) struct Info {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Dump {
     /// What to print for `create -f`: check, entity, …, cluster, etcd-replicator, replicator, or all
-    #[arg(value_name = "TYPE", required = true, value_delimiter = ',')]
+    #[arg(value_name = "TYPE", required_unless_present = "types", value_delimiter = ',')]
     kinds: Vec<String>,
+    /// Print the names of all types
+    #[arg(long, short, conflicts_with = "kinds")]
+    types: bool,
     /// Types to leave out, such as core/v2.Event
     #[arg(long, short, value_name = "TYPE", value_delimiter = ',')]
     omit: Vec<String>,
@@ -87,9 +92,15 @@ struct Selection {
     /// Items of all namespaces
     #[arg(long)]
     all_namespaces: bool,
-    /// Fetch this many items per request
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Fetch this many items per request; 0 is all at once
+    #[arg(long, value_name = "N")]
     chunk_size: Option<u32>,
+    /// Only items with such fields, as in 'event.check.status != 0'
+    #[arg(long, value_name = "SELECTOR")]
+    field_selector: Vec<String>,
+    /// Only items with such labels, as in 'region == eu'
+    #[arg(long, value_name = "SELECTOR")]
+    label_selector: Vec<String>,
 }
 
 // === impl List ===
@@ -191,6 +202,9 @@ impl Info {
 impl Dump {
     /// Prints what `create -f` takes.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
+        if self.types {
+            return describe::types(self.output.format);
+        }
         let all = self.kinds.iter().any(|word| word == "all");
         let kinds = self.kinds()?;
         if !all {
@@ -232,6 +246,11 @@ impl Dump {
         for word in &self.kinds {
             let named: Vec<&Kind> = match word.as_str() {
                 "all" => KINDS.iter().filter(|kind| !matches!(kind.type_name, "User" | "APIKey")).collect(),
+                // Recipes for backups name types of the commercial edition, too.
+                word if is_commercial_name(word) => {
+                    note(format!("left out: {word}, which only Sensu's commercial edition has"));
+                    Vec::new()
+                }
                 word => vec![kind_named(word)?],
             };
             for kind in named {
@@ -243,7 +262,6 @@ impl Dump {
         for word in &self.omit {
             match Kind::named(word) {
                 Ok(omitted) => kinds.retain(|kind| kind != &omitted),
-                // Recipes for backups leave out types of the commercial edition, too.
                 Err(_) if word.contains('/') => {}
                 Err(error) => return Err(Failure::new(USAGE, format!("--omit: {error}"))),
             }
@@ -256,6 +274,7 @@ impl Dump {
 
 impl Selection {
     fn check(&self, kind: &Kind) -> Result<(), Failure> {
+        self.selector(kind)?;
         for name in self.clusters.iter().filter(|name| *name != "*") {
             name.parse::<ClusterName>()
                 .map_err(|error| Failure::new(USAGE, format!("--clusters: {error}")))?;
@@ -268,6 +287,11 @@ impl Selection {
             ));
         }
         Ok(())
+    }
+
+    fn selector(&self, kind: &Kind) -> Result<Selector, Failure> {
+        let selector = Selector::parse(kind, &self.field_selector, &self.label_selector);
+        selector.map_err(|what| Failure::new(USAGE, what))
     }
 
     /// Resources without a namespace do not say which cluster they are from, so a dump of several clusters would mix them
@@ -300,8 +324,13 @@ impl Selection {
         if !self.clusters.is_empty() {
             parts.push(format!("clusters={}", self.clusters.join(",")));
         }
-        if let Some(size) = self.chunk_size {
+        if let Some(size) = self.chunk_size.filter(|size| *size > 0) {
             parts.push(format!("limit={size}"));
+        }
+        // The commercial edition selects by itself, which saves sending the rest.
+        let named = [("fieldSelector", &self.field_selector), ("labelSelector", &self.label_selector)];
+        for (name, selectors) in named.into_iter().filter(|(_, selectors)| !selectors.is_empty()) {
+            parts.push(format!("{name}={}", utf8_percent_encode(&selectors.join(" && "), NON_ALPHANUMERIC)));
         }
         if let Some(token) = token {
             parts.push(format!("continue={}", utf8_percent_encode(token, NON_ALPHANUMERIC)));
@@ -325,6 +354,7 @@ async fn pages(
         let line = "--clusters and the namespace both name a cluster: give one of them";
         return Err(Failure::new(USAGE, line));
     }
+    let selector = selection.selector(kind)?;
     let path = kind.list_path(namespace);
     let mut token: Option<String> = None;
     gateway.progress().begin(format!("reading {}", kind.collection), None);
@@ -346,12 +376,13 @@ async fn pages(
             return Err(Failure::new(1, line));
         }
         missing.add(&answer);
-        let items = items(&answer)?;
+        let mut items = items(&answer)?;
         gateway.progress().advance(items.len());
+        items.retain(|item| selector.matches(item));
         take(items)?;
         let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);
         // Some of Sensu's lists return the token that they were sent, without end.
-        if next.is_none() || next == token || selection.chunk_size.is_none() {
+        if next.is_none() || next == token || selection.chunk_size.is_none_or(|size| size == 0) {
             return Ok(());
         }
         token = next;

@@ -17,6 +17,7 @@ mod base;
 mod columns;
 mod create;
 mod delete;
+mod describe;
 mod document;
 mod edit;
 mod fetch;
@@ -24,6 +25,8 @@ mod files;
 mod http;
 mod kind;
 mod list;
+mod login;
+mod make;
 mod manners;
 mod missing_clusters;
 mod options;
@@ -33,9 +36,11 @@ mod prompt;
 mod proxy;
 mod redacted;
 mod saved;
+mod selector;
 mod server;
 mod sink;
 mod status;
+mod subject;
 mod table;
 mod time;
 mod tree;
@@ -50,6 +55,11 @@ use super::{Failure, runtime::control_runtime};
 /// The word for a type of resource, however it is spelled.
 pub(super) fn word_for(text: &str) -> Option<&'static str> {
     kind::Kind::named(text).ok().map(|kind| kind.word)
+}
+
+/// What files call it.
+pub(super) fn type_for(text: &str) -> Option<&'static str> {
+    kind::Kind::named(text).ok().map(|kind| kind.type_name)
 }
 
 /// The commands for resources.
@@ -71,6 +81,20 @@ pub(super) enum Command {
     Adopt(adopt::Adopt),
     /// Show the health of clusters and replicators
     Status(status::Status),
+    /// Log in, and save that for this and the next commands
+    #[command(visible_alias = "login")]
+    Configure(login::Configure),
+    /// End the saved login
+    Logout(login::Logout),
+    /// Show or change what is saved with the login
+    #[command(subcommand)]
+    Config(login::Config),
+    /// Print the login as variables for a shell
+    Env(login::Env),
+    /// Print which types there are
+    DescribeType(describe::DescribeType),
+    #[command(flatten)]
+    Subject(subject::Subject),
 }
 
 // === impl Command ===
@@ -87,6 +111,12 @@ impl Command {
                 Self::Info(info) => info.run().await,
                 Self::Adopt(adopt) => adopt.run().await,
                 Self::Status(status) => status.run().await,
+                Self::Configure(configure) => configure.run().await,
+                Self::Logout(logout) => logout.run().await,
+                Self::Config(config) => config.run(),
+                Self::Env(env) => env.run().await,
+                Self::DescribeType(describe) => describe.run(),
+                Self::Subject(subject) => subject.run().await,
             }
         })
     }

@@ -1,12 +1,23 @@
 use std::{
     fs,
-    io::{Read, Write},
-    path::Path,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::{Path, PathBuf},
 };
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::{CONFIG, Failure, USAGE};
+
+/// Where a password is.
+#[derive(Debug)]
+pub(super) enum Password {
+    /// In the first line of a file.
+    File(PathBuf),
+    /// Here.
+    Given(String),
+    /// In `FEDGATE_PASSWORD`, or in the user's head.
+    Ask,
+}
 
 /// A terminal with its echo turned off; turned on again on drop.
 struct Quiet<'a> {
@@ -14,8 +25,31 @@ struct Quiet<'a> {
     before: Termios,
 }
 
+// === impl Password ===
+
+impl Password {
+    /// The password of this user.
+    pub(super) fn of(self, user: &str) -> Result<String, Failure> {
+        match self {
+            Self::Given(password) => Ok(password),
+            Self::File(file) => password(user, Some(&file)),
+            Self::Ask => password(user, None),
+        }
+    }
+}
+
+/// A line that the user types at the terminal.
+pub(super) fn line(label: &str) -> Option<String> {
+    let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    write!(terminal, "{label}: ").ok()?;
+    let mut line = String::new();
+    BufReader::new(&terminal).read_line(&mut line).ok()?;
+    let line = line.trim();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
 /// The user's password: from the file, from `FEDGATE_PASSWORD`, or from the terminal.
-pub(super) fn password(user: &str, file: Option<&Path>) -> Result<String, Failure> {
+fn password(user: &str, file: Option<&Path>) -> Result<String, Failure> {
     if let Some(file) = file {
         let text = fs::read_to_string(file)
             .map_err(|error| Failure::new(CONFIG, format!("cannot read {}: {error}", file.display())))?;
@@ -33,7 +67,7 @@ pub(super) fn password(user: &str, file: Option<&Path>) -> Result<String, Failur
 }
 
 /// Asks on the terminal itself: the standard input may be a file of resources.
-fn ask(user: &str) -> Option<String> {
+pub(super) fn ask(user: &str) -> Option<String> {
     let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
     // Who types as soon as it asks must not be seen, nor lose what they typed.
     let quiet = Quiet::new(&terminal)?;

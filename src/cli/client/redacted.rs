@@ -6,12 +6,17 @@
 
 use std::fmt;
 
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
     document::Document,
+    http::Gateway,
+    kind::Kind,
     value::{list, text},
 };
+
+use crate::cli::Failure;
 
 /// How a resource is written.
 #[derive(Debug, PartialEq)]
@@ -33,6 +38,22 @@ struct Hidden {
 pub(super) fn is_suspect(document: &Document) -> bool {
     let Some(metadata) = metadata_of(document) else { return false };
     MAPS.iter().any(|map| entries(metadata.get(*map)).any(|(_, value)| value == REDACTED))
+}
+
+/// Whether the server puts an entity of its own in the place of the one that comes with an event: so it does unless an agent
+/// sends it. Then nothing is lost.
+pub(super) async fn is_kept_by_server(document: &Document, gateway: &Gateway) -> Result<bool, Failure> {
+    let (Some(entity), true) = (document.spec().get("entity"), document.kind.type_name == "Event") else {
+        return Ok(false);
+    };
+    let proxy =
+        document.spec().get("check").map(|check| text(&check["proxy_entity_name"])).unwrap_or_default();
+    if entity["entity_class"] == "agent" || !proxy.is_empty() {
+        return Ok(!proxy.is_empty());
+    }
+    let kind = Kind::named("entity").map_err(|error| Failure::new(1, error))?;
+    let path = kind.item_path(&document.namespace, &document.names[..1]);
+    Ok(gateway.send(Method::GET, &path, None, None).await?.status.is_success())
 }
 
 /// How to write the document so that no hidden value of what the server has is lost: as a PATCH, if one keeps them all and the

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -157,6 +157,26 @@ impl SavedFiles {
             tokio::time::sleep(LOCK_PAUSE).await;
         }
         Lock(Some(file))
+    }
+
+    /// Changes these keys; everything else in the files stays. What is damaged is made anew.
+    pub(super) fn update(&self, cluster: Value, profile: Value) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        for (name, changes) in [("cluster", cluster), ("profile", profile)] {
+            let Value::Object(changes) = changes else { continue };
+            if changes.is_empty() {
+                continue;
+            }
+            let path = self.directory.join(name);
+            let path = fs::canonicalize(&path).unwrap_or(path);
+            let mut object = match read_object(&path) {
+                Err(SavedError::Read { error, .. }) => return Err(error),
+                read => read.unwrap_or_default(),
+            };
+            object.extend(changes);
+            write_atomically(&path, &serde_json::to_vec_pretty(&object)?)?;
+        }
+        Ok(())
     }
 
     /// Replaces `old` with `new`. Everything else in the file stays; a reader sees the old file or the new one. If the

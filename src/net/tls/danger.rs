@@ -13,8 +13,8 @@ use super::{
     x509::{self, Key},
 };
 
-/// Checks no chain, no name, no version and no extension. Signatures are still verified where that is possible: the peer
-/// must hold the key of the certificate it shows.
+/// Checks no chain, no name, no version and no extension. Signatures are still verified: the peer must hold the key of the
+/// certificate it shows.
 #[derive(Debug)]
 pub(super) struct AcceptAny {
     pub(super) _in_use: InUse,
@@ -65,9 +65,11 @@ fn verify_with_key(
     error: Error,
 ) -> Result<HandshakeSignatureValid, Error> {
     let key = match x509::public_key(cert) {
-        None => return Err(error),
-        // Nothing here verifies with it. What that would prove is little: whoever is in the way may show any certificate.
-        Some(Key::ShortRsa) => return Ok(HandshakeSignatureValid::assertion()),
+        None | Some(Key::ShortRsa(None)) => return Err(error),
+        Some(Key::ShortRsa(Some(key))) => {
+            let is_good = key.has_signed(signature.scheme, message, signature.signature());
+            return if is_good { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) };
+        }
         Some(Key::Verifiable(key)) => key,
     };
     let algorithms = PROVIDER.signature_verification_algorithms.mapping;

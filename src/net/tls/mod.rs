@@ -7,6 +7,7 @@ mod danger;
 mod error;
 mod in_use;
 mod pem;
+mod rsa;
 mod server;
 mod verify;
 mod x509;

@@ -100,7 +100,7 @@ impl ServerCertVerifier for Verifier {
 /// A key that the cryptographic library refuses makes no bad signatures.
 fn or_short_key(cert: &CertificateDer<'_>, error: Error) -> Error {
     match x509::public_key(cert) {
-        Some(Key::ShortRsa) => {
+        Some(Key::ShortRsa(_)) => {
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(ShortRsaKey))))
         }
         _ => error,

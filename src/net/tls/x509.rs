@@ -8,6 +8,8 @@ use x509_parser::{
     certificate::X509Certificate, prelude::FromDer as _, public_key::PublicKey, x509::SubjectPublicKeyInfo,
 };
 
+use super::rsa::ShortKey;
+
 /// What people recognize a certificate by, and when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Certificate {
@@ -57,8 +59,8 @@ pub(super) fn check_server(der: &CertificateDer<'_>, now: UnixTime) -> Result<()
 pub(super) enum Key {
     /// One that signatures can be verified with: its bits, as they stand in the certificate.
     Verifiable(Vec<u8>),
-    /// RSA of fewer than 2048 bits, which the cryptographic library refuses.
-    ShortRsa,
+    /// RSA of fewer than 2048 bits, which the cryptographic library refuses. `None` when it is too short for anybody.
+    ShortRsa(Option<ShortKey>),
 }
 
 /// `None` for what is no certificate.
@@ -66,7 +68,9 @@ pub(super) fn public_key(der: &[u8]) -> Option<Key> {
     let cert = parse(der)?;
     let key: &SubjectPublicKeyInfo<'_> = cert.public_key();
     Some(match key.parsed() {
-        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < MIN_RSA => Key::ShortRsa,
+        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < MIN_RSA => {
+            Key::ShortRsa(ShortKey::new(rsa.modulus, rsa.exponent))
+        }
         _ => Key::Verifiable(key.subject_public_key.data.to_vec()),
     })
 }

@@ -53,6 +53,8 @@ struct Session<'a> {
     before: Answer,
     original: Document,
     keep_redacted: bool,
+    /// Whether the server itself keeps what it hides.
+    is_kept: bool,
     file: Draft,
 }
 
@@ -84,6 +86,7 @@ impl Edit {
             .map_err(|what| Failure::new(1, format!("the server's {title} {what}")))?;
         let file = Draft::new(kind.word, &yaml::write(&value))?;
         let keep_redacted = self.keep_redacted;
+        let is_kept = redacted::is_kept_by_server(&original, &gateway).await?;
         let session = Session {
             gateway: &gateway,
             kind,
@@ -93,6 +96,7 @@ impl Edit {
             before,
             original,
             keep_redacted,
+            is_kept,
             file,
         };
         session.run().await
@@ -187,6 +191,9 @@ impl Session<'_> {
         }
         if document == self.original {
             return Ok(None);
+        }
+        if self.is_kept {
+            return Ok(Some((document, Write::Put)));
         }
         let server = self.before.json().unwrap_or_default();
         let write = redacted::write(&document, &server, self.keep_redacted, "edit it with --keep-redacted")?;

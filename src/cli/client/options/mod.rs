@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     base::Base,
+    prompt::Password,
     saved::{Saved, SavedFiles, Tokens},
 };
 use crate::{
@@ -19,13 +20,19 @@ mod tests;
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
     /// URL of the gateway, in place of sensuctl's or `SENSU_API_URL`
-    #[arg(long, alias = "api-url", value_name = "URL")]
+    #[arg(id = "connection-url", long = "url", alias = "api-url", value_name = "URL")]
     url: Option<String>,
     /// Log in as this user; the password comes from --password-file, `FEDGATE_PASSWORD` or a prompt
-    #[arg(long, alias = "username", value_name = "NAME", conflicts_with = "api_key")]
+    #[arg(
+        id = "connection-user",
+        long = "user",
+        alias = "username",
+        value_name = "NAME",
+        conflicts_with = "api_key"
+    )]
     user: Option<String>,
     /// File whose first line is the password
-    #[arg(long, value_name = "FILE", requires = "user")]
+    #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Use this API key, or `SENSU_API_KEY`
     #[arg(long, value_name = "KEY")]
@@ -37,11 +44,17 @@ pub(super) struct Connection {
     #[arg(long)]
     insecure_skip_tls_verify: bool,
     /// How long to wait for the server, such as 15s
-    #[arg(long, value_name = "DURATION")]
+    #[arg(id = "connection-timeout", long = "timeout", value_name = "DURATION")]
     timeout: Option<String>,
     /// Namespace of resources that do not name one; `NAMESPACE@CLUSTER` is on another cluster
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// Directory of sensuctl's files, in place of ~/.config/sensu/sensuctl or `SENSU_CONFIG_DIR`
+    #[arg(long, value_name = "DIRECTORY")]
+    config_dir: Option<PathBuf>,
+    /// Where sensuctl keeps what it downloads; fedgate keeps nothing
+    #[arg(long, value_name = "DIRECTORY", hide = true)]
+    cache_dir: Option<PathBuf>,
 }
 
 /// The option of commands that print resources.
@@ -89,8 +102,8 @@ pub(super) enum Credential {
     User {
         /// The user.
         name: String,
-        /// Where the password is, unless in the environment.
-        password_file: Option<PathBuf>,
+        /// Where the password is.
+        password: Password,
     },
     /// The tokens of sensuctl's login, and where they are kept.
     Saved {
@@ -103,6 +116,18 @@ pub(super) enum Credential {
     },
 }
 
+/// What is known of a login that is to be made.
+pub(super) struct Login {
+    /// Where it is to be kept.
+    pub(super) files: SavedFiles,
+    /// The server.
+    pub(super) url: Option<String>,
+    /// The user.
+    pub(super) user: Option<String>,
+    /// Their password.
+    pub(super) password: Option<String>,
+}
+
 /// The environment.
 struct Variables<'a>(&'a BTreeMap<String, String>);
 
@@ -111,10 +136,78 @@ struct Variables<'a>(&'a BTreeMap<String, String>);
 impl Connection {
     /// Completes the options from the environment and sensuctl's files.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        self.settings_in(&environment())
+        self.settings_in(&self.environment())
+    }
+
+    /// The environment, as far as options do not replace it.
+    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = environment();
+        if let Some(directory) = &self.config_dir {
+            environment.insert("SENSU_CONFIG_DIR".to_owned(), directory.to_string_lossy().into_owned());
+        }
+        environment
+    }
+
+    /// What `configure` has been told. sensuctl has variables of its own for that.
+    pub(super) fn login(&self) -> Result<Login, Failure> {
+        let environment = self.environment();
+        let variables = Variables(&environment);
+        let none = || Failure::new(CONFIG, "no home directory to keep the login in: give --config-dir");
+        let files = SavedFiles::locate(&environment).ok_or_else(none)?;
+        let first = |names: [&str; 2]| names.iter().find_map(|name| variables.get(name)).cloned();
+        let saved = || files.read(false).ok().and_then(|saved| saved.url);
+        Ok(Login {
+            url: self.url.clone().or_else(|| first(["SENSU_URL", "SENSU_API_URL"])).or_else(saved),
+            user: self.user.clone().or_else(|| variables.get("SENSU_USERNAME").cloned()),
+            password: variables.get("SENSU_PASSWORD").cloned(),
+            files,
+        })
+    }
+
+    /// How to print, for commands that ask no server.
+    pub(super) fn format(&self) -> Format {
+        let environment = self.environment();
+        let files = SavedFiles::locate(&environment);
+        let saved = files.and_then(|files| files.read(false).ok()).unwrap_or_default();
+        format(&Variables(&environment), &saved)
+    }
+
+    /// The settings of a login that is made: nothing of the one before it is used but format, namespace and timeout.
+    pub(super) fn settings_of(&self, url: &str, credential: Credential) -> Result<Settings, Failure> {
+        let environment = self.environment();
+        let variables = Variables(&environment);
+        let files = SavedFiles::locate(&environment);
+        let saved = files.and_then(|files| files.read(false).ok()).unwrap_or_default();
+        let kept = Saved {
+            format: saved.format,
+            namespace: saved.namespace,
+            timeout: saved.timeout,
+            ..Saved::default()
+        };
+        Ok(Settings {
+            timeout: self.timeout(&variables, &kept)?,
+            namespace: self.namespace(&variables, &kept)?,
+            format: format(&variables, &kept),
+            tls: self.tls(&variables, &kept),
+            base: parse_url(url, USAGE, "--url")?,
+            credential,
+        })
+    }
+
+    /// Where the password of `--user` is.
+    pub(super) fn password(&self) -> Password {
+        self.password_file.clone().map_or(Password::Ask, Password::File)
+    }
+
+    /// Whether a file has it.
+    pub(super) fn has_password_file(&self) -> bool {
+        self.password_file.is_some()
     }
 
     fn settings_in(&self, environment: &BTreeMap<String, String>) -> Result<Settings, Failure> {
+        if self.password_file.is_some() && self.user.is_none() {
+            return Err(Failure::new(USAGE, "--password-file is the file of a user: give --user"));
+        }
         let variables = Variables(environment);
         let files = SavedFiles::locate(environment);
         // With everything given, broken files of sensuctl do not matter.
@@ -132,11 +225,7 @@ impl Connection {
         Ok(Settings {
             timeout: self.timeout(&variables, &saved)?,
             namespace: self.namespace(&variables, &saved)?,
-            format: variables
-                .get("SENSU_FORMAT")
-                .or(saved.format.as_ref())
-                .and_then(|format| Format::from_str(format, false).ok())
-                .unwrap_or(Format::Tabular),
+            format: format(&variables, &saved),
             tls: self.tls(&variables, &saved),
             credential: self.credential(&variables, files, saved, saved_base, &base)?,
             base,
@@ -180,8 +269,7 @@ impl Connection {
         base: &Base,
     ) -> Result<Credential, Failure> {
         if let Some(name) = &self.user {
-            let password_file = self.password_file.clone();
-            return Ok(Credential::User { name: name.clone(), password_file });
+            return Ok(Credential::User { name: name.clone(), password: self.password() });
         }
         let key = self.api_key.clone().or_else(|| variables.get("SENSU_API_KEY").cloned()).or(saved.api_key);
         match (key, saved.tokens, saved_base.zip(files)) {
@@ -215,6 +303,20 @@ impl Connection {
     }
 }
 
+// === impl Format ===
+
+impl Format {
+    /// What sensuctl calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tabular => "tabular",
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::WrappedJson => "wrapped-json",
+        }
+    }
+}
+
 // === impl Variables ===
 
 impl<'a> Variables<'a> {
@@ -242,12 +344,17 @@ fn parse_url(text: &str, code: u8, what: &str) -> Result<Base, Failure> {
     })
 }
 
+fn format(variables: &Variables<'_>, saved: &Saved) -> Format {
+    let named = variables.get("SENSU_FORMAT").or(saved.format.as_ref());
+    named.and_then(|format| Format::from_str(format, false).ok()).unwrap_or(Format::Tabular)
+}
+
 fn is_true(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// A duration as Go writes it: `1m30s`, `1.5h`, `500ms`. Zero is refused.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text.trim();
     while !rest.is_empty() {
