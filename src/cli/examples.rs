@@ -96,6 +96,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("adopt", &["fedgate adopt etcd-replicator roles"]),
     ("status", &["fedgate status", "fedgate status --watch 5", "fedgate status --format json"]),
+    (
+        "diff",
+        &[
+            "fedgate diff replicator rbac --cluster alpha --format json",
+            "fedgate diff etcd-replicator roles-alpha",
+        ],
+    ),
+    ("verify", &["fedgate verify", "fedgate verify --format json"]),
     ("completions", &["fedgate completions bash > ~/.local/share/bash-completion/completions/fedgate"]),
     ("man", &["fedgate man | man -l -", "fedgate man man1"]),
 ];
@@ -108,7 +116,8 @@ pub(super) fn with_examples(command: Command) -> Command {
 fn at(mut command: Command, path: &str) -> Command {
     if let Some((_, lines)) = EXAMPLES.iter().find(|(of, _)| *of == path) {
         let heading = if lines.len() == 1 { "Example" } else { "Examples" };
-        command = command.after_help(format!("{heading}:\n  {}", lines.join("\n  ")));
+        let before = command.get_after_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
+        command = command.after_help(format!("{before}{heading}:\n  {}", lines.join("\n  ")));
     }
     let names: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
     for name in names {

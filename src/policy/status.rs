@@ -169,8 +169,8 @@ fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (Replicator
 /// That another federation's copies are in the way.
 fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String> {
     let (copies, example) = summary.orphans().next()?;
-    let federation: String = copies.federation.escape_debug().take(MAX_FEDERATION).collect();
-    let what = format!("{} copies of another federation ({federation}), such as {example}", copies.keys);
+    let what =
+        format!("{} copies of another federation ({}), such as {example}", copies.keys, copies.federation);
     if scope.adopts.contains(&copies.federation) && machine.copies.alive.contains(&copies.federation) {
         return Some(format!("{what}, are left alone: it is not gone, but has put them back"));
     }
@@ -179,9 +179,6 @@ fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String
         scope.name
     ))
 }
-
-/// An identity has 32 characters.
-const MAX_FEDERATION: usize = 64;
 
 // === impl Metrics ===
 

@@ -4,6 +4,7 @@ mod cidr;
 mod cluster;
 mod conflict;
 mod connection;
+mod difference;
 mod failure;
 mod name;
 mod page;
@@ -22,6 +23,10 @@ pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use conflict::{Conflict, ConflictKind, conflicts, mixed_urls};
 pub use connection::ConnInfo;
+pub use difference::{
+    Comparison, Difference, DifferenceAction, DifferenceCounts, FieldDifference, MAX_DIFFERENCES,
+    PlaceComparison,
+};
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};

@@ -6,7 +6,7 @@ use crate::{policy::LABEL, types::ReplicatorState};
 const OPS: &str = "rbac/clusterroles/ops";
 
 /// A local cluster with a namespace, a role and a binding of each kind, and a check; followers that have caught up.
-async fn synced(followers: &[&str]) -> World {
+pub(super) async fn synced(followers: &[&str]) -> World {
     let world = World::new(followers, 1).await;
     let local = "local-cluster";
     world.write(local, "namespaces/web", &json!({"name": "web"}));
