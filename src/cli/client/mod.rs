@@ -67,7 +67,7 @@ pub(super) fn type_for(text: &str) -> Option<&'static str> {
 /// The commands for resources.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create or replace the resources in files
+    /// Create or replace the resources in files, or create one from options
     Create(create::Create),
     /// Change a resource in $EDITOR
     Edit(edit::Edit),
