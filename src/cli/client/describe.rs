@@ -5,12 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     kind::{KINDS, Kind},
-    list::kind_named,
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
     table::{Heading, Table},
 };
-use crate::cli::{Failure, look::Look, output::print};
+use crate::cli::{Failure, USAGE, look::Look, output::print};
 
 /// `fedgate describe-type`.
 #[derive(Debug, Args)]
@@ -34,7 +33,7 @@ impl DescribeType {
             if word == "all" {
                 found.extend(KINDS.iter());
             } else {
-                found.push(kind_named(word)?);
+                found.push(Kind::named(word).map_err(|error| Failure::new(USAGE, error))?);
             }
         }
         let format = self.output.format.unwrap_or_else(|| self.connection.format());
