@@ -58,9 +58,28 @@ pub enum ApiError {
          the short-lived tokens by which it reads and writes through the clusters' APIs; an EtcdReplicator does without"
     )]
     NoPrivateKey,
-    /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
+    /// `limit`, `continue` or `give_up` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
-    Page(&'static str),
+    Query(&'static str),
+    /// What a replicator that is still registered has left behind is not given up.
+    #[error(
+        "{} {name} is registered: delete it first; what cannot be removed then can be given up",
+        kind.noun()
+    )]
+    NotDeleted {
+        /// What was to be given up.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// What a deleted replicator has left is being removed everywhere.
+    #[error("what {} {name} has copied is being removed everywhere: there is nothing to give up", kind.noun())]
+    NotStuck {
+        /// What was to be given up.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
     /// The secret that seals `continue` has not been read. Usual cause: the store was down when the gateway started.
     #[error("the secret for continue tokens is not known yet")]
     NoSecret,
@@ -124,7 +143,7 @@ impl Classify for ApiError {
             Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
             Self::Authorization(error) => error.reply(),
             Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
-            Self::Exists { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
+            Self::Exists { .. } | Self::NotDeleted { .. } | Self::NotStuck { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
             Self::Configured { name, local } => {
                 let key = if *local { "local-cluster" } else { "clusters" };
                 let message = format!(
@@ -132,7 +151,7 @@ impl Classify for ApiError {
                 );
                 Reply::router(StatusCode::CONFLICT, 3, message)
             }
-            Self::Field(_) | Self::Page(_) | Self::Condition | Self::NoPrivateKey => {
+            Self::Field(_) | Self::Query(_) | Self::Condition | Self::NoPrivateKey => {
                 Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
             }
             Self::Unread | Self::Busy | Self::Testing => Reply {

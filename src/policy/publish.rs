@@ -85,7 +85,7 @@ pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
 
 /// One that is not registered any more, but has left copies behind.
 fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatus {
-    let error = left::trouble(left, true);
+    let error = left::trouble(left, Some(name));
     let state = if error.is_some() { ReplicatorState::Retrying } else { ReplicatorState::Syncing };
     let old = seen.old.iter().find(|old| old.name == *name && old.is_deleted && old.state == state);
     PolicyStatus {
@@ -152,7 +152,7 @@ fn whole(
         (ReplicatorState::Following, Some(NO_CLUSTER.into()))
     };
     let left = seen.left.get(name).cloned().unwrap_or_default();
-    let (state, error) = match left::trouble(&left, false).filter(|_| error.is_none()) {
+    let (state, error) = match left::trouble(&left, None).filter(|_| error.is_none()) {
         Some(trouble) => (ReplicatorState::Retrying, Some(trouble)),
         None => (state, error),
     };
