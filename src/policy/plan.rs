@@ -159,6 +159,11 @@ impl Summary {
         }
     }
 
+    /// Whether nothing is to be done, and nothing is left out.
+    pub(super) fn is_equal(&self) -> bool {
+        self.pending.total() == 0 && self.problems.0 == 0
+    }
+
     /// With `dry_run`, what would be done first, in its order.
     pub(super) fn changes(&self) -> Vec<Arc<str>> {
         self.changes.iter().map(|(_, key, verb)| format!("{verb} {key}").into()).collect()

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -79,14 +79,19 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
     report.pending_since.retain(|name, _| is_kept(name));
     for scope in &assignment.scopes {
         let summary = machine.plan.scopes.get(&scope.name).cloned().unwrap_or_default();
-        let is_different = summary.pending.total() > 0 || machine.away.is_some();
+        // Where something cannot be read it may differ.
+        let is_different = summary.pending.total() > 0
+            || machine.away.is_some()
+            || trouble(machine, scope).is_some()
+            || machine.is_source_unread(scope);
         if is_different && !scope.dry_run {
             report.pending_since.entry(Arc::clone(&scope.name)).or_insert(now);
         } else {
             report.pending_since.remove(&scope.name);
         }
         let pending = report.pending_since.get(&scope.name).map(|since| now.duration_since(*since));
-        let lag = machine.last_sync.and(Some(pending.unwrap_or_default()));
+        let last_sync = machine.last_sync.get(&scope.name).copied();
+        let lag = pending.or_else(|| last_sync.map(|_| Duration::ZERO));
         let old = report.statuses.get(&scope.name);
         let (state, error) = condition(machine, scope, &summary);
         let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
@@ -97,7 +102,7 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
             error,
             keys: summary.owned,
             lag,
-            last_sync: machine.last_sync,
+            last_sync,
             pending: summary.pending,
             conflicts: summary.conflicts,
             changes: summary.changes(),
@@ -228,7 +233,7 @@ impl Metrics {
         )?;
         families.gauges(
             "replication_cluster_last_success_timestamp_seconds",
-            "When the cluster was last known to equal the source.",
+            "When the cluster was last known to equal the source: all of it was read, and nothing was to be done.",
             samples(&statuses, |it| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())),
         )?;
         let leading = statuses.iter().filter(|policy| !policy.is_deleted);
