@@ -28,7 +28,7 @@ pub(super) fn left_behind(
                 continue;
             }
             let copies = LeftCopies { cluster: Arc::clone(&cluster), keys: left.keys, error: left.error };
-            found.entry(Arc::clone(&scope.name)).or_default().push(copies);
+            add(&mut found, scope, copies);
         }
     }
     // A cluster that is not registered is left as it is, but who deletes a `Replicator` is told of it.
@@ -36,10 +36,18 @@ pub(super) fn left_behind(
         for scope in memory.of(cluster).iter().filter(|scope| is_deleted(registry, scope)) {
             let error = Some(NOT_REGISTERED.into());
             let copies = LeftCopies { cluster: Arc::clone(cluster), keys: None, error };
-            found.entry(Arc::clone(&scope.name)).or_default().push(copies);
+            add(&mut found, scope, copies);
         }
     }
     found
+}
+
+/// One that was narrowed before it was deleted is remembered as it was each time, but counted as a whole.
+fn add(found: &mut LeftBehind, scope: &Scope, copies: LeftCopies) {
+    let all = found.entry(Arc::clone(&scope.name)).or_default();
+    if all.iter().all(|it| it.cluster != copies.cluster) {
+        all.push(copies);
+    }
 }
 
 /// Whether copies are to be removed because their `Replicator` is not registered any more.

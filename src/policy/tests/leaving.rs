@@ -155,6 +155,25 @@ async fn copies_in_a_cluster_that_was_unregistered_are_not_forgotten_when_the_re
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_was_narrowed_and_then_deleted_has_left_something_once_in_each_cluster() {
+    let world = synced(&["alpha", "beta"]).await;
+    for cluster in ["alpha", "beta"] {
+        world.net.fault(cluster, |fault| fault.is_cut = true);
+    }
+    for resources in [json!(["ClusterRole", "Role"]), json!(["ClusterRole"])] {
+        world.replicate("rbac", &json!({"resources": resources})).await;
+        a_while().await;
+    }
+    world.unregister("beta").await;
+    world.remove("rbac").await;
+    let is_deleted = |it: &World| shown(it, 0, "rbac").is_some_and(|it| it.is_deleted);
+    world.until("left", is_deleted).await;
+    a_while().await;
+    let left = shown(&world, 0, "rbac").unwrap().left_behind;
+    assert_eq!(left.iter().map(|it| &*it.cluster).collect::<Vec<_>>(), ["alpha", "beta"], "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_narrowed_replicator_cannot_remove_is_said() {
     let world = synced(&["alpha", "beta"]).await;
     world.net.fault("alpha", |fault| fault.is_cut = true);
