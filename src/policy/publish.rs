@@ -152,7 +152,9 @@ fn whole(
         (ReplicatorState::Following, Some(NO_CLUSTER.into()))
     };
     let left = seen.left.get(name).cloned().unwrap_or_default();
-    let (state, error) = match left::trouble(&left, None).filter(|_| error.is_none()) {
+    // A warning must not hide that what was revoked is still in force somewhere.
+    let is_worse = error.is_none() || state == ReplicatorState::Following;
+    let (state, error) = match left::trouble(&left, None).filter(|_| is_worse) {
         Some(trouble) => (ReplicatorState::Retrying, Some(trouble)),
         None => (state, error),
     };

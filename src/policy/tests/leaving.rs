@@ -186,6 +186,11 @@ async fn what_a_narrowed_replicator_cannot_remove_is_said() {
         })
     };
     world.until("said", waits).await;
+    world.write("beta", "clusterroles/own", &cluster_role("own", "get"));
+    world.write("local-cluster", "clusterroles/own", &cluster_role("own", "list"));
+    world.until_status("rbac", "beta", |it| it.conflicts == 1).await;
+    assert!(waits(&world), "a conflict does not hide it: {:#?}", world.statuses());
+    world.delete("beta", "clusterroles/own");
     world.net.heal();
     world.until("gone", |it| it.object("alpha", OPS).is_none()).await;
     world.until("well", |it| shown(it, 0, "rbac").is_some_and(|it| it.error.is_none())).await;
