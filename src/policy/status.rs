@@ -166,8 +166,7 @@ fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (Replicator
         .or_else(|| said(&conflicts, "conflict", "conflicts"))
         .or_else(|| orphans(machine, scope, summary))
         .or_else(|| said(&summary.warnings, "warning", "warnings"));
-    let is_behind = summary.pending.total() > 0 && !scope.dry_run && summary.problems.0 == 0;
-    let state = if is_behind { ReplicatorState::Syncing } else { ReplicatorState::Following };
+    let state = if summary.is_behind() && !scope.dry_run { ReplicatorState::Syncing } else { ReplicatorState::Following };
     (state, error.map(Arc::from))
 }
 

@@ -133,6 +133,25 @@ async fn what_cannot_be_read_on_either_side_or_is_refused_is_behind_and_not_in_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_refused_object_does_not_hide_that_many_are_still_to_be_written() {
+    let world = World::new(&["alpha"], 1).await;
+    world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", "get"));
+    for n in 0..2000 {
+        let name = format!("c{n}");
+        world.write("local-cluster", &format!("namespaces/default/checks/{name}"), &check("default", &name, "true"));
+    }
+    world.net.fault("alpha", |fault| fault.refused = ["clusterroles"].into());
+    world.replicate("rbac", &json!({})).await;
+    let is_refused = |it: &crate::types::PolicyClusterStatus| {
+        it.error.as_ref().is_some_and(|error| error.contains("not copied: ClusterRole ops"))
+    };
+    world.until_status("rbac", "alpha", is_refused).await;
+    let status = world.statuses()[0].clusters[0].clone();
+    assert!(status.pending.total() > 1000 && status.state == ReplicatorState::Syncing, "{status:?}");
+    world.until_status("rbac", "alpha", |it| is_refused(it) && it.state == ReplicatorState::Following).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_that_was_never_reached_is_behind() {
     let world = World::new(&["alpha"], 1).await;
     world.net.fault("alpha", |fault| fault.is_cut = true);
