@@ -10,7 +10,15 @@ use crate::{
 };
 
 /// What is left by `Replicator` and cluster.
-pub(super) type LeftBehind = BTreeMap<Arc<str>, Vec<LeftCopies>>;
+pub(super) type LeftBehind = BTreeMap<Arc<str>, Vec<Remains>>;
+
+/// What is left in one cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Remains {
+    pub(super) copies: LeftCopies,
+    /// Whether the cluster is not there, perhaps for good.
+    is_away: bool,
+}
 
 /// What is left, as far as the clusters' tasks, of which `reports` has the last, and `memory` know. `is_registered` says whether there is a cluster of that name.
 pub(super) fn left_behind(
@@ -28,7 +36,7 @@ pub(super) fn left_behind(
                 continue;
             }
             let copies = LeftCopies { cluster: Arc::clone(&cluster), keys: left.keys, error: left.error };
-            add(&mut found, scope, copies);
+            add(&mut found, scope, Remains { copies, is_away: left.is_away });
         }
     }
     // A cluster that is not registered is left as it is, but who deletes a `Replicator` is told of it.
@@ -36,17 +44,17 @@ pub(super) fn left_behind(
         for scope in memory.of(cluster).iter().filter(|scope| is_deleted(registry, scope)) {
             let error = Some(NOT_REGISTERED.into());
             let copies = LeftCopies { cluster: Arc::clone(cluster), keys: None, error };
-            add(&mut found, scope, copies);
+            add(&mut found, scope, Remains { copies, is_away: true });
         }
     }
     found
 }
 
 /// One that was narrowed before it was deleted is remembered as it was each time, but counted as a whole.
-fn add(found: &mut LeftBehind, scope: &Scope, copies: LeftCopies) {
+fn add(found: &mut LeftBehind, scope: &Scope, remains: Remains) {
     let all = found.entry(Arc::clone(&scope.name)).or_default();
-    if all.iter().all(|it| it.cluster != copies.cluster) {
-        all.push(copies);
+    if all.iter().all(|it| it.copies.cluster != remains.copies.cluster) {
+        all.push(remains);
     }
 }
 
@@ -78,14 +86,16 @@ pub(super) async fn give_up(store: &dyn Store, abandoned: &Abandoned) -> Result<
 }
 
 /// What is wrong with what is left, if something is. `deleted` is the name of a `Replicator` that is not registered any more.
-pub(super) fn trouble(left: &[LeftCopies], deleted: Option<&str>) -> Option<Arc<str>> {
-    let mut waiting = left.iter().filter_map(|it| Some((&it.cluster, it.error.as_ref()?)));
-    let (cluster, why) = waiting.next()?;
-    let others = match waiting.count() {
+pub(super) fn trouble(left: &[Remains], deleted: Option<&str>) -> Option<Arc<str>> {
+    let waiting: Vec<&Remains> = left.iter().filter(|it| it.copies.error.is_some()).collect();
+    // What may never come back is named first.
+    let first = waiting.iter().find(|it| it.is_away).or_else(|| waiting.first())?;
+    let (cluster, why) = (&first.copies.cluster, first.copies.error.as_ref()?);
+    let others = match waiting.len() - 1 {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let end = match deleted {
+    let end = match deleted.filter(|_| first.is_away) {
         Some(name) => {
             format!(". If it never comes back, its copies can be given up (fedgate delete replicator {name} --give-up)")
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    left::{self, LeftBehind},
+    left::{self, LeftBehind, Remains},
     source::Source,
     status::Report,
 };
@@ -15,7 +15,7 @@ use crate::{
     corev2::Type,
     registry::Registry,
     types::{
-        ClusterName, Kind, LeftCopies, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
+        ClusterName, Kind, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
         Targets,
     },
 };
@@ -84,7 +84,7 @@ pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
 }
 
 /// One that is not registered any more, but has left copies behind.
-fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatus {
+fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[Remains]) -> PolicyStatus {
     let error = left::trouble(left, Some(name));
     let state = if error.is_some() { ReplicatorState::Retrying } else { ReplicatorState::Syncing };
     let old = seen.old.iter().find(|old| old.name == *name && old.is_deleted && old.state == state);
@@ -97,7 +97,7 @@ fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatu
         dry_run: false,
         clusters: Vec::new(),
         is_deleted: true,
-        left_behind: left.to_vec(),
+        left_behind: left.iter().map(|it| it.copies.clone()).collect(),
     }
 }
 
@@ -168,7 +168,7 @@ fn whole(
         dry_run: spec.dry_run,
         clusters,
         is_deleted: false,
-        left_behind: left,
+        left_behind: left.into_iter().map(|it| it.copies).collect(),
     }
 }
 

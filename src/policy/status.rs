@@ -47,6 +47,8 @@ pub(super) struct Left {
     pub(super) keys: Option<u64>,
     /// Why it cannot be removed at present.
     pub(super) error: Option<Arc<str>>,
+    /// Whether that is because the cluster is away.
+    pub(super) is_away: bool,
 }
 
 /// Status and counters for Prometheus.
@@ -126,11 +128,11 @@ fn report_left(machine: &Machine, assignment: &Assignment, report: &mut Report) 
         if error.is_some() || !machine.is_complete {
             let last = report.left.get(name).map(|left| left.keys);
             let keys = last.unwrap_or_else(|| report.statuses.get(name).map(|status| status.keys));
-            return Left { keys, error };
+            return Left { keys, error, is_away: machine.away.is_some() };
         }
         let summary = machine.plan.past.get(name).cloned().unwrap_or_default();
         let why = summary.problems.1.or(summary.warnings.1);
-        Left { keys: Some(summary.owned), error: why }
+        Left { keys: Some(summary.owned), error: why, is_away: false }
     };
     let left = assignment.past.iter().map(|scope| (Arc::clone(&scope.name), of(scope))).collect();
     let is_new = report.left != left;
