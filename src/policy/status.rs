@@ -251,7 +251,8 @@ impl Metrics {
         families.gauges(
             "replication_cluster_left_behind",
             "Whether copies are still to be removed where a Replicator was deleted or narrowed.",
-            statuses.iter().flat_map(|policy| {
+            // What another gateway has published is in its own metrics.
+            statuses.iter().filter(|policy| policy.leader).flat_map(|policy| {
                 policy.left_behind.iter().map(|left| {
                     (
                         [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&left.cluster))],
