@@ -4,7 +4,7 @@ use crate::{
     authz::AuthzError,
     error::{Classify, ErrorKind, Reply},
     registry::{StoreError, resource::FieldError},
-    types::Kind,
+    types::{ClusterName, Kind},
 };
 
 /// Why a `federation/v1` request failed.
@@ -58,9 +58,21 @@ pub enum ApiError {
          the short-lived tokens by which it reads and writes through the clusters' APIs; an EtcdReplicator does without"
     )]
     NoPrivateKey,
+    /// An etcd replicator is to be compared by a gateway that does not know its source.
+    #[error(
+        "this gateway cannot read the etcd of the local cluster: an etcd replicator needs replication.enabled and \
+         replication.source in the gateway's configuration"
+    )]
+    NoSource,
+    /// `cluster` with an etcd replicator.
+    #[error("an etcd replicator has one destination: the query parameter cluster is for Replicators")]
+    OneDestination,
+    /// A `Replicator` does not copy to the cluster that was asked for.
+    #[error("it does not copy to cluster {0}, which is not among its spec.clusters or is not registered")]
+    NotCopiedTo(ClusterName),
     /// `limit`, `continue` or `give_up` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
-    Query(&'static str),
+    Page(&'static str),
     /// What a replicator that is still registered has left behind is not given up.
     #[error(
         "{} {name} is registered: delete it first; what cannot be removed then can be given up",
@@ -92,6 +104,9 @@ pub enum ApiError {
     /// As many tests are under way as may be.
     #[error("too many tests are under way: try again")]
     Testing,
+    /// As many comparisons are under way as may be.
+    #[error("other replicators are being compared: try again")]
+    Comparing,
     /// `If-Match` or `If-None-Match` holds no list of entity tags. Usual cause: missing quotes.
     #[error("If-Match and If-None-Match take * or quoted entity tags")]
     Condition,
@@ -126,7 +141,9 @@ impl Classify for ApiError {
             Self::Authorization(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::NoSecret | Self::Unreadable => ErrorKind::Internal,
-            Self::Unread | Self::Busy | Self::Testing | Self::Stopping => ErrorKind::Overload,
+            Self::Unread | Self::Busy | Self::Testing | Self::Comparing | Self::Stopping => {
+                ErrorKind::Overload
+            }
             _ => ErrorKind::Client,
         }
     }
@@ -143,7 +160,9 @@ impl Classify for ApiError {
             Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
             Self::Authorization(error) => error.reply(),
             Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
-            Self::Exists { .. } | Self::NotDeleted { .. } | Self::NotStuck { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
+            Self::Exists { .. } | Self::NotDeleted { .. } | Self::NotStuck { .. } => {
+                Reply::router(StatusCode::CONFLICT, 3, self.to_string())
+            }
             Self::Configured { name, local } => {
                 let key = if *local { "local-cluster" } else { "clusters" };
                 let message = format!(
@@ -151,10 +170,14 @@ impl Classify for ApiError {
                 );
                 Reply::router(StatusCode::CONFLICT, 3, message)
             }
-            Self::Field(_) | Self::Query(_) | Self::Condition | Self::NoPrivateKey => {
-                Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string())
-            }
-            Self::Unread | Self::Busy | Self::Testing => Reply {
+            Self::Field(_)
+            | Self::Page(_)
+            | Self::Condition
+            | Self::NoPrivateKey
+            | Self::NoSource
+            | Self::OneDestination
+            | Self::NotCopiedTo(_) => Reply::router(StatusCode::BAD_REQUEST, 1, self.to_string()),
+            Self::Unread | Self::Busy | Self::Testing | Self::Comparing => Reply {
                 retry_after: Some(RETRY_AFTER),
                 ..Reply::router(StatusCode::SERVICE_UNAVAILABLE, 0, self.to_string())
             },

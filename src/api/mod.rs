@@ -5,6 +5,7 @@
 //! parts, and its answer goes out as a value.
 
 mod conditions;
+mod diff;
 mod error;
 mod format;
 mod lists;
@@ -26,6 +27,7 @@ use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time};
 
 use conditions::etag;
+pub use diff::{Compare, Comparisons};
 pub use error::ApiError;
 use lists::{Lists, join, listed};
 use page::Page;
@@ -41,7 +43,8 @@ use crate::{
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
     types::{
-        Caller, ClusterHealth, GivenUp, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus, Snapshot,
+        Caller, ClusterHealth, GivenUp, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus,
+        Snapshot,
     },
     wire::{self, Body, header::SENSU_CONTINUE},
 };
@@ -74,6 +77,7 @@ pub struct Api {
     lists: Lists,
     visibility: Visibility,
     trials: Trials,
+    comparisons: Comparisons,
 }
 
 /// What a path asks for.
@@ -83,8 +87,17 @@ struct Target {
     name: Option<String>,
     /// As the path has it, which is how Sensu's rules see a name; empty for the collection.
     encoded_name: String,
-    /// Whether it is to be tested instead of written.
-    test: bool,
+    /// What is asked in place of the resource.
+    instead: Option<Instead>,
+}
+
+/// What follows the path of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instead {
+    /// It is to be tested instead of written.
+    Test,
+    /// What it would do is read instead of itself.
+    Diff,
 }
 
 /// A request whose caller may make it. Only [`Api::admit`] makes one, so who may do what is decided in one place.
@@ -105,6 +118,7 @@ enum Action {
     Put(Kind, String),
     Test(Kind, String),
     Delete(Kind, String),
+    Diff { kind: Kind, name: String, encoded_name: String },
 }
 
 // === impl Api ===
@@ -131,6 +145,7 @@ impl Api {
             lists: Lists::default(),
             visibility: Visibility::new(registry.clone()),
             trials: Trials::default(),
+            comparisons: Comparisons::default(),
             registry,
         }
     }
@@ -180,6 +195,12 @@ impl Api {
         Self { trials: Trials::new(run), ..self }
     }
 
+    /// Adds what compares the two sides of replicators.
+    #[must_use]
+    pub fn with_comparisons(self, comparisons: Comparisons) -> Self {
+        Self { comparisons, ..self }
+    }
+
     /// Replaces the check that certificate files can be read, which looks at the disk.
     #[must_use]
     pub fn with_files(self, readable: ReadableFile) -> Self {
@@ -209,8 +230,13 @@ impl Api {
         let kind = target.kind;
         let (verb, action) = match (method, target.name.clone()) {
             // Who may write it may have the gateway connect to it.
-            (&Method::POST, Some(name)) if target.test => (Some(Verb::Update), Action::Test(kind, name)),
-            _ if target.test => (None, Action::NotAllowed { allowed: "POST" }),
+            (&Method::POST, Some(name)) if target.instead == Some(Instead::Test) => {
+                (Some(Verb::Update), Action::Test(kind, name))
+            }
+            (&Method::GET | &Method::HEAD, Some(name)) if target.instead == Some(Instead::Diff) => {
+                (None, Action::Diff { kind, name, encoded_name: target.encoded_name.clone() })
+            }
+            _ if target.instead.is_some() => (None, Action::NotAllowed { allowed: target.allowed() }),
             (&Method::GET | &Method::HEAD, None) => (None, Action::List(kind)),
             (&Method::GET | &Method::HEAD, Some(name)) => (None, Action::Get(kind, name)),
             (&Method::POST, None) if kind != Kind::Cluster => (Some(Verb::Create), Action::Create(kind)),
@@ -249,6 +275,9 @@ impl Api {
                 self.abandon(kind, &name, headers, &principal).await
             }
             Action::Delete(kind, name) => self.delete(kind, &name, headers, &principal).await,
+            Action::Diff { kind, name, encoded_name } => {
+                self.diff(kind, &name, &encoded_name, query, &principal).await
+            }
         }
     }
 
@@ -416,10 +445,13 @@ impl Target {
             Some((collection, name)) => (collection, Some(name).filter(|name| !name.is_empty())),
         };
         let kind = Kind::of_collection(collection).ok_or(ApiError::NoRoute)?;
-        let (name, test) = match name.and_then(|name| name.strip_suffix(TEST)) {
-            Some(name) if !name.is_empty() => (Some(name), true),
-            _ => (name, false),
+        let (name, instead) = match name.and_then(Instead::behind) {
+            Some((name, instead)) => (Some(name), Some(instead)),
+            None => (name, None),
         };
+        if instead == Some(Instead::Diff) && kind == Kind::Cluster {
+            return Err(ApiError::NoRoute);
+        }
         let encoded_name = name.unwrap_or_default().to_owned();
         let name = match name {
             None => None,
@@ -428,15 +460,32 @@ impl Target {
                 Some(percent_decode_str(name).decode_utf8().map_err(|_| ApiError::NoRoute)?.into_owned())
             }
         };
-        Ok(Self { kind, name, encoded_name, test })
+        Ok(Self { kind, name, encoded_name, instead })
     }
 
     fn allowed(&self) -> &'static str {
         match (&self.name, self.kind) {
+            (Some(_), _) if self.instead == Some(Instead::Test) => "POST",
+            (Some(_), _) if self.instead == Some(Instead::Diff) => "GET, HEAD",
             (Some(_), _) => "GET, HEAD, PUT, DELETE",
             (None, Kind::EtcdReplicator | Kind::Replicator) => "GET, HEAD, POST",
             (None, Kind::Cluster) => "GET, HEAD",
         }
+    }
+}
+
+// === impl Instead ===
+
+impl Instead {
+    /// What is before it in a path, and which it is.
+    fn behind(path: &str) -> Option<(&str, Self)> {
+        let (name, last) = path.rsplit_once('/')?;
+        let instead = match last {
+            TEST => Self::Test,
+            DIFF => Self::Diff,
+            _ => return None,
+        };
+        (!name.is_empty()).then_some((name, instead))
     }
 }
 
@@ -455,7 +504,10 @@ const STATUS: &str = "status";
 const PERMISSIONS: &str = "permissions";
 
 /// Behind the path of a resource: it is tested instead of written.
-const TEST: &str = "/test";
+const TEST: &str = "test";
+
+/// Behind the path of a replicator: what it would do now.
+const DIFF: &str = "diff";
 
 /// Largest body of a write, in bytes: Sensu's own limit.
 pub const MAX_BODY: usize = 512_000;

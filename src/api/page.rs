@@ -25,9 +25,9 @@ impl Page {
         let (mut limit_seen, mut continue_seen) = (false, false);
         for pair in query.unwrap_or_default().split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| ApiError::Query(name_of(key)))?;
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| ApiError::Page(name_of(key)))?;
             if key == "limit" && !std::mem::replace(&mut limit_seen, true) {
-                let limit: usize = value.parse().map_err(|_| ApiError::Query("limit"))?;
+                let limit: usize = value.parse().map_err(|_| ApiError::Page("limit"))?;
                 page.limit = Some(limit).filter(|limit| *limit > 0);
             } else if key == "continue" && !std::mem::replace(&mut continue_seen, true) && !value.is_empty() {
                 page.token = Some(value.into_owned());
@@ -56,7 +56,7 @@ impl Page {
         let context = context(kind);
         if let Some(token) = &self.token {
             let after = token::open(secret.as_bytes(), context.as_bytes(), token);
-            let after = after.ok_or(ApiError::Query("continue"))?;
+            let after = after.ok_or(ApiError::Page("continue"))?;
             items.retain(|(name, _)| *name.as_bytes() > *after);
         }
         let Some(limit) = self.limit.filter(|limit| *limit < items.len()) else { return Ok(None) };

@@ -203,7 +203,7 @@ pub(super) fn asks_to_give_up(kind: Kind, query: Option<&str>) -> Result<bool, A
         None | Some((_, "false")) => Ok(false),
         Some((_, "true")) if kind != Kind::Cluster => Ok(true),
         // A misspelt one must not delete anything.
-        Some(_) => Err(ApiError::Query(GIVE_UP)),
+        Some(_) => Err(ApiError::Page(GIVE_UP)),
     }
 }
 

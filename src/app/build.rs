@@ -17,6 +17,7 @@ use super::{
     admin::Admin,
     authority::Authority,
     clusters::warn_insecure,
+    comparing,
     control::Control,
     error::BuildError,
     metrics,
@@ -108,14 +109,18 @@ impl Server {
             published_seen.clone(),
             Arc::clone(&board),
         );
+        let reach = reach(root, connect, board, published_seen, &tls_configs);
+        let (manager, updates) = reach.connections();
         let by_etcd = store::replication(root, registry.clone(), &store, Arc::clone(&leadership), tracer)?;
         let (replication, handle) = by_etcd.unzip();
         let minter = authority.minter.as_ref();
         let (policy, policies) = store::policy(root, registry.clone(), &store, leadership, minter)?.unzip();
         let outage = outage_sessions(root, &authenticator, minter);
+        let comparisons = comparing::comparisons(root, &registry, &store, &manager, minter);
         let api = Api::new(Arc::clone(&store), registry.clone(), Arc::clone(&authority.rbac) as _)
             .with_workers(registered.clone(), applied_seen)
-            .with_trials(trial::try_out(root.upstream.connect_timeout));
+            .with_trials(trial::try_out(root.upstream.connect_timeout))
+            .with_comparisons(comparisons);
         let replicating = metrics::Replicating { by_etcd: handle.as_ref(), by_api: policies.as_ref() };
         let api = attach_status(api, health.clone(), &replicating, outage.clone());
         let readiness = Readiness::new(phase_seen.clone(), registry.clone());
@@ -123,17 +128,10 @@ impl Server {
         let resources = resources(root, registry, readiness, federation, outage.clone(), tracer);
         let shared = Shared {
             listening: listening(root, tls.clone(), phase_seen),
+            reach,
             authentication: Authentication {
                 authenticator: Arc::clone(&authenticator),
                 exchange: authority.exchange.clone(),
-            },
-            reach: Reach {
-                config: root.upstream,
-                connect,
-                board,
-                clusters: published_seen,
-                tls_configs: tls_configs.clone(),
-                metrics: upstream::Metrics::default(),
             },
             answering: Answering {
                 resources: Arc::new(resources),
@@ -170,6 +168,8 @@ impl Server {
             published,
             replication,
             policy,
+            manager,
+            updates,
             authority,
             prober,
             reloader,
@@ -304,6 +304,18 @@ async fn drain(
             "requests were still in flight and are cut"
         );
     }
+}
+
+/// How all parts reach the clusters.
+fn reach(
+    root: &Root,
+    connect: Arc<dyn Connect>,
+    board: Arc<HealthBoard>,
+    clusters: watch::Receiver<Arc<Snapshot>>,
+    tls_configs: &TlsConfigs,
+) -> Reach {
+    let (tls_configs, metrics) = (tls_configs.clone(), upstream::Metrics::default());
+    Reach { config: root.upstream, connect, board, clusters, tls_configs, metrics }
 }
 
 /// The API with what its `status` shows.

@@ -23,7 +23,7 @@ use crate::{
     registry::{Reflector, Store},
     replication::Supervisor,
     types::{ClusterHealth, Snapshot},
-    upstream::Prober,
+    upstream::{Manager, Prober},
 };
 
 /// What is going to run.
@@ -35,6 +35,9 @@ pub(super) struct Control {
     pub(super) published: watch::Sender<Arc<Snapshot>>,
     pub(super) replication: Option<Supervisor>,
     pub(super) policy: Option<policy::Supervisor>,
+    /// Connections of its own to the clusters.
+    pub(super) manager: Manager,
+    pub(super) updates: watch::Receiver<Arc<Snapshot>>,
     pub(super) authority: Authority,
     pub(super) prober: Prober,
     pub(super) reloader: Reloader,
@@ -59,8 +62,8 @@ impl Control {
         if let Some(sessions) = self.outage_sessions {
             tasks.spawn(sessions.follow(self.health));
         }
-        let (manager, updates) = reach.connections();
-        tasks.spawn(clusters::follow(manager.clone(), updates, reach.tls_configs.clone(), drop));
+        let manager = self.manager;
+        tasks.spawn(clusters::follow(manager.clone(), self.updates, reach.tls_configs.clone(), drop));
         let minter = self.authority.minter.clone();
         self.authority.spawn(manager.clone(), tasks);
         let by_etcd = self.replication.map(|supervisor| tokio::spawn(supervisor.run(drained(phase.clone()))));

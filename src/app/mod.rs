@@ -6,6 +6,7 @@ mod authority;
 mod build;
 mod certificates;
 mod clusters;
+mod comparing;
 mod control;
 mod error;
 mod metrics;

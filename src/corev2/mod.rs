@@ -4,6 +4,7 @@
 //! inside the value count, not those of its key. An empty value is an empty object. JSON keys match in any case, as in
 //! Sensu; of a repeated key Sensu uses the last, whereas here the value is refused.
 
+pub mod difference;
 mod fold;
 pub mod fuzzing;
 mod keys;

@@ -97,7 +97,9 @@ pub(super) fn trouble(left: &[Remains], deleted: Option<&str>) -> Option<Arc<str
     };
     let end = match deleted.filter(|_| first.is_away) {
         Some(name) => {
-            format!(". If it never comes back, its copies can be given up (fedgate delete replicator {name} --give-up)")
+            format!(
+                ". If it never comes back, its copies can be given up (fedgate delete replicator {name} --give-up)"
+            )
         }
         None => String::new(),
     };
@@ -132,7 +134,8 @@ mod tests {
         for cluster in ["alpha", "beta"] {
             memory.keep(&store, &cluster.into(), vec![scope("a"), scope("b")]).await.unwrap();
         }
-        let abandoned = Abandoned { replicator: "a".into(), clusters: ["alpha".into(), "gone".into()].into() };
+        let abandoned =
+            Abandoned { replicator: "a".into(), clusters: ["alpha".into(), "gone".into()].into() };
         give_up(&store, &abandoned).await.unwrap();
         let left = Memory::load(&store).await.unwrap();
         assert_eq!(left.of("alpha"), [scope("b")]);

@@ -501,7 +501,8 @@ impl Assignment {
 
 /// The kinds that have to be known of the source for these.
 fn source_kinds<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> BTreeSet<Type> {
-    let mut kinds: BTreeSet<Type> = scopes.into_iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
+    let mut kinds: BTreeSet<Type> =
+        scopes.into_iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
     if kinds.contains(&Type::Namespace) {
         kinds.insert(Type::Role);
     }

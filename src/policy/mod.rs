@@ -21,6 +21,7 @@
 //! | `object` | what an object is, and when two are equal |
 //! | `run`, `client` | the requests |
 //! | `publish`, `status` | status and metrics |
+//! | [`Comparer`] | what would be done now, for a request |
 //! | `left` | what is to be removed where nothing is kept any more, and giving it up |
 //! | `shared` | the status that the leading gateway publishes for the others |
 //!
@@ -53,6 +54,7 @@
 
 mod client;
 mod decide;
+mod diff;
 mod left;
 mod machine;
 mod memory;
@@ -75,6 +77,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
 pub use client::{Answer, MAX_BODY, Reach};
+pub use diff::Comparer;
 pub use object::{LABEL, OUR_GROUP};
 pub use reach::Clusters;
 pub use status::Metrics;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::corev2::{Type, protect::is_vital};
+use crate::corev2::{Type, difference::is_zero, protect::is_vital};
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,19 +225,6 @@ fn feed(json: &Value, context: &mut digest::Context) {
             // Ends it, so that `1` and `2` are not `12`.
             context.update(b",");
         }
-    }
-}
-
-/// Whether a member means the same as none. An empty object may mean something: a check with `proxy_requests` is another
-/// one than without.
-fn is_zero(key: &str, value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty() && matches!(key, "labels" | "annotations" | "headers"),
-        Value::Bool(true) => false,
     }
 }
 

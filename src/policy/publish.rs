@@ -15,8 +15,7 @@ use crate::{
     corev2::Type,
     registry::Registry,
     types::{
-        ClusterName, Kind, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
-        Targets,
+        ClusterName, Kind, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec, Targets,
     },
 };
 

@@ -126,7 +126,7 @@ impl Reader {
     }
 
     async fn read(&mut self, kind: Type, interval: Duration) {
-        let read = self.list(kind).await;
+        let read = list_all(&self.client, kind).await;
         let failures = self.failures.entry(kind).or_default();
         *failures = if read.is_ok() { 0 } else { failures.saturating_add(1) };
         let pause = if *failures == 0 { interval } else { RETRY.delay(*failures - 1, &mut self.random) };
@@ -152,21 +152,22 @@ impl Reader {
             is_new
         });
     }
+}
 
-    async fn list(&self, kind: Type) -> Result<BTreeMap<Key, Arc<Object>>, Failure> {
-        let mut found = BTreeMap::new();
-        let mut from: Option<String> = None;
-        loop {
-            let page = self.client.list(kind, None, from.as_deref()).await?;
-            found.extend(page.objects.into_iter().map(|object| (object.key.clone(), Arc::new(object))));
-            if found.len() > MAX_OBJECTS {
-                return Err(Failure::Refused(format!("there are more than {MAX_OBJECTS}").into()));
-            }
-            if page.next.is_none() {
-                return Ok(found);
-            }
-            from = page.next;
+/// Everything that there is of a kind.
+pub(super) async fn list_all(client: &Client, kind: Type) -> Result<BTreeMap<Key, Arc<Object>>, Failure> {
+    let mut found = BTreeMap::new();
+    let mut from: Option<String> = None;
+    loop {
+        let page = client.list(kind, None, from.as_deref()).await?;
+        found.extend(page.objects.into_iter().map(|object| (object.key.clone(), Arc::new(object))));
+        if found.len() > MAX_OBJECTS {
+            return Err(Failure::Refused(format!("there are more than {MAX_OBJECTS}").into()));
         }
+        if page.next.is_none() {
+            return Ok(found);
+        }
+        from = page.next;
     }
 }
 

@@ -168,15 +168,19 @@ fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (Replicator
         .or_else(|| said(&conflicts, "conflict", "conflicts"))
         .or_else(|| orphans(machine, scope, summary))
         .or_else(|| said(&summary.warnings, "warning", "warnings"));
-    let state = if summary.is_behind() && !scope.dry_run { ReplicatorState::Syncing } else { ReplicatorState::Following };
+    let state = if summary.is_behind() && !scope.dry_run {
+        ReplicatorState::Syncing
+    } else {
+        ReplicatorState::Following
+    };
     (state, error.map(Arc::from))
 }
 
 /// That another federation's copies are in the way.
 fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String> {
     let (copies, example) = summary.orphans().next()?;
-    let federation: String = copies.federation.escape_debug().take(MAX_FEDERATION).collect();
-    let what = format!("{} copies of another federation ({federation}), such as {example}", copies.keys);
+    let what =
+        format!("{} copies of another federation ({}), such as {example}", copies.keys, copies.federation);
     if scope.adopts.contains(&copies.federation) && machine.copies.alive.contains(&copies.federation) {
         return Some(format!("{what}, are left alone: it is not gone, but has put them back"));
     }
@@ -185,9 +189,6 @@ fn orphans(machine: &Machine, scope: &Scope, summary: &Summary) -> Option<String
         scope.name
     ))
 }
-
-/// An identity has 32 characters.
-const MAX_FEDERATION: usize = 64;
 
 // === impl Metrics ===
 

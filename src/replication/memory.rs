@@ -160,6 +160,17 @@ impl Memory {
     /// Reads everything; gives the store an identity if it has none.
     pub(super) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let store_id = store_id(store).await?;
+        Self::read(store, store_id).await
+    }
+
+    /// Reads everything; a store without identity, whose gateways own nothing anywhere, stays as it is.
+    pub(super) async fn look(store: &dyn Store) -> Result<Self, StoreError> {
+        let id = store.get(STORE_ID).await?;
+        let id = id.map_or_else(|| "none".to_owned(), |id| String::from_utf8_lossy(&id.value).into_owned());
+        Self::read(store, id).await
+    }
+
+    async fn read(store: &dyn Store, store_id: String) -> Result<Self, StoreError> {
         let (mut destinations, mut versions) = (BTreeMap::new(), BTreeMap::new());
         for entry in store.list(DESTINATIONS).await? {
             let id = entry.key[DESTINATIONS.len()..].to_owned();

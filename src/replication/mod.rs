@@ -26,6 +26,7 @@
 //! | `record` | what is kept in the destination: fence and ownership |
 //! | [`protect`](crate::corev2::protect) | what is never touched |
 //! | [`Leadership`](crate::leadership::Leadership) | whether this gateway replicates |
+//! | [`Comparer`] | what would be done now, for a request |
 //! | `leader_status` | the status that the leading gateway publishes for the others |
 //!
 //! # Invariants
@@ -58,6 +59,7 @@ mod cache;
 mod config;
 mod decide;
 mod destination;
+mod diff;
 pub mod fuzzing;
 mod leader_status;
 mod lease;
@@ -77,6 +79,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 pub use config::{Config, SourceConfig};
+pub use diff::Comparer;
 pub use probe::{Reached, probe};
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};

@@ -37,6 +37,16 @@ impl Queue {
         self.ops.is_empty()
     }
 
+    /// Everything, in its order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Op)> {
+        self.ops.iter().map(|((_, key), op)| (key, op))
+    }
+
+    /// Whether something is to be done with a key.
+    pub(super) fn has(&self, key: &Bytes) -> bool {
+        self.ranks.contains_key(key)
+    }
+
     /// The keys that something is to be done with.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Bytes> {
         self.ranks.keys()

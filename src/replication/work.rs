@@ -411,9 +411,19 @@ impl Work {
         self.dirty.extend(leaving.into_iter().map(|key| (key, Cause::Source)));
     }
 
+    /// Whether everything noted has been decided.
+    pub(super) fn is_decided(&self) -> bool {
+        self.dirty.is_empty() && !self.bindings_due && self.compare == Compare::No
+    }
+
+    /// The problems of all replicators, by key.
+    pub(super) fn problems(&self) -> &BTreeMap<Bytes, Problem> {
+        &self.problems
+    }
+
     /// Whether everything noted has been decided and written.
     pub(super) fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.dirty.is_empty() && !self.bindings_due && self.compare == Compare::No
+        self.queue.is_empty() && self.is_decided()
     }
 
     /// Whether, in addition, no difference remains in what a replicator copies.

@@ -3,6 +3,7 @@
 mod cidr;
 mod cluster;
 mod connection;
+mod difference;
 mod failure;
 mod name;
 mod page;
@@ -20,6 +21,10 @@ pub use cidr::{Cidr, CidrError};
 pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
 pub use connection::ConnInfo;
+pub use difference::{
+    Comparison, Difference, DifferenceAction, DifferenceCounts, FieldDifference, MAX_DIFFERENCES,
+    PlaceComparison,
+};
 pub use failure::FailureClass;
 pub use name::{ClusterName, LOCAL_CLUSTER, NameError, NamespaceRef};
 pub use page::{PageRequest, Paging};

@@ -134,7 +134,7 @@ fn mistakes_in_the_arguments_are_usage_errors() {
     assert!(line.starts_with("--clusters: cluster name \"a/b\" is not valid"), "{line}");
     let user = User::without_login();
     let line = user.fails(&["list", "check"], 78);
-    assert_eq!(line, "no server: log in with sensuctl configure, or give --url");
+    assert_eq!(line, "no server: log in with fedgate configure, or give --url");
     let line = user.fails(&["list", "check", "--url", &server.url], 78);
     assert!(line.starts_with("not logged in to http://127.0.0.1:"), "{line}");
     assert_eq!(server.take_lines(), Vec::<String>::new(), "nothing was sent");

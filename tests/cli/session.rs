@@ -78,7 +78,7 @@ fn a_refused_token_is_renewed_once() {
 
     server.always("/api", 401, &[], r#"{"Code":5,"Message":"invalid credentials"}"#);
     let line = user.fails(&["list", "check"], 77);
-    assert_eq!(line, "invalid credentials: log in again with sensuctl configure, or give --user");
+    assert_eq!(line, "invalid credentials: log in again with fedgate configure, or give --user");
     assert_eq!(server.take_lines().len(), 3, "no more than once");
 }
 
@@ -90,7 +90,7 @@ fn an_expired_login_says_what_to_do_and_a_newer_one_is_used() {
     tokens["refresh_token"] = json!("nonsense");
     user.save(&server.url, &tokens);
     let line = user.fails(&["list", "check"], 77);
-    assert_eq!(line, "the saved login has expired: log in again with sensuctl configure, or give --user");
+    assert_eq!(line, "the saved login has expired: log in again with fedgate configure, or give --user");
 
     // sensuctl knows no lock: while this waits, it saves a login of its own.
     user.save(&server.url, &expired(&server));
@@ -189,7 +189,7 @@ fn no_message_contains_a_secret() {
     }
     fs::write(user.saved_file(), "{\"access_token\": \"s3cret\"").unwrap();
     let line = user.fails(&["list", "check"], 78);
-    assert!(line.ends_with("cluster is damaged: run sensuctl configure again"), "{line}");
+    assert!(line.ends_with("cluster is damaged: run fedgate configure again"), "{line}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod alerts;
 mod auth;
 mod balancers;
+mod comparing;
 mod compression;
 mod cors;
 mod drain;

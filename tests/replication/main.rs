@@ -4,6 +4,7 @@
 
 mod basics;
 mod checker;
+mod comparing;
 mod faults;
 mod leaders;
 mod least_rights;

@@ -14,8 +14,8 @@ use crate::{
     authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
     types::{
-        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, GivenUp, Kind, LeftBehind, LeftCopies,
-        Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
+        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, GivenUp, Kind, LeftBehind,
+        LeftCopies, Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
     },
 };
 
@@ -359,7 +359,10 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
         let path = format!("replicators/{target}");
         assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{target}");
     }
-    assert_eq!(rig.call(Method::DELETE, "clusters/x?give_up=true", &Value::Null).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        rig.call(Method::DELETE, "clusters/x?give_up=true", &Value::Null).await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(*asked.lock(), []);
     for (name, answer) in [("gone", StatusCode::NO_CONTENT), ("never", StatusCode::NOT_FOUND)] {
         let path = format!("replicators/{name}?give_up=true");

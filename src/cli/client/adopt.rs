@@ -14,6 +14,7 @@ use super::{
 use crate::cli::{
     Failure, USAGE,
     output::{print, report},
+    text::terminal_safe,
 };
 
 /// `fedgate adopt`.
@@ -56,7 +57,8 @@ impl Adopt {
         let done = gateway.send(Method::PUT, &path, Some(&replicator), tag).await?.success();
         done.map_err(|failure| failure.with_context(&title))?;
         for Orphans { federation, what } in found {
-            report(&format!("{title} adopts {what} ({federation})\n"));
+            let line = format!("{title} adopts {what} ({federation})");
+            report(&format!("{}\n", terminal_safe(&line)));
         }
         Ok(())
     }

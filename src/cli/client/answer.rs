@@ -29,7 +29,7 @@ impl Answer {
     pub(super) fn failure(&self) -> Failure {
         let mut line = self.message();
         let (code, advice) = match (self.status.as_u16(), self.error_code()) {
-            (401, _) => (REFUSED, "log in again with sensuctl configure, or give --user"),
+            (401, _) => (REFUSED, "log in again with fedgate configure, or give --user"),
             (403, _) | (_, Some(4)) => (REFUSED, "ask an administrator for the right to do this"),
             (502..=504, _) => (UNAVAILABLE, ""),
             (300..=399, _) => (1, "give the URL that it points to with --url"),

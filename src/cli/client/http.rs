@@ -292,7 +292,7 @@ impl Gateway {
         {
             let file = files.cluster();
             note(format!(
-                "the renewed login cannot be saved in {} ({error}): log in again with sensuctl configure",
+                "the renewed login cannot be saved in {} ({error}): log in again with fedgate configure",
                 file.display()
             ));
         }
@@ -319,7 +319,7 @@ fn newer(files: Option<&SavedFiles>, current: &Tokens) -> Option<Tokens> {
 }
 
 fn session_over() -> Failure {
-    Failure::new(REFUSED, "the saved login has expired: log in again with sensuctl configure, or give --user")
+    Failure::new(REFUSED, "the saved login has expired: log in again with fedgate configure, or give --user")
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, Failure> {

@@ -5,7 +5,7 @@
 //!                                                            │
 //!  files ── YAML, JSON ──► Document ──► create, delete       ▼
 //!                          Document ◄── edit ──────────► http::Gateway ── Server (proxy) ── crate::upstream ──► server
-//!                          print ◄──── list, info, dump, status
+//!                          print ◄──── list, info, dump, status, diff, verify
 //! ```
 //!
 //! Requests and output match sensuctl's, so that both can be used with the same login. Added to it is what Sensu does not
@@ -18,6 +18,7 @@ mod columns;
 mod create;
 mod delete;
 mod describe;
+mod diff;
 mod document;
 mod edit;
 mod fetch;
@@ -45,6 +46,7 @@ mod table;
 mod time;
 mod tree;
 mod value;
+mod verify;
 mod yaml;
 
 use clap::Subcommand;
@@ -64,7 +66,7 @@ pub(super) fn type_for(text: &str) -> Option<&'static str> {
 /// The commands for resources.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create or replace the resources in files
+    /// Create or replace the resources in files, or create one from options
     Create(create::Create),
     /// Change a resource in $EDITOR
     Edit(edit::Edit),
@@ -80,6 +82,10 @@ pub(super) enum Command {
     Adopt(adopt::Adopt),
     /// Show the health of clusters and replicators
     Status(status::Status),
+    /// Show what a replicator would create, change and delete now, and what is in its way
+    Diff(diff::Diff),
+    /// Check that the copies of every replicator equal their originals now
+    Verify(verify::Verify),
     /// Log in, and save that for this and the next commands
     #[command(visible_alias = "login")]
     Configure(login::Configure),
@@ -110,6 +116,8 @@ impl Command {
                 Self::Info(info) => info.run().await,
                 Self::Adopt(adopt) => adopt.run().await,
                 Self::Status(status) => status.run().await,
+                Self::Diff(diff) => diff.run().await,
+                Self::Verify(verify) => verify.run().await,
                 Self::Configure(configure) => configure.run().await,
                 Self::Logout(logout) => logout.run().await,
                 Self::Config(config) => config.run(),

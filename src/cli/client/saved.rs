@@ -63,7 +63,7 @@ pub(super) enum SavedError {
         error: io::Error,
     },
     /// A file is not one that sensuctl writes. Usual cause: a full disk.
-    #[error("{} is damaged: run sensuctl configure again", .0.display())]
+    #[error("{} is damaged: run fedgate configure again", .0.display())]
     Damaged(PathBuf),
 }
 

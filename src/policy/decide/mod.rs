@@ -306,12 +306,13 @@ impl<'a> World<'a> {
         is_asked && !self.copies.alive.contains(federation)
     }
 
-    /// The other federation that has copied this, if it is not taken over.
+    /// The other federation that has copied this, if it is not taken over. Whoever may write in the cluster may write any
+    /// label: what cannot be a federation's is not offered to be adopted.
     pub(super) fn foreign(&self, key: &Key) -> Option<Arc<str>> {
         match self.copies.owner(key) {
             owner if self.is_adopted(key, &owner) => None,
-            Owner::Other(federation) => Some(federation),
-            Owner::Ours | Owner::Nobody => None,
+            Owner::Other(federation) if is_identity(&federation) => Some(federation),
+            Owner::Other(_) | Owner::Ours | Owner::Nobody => None,
         }
     }
 
@@ -429,6 +430,11 @@ impl<'a> World<'a> {
 /// The federation of a creator that is a gateway which replicates, this one or another.
 pub(super) fn federation_of(creator: &str) -> Option<&str> {
     creator.strip_prefix(SUBJECT)
+}
+
+/// Whether a store can be called that. It is named in an annotation, between commas.
+fn is_identity(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// What begins the name by which gateways write into clusters.

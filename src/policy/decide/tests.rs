@@ -197,6 +197,17 @@ fn what_a_named_federation_has_copied_is_taken_over_and_removed_like_ones_own() 
 }
 
 #[test]
+fn a_label_that_no_federation_has_is_a_conflict_and_not_offered_to_be_adopted() {
+    for (label, offered) in [("0a1b", true), ("", false), ("a,b", false), ("\u{1b}[2J", false)] {
+        let sides = Sides::new().with_source(ROLE, &role("r", "get"));
+        let sides = sides.with_copy(ROLE, &labelled(role("r", "get"), label));
+        let world = World::new(&sides.source, &sides.copies, &sides.scopes, &[], &|_| None);
+        assert_eq!(world.foreign(&Key::new(ROLE, "", "r")).is_some(), offered, "{label:?}");
+        assert_eq!(sides.says(ROLE, "r"), ("nothing", format!("conflict: {OTHERS}")));
+    }
+}
+
+#[test]
 fn a_copy_is_not_copied_onward_and_leaves_with_its_original() {
     for federation in [HOME, "other"] {
         let sides = Sides::new().with_source(ROLE, &labelled(role("r", "get"), federation));

@@ -6,7 +6,7 @@ use crate::{policy::LABEL, types::ReplicatorState};
 const OPS: &str = "rbac/clusterroles/ops";
 
 /// A local cluster with a namespace, a role and a binding of each kind, and a check; followers that have caught up.
-async fn synced(followers: &[&str]) -> World {
+pub(super) async fn synced(followers: &[&str]) -> World {
     let world = World::new(followers, 1).await;
     let local = "local-cluster";
     world.write(local, "namespaces/web", &json!({"name": "web"}));
@@ -138,7 +138,11 @@ async fn one_refused_object_does_not_hide_that_many_are_still_to_be_written() {
     world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", "get"));
     for n in 0..2000 {
         let name = format!("c{n}");
-        world.write("local-cluster", &format!("namespaces/default/checks/{name}"), &check("default", &name, "true"));
+        world.write(
+            "local-cluster",
+            &format!("namespaces/default/checks/{name}"),
+            &check("default", &name, "true"),
+        );
     }
     world.net.fault("alpha", |fault| fault.refused = ["clusterroles"].into());
     world.replicate("rbac", &json!({})).await;

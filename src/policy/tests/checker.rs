@@ -31,8 +31,8 @@ const KINDS: [Type; 6] = [
 ];
 
 /// The world, and what its people have done.
-struct Checker {
-    world: World,
+pub(super) struct Checker {
+    pub(super) world: World,
     random: fastrand::Rng,
     registered: BTreeSet<&'static str>,
     /// The clusters and the gateways that are stopped.
@@ -41,13 +41,13 @@ struct Checker {
     is_replicated: bool,
     /// What is the followers' own, as it was written last.
     own: BTreeMap<(&'static str, String), Value>,
-    trail: Vec<String>,
+    pub(super) trail: Vec<String>,
 }
 
 // === impl Checker ===
 
 impl Checker {
-    async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64) -> Self {
         let mut world = World::new(&FOLLOWERS, seed).await;
         world.add_gateway();
         world.replicate("rbac", &json!({})).await;
@@ -128,6 +128,11 @@ impl Checker {
                 self.set_replicator().await;
             }
         }
+    }
+
+    /// Somebody writes or deletes something somewhere.
+    pub(super) fn change_something(&mut self) {
+        if self.random.u8(..3) == 0 { self.change_a_follower() } else { self.change_the_source() }
     }
 
     fn heal(&mut self) {

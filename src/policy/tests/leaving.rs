@@ -205,10 +205,11 @@ async fn a_namespace_that_is_not_empty_is_said_and_removed_when_it_is() {
     let check = super::world::check("web", "own", "true");
     world.write("alpha", "namespaces/web/checks/own", &check);
     world.remove("rbac").await;
-    let said =
-        |it: &PolicyStatus| error(it).contains("alpha (Namespace web: ") && it.left_behind[0].keys == Some(1)
+    let said = |it: &PolicyStatus| {
+        error(it).contains("alpha (Namespace web: ") && it.left_behind[0].keys == Some(1)
             // The cluster is there.
-            && !error(it).contains("give-up");
+            && !error(it).contains("give-up")
+    };
     world.until("said", |it| shown(it, 0, "rbac").as_ref().is_some_and(said)).await;
     world.net.writes.lock().clear();
     sleep(Duration::from_secs(300)).await;

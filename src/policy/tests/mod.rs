@@ -3,6 +3,7 @@
 mod behaviour;
 mod checker;
 mod costs;
+mod diff;
 mod federations;
 mod guards;
 mod leaving;

@@ -23,7 +23,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
     leadership::{LeaderStatus, Leadership, Term, Topic},
-    policy::{Answer, Handle, LABEL, OUR_GROUP, Reach, Settings, supervisor},
+    policy::{Answer, Comparer, Handle, LABEL, OUR_GROUP, Reach, Settings, supervisor},
     registry::{
         Entry, Events, MemoryStore, Precondition, Registry, Store, StoreError, Views, key_of, reflector,
         store_id,
@@ -354,6 +354,14 @@ impl World {
             Link { net: Arc::clone(&self.net), is_stopped: is_stopped.clone(), trap: Arc::clone(&trap) };
         let task = tokio::spawn(supervisor.run(Arc::new(link), future::pending()));
         Gateway { handle, task: Some(task), terms, is_stopped, trap }
+    }
+
+    /// What compares, in this gateway or in another one.
+    pub(super) fn comparer(&self) -> Comparer {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let link =
+            Link { net: Arc::clone(&self.net), is_stopped: watch::Sender::new(false), trap: Trap::default() };
+        Comparer::new(self.registry.clone(), store, Arc::new(link))
     }
 
     /// As `kill -9` does, and starts it again; it does not lead then.

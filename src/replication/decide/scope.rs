@@ -23,6 +23,8 @@ pub(in crate::replication) struct Problem {
     /// Whether the destination differs from the source because of it; otherwise it is only a warning.
     pub(in crate::replication) is_error: bool,
     pub(in crate::replication) text: String,
+    /// How long its beginning is, which names the key.
+    about: usize,
 }
 
 // === impl Scope ===
@@ -46,8 +48,18 @@ impl Scope {
     }
 
     fn problem(&self, key: &Bytes, is_error: bool, what: &str) -> Problem {
-        let text = format!("{}: {what}", printable_key(self.kind, key));
-        Problem { replicator: Arc::clone(&self.name), is_error, text }
+        let about = format!("{}: ", printable_key(self.kind, key));
+        let text = format!("{about}{what}");
+        Problem { replicator: Arc::clone(&self.name), is_error, text, about: about.len() }
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// What it is, without the key.
+    pub(in crate::replication) fn what(&self) -> &str {
+        self.text.get(self.about..).unwrap_or_default()
     }
 }
 

@@ -221,7 +221,8 @@ const IF_GONE_SOON: &str = "if that one is gone for good, this ends within a min
 /// Its fence was written by an earlier version.
 const IF_GONE: &str = "if that one is gone for good, take over from it (fedgate adopt etcd-replicator NAME)";
 
-const IS_SOURCE: &str = "spec.url leads to the local cluster's own etcd, which needs no copy of itself";
+pub(in crate::replication) const IS_SOURCE: &str =
+    "spec.url leads to the local cluster's own etcd, which needs no copy of itself";
 
 const IS_ANOTHER: &str = "is of another etcd cluster than the other endpoints: a replicator has one destination, and \
      spec.url lists the members of that one; register a replicator for each follower";

@@ -39,6 +39,7 @@ mod retry;
 mod settle;
 
 pub(super) use batch::Batch;
+pub(super) use fence::IS_SOURCE;
 pub(super) use settle::{Orphans, Settlement};
 use settle::{Records, Writing};
 

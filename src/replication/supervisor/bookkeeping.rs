@@ -176,7 +176,8 @@ impl Supervisor {
                 wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
             let described = known.address.describe();
             // A gateway that does not lead knows the published text.
-            let is_stuck = [&*described, &*cut(&described)].iter().any(|it| abandoned.destinations.contains(*it));
+            let is_stuck =
+                [&*described, &*cut(&described)].iter().any(|it| abandoned.destinations.contains(*it));
             if is_wanted || !is_stuck || !known.names.contains(name) {
                 continue;
             }

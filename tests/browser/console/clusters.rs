@@ -185,7 +185,7 @@ async fn a_replicator_by_api_is_tested_made_changed_and_removed_beside_one_of_it
         "desk.title() === 'Edit rbac' && desk.control('Role').checked && !desk.control('Asset').checked",
     );
     desk.fill("To", "*");
-    desk.fill("What is there and is no copy", "overwrite");
+    desk.fill("Conflicts", "overwrite");
     desk.fill("When the original is gone", "keep");
     desk.fill("Only count what would be done", false);
     desk.click("Save");
@@ -203,6 +203,31 @@ async fn a_replicator_by_api_is_tested_made_changed_and_removed_beside_one_of_it
     let left = desk.send("GET", "/api/enterprise/federation/v1/etcd-replicators/rbac", &json!(null));
     assert_eq!(left["status"], 200);
     assert_eq!(desk.send("GET", path, &json!(null))["status"], 404);
+    desk.has_no_complaint_but(is_of_network);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_removed_replicator_left_behind_is_named_and_can_be_given_up() {
+    let world = World::that_signs(&CLUSTERS, &quick()).await;
+    let mut desk = Desk::enter(&world, "replicators");
+    let body = json!({"type": "Replicator", "api_version": "federation/v1", "metadata": {"name": "rbac"},
+        "spec": {"resources": ["Handler"], "clusters": ["beta"], "conflicts": "overwrite"}});
+    assert_eq!(desk.send("PUT", "/api/enterprise/federation/v1/replicators/rbac", &body)["status"], 201);
+    desk.reload();
+    let card = cards("rbac");
+    let read_again = |condition: &str| {
+        format!(
+            "desk.button('Read now').click(); const text = {card}.map(desk.text).join(); return {condition}"
+        )
+    };
+    desk.until(&read_again("/beta *following *[1-9]/.test(text)"));
+    world.links[2].set(Line::Cut);
+    desk.confirm("Remove", "Remove rbac");
+    desk.until(&read_again(
+        "/not registered any more/.test(text) && /copied to beta.* is still there/.test(text)",
+    ));
+    desk.confirm("Give up", "Give up rbac");
+    desk.until("desk.button('Read now').click(); return desk.text(document.body).includes('There are no replicators')");
     desk.has_no_complaint_but(is_of_network);
 }
 

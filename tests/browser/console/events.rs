@@ -56,6 +56,13 @@ async fn rows_are_grouped_by_entity_check_cluster_or_label() {
     desk.click("Group");
     desk.until_parameter("group", "label.role");
     desk.until_rows("['web', 'db', 'cache', 'router'].includes(rows[0].group)");
+    // The choice says how it is, whatever led there.
+    for (view, choice) in [("group=entity", "by entity"), ("", "none"), ("group=label.role", "by label.role")]
+    {
+        desk.go(&format!("events?{view}"));
+        desk.until(&format!("desk.control('Group').selectedOptions[0].text === '{choice}'"));
+    }
+    desk.until_rows("['web', 'db', 'cache', 'router'].includes(rows[0].group)");
     // A group can be folded: its rows go, the next group follows.
     desk.see("document.querySelector('[role=grid] [aria-expanded]').click()");
     desk.until_rows("rows[0].group && rows[1].group");

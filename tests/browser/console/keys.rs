@@ -50,6 +50,24 @@ async fn everything_of_a_shift_is_done_with_the_keyboard_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_drawn_again_keeps_the_focus_where_it_was() {
+    let world = world().await;
+    let mut desk = Desk::enter(&world, "");
+    for (page, focused) in
+        [("", "document.querySelectorAll('ol.lines a')[2]"), ("clusters", "desk.all('li.card a')[2]")]
+    {
+        desk.go(page);
+        desk.until("!/reading/i.test(document.querySelector('main').innerText)");
+        desk.until(&format!(
+            "{focused} && (window.before = {focused}, before.focus(), before.matches(':focus'))"
+        ));
+        desk.pass(12);
+        desk.until("!before.isConnected && document.activeElement.textContent === before.textContent");
+    }
+    desk.is_well();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_is_opened_with_enter_and_the_focus_is_never_lost() {
     let world = world().await;
     let mut desk = Desk::enter(&world, "events?q=check:cpu");

@@ -66,3 +66,20 @@ async fn the_overview_names_the_ten_worst_and_what_changed_and_leads_on() {
     desk.shows("card terminal is gone");
     desk.is_well();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_events_says_so_and_is_not_read_for_ever() {
+    let world = world().await;
+    let mut desk = Desk::enter(&world, "");
+    for event in desk.get("/c/beta/api/core/v2/events").as_array().unwrap() {
+        let name = |of: &str| event[of]["metadata"]["name"].as_str().unwrap();
+        let namespace = event["metadata"]["namespace"].as_str().unwrap();
+        let key = format!("/sensu.io/events/{namespace}/{}/{}", name("entity"), name("check"));
+        world.sensus[2].etcd_delete(&key);
+    }
+    desk.reload();
+    let beta = "desk.text([...document.querySelectorAll('li.card')].find(card => desk.text(card.querySelector('h3')) === 'beta'))";
+    desk.until(&format!("{beta}.includes('no events')"));
+    desk.until("!/reading/i.test(document.querySelector('main').innerText)");
+    desk.is_well();
+}

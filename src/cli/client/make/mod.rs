@@ -96,12 +96,14 @@ impl Subcommand for Made {
 }
 
 fn subcommand(maker: &'static Maker) -> Command {
-    let mut command = Command::new(maker.word).about(format!("Create a {} from options", maker.word));
+    let mut command = Command::new(maker.word);
     if maker.is_named {
         command = command.arg(Arg::new(NAME).value_name("NAME").required(true).help("Its name"));
     }
     let has = |option: &str| maker.fields.iter().any(|field| field.option == option);
-    command = Connection::augment_args(command.args(maker.fields.iter().map(argument)));
+    command = command.args(maker.fields.iter().map(|field| argument(maker, field)));
+    // It brings a text about itself.
+    command = Connection::augment_args(command).about(format!("Create one {} from options", maker.word));
     // The resource's own options are the ones that sensuctl has under that name.
     for (id, name, other) in
         [("url", "url", "api-url"), ("user", "user", "username"), ("timeout", "timeout", "api-timeout")]
@@ -113,14 +115,18 @@ fn subcommand(maker: &'static Maker) -> Command {
     command
 }
 
-fn argument(field: &'static Field) -> Arg {
+fn argument(maker: &Maker, field: &'static Field) -> Arg {
     let mut arg = Arg::new(field.option).long(field.option).value_name(field.shape.placeholder());
     if let Some(letter) = field.letter {
         arg = arg.short(letter);
     }
     let default = field.default.filter(|default| !default.is_empty());
     let default = default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
-    arg = arg.required(field.required).help(format!("{}{default}", field.key));
+    arg = arg.required(field.required).help(format!(
+        "The {}'s {}{default}",
+        maker.word,
+        field.option.replace('-', " ")
+    ));
     match field.shape {
         Shape::Items => arg.action(ArgAction::Append),
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),

@@ -245,7 +245,7 @@ impl Connection {
             (None, Some(url), _) => parse_url(url, CONFIG, "SENSU_API_URL"),
             (None, None, Some(base)) => Ok(base.clone()),
             (None, None, None) => {
-                Err(Failure::new(CONFIG, "no server: log in with sensuctl configure, or give --url"))
+                Err(Failure::new(CONFIG, "no server: log in with fedgate configure, or give --url"))
             }
         }
     }
@@ -277,7 +277,7 @@ impl Connection {
             (None, Some(tokens), Some((base, files))) => Ok(Credential::Saved { tokens, files, base }),
             _ => {
                 let line =
-                    format!("not logged in to {base}: give --user or --api-key, or run sensuctl configure");
+                    format!("not logged in to {base}: give --user or --api-key, or run fedgate configure");
                 Err(Failure::new(CONFIG, line))
             }
         }

@@ -142,7 +142,7 @@ fn a_damaged_file_matters_only_to_who_needs_it() {
 #[test]
 fn without_a_home_nothing_is_saved() {
     let refused = Connection::default().settings_in(&BTreeMap::new()).err().unwrap();
-    assert_eq!(refused.line, "no server: log in with sensuctl configure, or give --url");
+    assert_eq!(refused.line, "no server: log in with fedgate configure, or give --url");
     let refused = to("https://gw").settings_in(&BTreeMap::new()).err().unwrap();
     assert!(refused.line.starts_with("not logged in to https://gw"), "{}", refused.line);
     let own = Connection { api_key: Some("key".into()), ..to("https://gw") };

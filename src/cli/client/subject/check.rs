@@ -249,14 +249,18 @@ impl FromArgMatches for Change {
 impl Subcommand for Change {
     fn augment_subcommands(command: Command) -> Command {
         fields().fold(command, |command, field| {
-            let set =
-                Command::new(format!("set-{}", field.option)).about(format!("Set {} of a check", field.key));
-            // The name comes first, as sensuctl has it.
-            let set = Named::augment_args(set).arg(argument(field));
-            let remove = Command::new(format!("remove-{}", field.option));
-            let remove = Named::augment_args(remove.about(format!("Remove {} from a check", field.key)));
+            let named = |verb: &str| {
+                // What it brings about itself, and the heading of its options, are not those of the command.
+                let named = Named::augment_args(Command::new(format!("{verb}-{}", field.option)));
+                named.next_help_heading(None::<&str>)
+            };
+            let what = field.option.replace('-', " ");
+            let set = named("set").about(format!("Set the {what} of a check")).arg(argument(field));
             let command = command.subcommand(set);
-            if is_removable(field) { command.subcommand(remove) } else { command }
+            if !is_removable(field) {
+                return command;
+            }
+            command.subcommand(named("remove").about(format!("Remove the {what} of a check")))
         })
     }
 
@@ -275,6 +279,7 @@ impl Subcommand for Change {
 
 fn argument(field: &Field) -> Arg {
     let arg = Arg::new(VALUE).value_name(field.shape.placeholder()).required(true);
+    let arg = arg.help("What to set it to");
     arg.allow_hyphen_values(field.shape == Shape::Text).allow_negative_numbers(true)
 }
 

@@ -46,6 +46,9 @@ impl Resolve {
         let gateway = Gateway::open(settings).await?;
         let resolved = async {
             let mut event = gateway.get(&path).await?.json()?;
+            if let Some(event) = event.as_object_mut() {
+                event.shift_remove("cluster");
+            }
             let instant = now();
             event["timestamp"] = instant.into();
             event["check"]["status"] = 0.into();

@@ -9,7 +9,7 @@ import { listPage } from "./pages/list.js";
 import { askAgain, loginPage } from "./pages/login.js";
 import { overviewPage } from "./pages/overview.js";
 import { forgetRefusals } from "./parts/actions.js";
-import { fact, when } from "./parts/charts.js";
+import { fact, oldest, when } from "./parts/charts.js";
 import { dialog, menu, opener } from "./parts/dialog.js";
 import { announce, badgeTab, switchNotifications, wanted } from "./parts/notify.js";
 import { toast, toasts } from "./parts/toast.js";
@@ -137,7 +137,8 @@ function drawBanner(inside) {
   for (const problem of inside ? problems : []) {
     // The counts in the tab are of all pages; what this page does not show is not missing from it.
     if ((problem.error === "gateway" && gateway.failing) || !problem.kinds.some((/** @type {string} */ kind) => shown?.kinds.includes(kind))) continue;
-    const old = problem.fresh && problem.fresh < Infinity ? [" What is shown of it is from ", when(problem.fresh), "."] : " Nothing of it is shown.";
+    const from = oldest(problem, shown?.kinds);
+    const old = from ? [" What is shown of it is from ", when(from), "."] : " Nothing of it is shown.";
     say(`${problem.cluster} is missing from this page: `, `${explain(problem.error)} (${problem.error}), since `, when(problem.since), ".", old, " ", h("a", { href: page("clusters") }, "Look at its status"));
   }
   if (inside && fresh && now() - fresh > 180 && !parts.length) say("This page is old: ", "last read ", when(fresh), ".");

@@ -59,12 +59,20 @@ function append(element, children) {
 }
 
 /**
+ * What has the focus keeps it, if it is there again.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */
 export function replace(element, ...children) {
+  const focused = /** @type {any} */ (document.activeElement);
+  const all = () => /** @type {any[]} */ ([...element.querySelectorAll("a, button, [tabindex]")]);
+  const at = element.contains(focused) ? all().indexOf(focused) : -1;
   element.replaceChildren();
   append(element, children);
+  if (at < 0) return;
+  const same = (/** @type {any} */ one) => one?.textContent === focused.textContent && one.href === focused.href;
+  // A link says what it is for, wherever it has come to; a button is of what stands around it.
+  [all()[at], ...all().filter(({ href }) => href)].find(same)?.focus({ preventScroll: true });
 }
 
 /**

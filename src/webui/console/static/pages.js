@@ -11,7 +11,7 @@ export const ROOT = new URL("../", import.meta.url).pathname;
 export function page(name, query = {}) {
   const parameters = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value) parameters.set(key, value);
-  const text = parameters.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%40", "@");
+  const text = parameters.toString().replace(/%(3A|2C|40)/g, decodeURIComponent);
   return `${ROOT}${name}${text && `?${text}`}`;
 }
 

@@ -112,7 +112,7 @@ function explain(status, said) {
  * @param {...string} names
  */
 export function path(ns, resource, ...names) {
-  return ["/api/core/v2/namespaces", encodeURIComponent(ns), resource, ...names.map(encodeURIComponent)].join("/");
+  return ["/api/core/v2/namespaces", ...[ns, resource, ...names].map(encodeURIComponent)].join("/");
 }
 
 /** A path of the gateway's own API. @param {...string} names */

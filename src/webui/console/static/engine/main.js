@@ -132,7 +132,7 @@ const OPERATIONS = {
   },
   refresh() {
     hurry();
-    gateway.statusDue = 0;
+    gateway.statusDue = gateway.namespacesDue = 0;
     tick();
   },
   complete: (_, { kind, text, caret }) => complete(kind, text, caret),
@@ -267,11 +267,11 @@ function state() {
     if (!kinds.has(source.kind)) continue;
     if (source.fresh) fresh = Math.min(fresh, source.fresh);
     if (!source.problem) continue;
-    const entry = (problems[source.cluster] ??= { cluster: source.cluster, kinds: [], since: Infinity, fresh: Infinity,
+    const entry = (problems[source.cluster] ??= { cluster: source.cluster, kinds: [], since: Infinity, fresh: {},
       ...source.problem });
     entry.kinds.push(source.kind);
     entry.since = Math.min(entry.since, source.failing);
-    entry.fresh = Math.min(entry.fresh, source.fresh);
+    entry.fresh[source.kind] = source.fresh;
   }
   const counts = [0, 0, 0, 0];
   for (const row of store.rows("events")) if (!row.silenced.length) counts[rank(row.status)] += 1;

@@ -164,7 +164,7 @@ export class Source {
 function problem(error, cluster) {
   if (!(error instanceof ApiError)) return { error: "bad-body", message: String(error) };
   const named = error.clusters[cluster];
-  if (named) return { error: named, message: error.message };
+  if (named) return { error: named, message: "" };
   const byStatus = /** @type {Record<number, string>} */ ({ 0: "gateway", 401: "unauthorized", 403: "forbidden",
     404: "not-found" });
   return { error: byStatus[error.status] ?? "server-error", message: error.message };

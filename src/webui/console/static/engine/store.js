@@ -113,7 +113,7 @@ export class Store {
     for (const _ of this.rows("entities")) at(_.cluster).entities += 1;
     for (const source of this.sources.values()) {
       const sum = at(source.cluster);
-      if (!source.fresh && !source.problem) sum.loading = true;
+      if (source.kind === "events" && !source.fresh && !source.problem) sum.loading = true;
     }
     incidents.sort((a, b) => rank(a.status) - rank(b.status) || b.since - a.since);
     changes.sort((a, b) => b.changed - a.changed);
@@ -123,7 +123,7 @@ export class Store {
       incidents: incidents.length,
       changes: changes.slice(0, 12),
       changed: changes.length,
-      loading: [...this.sources.values()].some((source) => source.kind === "events" && !source.fresh && !source.problem),
+      loading: [...clusters.values()].some(({ loading }) => loading),
     };
   }
 }

@@ -9,7 +9,7 @@ import { fact, state, tone, when } from "../parts/charts.js";
 import { dialog } from "../parts/dialog.js";
 import { edit, FORMS } from "../parts/resource.js";
 import { having } from "../shared/filter.js";
-import { count, explain, line, plural, safe } from "../shared/text.js";
+import { count, explain, line, safe } from "../shared/text.js";
 import { duration } from "../shared/time.js";
 
 /** @typedef {import("../app.js").Context} Context */
@@ -86,10 +86,10 @@ const table = (label, titles, rows) => h("div.wide-table", { tabindex: 0, role: 
 /** @param {Context} context @param {any} cluster @param {any} problem */
 function clusterCard(context, cluster, problem) {
   const { name } = cluster;
-  const shown = cluster.error === "not checked yet" ? "checking" : cluster.state;
+  const shown = cluster.error === "not checked yet" ? "checking" : cluster.state === "up" && problem ? "degraded" : cluster.state;
   const managed = cluster.source === "api";
   return h("li", { class: `card ${shown}` }, h("header", h("h2", line(name, 120)), state(shown)),
-    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, shown === "checking" || !cluster.since ? "not checked yet" : [`${shown} since `, at(cluster.since)],
+    h("p.dim", `${cluster.version ? `Sensu ${safe(cluster.version, 40)}` : "version not known"} · `, shown === "checking" || !cluster.since ? "not checked yet" : [`${cluster.state} since `, at(cluster.since)],
       ` · ${SOURCES[cluster.source] ?? cluster.source}`),
     problem && h("p.card-error", `${problem.kinds.join(", ")} could not be read, since `, when(problem.since), `: ${explain(problem.error, problem.message)}.`),
     (cluster.warnings ?? []).map((/** @type {string} */ warning) => h("p.card-warning", safe(warning, 400))),
@@ -160,7 +160,7 @@ function replicatorCard(context, [name, type], item, status, load) {
       status.conflicts !== undefined && fact("Conflicts", status.conflicts), fact("Last sync", at(status.last_sync)), fact("Since", at(status.since)), fact("Copied by", copied)),
     status?.error && h("p.card-error", safe(status.error, 1000)),
     status?.clusters?.length > 0 && table(`Clusters of ${name}`, ["Cluster", "State", "Copies", "To do", "Conflicts", "Last error"], status.clusters.map((/** @type {any} */ it) =>
-      [line(it.name, 120), state(it.state), it.keys, todo(it.pending), it.conflicts, [safe(it.error, 500), it.examples?.map((/** @type {string} */ example) => h("div", safe(example, 300)))]])),
+      [line(it.name, 120), state(it.state), it.keys, todo(it.pending), it.conflicts, [safe(it.error, 500), [...(it.examples ?? []).slice(1, 3), ...(it.changes ?? [])].map((text) => h("div", safe(text, 300))), it.conflicts > 3 && h("div", `and ${count(it.conflicts - 3)} more`)]])),
     status && [...notes(status)].map((words) => h("p.card-warning", words)),
     h("div.actions",
       item && may(context, resource, "update", name) && h("button", { onclick: async () => (await edit(resource, name)) && load() }, "Edit"),
@@ -177,12 +177,12 @@ function* notes(status) {
   if (status.deleted) {
     yield "It is not registered any more. Its copies are removed as soon as the destination can be written to; if that is gone for good, give it up.";
   }
-  for (const left of status.left_behind ?? []) {
-    yield `${plural(left.keys, "key")} that it copied ${left.keys === 1 ? "is" : "are"} still at ${safe(left.destination, 300)}, where it copies to no longer, and ${left.keys === 1 ? "grants what it grants" : "grant what they grant"}. ` +
-      `The gateway goes on trying to remove ${left.keys === 1 ? "it" : "them"}.${left.error ? ` Last error: ${safe(left.error, 500)}` : ""}`;
+  for (const { destination, keys, error } of status.left_behind ?? []) {
+    yield `What it copied to ${safe(destination, 300)}${keys === null ? "" : ` (${count(keys)})`} is still there, where it copies to no longer, and grants what it grants. ` +
+      `The gateway goes on trying to remove it.${error ? ` Last error: ${safe(error, 500)}` : ""}`;
   }
-  for (const orphan of status.orphans ?? []) {
-    yield `${plural(orphan.keys, "key")} in its destination ${orphan.keys === 1 ? "is" : "are"} of a federation that is gone (${safe(orphan.federation, 60)}, gateway ${safe(orphan.gateway, 120)}), and nobody looks after ` +
-      `${orphan.keys === 1 ? "it" : "them"}. To take over, and delete what the local cluster does not have: fedgate adopt etcd-replicator ${safe(status.name, 200)}`;
+  for (const { keys, federation, gateway, cluster = "its destination" } of status.orphans ?? []) {
+    yield `In ${safe(cluster, 120)} there is what another federation has copied (${count(keys)}; ${safe(federation, 60)}${gateway ? `, gateway ${safe(gateway, 120)}` : ""}). ` +
+      `To take over, and delete what the local cluster does not have: fedgate adopt ${TYPES[status.type ?? "EtcdReplicator"].resource.slice(0, -1)} ${safe(status.name, 200)}`;
   }
 }

@@ -139,24 +139,18 @@ export function listPage(kind, context) {
       namespaces.filter((/** @type {any} */ each) => each.cluster === name).map((/** @type {any} */ each) => option([name, each.name], `${each.name} of ${name}`)))));
   }
 
+  const groups = h("select", { onchange: () => (groups.value === "other" ? void askLabel() : amend({ group: groups.value || undefined })) });
+
+  function drawGroups() {
+    const now = setting("group", "");
+    replace(groups, [...new Set(["", ...GROUPS[kind], "label.team", now])].map((value) => h("option", { value, selected: value === now }, value ? `by ${value === "entityClass" ? "class" : value}` : "none")),
+      h("option", { value: "other" }, "by label…"));
+  }
+
   const tools = h("div.tools",
     kind === "silences" && h("button.primary", { onclick: () => newSilence(context.state().namespaces, context.state().unlisted) }, "New silence"),
-    h("label.inline", "In ", scope), h("label.inline", "Group ", groupSelect()),
+    h("label.inline", "In ", scope), h("label.inline", "Group ", groups),
     opener("button", "Columns", chooseColumns), opener("button", "Views", chooseView), opener("button", "Export", chooseExport));
-
-  function groupSelect() {
-    const select = h("select", { onchange: () => amend({ group: select.value || undefined }) });
-    const now = setting("group", "");
-    const labels = ["", ...GROUPS[kind], "label.team", ...(now && !GROUPS[kind].includes(now) && now !== "label.team" ? [now] : [])];
-    replace(select, labels.map((value) => h("option", { value, selected: value === now }, value ? `by ${value === "entityClass" ? "class" : value}` : "none")),
-      h("option", { value: "other" }, "by label…"));
-    select.addEventListener("change", (/** @type {Event} */ event) => {
-      if (select.value !== "other") return;
-      event.stopImmediatePropagation();
-      void askLabel();
-    }, { capture: true });
-    return select;
-  }
 
   async function askLabel() {
     const name = h("input", { placeholder: "team" });
@@ -234,6 +228,7 @@ export function listPage(kind, context) {
 
   const node = h("section.page.list", { "aria-label": title },
     h("header.page-head", h("h1", title), summary), h("div.bar-row", filter, tools), actions, table.node);
+  drawGroups();
   update();
   table.ask();
 
@@ -250,6 +245,7 @@ export function listPage(kind, context) {
     navigated() {
       ({ query } = current());
       filter.set(setting("q", ""));
+      drawGroups();
       table.selected.clear();
       table.columns();
       table.reset();

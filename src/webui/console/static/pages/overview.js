@@ -3,11 +3,12 @@
 import { h, replace } from "../dom.js";
 import { view } from "../engine.js";
 import { eventPath, page } from "../pages.js";
-import { badge, bar, fact, history, lasting, sparkline, state, when } from "../parts/charts.js";
+import { badge, bar, fact, history, lasting, oldest, sparkline, state, when } from "../parts/charts.js";
 import { SEVERITIES } from "../shared/records.js";
 import { having } from "../shared/filter.js";
 import { count, explain, line, plural } from "../shared/text.js";
 
+const KINDS = ["events", "entities"];
 /** With more clusters than this, a card has only what is needed to choose one. */
 const MANY = 6;
 
@@ -51,7 +52,7 @@ export function overviewPage(context) {
   const node = h("section.page.overview", { "aria-label": "Overview" }, h("h1.hidden", "Overview"), totals,
     h("h2.hidden", "Clusters"), cards, h("div.columns", worst, changes));
   subscription.ask({ kind: "overview" });
-  return { node, title: "Overview", kinds: ["events", "entities"], close: () => subscription.close(), state: draw };
+  return { node, title: "Overview", kinds: KINDS, close: () => subscription.close(), state: draw };
 }
 
 /**
@@ -71,6 +72,7 @@ function card(cluster, sums, problem) {
   const counts = sums?.counts ?? [0, 0, 0, 0];
   const name = cluster.state === "up" && problem ? "degraded" : cluster.state;
   const cause = explain(problem?.error ?? cluster.error, problem?.message);
+  const from = problem ? oldest(problem, KINDS) : 0;
   const filter = having({ cluster: cluster.name });
   return h("li", { class: `card ${name}` },
     h("header", h("h3", h("a", { href: page("events", { q: filter }) }, line(cluster.name, 120))), state(name)),
@@ -81,7 +83,7 @@ function card(cluster, sums, problem) {
       !(counts[0] + counts[1] + counts[2]) && h("span.dim", cause && !counts[3] ? "not read" : !sums || sums.loading ? "reading…" : counts[3] ? "all passing" : "no events")),
     h("dl.facts", fact("Entities", sums?.entities ?? 0), fact("Silenced", sums?.silenced ?? 0), fact("Answers in", latency(cluster))),
     h("div.spark-box", h("span.dim", "Turned bad"), sparkline(sums?.spark ?? new Array(12).fill(0), "result that turned bad", "results that turned bad")),
-    cause && h("p.card-error", `${cause}. `, problem?.fresh > 0 && problem.fresh < Infinity && ["What is shown is from ", when(problem.fresh), ". "],
+    cause && h("p.card-error", `${cause}. `, from > 0 && ["What is shown is from ", when(from), ". "],
       h("a", { href: page("clusters") }, "Status")));
 }
 

@@ -108,7 +108,7 @@ export function sparkline(values, one, many) {
     svg("polyline", { points: points.join(" "), class: "line" }),
     svg("line", { x1: 0, x2: 120, y1: 22.5, y2: 22.5, class: "axis" }),
     svg("text", { x: 124, y: 9 }, top), svg("text", { x: 124, y: 25 }, "0"),
-    svg("text", { x: 0, y: 33 }, "1 h ago"), svg("text", { x: 120, y: 33, "text-anchor": "end" }, "now"));
+    svg("text", { x: 0, y: 32 }, "1 h ago"), svg("text", { x: 120, y: 32, "text-anchor": "end" }, "now"));
 }
 
 /**
@@ -118,6 +118,12 @@ export function sparkline(values, one, many) {
  */
 export const when = (time, text = ago(time)) =>
   (time ? h("time", { datetime: new Date(time * 1000).toISOString(), title: full(time) }, text) : h("span", "–"));
+
+/** From when the oldest is that is shown of a cluster; 0 for nothing. @param {any} problem @param {string[]} [kinds] */
+export function oldest(problem, kinds = []) {
+  const times = kinds.map((kind) => problem.fresh[kind]).filter(Boolean);
+  return times.length ? Math.min(...times) : 0;
+}
 
 /** How long something has lasted. @param {number} time */
 export const lasting = (time) => when(time, duration(now() - time));

@@ -40,7 +40,7 @@ const state = (read) => column("status", "Status", "7.5rem", status(read), { sor
 const labelled = (row) => Object.entries(row.labels).map(([name, value]) => `${name}=${value}`);
 
 const cluster = member("cluster", "Cluster", "minmax(7.5rem, 1fr)");
-const namespace = member("namespace", "Namespace", "minmax(6rem, 1fr)");
+const namespace = member("namespace", "Namespace", "minmax(7rem, 1fr)");
 const owner = member("owner", "Owner", "minmax(5rem, 1fr)");
 const labels = column("labels", "Labels", "minmax(8rem, 2fr)", text((row) => labelled(row).join(" ")), { sort: false, plain: labelled });
 const subscriptions = several("subscriptions", "Subscriptions");

@@ -54,11 +54,8 @@ export function filterBar({ kind, value, example, onchange }) {
     const { text } = found[index];
     const caret = input.selectionStart ?? input.value.length;
     const rest = input.value.slice(caret);
-    const head = input.value.slice(0, word.start);
-    const typed = input.value.slice(word.start, caret);
-    let made;
-    if (!word.key) made = `${word.negated ? "-" : ""}${text}${text.endsWith(".") ? "" : ":"}`;
-    else made = `${typed.slice(0, typed.length - lastValue(typed).length)}${quote(text)} `;
+    const head = input.value.slice(0, word.start) + word.head;
+    const made = word.key ? `${quote(text)} ` : `${text}${text.endsWith(".") ? "" : ":"}`;
     input.value = head + made + rest.replace(/^\s+/, "");
     input.setSelectionRange((head + made).length, (head + made).length);
     if (word.key) {
@@ -123,18 +120,4 @@ export function filterBar({ kind, value, example, onchange }) {
   };
   node.focus = () => input.focus();
   return node;
-}
-
-/**
- * The part of a term that is being typed, as it stands in the text.
- * @param {string} term
- */
-function lastValue(term) {
-  let from = Math.max(term.indexOf(":"), term.indexOf(">"), term.indexOf("<")) + 1;
-  let quoted = false;
-  for (let at = from; at < term.length; at += 1) {
-    if (term[at] === '"' && term[at - 1] !== "\\") quoted = !quoted;
-    else if (term[at] === "," && !quoted) from = at + 1;
-  }
-  return term.slice(from);
 }

@@ -66,10 +66,10 @@ let shown = "";
  * @param {boolean} blind whether something could not be read
  */
 export function badgeTab(counts, title, blind) {
-  const [critical, warning, unknown] = counts;
-  const count = critical || warning || unknown;
-  const colour = critical ? "#c8323c" : warning ? "#b87a00" : unknown ? "#7a5bb0" : blind ? "#6b7280" : "#2a8a57";
-  document.title = `${critical ? `(${critical}) ` : ""}${title} - fedgate`;
+  const worst = counts.slice(0, 3).findIndex(Boolean);
+  const count = counts[worst];
+  const colour = ["#c8323c", "#b87a00", "#7a5bb0"][worst] ?? (blind ? "#6b7280" : "#2a8a57");
+  document.title = `${counts[0] ? `(${counts[0]}) ` : ""}${title} - fedgate`;
   const text = count > 99 ? "99" : count ? String(count) : blind ? "?" : "";
   const state = `${colour} ${text}`;
   if (state === shown) return;

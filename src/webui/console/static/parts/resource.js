@@ -32,7 +32,7 @@ export const FORMS = {
   replicators: {
     type: "Replicator", title: "New replicator", confirm: "Save",
     fields: [["name", "Name"], ["resources", "Copies", "", "choices", BY_API], ["clusters", "To", "Names of clusters, registered or not yet; * is all remote ones, those that come later too.", "lines"], NAMESPACE, EVERY,
-      ["conflicts", "What is there and is no copy", "report leaves it and names it here; overwrite makes it a copy.", "choice", ["report", "overwrite"]],
+      ["conflicts", "Conflicts", "Of objects of the same name that are no copies. report leaves them and names them here, overwrite makes them copies.", "choice", ["report", "overwrite"]],
       ["on_delete", "When the original is gone", "remove deletes its copies, keep leaves them.", "choice", ["remove", "keep"]],
       ["dry_run", "Only count what would be done", "", "check"]],
   },
@@ -42,6 +42,8 @@ export const FORMS = {
       ["url", "etcd of the other cluster", "One line for each endpoint, like https://10.0.0.1:2379", "lines"], ...TLS, EVERY],
   },
 };
+
+const NAMELESS = "metadata.name is missing";
 
 /**
  * Puts the server's words beside the field that they are about.
@@ -113,8 +115,7 @@ export async function edit(resource, name, only) {
 
   const test = h("button", { onclick: async () => {
     const object = written();
-    if (!object.metadata.name) return void place(nodes, "metadata.name is missing");
-    place(nodes, "");
+    if (place(nodes, object.metadata.name ? "" : NAMELESS)) return;
     test.disabled = true;
     replace(result, h("p.dim", "The gateway is trying to connect…"));
     try {
@@ -133,7 +134,7 @@ export async function edit(resource, name, only) {
     act: async () => {
       const object = written();
       const target = { cluster: object.metadata.name, ns: "", name: object.metadata.name };
-      if (!target.name) return place(nodes, "metadata.name is missing");
+      if (!target.name) return place(nodes, NAMELESS);
       const [outcome] = await call("act", { action: "put", targets: [target], parameters: { resource, object, etag: loaded?.etag ?? "" } });
       if (!outcome.ok) return place(nodes, outcome.message);
       toast(`${target.name} is saved`);

@@ -229,7 +229,7 @@ function matcher(value) {
 }
 
 /**
- * The word that is being typed at `caret`, for completion.
+ * The word that is being typed at `caret`, for completion: what was typed last of it, and the head before that.
  * @param {string} text
  * @param {number} caret
  */
@@ -242,7 +242,9 @@ export function wordAt(text, caret) {
   }
   const word = text.slice(start, caret);
   const match = /^(-?)([A-Za-z_][\w./-]*)([:<>])(.*)$/s.exec(word);
-  if (!match) return { start, negated: word.startsWith("-"), key: "", typed: word.replace(/^-/, "") };
-  const typed = split(match[4]).pop() ?? "";
-  return { start, negated: match[1] === "-", key: match[2], typed: match[4].endsWith(",") ? "" : typed };
+  const head = word.startsWith("-") ? "-" : "";
+  if (!match) return { start, key: "", head, typed: word.slice(head.length) };
+  const values = split(match[4]);
+  const typed = match[4].endsWith(",") ? "" : values.pop() ?? "";
+  return { start, key: match[2], head: match.slice(1, 4).join("") + values.map((value) => `${quote(value)},`).join(""), typed };
 }

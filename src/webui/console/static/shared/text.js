@@ -75,7 +75,7 @@ export function csvCell(value) {
 const CAUSES = /** @type {Record<string, string>} */ ({
   unreachable: "no backend can be reached",
   timeout: "it did not answer in time",
-  tls: "its certificate is not accepted",
+  tls: "no TLS connection can be made",
   unauthorized: "it does not accept this login",
   forbidden: "you may not read this there",
   "not-found": "it does not have this",
