@@ -106,18 +106,17 @@ async fn what_is_the_followers_own_is_reported_or_overwritten_as_configured() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_on_either_side_or_is_refused_is_behind_and_not_in_sync() {
     let world = synced(&["alpha", "beta"]).await;
-    let faults: [(&str, fn(&mut Fault)); 3] = [
-        ("alpha", |fault| fault.forbidden = ["rolebindings"].into()),
-        ("alpha", |fault| fault.refused = ["clusterroles"].into()),
-        ("local-cluster", |fault| fault.forbidden = ["checks"].into()),
-    ];
-    for (n, (cluster, change)) in faults.into_iter().enumerate() {
+    let forbidden = |kind| Fault { forbidden: [kind].into(), ..Fault::default() };
+    let refused = Fault { refused: ["clusterroles"].into(), ..Fault::default() };
+    let faults =
+        [("alpha", forbidden("rolebindings")), ("alpha", refused), ("local-cluster", forbidden("checks"))];
+    for (n, (cluster, new)) in faults.into_iter().enumerate() {
         let of = |world: &World, name: &str| {
             let all = world.statuses()[0].clusters.clone();
             let found = all.into_iter().find(|it| *it.cluster == *name).unwrap();
             (found.lag.unwrap(), found.last_sync.unwrap())
         };
-        world.net.fault(cluster, change);
+        world.net.fault(cluster, |fault| *fault = new);
         world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", &format!("verb{n}")));
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         let (_, before) = of(&world, "alpha");
