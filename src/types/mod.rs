@@ -40,6 +40,6 @@ pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, R
 pub use scope::{AuthScope, ListScope};
 pub use shape::Shape;
 pub use status::{
-    BackendHealth, BackendState, ClusterHealth, LeftBehind, Orphans, OutageStatus, ReplicatorState,
+    BackendHealth, BackendState, ClusterHealth, GivenUp, LeftBehind, Orphans, OutageStatus, ReplicatorState,
     ReplicatorStatus,
 };

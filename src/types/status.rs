@@ -127,6 +127,19 @@ pub struct LeftBehind {
     pub error: Option<Arc<str>>,
 }
 
+/// What becomes of the wish to give up what a deleted replicator has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It is given up wherever it cannot be removed.
+    Begun,
+    /// All of it is being removed.
+    NotStuck,
+    /// Nothing is known of a deleted replicator of that name.
+    Unknown,
+    /// Too many others are being given up.
+    Busy,
+}
+
 /// What a federation that is gone still owns in a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphans {

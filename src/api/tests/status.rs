@@ -14,8 +14,8 @@ use crate::{
     authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
     types::{
-        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, Kind, LeftBehind, LeftCopies,
-        Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
+        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, GivenUp, Kind, LeftBehind,
+        LeftCopies, Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
     },
 };
 
@@ -372,7 +372,7 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
     let noted = Arc::clone(&asked);
     let give_up = move |kind, name: &str| {
         noted.lock().push((kind, name.to_owned()));
-        name == "gone"
+        if name == "gone" { GivenUp::Begun } else { GivenUp::Unknown }
     };
     rig.api = rig.api.with_policies(watch::channel(Arc::new(statuses)).1).with_give_up(Arc::new(give_up));
     let spec = json!({"resources": ["Role"], "clusters": ["gamma"], "dry_run": true});
@@ -393,8 +393,23 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
     // Others see no error text and no names of objects.
     let seen = rig.get("status").await.body;
     assert!(!seen.contains("secret") && !seen.contains("web/dev"), "{seen}");
+    // A deletion may be sent again by anything on the way.
+    for (target, answer) in [
+        ("gone", StatusCode::NOT_FOUND),
+        ("gone?give_up=false", StatusCode::NOT_FOUND),
+        ("gone?give_up=yes", StatusCode::BAD_REQUEST),
+        ("rbac?give_up=true", StatusCode::CONFLICT),
+    ] {
+        let path = format!("replicators/{target}");
+        assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{target}");
+    }
+    assert_eq!(
+        rig.call(Method::DELETE, "clusters/x?give_up=true", &Value::Null).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(*asked.lock(), []);
     for (name, answer) in [("gone", StatusCode::NO_CONTENT), ("never", StatusCode::NOT_FOUND)] {
-        let path = format!("replicators/{name}");
+        let path = format!("replicators/{name}?give_up=true");
         assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{name}");
     }
     assert_eq!(*asked.lock(), ["gone", "never"].map(|name| (Kind::Replicator, name.to_owned())));
