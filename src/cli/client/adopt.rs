@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     http::Gateway,
-    list::{check_names, kind_named, titled},
+    named::{check_names, kind_named, titled},
     options::Connection,
     status,
     value::{list, text},

@@ -11,7 +11,7 @@ use super::{
     files::{Placed, Purpose},
     http::{Caller, Gateway},
     kind::Kind,
-    list::{check_names, kind_named, titled},
+    named::{check_names, kind_named, titled},
     options::Connection,
     value::{list, text},
 };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     kind::{KINDS, Kind},
-    list::kind_named,
+    named::kind_named,
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
     table::Table,

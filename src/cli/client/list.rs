@@ -14,6 +14,7 @@ use super::{
     http::Gateway,
     kind::{KINDS, Kind, Scope, is_commercial_name},
     missing_clusters::MissingClusters,
+    named::{check_names, kind_named, titled},
     options::{Connection, Format, Output},
     print::Printer,
     selector::Selector,
@@ -385,30 +386,4 @@ fn cluster_of_namespace(kind: &Kind, namespace: &str, names: &[String]) -> Optio
         Scope::ClusterWide | Scope::Single => return None,
     };
     namespace.split_once('@').map(|(_, cluster)| cluster.to_owned())
-}
-
-/// The kind that a TYPE argument names.
-pub(super) fn kind_named(word: &str) -> Result<&'static Kind, Failure> {
-    Kind::named(word).map_err(|error| Failure::new(USAGE, error))
-}
-
-/// Refuses too few or too many NAME arguments, and names that a path cannot hold.
-pub(super) fn check_names(kind: &Kind, names: &[String]) -> Result<(), Failure> {
-    if names.len() != kind.names() {
-        let wanted = match kind.scope {
-            Scope::Single => "no name",
-            Scope::Event => "two names: entity and check",
-            Scope::Namespaced | Scope::ClusterWide => "one name",
-        };
-        return Err(Failure::new(USAGE, format!("{} takes {wanted}", kind.word)));
-    }
-    match names.iter().find(|name| matches!(name.as_str(), "" | "." | "..")) {
-        Some(name) => Err(Failure::new(USAGE, format!("{name:?} cannot be a name"))),
-        None => Ok(()),
-    }
-}
-
-/// `cluster "alpha"`
-pub(super) fn titled(kind: &Kind, names: &[String]) -> String {
-    if names.is_empty() { kind.word.to_owned() } else { format!("{} {:?}", kind.word, names.join("/")) }
 }

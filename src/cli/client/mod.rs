@@ -30,6 +30,7 @@ mod login;
 mod make;
 mod manners;
 mod missing_clusters;
+mod named;
 mod options;
 mod print;
 mod progress;
