@@ -8,7 +8,7 @@ use super::{
     diff::{self, Verdict},
     http::Gateway,
     kind::Kind,
-    list::kind_named,
+    named::kind_named,
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
     table::Table,
@@ -44,7 +44,7 @@ struct Row {
 impl Verify {
     /// Compares one replicator after the other; fails when one differs, or may.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let settings = self.connection.settings()?;
+        let settings = self.connection.patient_settings(diff::PATIENCE)?;
         let format = self.output.format.unwrap_or(settings.format);
         let gateway = Gateway::open(settings).await?;
         let start = Instant::now();
