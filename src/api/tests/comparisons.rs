@@ -57,8 +57,8 @@ impl Held {
         task
     }
 
-    async fn is_refused(&self, who: Caller) {
-        let answer = self.rig.send(&who, Method::GET, DIFF, &[], b"").now_or_never().expect("at once");
+    fn is_refused(&self, who: &Caller) {
+        let answer = self.rig.send(who, Method::GET, DIFF, &[], b"").now_or_never().expect("at once");
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
         assert_eq!(answer.header("retry-after"), "5");
     }
@@ -68,10 +68,10 @@ impl Held {
 async fn readers_cannot_keep_out_those_who_may_update_the_replicator() {
     let mut held = Held::new().await;
     let reader = held.start(viewer()).await;
-    held.is_refused(viewer()).await;
+    held.is_refused(&viewer());
     let first = held.start(admin()).await;
     let second = held.start(admin()).await;
-    held.is_refused(admin()).await;
+    held.is_refused(&admin());
     held.ends.add_permits(3);
     for (task, detailed) in [(reader, false), (first, true), (second, true)] {
         let answer = task.await.unwrap();
