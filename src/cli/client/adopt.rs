@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     http::Gateway,
-    named::{check_names, kind_named, titled},
+    list::{check_names, kind_named, titled},
     options::Connection,
     status,
     value::{list, text},

@@ -30,7 +30,6 @@ mod login;
 mod make;
 mod manners;
 mod missing_clusters;
-mod named;
 mod options;
 mod print;
 mod progress;
@@ -48,6 +47,7 @@ mod time;
 mod tree;
 mod value;
 mod verify;
+mod watch;
 mod yaml;
 
 use clap::Subcommand;

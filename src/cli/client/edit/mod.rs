@@ -15,7 +15,7 @@ use super::{
     document::{Document, ignored_keys, wrapped},
     http::Gateway,
     kind::Kind,
-    named::{check_names, kind_named, titled},
+    list::{check_names, kind_named, titled},
     options::Connection,
     prompt::INTERRUPTED,
     redacted::{self, Write},

@@ -61,8 +61,8 @@ impl Subject {
 
 /// The settings, and the path of one resource.
 fn located(connection: &Connection, word: &str, names: &[String]) -> Result<(Settings, String), Failure> {
-    let kind = super::named::kind_named(word)?;
-    super::named::check_names(kind, names)?;
+    let kind = super::list::kind_named(word)?;
+    super::list::check_names(kind, names)?;
     let settings = connection.settings()?;
     let path = kind.item_path(&settings.namespace, names);
     Ok((settings, path))
