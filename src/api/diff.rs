@@ -33,7 +33,15 @@ pub type Compare =
 pub struct Comparisons {
     by_etcd: Option<Compare>,
     by_api: Option<Compare>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+}
+
+/// How many comparisons may be under way. Those who may only read have their own: they must not keep out those who have to
+/// know what they are about to do, however often they ask.
+#[derive(Clone)]
+struct Slots {
+    editors: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
 }
 
 /// The answer.
@@ -99,7 +107,7 @@ struct Field<'a> {
 impl Comparisons {
     /// Of etcd replicators and of `Replicator`s; `None` where this gateway cannot.
     pub fn new(by_etcd: Option<Compare>, by_api: Option<Compare>) -> Self {
-        Self { by_etcd, by_api, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { by_etcd, by_api, slots: Slots::new() }
     }
 }
 
@@ -107,6 +115,19 @@ impl Default for Comparisons {
     /// Compares nothing.
     fn default() -> Self {
         Self::new(None, None)
+    }
+}
+
+// === impl Slots ===
+
+impl Slots {
+    fn new() -> Self {
+        let slots = |count| Arc::new(Semaphore::new(count));
+        Self { editors: slots(EDITORS_AT_ONCE), readers: slots(READERS_AT_ONCE) }
+    }
+
+    fn of(&self, may_update: bool) -> &Semaphore {
+        if may_update { &self.editors } else { &self.readers }
     }
 }
 
@@ -133,16 +154,16 @@ impl Api {
             Kind::Replicator => self.comparisons.by_api.as_ref().ok_or(ApiError::NoPrivateKey)?,
             Kind::Cluster => return Err(ApiError::NoRoute),
         };
-        let _slot = self.comparisons.slots.try_acquire().map_err(|_| ApiError::Comparing)?;
+        // Who cannot be judged sees what every reader sees.
+        let detailed =
+            self.authorizer.decide(who, Verb::Update, kind.collection(), encoded_name).unwrap_or(false);
+        let _slot = self.comparisons.slots.of(detailed).try_acquire().map_err(|_| ApiError::Comparing)?;
         let cluster = only.as_ref().map(|cluster| cluster.as_str().to_owned());
         // Not in the view yet: written through another gateway a moment ago.
         let found = compare(name.to_owned(), cluster).await.ok_or(ApiError::Unread)?;
         if let Some(only) = only.filter(|_| found.places.is_empty()) {
             return Err(ApiError::NotCopiedTo(only));
         }
-        // Who cannot be judged sees what every reader sees.
-        let detailed =
-            self.authorizer.decide(who, Verb::Update, kind.collection(), encoded_name).unwrap_or(false);
         let report = Report::of(kind, name, &found, detailed);
         let json = serde_json::to_vec(&report).expect("its maps have text keys, and its numbers are numbers");
         let mut response = wire::json(StatusCode::OK, json);
@@ -228,8 +249,12 @@ fn milliseconds(took: Duration) -> f64 {
     tenths(took.as_secs_f64() * 1e3)
 }
 
-/// Each may hold all objects of a large cluster, and requests to many.
-const AT_ONCE: usize = 2;
+/// Comparisons at once for those who may update the replicator. Each may hold all objects of a large cluster, and requests to
+/// many.
+const EDITORS_AT_ONCE: usize = 2;
+
+/// The same for all others.
+const READERS_AT_ONCE: usize = 1;
 
 #[cfg(test)]
 mod tests {

@@ -59,6 +59,11 @@ pub(super) enum Failure {
     Unknown,
     /// The cluster refuses this kind, or this object; its words.
     Refused(Arc<str>),
+    /// There is more than may be held.
+    TooLarge {
+        /// How much may be.
+        mib: usize,
+    },
     /// There is one of that name already.
     Exists,
     /// There is none of that name.
@@ -156,6 +161,11 @@ impl fmt::Display for Failure {
         match self {
             Self::Away(why) | Self::Refused(why) => f.write_str(why),
             Self::Unknown => f.write_str("the cluster does not know this type (an older version, perhaps)"),
+            Self::TooLarge { mib } => write!(
+                f,
+                "there is more than can be compared on request ({mib} MiB): divide the replicator into several with \
+                 fewer resources each"
+            ),
             Self::Exists => f.write_str("there is one of that name already"),
             Self::Missing => f.write_str("there is none of that name"),
         }

@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,12 @@ pub(super) struct Source {
 pub(super) struct Wanted {
     pub(super) kinds: BTreeSet<Type>,
     pub(super) interval: Duration,
+}
+
+/// How many bytes lists that are read together may take.
+pub(super) struct Room {
+    bytes: usize,
+    left: AtomicUsize,
 }
 
 /// Says when a kind may have changed.
@@ -156,10 +165,20 @@ impl Reader {
 
 /// Everything that there is of a kind.
 pub(super) async fn list_all(client: &Client, kind: Type) -> Result<BTreeMap<Key, Arc<Object>>, Failure> {
+    list_within(client, kind, &Room::new(usize::MAX)).await
+}
+
+/// The same, as long as there is room for it in memory.
+pub(super) async fn list_within(
+    client: &Client,
+    kind: Type,
+    room: &Room,
+) -> Result<BTreeMap<Key, Arc<Object>>, Failure> {
     let mut found = BTreeMap::new();
     let mut from: Option<String> = None;
     loop {
         let page = client.list(kind, None, from.as_deref()).await?;
+        room.take(page.objects.iter().map(size).sum())?;
         found.extend(page.objects.into_iter().map(|object| (object.key.clone(), Arc::new(object))));
         if found.len() > MAX_OBJECTS {
             return Err(Failure::Refused(format!("there are more than {MAX_OBJECTS}").into()));
@@ -168,6 +187,25 @@ pub(super) async fn list_all(client: &Client, kind: Type) -> Result<BTreeMap<Key
             return Ok(found);
         }
         from = page.next;
+    }
+}
+
+/// What an object takes in memory, about.
+fn size(object: &Object) -> usize {
+    object.json.len() + object.key.namespace.len() + 2 * object.key.name.len() + OVERHEAD
+}
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { bytes, left: AtomicUsize::new(bytes) }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Failure> {
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        taken.map(drop).map_err(|_| Failure::TooLarge { mib: self.bytes >> 20 })
     }
 }
 
@@ -220,6 +258,9 @@ async fn change(kind: Type, mirror: &mut Mirror) -> Type {
 /// Before a kind that cannot be read is tried again, if that is sooner than the interval.
 const RETRY: Backoff =
     Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), jitter: 0.5 };
+
+/// Of an object, besides its texts.
+const OVERHEAD: usize = 200;
 
 /// How long changes are gathered, so that many are read together.
 const GATHER: Duration = Duration::from_millis(50);

@@ -372,7 +372,7 @@ const HIDDEN: &str = "…";
 
 const MAX_NAME: usize = 200;
 
-/// Shorter than clients wait for an answer.
+/// Shorter than `fedgate diff` and `fedgate verify` wait, whatever sensuctl has saved.
 const LIMIT: Duration = Duration::from_secs(25);
 
 const STORE_LIMIT: Duration = Duration::from_secs(5);

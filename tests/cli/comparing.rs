@@ -1,5 +1,7 @@
 //! `diff` and `verify`, by what they ask and how they end.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -75,6 +77,40 @@ fn what_cannot_be_compared_has_the_codes_of_the_other_commands() {
     assert!(user.fails(&["diff", "replicator", "rbac"], 1).contains("is it a fedgate, and of this version?"));
     let away = user.run(&["diff", "replicator", "rbac", "--url", "http://127.0.0.1:1", "--api-key", "x"]);
     assert_eq!(away.code, Some(69), "{}", away.stderr);
+}
+
+/// Answers 503 so often, and then the comparison.
+fn busy(server: &Server, times: usize, retry_after: &'static str) {
+    let left = AtomicUsize::new(times);
+    let body = comparison(&[place("alpha", None, 0)]);
+    server.rule(move |asked| {
+        if asked.target != RBAC {
+            return None;
+        }
+        let is_busy = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let refusal = r#"{"code":0,"message":"other replicators are being compared: try again"}"#;
+        Some(match is_busy {
+            Ok(_) => answer(503, &[("Retry-After", retry_after)], refusal),
+            Err(_) => answer(200, &[], &body),
+        })
+    });
+}
+
+#[test]
+fn a_gateway_that_is_busy_is_asked_again_when_it_says_but_not_for_ever() {
+    let server = Server::start();
+    let user = User::of(&server);
+    busy(&server, 2, "0");
+    assert_eq!(user.ok(&["diff", "replicator", "rbac"]), "alpha: equal (7 objects)\n");
+    for (times, retry_after, asked) in [(3, "0", 3), (1, "3600", 1), (1, "soon", 1)] {
+        busy(&server, times, retry_after);
+        server.take_asked();
+        assert!(user.fails(&["diff", "replicator", "rbac"], 69).contains("being compared"), "{retry_after}");
+        assert_eq!(server.take_lines().len(), asked, "{retry_after}");
+    }
+    server.always("/api/enterprise/federation/v1/replicators", 200, &[], r#"[{"metadata":{"name":"rbac"}}]"#);
+    busy(&server, 1, "0");
+    assert!(user.ok(&["verify"]).contains("equal"), "verify does the same");
 }
 
 #[test]

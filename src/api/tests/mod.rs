@@ -1,4 +1,5 @@
 mod clients;
+mod comparisons;
 mod requests;
 mod status;
 mod trials;

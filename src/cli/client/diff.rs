@@ -1,9 +1,14 @@
 //! `diff`: what a replicator would do now.
 
+use std::time::Duration;
+
 use clap::Args;
+use http::{Method, StatusCode, header::RETRY_AFTER};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::{
+    answer::Answer,
     http::Gateway,
     kind::Kind,
     list::{check_names, kind_named, titled},
@@ -66,7 +71,7 @@ impl Diff {
         }
         let names = [self.name];
         check_names(kind, &names)?;
-        let settings = self.connection.settings()?;
+        let settings = self.connection.patient_settings(PATIENCE)?;
         let format = self.output.format.unwrap_or(settings.format);
         let path = path(kind, &names, self.cluster.as_ref());
         let gateway = Gateway::open(settings).await?;
@@ -103,14 +108,26 @@ pub(super) fn path(kind: &Kind, names: &[String], cluster: Option<&ClusterName>)
     }
 }
 
-/// The comparison at that path.
+/// The comparison at that path. A gateway that is busy with others is asked again when it says.
 pub(super) async fn read(gateway: &Gateway, path: &str) -> Result<Value, Failure> {
-    let answer = gateway.get(path).await.map_err(|failure| {
+    let mut answer = gateway.send(Method::GET, path, None, None).await?;
+    for _ in 0..RETRIES {
+        let Some(pause) = pause(&answer) else { break };
+        sleep(pause).await;
+        answer = gateway.send(Method::GET, path, None, None).await?;
+    }
+    let answer = answer.success().map_err(|failure| {
         let is_old = failure.is_not_found() && failure.line == "not found";
         let line = "it cannot compare: is it a fedgate, and of this version?";
         if is_old { Failure::new(1, format!("{}: {line}", gateway.base())) } else { failure }
     })?;
     answer.json()
+}
+
+/// How long to wait before asking again.
+fn pause(answer: &Answer) -> Option<Duration> {
+    let said = answer.header(&RETRY_AFTER).filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE)?;
+    said.parse().ok().map(Duration::from_secs).filter(|pause| *pause <= LONGEST_PAUSE)
 }
 
 /// How one place of a comparison compares.
@@ -249,6 +266,15 @@ fn remarks(answer: &Value) -> Vec<String> {
 
 /// What may be done about an object, in the order of the columns.
 const ACTIONS: [&str; 5] = ["create", "update", "delete", "conflict", "blocked"];
+
+/// Longer than a gateway takes: it gives up what does not answer and tells of the rest.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a busy gateway is asked again.
+const RETRIES: usize = 2;
+
+/// One that says more is not waited for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Nothing can differ then.
 pub(super) const NO_CLUSTER: &str = "none of the clusters that it copies to is registered";

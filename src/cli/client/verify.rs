@@ -44,7 +44,7 @@ struct Row {
 impl Verify {
     /// Compares one replicator after the other; fails when one differs, or may.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let settings = self.connection.settings()?;
+        let settings = self.connection.patient_settings(diff::PATIENCE)?;
         let format = self.output.format.unwrap_or(settings.format);
         let gateway = Gateway::open(settings).await?;
         let start = Instant::now();

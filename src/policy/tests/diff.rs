@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{
     behaviour::synced,
     checker::Checker,
-    world::{World, binding, check, cluster_role},
+    world::{Fault, World, binding, check, cluster_role},
 };
 use crate::types::{Comparison, DifferenceAction, DifferenceCounts, PlaceComparison};
 
@@ -214,6 +214,69 @@ async fn a_change_that_is_copied_meanwhile_is_never_shown_the_wrong_way_round() 
         let (place, ()) = tokio::join!(in_cluster(&world, "alpha"), change);
         assert_eq!(place.differences, [], "both sides had the old one, or both have the new one");
     }
+}
+
+/// Compares with a cluster that differs, while the local cluster is lost between its two readings.
+async fn source_lost(fault: impl FnOnce(&mut Fault), alpha_answers_after: Duration) -> Comparison {
+    let mut world = synced(&["alpha"]).await;
+    world.lead_none();
+    sleep(Duration::from_secs(5)).await;
+    world.write("alpha", OPS, &cluster_role("ops", "list"));
+    let trouble = async {
+        // No answer of the local cluster takes longer, and all its lists are asked for at once.
+        sleep(Duration::from_millis(5)).await;
+        world.net.fault("alpha", |fault| fault.is_stopped = true);
+        world.net.fault("local-cluster", fault);
+        sleep(alpha_answers_after).await;
+        world.net.fault("alpha", |fault| fault.is_stopped = false);
+    };
+    let start = tokio::time::Instant::now();
+    let (found, ()) = tokio::join!(compare(&world, "rbac", None), trouble);
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_is_told_although_the_local_cluster_cannot_be_read_again() {
+    let cut = source_lost(|fault| fault.is_cut = true, Duration::ZERO).await;
+    let stopped = source_lost(|fault| fault.is_stopped = true, Duration::ZERO).await;
+    let late = source_lost(|fault| fault.is_stopped = true, Duration::from_secs(12)).await;
+    for found in [cut, stopped, late] {
+        let place = &found.places[0];
+        assert_eq!((brief(place), &place.error), (vec!["conflict ClusterRole /ops".to_owned()], &None));
+        assert!(place.warnings[0].starts_with("the local cluster was not read again"), "{place:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_memory_may_hold_is_not_compared_and_the_way_out_is_said() {
+    let mut world = synced(&["alpha", "beta"]).await;
+    world.lead_none();
+    sleep(Duration::from_secs(5)).await;
+    for n in 0..6 {
+        let name = format!("large-{n}");
+        let mut large = check("web", &name, "true");
+        large["metadata"]["annotations"] = json!({"notes": "x".repeat(400 << 10)});
+        world.write("local-cluster", &format!("namespaces/web/checks/{name}"), &large);
+    }
+    let room = |mib: usize| world.comparer().with_room(mib << 20);
+    let found = room(2).compare("rbac", None).await.unwrap();
+    assert!(!found.is_complete());
+    for place in &found.places {
+        let error = place.error.as_deref().unwrap();
+        assert!(error.starts_with("the local cluster: CheckConfig: there is more than"), "{error}");
+        assert!(
+            error.contains("(2 MiB): divide the replicator into several with fewer resources"),
+            "{error}"
+        );
+        assert_eq!(place.counts, DifferenceCounts::default(), "nothing is concluded from what is not known");
+    }
+    let found = room(4).compare("rbac", None).await.unwrap();
+    assert!(found.is_complete());
+    assert_eq!(
+        brief(&found.places[0]),
+        [0, 1, 2, 3, 4, 5].map(|n| format!("create CheckConfig web/large-{n}"))
+    );
 }
 
 /// The writes of a comparison, as requests.

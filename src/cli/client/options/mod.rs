@@ -139,6 +139,24 @@ impl Connection {
         self.settings_in(&self.environment())
     }
 
+    /// The same for a command whose answer may take this long. What sensuctl has saved is about its own answers; who sets a
+    /// time limit for this command knows better.
+    pub(super) fn patient_settings(&self, patience: Duration) -> Result<Settings, Failure> {
+        self.patient_settings_in(&self.environment(), patience)
+    }
+
+    fn patient_settings_in(
+        &self,
+        environment: &BTreeMap<String, String>,
+        patience: Duration,
+    ) -> Result<Settings, Failure> {
+        let mut settings = self.settings_in(environment)?;
+        if self.timeout.is_none() && Variables(environment).get("SENSU_TIMEOUT").is_none() {
+            settings.timeout = settings.timeout.max(patience);
+        }
+        Ok(settings)
+    }
+
     /// The environment, as far as options do not replace it.
     pub(super) fn environment(&self) -> BTreeMap<String, String> {
         let mut environment = environment();

@@ -18,10 +18,14 @@ impl Home {
     }
 
     fn settings(&self, connection: &Connection, more: &[(&str, &str)]) -> Result<Settings, Failure> {
+        connection.settings_in(&self.environment(more))
+    }
+
+    fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let directory = self.0.path().display().to_string();
         let mut environment = BTreeMap::from([("SENSU_CONFIG_DIR".to_owned(), directory)]);
         environment.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        connection.settings_in(&environment)
+        environment
     }
 }
 
@@ -64,6 +68,22 @@ fn environment_beats_files_and_flags_beat_both() {
     let settings = home.settings(&flags, &variables).unwrap();
     assert_eq!((settings.namespace.as_str(), settings.timeout.as_secs()), ("d@beta", 2));
     assert!(matches!(settings.credential, Credential::User { name, .. } if name == "ann"));
+}
+
+#[test]
+fn a_long_answer_is_waited_for_unless_the_command_is_told_otherwise() {
+    let home = Home::new("https://gw");
+    let timeout = |connection: &Connection, variables: &[(&str, &str)], patience: u64| {
+        let environment = home.environment(variables);
+        let settings = connection.patient_settings_in(&environment, Duration::from_secs(patience));
+        settings.unwrap().timeout.as_secs()
+    };
+    let saved = Connection::default();
+    assert_eq!(timeout(&saved, &[], 30), 30, "7 s are saved");
+    assert_eq!(timeout(&saved, &[], 5), 7);
+    assert_eq!(timeout(&saved, &[("SENSU_TIMEOUT", "9s")], 30), 9);
+    let flag = Connection { timeout: Some("2s".into()), ..Connection::default() };
+    assert_eq!(timeout(&flag, &[("SENSU_TIMEOUT", "90s")], 30), 2);
 }
 
 #[test]
