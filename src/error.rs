@@ -77,6 +77,21 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     iter::successors(Some(error), |&error| error.source())
 }
 
+/// The innermost cause of an error, which is the most specific, on one line.
+pub fn root(error: &(dyn Error + 'static)) -> String {
+    let full = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // Libraries append where their programmers' documentation is.
+    let text = match DOCUMENTATION.iter().filter_map(|place| full.find(place)).min() {
+        None => &full,
+        Some(end) => {
+            let marks: &[char] = &[' ', ':', ';', ',', '(', '<'];
+            let text = full[..end].trim_end_matches(marks);
+            text.strip_suffix("see").unwrap_or(text).trim_end_matches(marks)
+        }
+    };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 // === impl Reply ===
 
 impl Reply {
@@ -134,6 +149,16 @@ impl fmt::Display for Advice<'_> {
     }
 }
 
+/// Places of documentation for programmers.
+const DOCUMENTATION: [&str; 6] = [
+    "https://docs.rs",
+    "https://github.com",
+    "https://doc.rust-lang.org",
+    "https://datatracker.ietf.org",
+    "https://www.rfc-editor.org",
+    "https://rustls.dev",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +182,21 @@ mod tests {
         }
         assert_eq!(advice(io::ErrorKind::NotFound, Access::Read), "; put it there, or name another one");
         assert_eq!(advice(io::ErrorKind::NotFound, Access::Write), "");
+    }
+
+    #[test]
+    fn no_cause_leads_to_documentation_for_programmers() {
+        let said = |text: &str| root(&io::Error::other(text.to_owned()));
+        let eof = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual";
+        assert_eq!(said(eof), "peer closed connection without sending TLS close_notify");
+        assert_eq!(said("it failed (see https://github.com/x/y)"), "it failed");
+        assert_eq!(said("it failed, see <https://datatracker.ietf.org/doc/html/rfc9113>"), "it failed");
+        assert_eq!(said("two\nlines"), "two lines");
+        assert_eq!(
+            said("cannot reach https://sensu.example.com:8080"),
+            "cannot reach https://sensu.example.com:8080"
+        );
+        let wrapped = io::Error::other(io::Error::other("the deepest"));
+        assert_eq!(root(&wrapped), "the deepest");
     }
 }

@@ -70,9 +70,28 @@ pub enum ApiError {
     /// A `Replicator` does not copy to the cluster that was asked for.
     #[error("it does not copy to cluster {0}, which is not among its spec.clusters or is not registered")]
     NotCopiedTo(ClusterName),
-    /// `limit` or `continue` is malformed. Usual cause: a token cut short, or one of another list.
+    /// `limit`, `continue` or `give_up` is malformed. Usual cause: a token cut short, or one of another list.
     #[error("the query parameter {0} is not valid")]
     Page(&'static str),
+    /// What a replicator that is still registered has left behind is not given up.
+    #[error(
+        "{} {name} is registered: delete it first; what cannot be removed then can be given up",
+        kind.noun()
+    )]
+    NotDeleted {
+        /// What was to be given up.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// What a deleted replicator has left is being removed everywhere.
+    #[error("what {} {name} has copied is being removed everywhere: there is nothing to give up", kind.noun())]
+    NotStuck {
+        /// What was to be given up.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
     /// The secret that seals `continue` has not been read. Usual cause: the store was down when the gateway started.
     #[error("the secret for continue tokens is not known yet")]
     NoSecret,
@@ -141,7 +160,9 @@ impl Classify for ApiError {
             Self::Forbidden => Reply::middleware(StatusCode::FORBIDDEN, 4, "unauthorized to perform action"),
             Self::Authorization(error) => error.reply(),
             Self::NotFound { .. } => Reply::router(StatusCode::NOT_FOUND, 2, self.to_string()),
-            Self::Exists { .. } => Reply::router(StatusCode::CONFLICT, 3, self.to_string()),
+            Self::Exists { .. } | Self::NotDeleted { .. } | Self::NotStuck { .. } => {
+                Reply::router(StatusCode::CONFLICT, 3, self.to_string())
+            }
             Self::Configured { name, local } => {
                 let key = if *local { "local-cluster" } else { "clusters" };
                 let message = format!(

@@ -36,20 +36,24 @@ use store_stall::StoreStallMemo;
 use trial::Trials;
 pub use trial::{Found, Tried, TryOut};
 use visibility::Visibility;
+use write::asks_to_give_up;
 
 use crate::{
     authz::{Authorizer, AuthzError, Verb},
     net::read_file,
     registry::{Entry, Health, Item, Registry, Secret, Store, StoreError, key_of, resource},
-    types::{Caller, ClusterHealth, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus, Snapshot},
+    types::{
+        Caller, ClusterHealth, GivenUp, Kind, OutageStatus, PolicyStatus, Principal, ReplicatorStatus,
+        Snapshot,
+    },
     wire::{self, Body, header::SENSU_CONTINUE},
 };
 
 /// Says whether a certificate file can be read on the gateway. May block.
 pub type ReadableFile = fn(&Path) -> io::Result<()>;
 
-/// Abandons what a deleted replicator of either kind has not yet removed. Returns whether there was anything.
-pub type GiveUp = Arc<dyn Fn(Kind, &str) -> bool + Send + Sync>;
+/// Abandons what a deleted replicator of either kind cannot remove at present.
+pub type GiveUp = Arc<dyn Fn(Kind, &str) -> GivenUp + Send + Sync>;
 
 /// The state of every `Replicator`, by name.
 pub type Policies = watch::Receiver<Arc<Vec<PolicyStatus>>>;
@@ -134,7 +138,7 @@ impl Api {
             readable: |path| read_file(path).map(drop),
             health,
             replicators,
-            give_up: Arc::new(|_, _| false),
+            give_up: Arc::new(|_, _| GivenUp::Unknown),
             policies: None,
             outage_sessions: None,
             stall: StoreStallMemo::default(),
@@ -179,7 +183,7 @@ impl Api {
         Self { outage_sessions: Some(status), ..self }
     }
 
-    /// Lets a second deletion of a replicator give up what it has left in a place that never comes back.
+    /// Lets `?give_up=true` abandon what a deleted replicator has left in a place that never comes back.
     #[must_use]
     pub fn with_give_up(self, give_up: GiveUp) -> Self {
         Self { give_up, ..self }
@@ -267,6 +271,9 @@ impl Api {
             Action::Create(kind) => self.create(kind, body, &principal).await,
             Action::Put(kind, name) => self.put(kind, &name, headers, body, &principal).await,
             Action::Test(kind, name) => self.test(kind, &name, body, &principal).await,
+            Action::Delete(kind, name) if asks_to_give_up(kind, query)? => {
+                self.abandon(kind, &name, headers, &principal).await
+            }
             Action::Delete(kind, name) => self.delete(kind, &name, headers, &principal).await,
             Action::Diff { kind, name, encoded_name } => {
                 self.diff(kind, &name, &encoded_name, query, &principal).await

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     registry::{self, Registry},
     types::{
-        Backend, BackendHealth, BackendState, Cluster, ClusterHealth, Kind, OutageStatus, PolicyStatus,
-        ReplicatorState, ReplicatorStatus, Source, TlsFiles,
+        self, Backend, BackendHealth, BackendState, Cluster, ClusterHealth, ClusterName, Kind, OutageStatus,
+        PolicyStatus, ReplicatorState, ReplicatorStatus, Snapshot, Source, TlsFiles, conflicts,
     },
 };
 
@@ -40,6 +40,9 @@ struct Status<'a> {
     complete: bool,
     clusters: Vec<ClusterStatus<'a>>,
     replicators: Vec<AnyReplicator<'a>>,
+    /// Only when there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicts: Vec<Conflict>,
     authorization: &'static str,
     /// Only when they are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,17 @@ struct BackendStatus<'a> {
     since: Option<String>,
     error: Option<&'a str>,
     latency_ms: Option<f64>,
+    /// Sixteen hexadecimal digits, as etcd shows it, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etcd_cluster_id: Option<String>,
+}
+
+/// Registered clusters that get in each other's way.
+#[derive(Serialize)]
+struct Conflict {
+    kind: &'static str,
+    clusters: Vec<String>,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -146,9 +160,10 @@ pub(super) fn render(
     let health: HashMap<_, _> = found.clusters.iter().map(|cluster| (&cluster.name, cluster)).collect();
     let facts: Vec<_> =
         snapshot.iter().map(|cluster| Facts::gather(cluster, health.get(&cluster.name).copied())).collect();
+    let in_conflict = in_conflict(&snapshot, &health);
     let store = store(view.health(), viewer);
     let checked = facts.iter().flat_map(|facts| &facts.backends).all(|(_, health)| is_known(*health));
-    let mut clusters: Vec<_> = facts.iter().map(|facts| facts.status(view, viewer)).collect();
+    let mut clusters: Vec<_> = facts.iter().map(|facts| facts.status(view, viewer, &in_conflict)).collect();
     clusters.extend(view.unreadable_of(Kind::Cluster).map(|(name, _)| ClusterStatus {
         name,
         source: source(Source::Api),
@@ -166,6 +181,7 @@ pub(super) fn render(
         complete: checked && store.is_none() && view.unreadable().is_empty(),
         clusters,
         replicators: replicators.collect(),
+        conflicts: in_conflict,
         authorization: viewer.authorization,
         outage_sessions: outage_sessions.map(OutageSessions::from),
         authorization_error: viewer.authorization_error,
@@ -213,7 +229,7 @@ impl<'a> Facts<'a> {
         Self { cluster, version: health.and_then(|health| health.version.as_deref()), backends }
     }
 
-    fn status(&self, view: &Registry, viewer: Viewer) -> ClusterStatus<'a> {
+    fn status(&self, view: &Registry, viewer: Viewer, conflicts: &[Conflict]) -> ClusterStatus<'a> {
         let backends = self.backends.iter().map(|(backend, health)| backend_status(backend, *health, viewer));
         let backends: Vec<_> = backends.collect();
         let (state, since) = self.state();
@@ -227,7 +243,7 @@ impl<'a> Facts<'a> {
             since: since.map(rfc3339),
             error,
             backends,
-            warnings: self.warnings(view),
+            warnings: self.warnings(view, conflicts),
         }
     }
 
@@ -246,12 +262,15 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn warnings(&self, view: &Registry) -> Vec<String> {
+    fn warnings(&self, view: &Registry, conflicts: &[Conflict]) -> Vec<String> {
         let mut warnings = warnings(&self.cluster.backends, &self.cluster.tls);
         if self.cluster.source != Source::Api && view.get(Kind::Cluster, self.cluster.name.as_str()).is_some()
         {
             warnings.push("it hides a registered cluster of the same name".to_owned());
         }
+        let name = self.cluster.name.as_str();
+        let own = conflicts.iter().filter(|conflict| conflict.clusters.iter().any(|other| other == name));
+        warnings.extend(own.map(|conflict| conflict.message.clone()));
         warnings
     }
 }
@@ -277,7 +296,21 @@ fn backend_status<'a>(
         latency_ms: health
             .and_then(|health| health.latency)
             .map(|latency| tenths(latency.as_secs_f64() * 1e3)),
+        etcd_cluster_id: health.and_then(|health| health.etcd_cluster).map(|id| format!("{id:016x}")),
     }
+}
+
+fn in_conflict(snapshot: &Snapshot, health: &HashMap<&ClusterName, &ClusterHealth>) -> Vec<Conflict> {
+    let etcd_cluster = |cluster: &Cluster, backend: &Backend| {
+        let found = health.get(&cluster.name)?.backends.iter().find(|health| health.backend == *backend);
+        found?.etcd_cluster
+    };
+    let written = |conflict: types::Conflict| Conflict {
+        kind: conflict.kind.as_str(),
+        clusters: conflict.clusters.iter().map(|name| name.as_str().to_owned()).collect(),
+        message: conflict.message,
+    };
+    conflicts(snapshot, etcd_cluster).into_iter().map(written).collect()
 }
 
 /// Every registered one by name, and the deleted ones that have left something behind.

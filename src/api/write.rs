@@ -13,7 +13,7 @@ use crate::{
         Entry, Item, Precondition, StoreError, key_of,
         resource::{Checked, FieldError},
     },
-    types::{Kind, Principal, Spec},
+    types::{GivenUp, Kind, Principal, Spec},
     wire::{self, Body},
 };
 
@@ -96,10 +96,6 @@ impl Api {
             let current = self.current(&key).await?;
             conditions.check(current.as_ref())?;
             let Some(current) = current else {
-                if (self.give_up)(kind, name) {
-                    tracing::warn!(user = %who.subject, name, "what the deleted replicator owns elsewhere is given up");
-                    return Ok(wire::json(StatusCode::NO_CONTENT, ""));
-                }
                 return Err(ApiError::not_found(kind, name));
             };
             match self.within(self.store.delete(&key, Precondition::Version(current.version))).await {
@@ -113,6 +109,31 @@ impl Api {
             }
         }
         Err(ApiError::Busy)
+    }
+
+    /// Gives up what a deleted replicator has left where it cannot be removed. Never what deleting it once does: clients and
+    /// proxies send a request again whose answer they have not seen.
+    pub(super) async fn abandon(
+        &self,
+        kind: Kind,
+        name: &str,
+        headers: &HeaderMap,
+        who: &Principal,
+    ) -> Result<Response<Body>, ApiError> {
+        let current = self.current(&key_of(kind, name)).await?;
+        Conditions::parse(headers)?.check(current.as_ref())?;
+        if current.is_some() {
+            return Err(ApiError::NotDeleted { kind, name: name.to_owned() });
+        }
+        match (self.give_up)(kind, name) {
+            GivenUp::Begun => {
+                tracing::warn!(user = %who.subject, kind = kind.noun(), name, "what a deleted replicator owns elsewhere is given up");
+                Ok(wire::json(StatusCode::NO_CONTENT, ""))
+            }
+            GivenUp::NotStuck => Err(ApiError::NotStuck { kind, name: name.to_owned() }),
+            GivenUp::Unknown => Err(ApiError::not_found(kind, name)),
+            GivenUp::Busy => Err(ApiError::Busy),
+        }
     }
 
     pub(super) fn refuse_configured(&self, kind: Kind, name: &str) -> Result<(), ApiError> {
@@ -175,6 +196,17 @@ impl Api {
     }
 }
 
+/// Whether a deletion is about what a deleted replicator has left. Of several values the first counts, as in lists.
+pub(super) fn asks_to_give_up(kind: Kind, query: Option<&str>) -> Result<bool, ApiError> {
+    let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    match pairs.into_iter().find(|(key, _)| *key == GIVE_UP) {
+        None | Some((_, "false")) => Ok(false),
+        Some((_, "true")) if kind != Kind::Cluster => Ok(true),
+        // A misspelt one must not delete anything.
+        Some(_) => Err(ApiError::Page(GIVE_UP)),
+    }
+}
+
 /// Whether an entry already holds what a write would store, regardless of its author.
 fn is_same(current: &Entry, wanted: &Checked, value: &Bytes) -> bool {
     let says_so = |old: Item| {
@@ -192,6 +224,9 @@ fn created(entry: &Entry) -> Response<Body> {
     response.headers_mut().insert(header::ETAG, tag);
     response
 }
+
+/// The query parameter of a deletion that gives up what is left.
+const GIVE_UP: &str = "give_up";
 
 /// How often a write is tried against others that write the same resource.
 const ATTEMPTS: usize = 64;

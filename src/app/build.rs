@@ -41,7 +41,7 @@ use crate::{
     proxy::{Compressor, Federation, Logins, OutageSessions, Readiness, Resources, Settings},
     registry::{self, Registry, Views},
     telemetry::{Access, LogHandle, Metrics, trace::Tracer},
-    types::{BackendHealth, BackendState, ClusterHealth, Kind, Snapshot, units},
+    types::{BackendHealth, BackendState, ClusterHealth, GivenUp, Kind, Snapshot, units},
     upstream::{self, Connect, Connector, HealthBoard, Prober},
     wire::{Budget, budget::REQUEST_BODY_BYTES},
 };
@@ -338,9 +338,9 @@ fn attach_status(
     let none = || watch::channel(Arc::default()).1;
     let replicators = by_etcd.as_ref().map_or_else(none, |handle| handle.statuses.clone());
     let give_up = move |kind, name: &str| match kind {
-        Kind::EtcdReplicator => by_etcd.as_ref().is_some_and(|handle| handle.give_up(name)),
-        Kind::Replicator => by_api.as_ref().is_some_and(|handle| handle.give_up(name)),
-        Kind::Cluster => false,
+        Kind::EtcdReplicator => by_etcd.as_ref().map_or(GivenUp::Unknown, |handle| handle.give_up(name)),
+        Kind::Replicator => by_api.as_ref().map_or(GivenUp::Unknown, |handle| handle.give_up(name)),
+        Kind::Cluster => GivenUp::Unknown,
     };
     api.with_status(health, replicators).with_give_up(Arc::new(give_up))
 }

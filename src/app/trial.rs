@@ -34,7 +34,7 @@ async fn backends(cluster: &Cluster, connect_timeout: Duration) -> Vec<Tried> {
     let checks = cluster.backends.iter().map(async |backend| {
         let result = match upstream::check(&connector, cluster, backend, LIMIT).await {
             Ok(passed) => Ok(Found { version: passed.version.to_string(), latency: passed.latency }),
-            Err(error) => Err(format!("{error}{}", error.advice())),
+            Err(error) => Err(error.to_string()),
         };
         Tried { backend: backend.clone(), result }
     });

@@ -3,10 +3,13 @@
 mod check;
 mod client;
 mod demo;
+mod examples;
 mod health;
+mod look;
 mod manual;
 mod output;
 mod runtime;
+mod screen;
 mod sensuctl;
 mod serve;
 mod simulate;
@@ -15,7 +18,7 @@ mod text;
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use http::StatusCode;
 
 use crate::{app::BuildError, config::ConfigError};
@@ -84,7 +87,8 @@ pub fn run() -> ExitCode {
         }
     };
     let name = || OsString::from("fedgate");
-    let cli = match Cli::try_parse_from(std::iter::once(name()).chain(arguments)) {
+    let parsed = command().try_get_matches_from(std::iter::once(name()).chain(arguments));
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(line) = suggest::instead(&error).or_else(|| sensuctl::refused(&error)) {
@@ -103,8 +107,8 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(file) => check::run(&file),
         Command::Health(health) => health.run(),
         Command::Client(command) => command.run(),
-        Command::Completions(completions) => completions.run(Cli::command()),
-        Command::Man(man) => man.run(Cli::command()),
+        Command::Completions(completions) => completions.run(command()),
+        Command::Man(man) => man.run(command()),
         Command::Version => output::print(concat!("fedgate version ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     match done {
@@ -116,6 +120,11 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// The definition of the command line.
+fn command() -> clap::Command {
+    examples::with_examples(Cli::command())
 }
 
 /// The environment, as far as it is UTF-8.

@@ -66,6 +66,25 @@ pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     cut.into()
 }
 
+/// A text in lines of at most so many columns, broken at its spaces; only a longer word has a longer line.
+pub(super) fn wrap(text: &str, columns: usize) -> String {
+    let mut lines = String::with_capacity(text.len());
+    let mut used = 0;
+    for word in text.split(' ') {
+        let width = width(word);
+        if used > 0 && used + 1 + width > columns {
+            lines.push('\n');
+            used = 0;
+        } else if !lines.is_empty() {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += width;
+    }
+    lines
+}
+
 /// Every such character is in the basic plane.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -93,5 +112,9 @@ mod tests {
         assert_eq!(fit("abcdef", 4), "abc…");
         assert_eq!(fit("中文字", 4), "中…");
         assert_eq!(fit("abcd", 4), "abcd");
+        assert_eq!(wrap("one two three", 7), "one two\nthree");
+        assert_eq!(wrap("one two three", 4), "one\ntwo\nthree");
+        assert_eq!(wrap("中文 字", 4), "中文\n字");
+        assert_eq!(wrap("", 4), "");
     }
 }

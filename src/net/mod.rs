@@ -3,6 +3,7 @@
 //! | Part | Does |
 //! |---|---|
 //! | [`connect`] | opens a connection: name, addresses in turn, TLS, all before one deadline |
+//! | [`advice`] | what to do about a connection that could not be opened |
 //! | [`Backoff`] | how long to wait before the next attempt |
 //! | [`Filtered`] | a byte stream that is read through something |
 //! | [`Monitored`] | a byte stream that records what its peer last did |
@@ -12,6 +13,7 @@
 //! | [`read_file`], [`in_time`] | regular files only, bounded in size and in time |
 //! | [`read_pem`] | the same for PEM files, without the marks that editors put before their blocks |
 
+mod advice;
 mod backoff;
 mod dial;
 mod file;
@@ -20,6 +22,7 @@ mod monitor;
 mod pem;
 mod tls;
 
+pub use advice::{advice, tls_error};
 pub use backoff::Backoff;
 pub use dial::{BoxIo, ConnectError, Io, connect, secure};
 pub use file::{

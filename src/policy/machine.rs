@@ -24,7 +24,7 @@ use super::{
     client::{Failure, Page},
     decide::{Copies, Copy, MAKERS_ROLE, Op, Originals, Owner, Scope, World, federation_of},
     object::{Digest, Key, Object},
-    plan::{Action, Plan},
+    plan::{Action, Plan, Summary},
     refusals::{Doubts, Refusals},
 };
 use crate::{corev2::Type, net::Backoff};
@@ -91,7 +91,10 @@ pub(super) struct Machine {
     pub(super) is_complete: bool,
     /// When that ended last.
     pub(super) listed_at: Option<Instant>,
-    pub(super) last_sync: Option<SystemTime>,
+    /// When each `Replicator`'s objects were last known to equal the source's, all of them.
+    pub(super) last_sync: BTreeMap<Arc<str>, SystemTime>,
+    /// The kinds of the source that cannot be read at present.
+    unread: BTreeSet<Type>,
     /// How many there have been, as of errors.
     pub(super) writes: u64,
     pub(super) errors: u64,
@@ -140,7 +143,8 @@ impl Machine {
             made: BTreeMap::new(),
             is_complete: false,
             listed_at: None,
-            last_sync: None,
+            last_sync: BTreeMap::new(),
+            unread: BTreeSet::new(),
             writes: 0,
             errors: 0,
             #[cfg(test)]
@@ -168,6 +172,8 @@ impl Machine {
         let kinds = self.assignment.kinds();
         self.copies.kinds.retain(|kind, _| kinds.contains(kind));
         self.troubles.retain(|kind, _| kinds.contains(kind));
+        let scopes = &self.assignment.scopes;
+        self.last_sync.retain(|name, _| scopes.iter().any(|scope| scope.name == *name));
         if !is_known {
             (self.listing, self.is_complete) = (None, false);
             self.queue.clear();
@@ -180,6 +186,16 @@ impl Machine {
     /// The source, or what is known of it, has changed.
     pub(super) fn source_changed(&mut self) {
         self.stale = true;
+    }
+
+    /// Which kinds of the source cannot be read: what was read of them last is compared all the same.
+    pub(super) fn source_unread(&mut self, kinds: impl Iterator<Item = Type>) {
+        self.unread = kinds.collect();
+    }
+
+    /// Whether the source's side of a `Replicator` cannot be read.
+    pub(super) fn is_source_unread(&self, scope: &Scope) -> bool {
+        source_kinds([scope]).iter().any(|kind| self.unread.contains(kind))
     }
 
     pub(super) fn next(&mut self, source: &Originals, now: Instant) -> Step {
@@ -300,12 +316,23 @@ impl Machine {
         self.actions = mem::take(&mut self.plan.actions).into();
         let planned: BTreeSet<&Key> = self.actions.iter().map(|action| &action.key).collect();
         self.refused.keep_planned(until, &planned);
-        self.note_sync();
+        self.note_sync(source);
     }
 
-    fn note_sync(&mut self) {
-        if self.is_complete && self.actions.is_empty() && self.away.is_none() {
-            self.last_sync = Some(SystemTime::now());
+    /// An empty plan says nothing where a kind could not be read, on either side, or was refused. Conflicts do not count: what
+    /// is the cluster's own is meant to stay.
+    fn note_sync(&mut self, source: &Originals) {
+        if !self.is_complete || self.away.is_some() || !self.troubles.is_empty() {
+            return;
+        }
+        let now = SystemTime::now();
+        let assignment = Arc::clone(&self.assignment);
+        for scope in &assignment.scopes {
+            let is_known =
+                !self.is_source_unread(scope) && scope.kinds.iter().all(|kind| source.knows(*kind));
+            if is_known && self.plan.scopes.get(&scope.name).is_some_and(Summary::is_equal) {
+                self.last_sync.insert(Arc::clone(&scope.name), now);
+            }
         }
     }
 
@@ -334,7 +361,6 @@ impl Machine {
         if self.actions.is_empty() {
             // Something may have become possible, such as a role's deletion.
             self.stale = true;
-            self.note_sync();
         }
     }
 
@@ -462,12 +488,7 @@ impl Assignment {
 
     /// The kinds that have to be known of the source.
     pub(super) fn source_kinds(&self) -> BTreeSet<Type> {
-        let mut kinds: BTreeSet<Type> =
-            self.scopes.iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
-        if kinds.contains(&Type::Namespace) {
-            kinds.insert(Type::Role);
-        }
-        kinds
+        source_kinds(&self.scopes)
     }
 
     /// The one namespace that all of it is about.
@@ -476,6 +497,16 @@ impl Assignment {
         let first = all.next()??;
         all.all(|namespace| namespace == Some(first)).then_some(first)
     }
+}
+
+/// The kinds that have to be known of the source for these.
+fn source_kinds<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> BTreeSet<Type> {
+    let mut kinds: BTreeSet<Type> =
+        scopes.into_iter().flat_map(|scope| scope.kinds.iter().copied()).collect();
+    if kinds.contains(&Type::Namespace) {
+        kinds.insert(Type::Role);
+    }
+    kinds
 }
 
 /// Whether a list of one namespace is enough. Roles and bindings refer to each other across namespaces.

@@ -72,7 +72,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{mpsc, watch};
 
@@ -83,7 +83,10 @@ pub use reach::Clusters;
 pub use status::Metrics;
 pub use supervisor::{Supervisor, supervisor};
 
-use crate::{etcd, types::PolicyStatus};
+use crate::{
+    etcd,
+    types::{GivenUp, PolicyStatus},
+};
 
 /// The settings of replication by API.
 #[derive(Clone, Debug)]
@@ -101,15 +104,32 @@ pub struct Handle {
     pub statuses: watch::Receiver<Arc<Vec<PolicyStatus>>>,
     /// For the metrics page.
     pub metrics: Arc<Metrics>,
-    give_up: mpsc::Sender<Arc<str>>,
+    give_up: mpsc::Sender<Abandoned>,
+}
+
+/// What a deleted `Replicator` has left where it cannot be removed.
+#[derive(Debug)]
+struct Abandoned {
+    replicator: Arc<str>,
+    clusters: BTreeSet<Arc<str>>,
 }
 
 // === impl Handle ===
 
 impl Handle {
-    /// Abandons the copies that a deleted `Replicator` has left. Returns whether there are any, as far as is known.
-    pub fn give_up(&self, name: &str) -> bool {
-        let is_known = self.statuses.borrow().iter().any(|status| status.is_deleted && *status.name == *name);
-        is_known && self.give_up.try_send(name.into()).is_ok()
+    /// Abandons the copies that a deleted `Replicator` has left in clusters where they cannot be removed at present. Where
+    /// they are being removed, that goes on.
+    pub fn give_up(&self, name: &str) -> GivenUp {
+        let statuses = self.statuses.borrow();
+        let Some(status) = statuses.iter().find(|status| status.is_deleted && *status.name == *name) else {
+            return GivenUp::Unknown;
+        };
+        let stuck = status.left_behind.iter().filter(|left| left.error.is_some());
+        let clusters: BTreeSet<Arc<str>> = stuck.map(|left| Arc::clone(&left.cluster)).collect();
+        if clusters.is_empty() {
+            return GivenUp::NotStuck;
+        }
+        let abandoned = Abandoned { replicator: name.into(), clusters };
+        self.give_up.try_send(abandoned).map_or(GivenUp::Busy, |()| GivenUp::Begun)
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Summary {
     pub(super) examples: Vec<Arc<str>>,
     /// Objects that cannot be copied, and the first of them.
     pub(super) problems: (u64, Option<Arc<str>>),
+    /// How many of the pending ones the cluster has refused and are not tried at present.
+    refused: u64,
     /// Objects that there is something to say about, and the first of them.
     pub(super) warnings: (u64, Option<Arc<str>>),
     /// With `dry_run`, what would be done first, in its order.
@@ -79,6 +81,7 @@ impl Plan {
     pub(super) fn note_refusal(&mut self, scope: Option<&Scope>, key: &Key, why: &str) {
         let summary = scope.and_then(|scope| self.scopes.get_mut(&scope.name));
         if let Some(summary) = summary {
+            summary.refused += 1;
             note(&mut summary.problems, key, why);
         }
     }
@@ -155,8 +158,19 @@ impl Summary {
             }
         }
         if let Some(why) = (world.refused)(key) {
+            self.refused += 1;
             note(&mut self.problems, key, &why);
         }
+    }
+
+    /// Whether there is more to write than what was refused.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.total() > self.refused
+    }
+
+    /// Whether nothing is to be done, and nothing is left out.
+    pub(super) fn is_equal(&self) -> bool {
+        self.pending.total() == 0 && self.problems.0 == 0
     }
 
     /// With `dry_run`, what would be done first, in its order.

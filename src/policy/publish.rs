@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    left::{self, LeftBehind},
+    left::{self, LeftBehind, Remains},
     source::Source,
     status::Report,
 };
@@ -15,8 +15,7 @@ use crate::{
     corev2::Type,
     registry::Registry,
     types::{
-        ClusterName, Kind, LeftCopies, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec,
-        Targets,
+        ClusterName, Kind, PolicyClusterStatus, PolicySpec, PolicyStatus, ReplicatorState, Spec, Targets,
     },
 };
 
@@ -84,8 +83,8 @@ pub(super) fn statuses(seen: &Seen<'_>) -> Vec<PolicyStatus> {
 }
 
 /// One that is not registered any more, but has left copies behind.
-fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatus {
-    let error = left::trouble(left, true);
+fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[Remains]) -> PolicyStatus {
+    let error = left::trouble(left, Some(name));
     let state = if error.is_some() { ReplicatorState::Retrying } else { ReplicatorState::Syncing };
     let old = seen.old.iter().find(|old| old.name == *name && old.is_deleted && old.state == state);
     PolicyStatus {
@@ -97,7 +96,7 @@ fn deleted(seen: &Seen<'_>, name: &Arc<str>, left: &[LeftCopies]) -> PolicyStatu
         dry_run: false,
         clusters: Vec::new(),
         is_deleted: true,
-        left_behind: left.to_vec(),
+        left_behind: left.iter().map(|it| it.copies.clone()).collect(),
     }
 }
 
@@ -152,7 +151,9 @@ fn whole(
         (ReplicatorState::Following, Some(NO_CLUSTER.into()))
     };
     let left = seen.left.get(name).cloned().unwrap_or_default();
-    let (state, error) = match left::trouble(&left, false).filter(|_| error.is_none()) {
+    // A warning must not hide that what was revoked is still in force somewhere.
+    let is_worse = error.is_none() || state == ReplicatorState::Following;
+    let (state, error) = match left::trouble(&left, None).filter(|_| is_worse) {
         Some(trouble) => (ReplicatorState::Retrying, Some(trouble)),
         None => (state, error),
     };
@@ -166,7 +167,7 @@ fn whole(
         dry_run: spec.dry_run,
         clusters,
         is_deleted: false,
-        left_behind: left,
+        left_behind: left.into_iter().map(|it| it.copies).collect(),
     }
 }
 

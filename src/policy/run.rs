@@ -52,6 +52,7 @@ impl Follower {
             machine.source_changed();
         }
         let source = Arc::clone(&self.source.borrow_and_update());
+        machine.source_unread(source.troubles.keys().copied());
         match machine.next(&source.originals, Instant::now()) {
             Step::List { kind, namespace, from } => {
                 let page = self.client.list(kind, namespace.as_deref(), from.as_deref()).await;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -47,6 +47,8 @@ pub(super) struct Left {
     pub(super) keys: Option<u64>,
     /// Why it cannot be removed at present.
     pub(super) error: Option<Arc<str>>,
+    /// Whether that is because the cluster is away.
+    pub(super) is_away: bool,
 }
 
 /// Status and counters for Prometheus.
@@ -79,14 +81,19 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
     report.pending_since.retain(|name, _| is_kept(name));
     for scope in &assignment.scopes {
         let summary = machine.plan.scopes.get(&scope.name).cloned().unwrap_or_default();
-        let is_different = summary.pending.total() > 0 || machine.away.is_some();
+        // Where something cannot be read it may differ.
+        let is_different = summary.pending.total() > 0
+            || machine.away.is_some()
+            || trouble(machine, scope).is_some()
+            || machine.is_source_unread(scope);
         if is_different && !scope.dry_run {
             report.pending_since.entry(Arc::clone(&scope.name)).or_insert(now);
         } else {
             report.pending_since.remove(&scope.name);
         }
         let pending = report.pending_since.get(&scope.name).map(|since| now.duration_since(*since));
-        let lag = machine.last_sync.and(Some(pending.unwrap_or_default()));
+        let last_sync = machine.last_sync.get(&scope.name).copied();
+        let lag = pending.or_else(|| last_sync.map(|_| Duration::ZERO));
         let old = report.statuses.get(&scope.name);
         let (state, error) = condition(machine, scope, &summary);
         let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
@@ -97,7 +104,7 @@ pub(super) fn report(machine: &Machine, cluster: &Arc<str>, now: Instant, report
             error,
             keys: summary.owned,
             lag,
-            last_sync: machine.last_sync,
+            last_sync,
             pending: summary.pending,
             conflicts: summary.conflicts,
             changes: summary.changes(),
@@ -121,11 +128,11 @@ fn report_left(machine: &Machine, assignment: &Assignment, report: &mut Report) 
         if error.is_some() || !machine.is_complete {
             let last = report.left.get(name).map(|left| left.keys);
             let keys = last.unwrap_or_else(|| report.statuses.get(name).map(|status| status.keys));
-            return Left { keys, error };
+            return Left { keys, error, is_away: machine.away.is_some() };
         }
         let summary = machine.plan.past.get(name).cloned().unwrap_or_default();
         let why = summary.problems.1.or(summary.warnings.1);
-        Left { keys: Some(summary.owned), error: why }
+        Left { keys: Some(summary.owned), error: why, is_away: false }
     };
     let left = assignment.past.iter().map(|scope| (Arc::clone(&scope.name), of(scope))).collect();
     let is_new = report.left != left;
@@ -161,8 +168,11 @@ fn condition(machine: &Machine, scope: &Scope, summary: &Summary) -> (Replicator
         .or_else(|| said(&conflicts, "conflict", "conflicts"))
         .or_else(|| orphans(machine, scope, summary))
         .or_else(|| said(&summary.warnings, "warning", "warnings"));
-    let is_behind = summary.pending.total() > 0 && !scope.dry_run && summary.problems.0 == 0;
-    let state = if is_behind { ReplicatorState::Syncing } else { ReplicatorState::Following };
+    let state = if summary.is_behind() && !scope.dry_run {
+        ReplicatorState::Syncing
+    } else {
+        ReplicatorState::Following
+    };
     (state, error.map(Arc::from))
 }
 
@@ -225,7 +235,7 @@ impl Metrics {
         )?;
         families.gauges(
             "replication_cluster_last_success_timestamp_seconds",
-            "When the cluster was last known to equal the source.",
+            "When the cluster was last known to equal the source: all of it was read, and nothing was to be done.",
             samples(&statuses, |it| Some(it.last_sync?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())),
         )?;
         let leading = statuses.iter().filter(|policy| !policy.is_deleted);
@@ -242,7 +252,8 @@ impl Metrics {
         families.gauges(
             "replication_cluster_left_behind",
             "Whether copies are still to be removed where a Replicator was deleted or narrowed.",
-            statuses.iter().flat_map(|policy| {
+            // What another gateway has published is in its own metrics.
+            statuses.iter().filter(|policy| policy.leader).flat_map(|policy| {
                 policy.left_behind.iter().map(|left| {
                     (
                         [("replicator", Arc::clone(&policy.name)), ("cluster", Arc::clone(&left.cluster))],

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Handle, Settings,
+    Abandoned, Handle, Settings,
     client::{Client, Reach},
     decide::{SUBJECT, Scope},
     left,
@@ -46,7 +46,7 @@ pub struct Supervisor {
     statuses: watch::Sender<Arc<Vec<PolicyStatus>>>,
     metrics: Arc<Metrics>,
     reported: watch::Sender<()>,
-    given_up: mpsc::Receiver<Arc<str>>,
+    given_up: mpsc::Receiver<Abandoned>,
     running: Option<Running>,
     /// The store holds nothing for it, as far as this gateway, which leads, has written.
     is_idle: bool,
@@ -149,8 +149,8 @@ impl Supervisor {
                     next_review = Instant::now();
                 }
                 Ok(()) = leader_status.changed() => {}
-                Some(name) = self.given_up.recv() => {
-                    self.give_up(&name).await;
+                Some(abandoned) = self.given_up.recv() => {
+                    self.give_up(&abandoned).await;
                     next_review = Instant::now();
                 }
                 _ = reported.changed() => sleep(REPORT_BATCH).await,
@@ -225,16 +225,19 @@ impl Supervisor {
     }
 
     /// Gives up, for an operator, what a deleted `Replicator` has left.
-    async fn give_up(&mut self, name: &str) {
+    async fn give_up(&mut self, abandoned: &Abandoned) {
+        let mut outcome = Err(StoreError::Conflict);
         for _ in 0..ATTEMPTS {
-            match left::give_up(&*self.store, name).await {
-                Ok(()) => return,
-                Err(StoreError::Conflict) => {}
-                Err(error) => {
-                    self.trouble = Some(registry_error(&error));
-                    return;
-                }
+            outcome = left::give_up(&*self.store, abandoned).await;
+            if !matches!(outcome, Err(StoreError::Conflict)) {
+                break;
             }
+        }
+        let Err(error) = outcome else { return };
+        // Whoever asked for it was told that it has begun.
+        tracing::error!(replicator = %abandoned.replicator, %error, "the copies of a deleted replicator were not given up: ask again");
+        if !matches!(error, StoreError::Conflict) {
+            self.trouble = Some(registry_error(&error));
         }
     }
 

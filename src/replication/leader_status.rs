@@ -121,7 +121,8 @@ fn to_bytes(statuses: &[ReplicatorStatus]) -> Bytes {
     text.into()
 }
 
-fn cut(text: &str) -> Cow<'static, str> {
+/// As much of a text as is published.
+pub(super) fn cut(text: &str) -> Cow<'static, str> {
     text.chars().take(MAX_ERROR_CHARS).collect::<String>().into()
 }
 

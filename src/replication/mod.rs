@@ -74,7 +74,7 @@ mod status;
 mod supervisor;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
@@ -86,7 +86,12 @@ pub use supervisor::{Supervisor, supervisor};
 
 use cache::{Content, SyncState};
 
-use crate::{corev2::Type, etcd, telemetry::trace::Tracer, types::ReplicatorStatus};
+use crate::{
+    corev2::Type,
+    etcd,
+    telemetry::trace::Tracer,
+    types::{GivenUp, ReplicatorStatus},
+};
 
 /// The settings of replication.
 #[derive(Clone, Debug)]
@@ -119,20 +124,34 @@ pub struct Handle {
     pub statuses: watch::Receiver<Arc<Vec<ReplicatorStatus>>>,
     /// For the metrics page.
     pub metrics: Arc<Metrics>,
-    give_up: mpsc::Sender<Arc<str>>,
+    give_up: mpsc::Sender<Abandoned>,
+}
+
+/// What a deleted replicator owns where it cannot be removed.
+#[derive(Debug)]
+struct Abandoned {
+    replicator: Arc<str>,
+    /// As the status shows them.
+    destinations: BTreeSet<Arc<str>>,
 }
 
 // === impl Handle ===
 
 impl Handle {
-    /// Gives up, permanently, the keys that a replicator still owns in destinations it was deleted from or moved away
-    /// from: for destinations that never come back. What it owns where it is registered stays. Returns whether the
-    /// replicator has a status.
-    ///
-    /// Called when a replicator is deleted that is no longer registered but still has a status.
-    pub fn give_up(&self, name: &str) -> bool {
-        let is_known = self.statuses.borrow().iter().any(|status| &*status.name == name);
-        is_known && self.give_up.try_send(name.into()).is_ok()
+    /// Gives up, permanently, the keys that a deleted replicator still owns in destinations where they cannot be removed at
+    /// present: for destinations that never come back. Where they are being removed, that goes on.
+    pub fn give_up(&self, name: &str) -> GivenUp {
+        let statuses = self.statuses.borrow();
+        let Some(status) = statuses.iter().find(|status| status.is_deleted && *status.name == *name) else {
+            return GivenUp::Unknown;
+        };
+        let stuck = status.left_behind.iter().filter(|left| left.error.is_some());
+        let destinations: BTreeSet<Arc<str>> = stuck.map(|left| Arc::clone(&left.destination)).collect();
+        if destinations.is_empty() {
+            return GivenUp::NotStuck;
+        }
+        let abandoned = Abandoned { replicator: name.into(), destinations };
+        self.give_up.try_send(abandoned).map_or(GivenUp::Busy, |()| GivenUp::Begun)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cidr;
 mod cluster;
+mod conflict;
 mod connection;
 mod difference;
 mod failure;
@@ -20,6 +21,7 @@ pub mod units;
 pub use cidr::{Cidr, CidrError};
 pub(crate) use cluster::certificate_files;
 pub use cluster::{Backend, Cluster, Snapshot, Source, TlsFiles, UrlError};
+pub use conflict::{Conflict, ConflictKind, conflicts, mixed_urls};
 pub use connection::ConnInfo;
 pub use difference::{
     Comparison, Difference, DifferenceAction, DifferenceCounts, FieldDifference, MAX_DIFFERENCES,
@@ -38,6 +40,6 @@ pub use resource::{ClusterSpec, FEDERATION_V1, Kind, Metadata, ReplicatorSpec, R
 pub use scope::{AuthScope, ListScope};
 pub use shape::Shape;
 pub use status::{
-    BackendHealth, BackendState, ClusterHealth, LeftBehind, Orphans, OutageStatus, ReplicatorState,
+    BackendHealth, BackendState, ClusterHealth, GivenUp, LeftBehind, Orphans, OutageStatus, ReplicatorState,
     ReplicatorStatus,
 };

@@ -29,6 +29,8 @@ pub struct BackendHealth {
     pub error: Option<Arc<str>>,
     /// How long the last good check took.
     pub latency: Option<Duration>,
+    /// The id of its etcd cluster, once it has told it. Different ones are different clusters; equal ones may be, too.
+    pub etcd_cluster: Option<u64>,
 }
 
 /// One cluster's health.
@@ -123,6 +125,19 @@ pub struct LeftBehind {
     pub keys: u64,
     /// Why they cannot be removed; `None` while they are being removed.
     pub error: Option<Arc<str>>,
+}
+
+/// What becomes of the wish to give up what a deleted replicator has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It is given up wherever it cannot be removed.
+    Begun,
+    /// All of it is being removed.
+    NotStuck,
+    /// Nothing is known of a deleted replicator of that name.
+    Unknown,
+    /// Too many others are being given up.
+    Busy,
 }
 
 /// What a federation that is gone still owns in a destination.

@@ -1,17 +1,15 @@
-use std::error::Error as StdError;
-
 use http::StatusCode;
 
 use crate::{
-    error::{BoxError, Classify, ErrorKind, Reply, causes},
-    net::ConnectError,
+    error::{BoxError, Classify, ErrorKind, Reply},
+    net::{ConnectError, tls_error},
     types::{Backend, ClusterName, FailureClass},
 };
 
 /// Why a cluster gave no answer, or an incomplete one.
 ///
 /// The text names the cluster and may reach clients. Backend and cause are for the log: [`Error::backend`] and
-/// [`source`](StdError::source).
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection could be opened: name resolution, routing, or a closed port. Nothing was sent.
@@ -186,7 +184,7 @@ impl Error {
         let (cluster, backend) = (cluster.clone(), backend.clone());
         if source.is_parse() || source.is_user() {
             Self::BadResponse { cluster, backend, source: source.into() }
-        } else if has_tls_cause(&source) {
+        } else if tls_error(&source).is_some() {
             // TLS 1.3 servers refuse a client certificate after the client's side of the handshake is over.
             Self::Tls { cluster, backend, source: source.into() }
         } else {
@@ -222,12 +220,4 @@ fn down(cluster: &ClusterName, class: FailureClass) -> String {
         FailureClass::Timeout => format!("cluster \"{cluster}\" does not answer in time"),
         _ => format!("cluster \"{cluster}\" is unreachable"),
     }
-}
-
-fn has_tls_cause(error: &hyper::Error) -> bool {
-    causes(error).skip(1).any(|cause| {
-        // An `io::Error` shows the source of what it wraps, not the wrapped error itself.
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause.is::<rustls::Error>() || wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
-    })
 }

@@ -36,7 +36,7 @@ pub use board::HealthBoard;
 pub use cluster::{ClusterClient, Repeatable};
 pub use connect::{BoxFuture, Connect, Connector};
 pub use error::{Error, Phase};
-pub use health::{CheckError, Config as HealthConfig, Passed, Prober, check, register_metrics};
+pub use health::{Cause, CheckError, Config as HealthConfig, Passed, Prober, check, register_metrics};
 pub use manager::Manager;
 pub use metrics::Metrics;
 pub use openings::Openings;

@@ -253,7 +253,9 @@ fn record_the_corpus() {
 #[ignore = "writes to a Sensu backend that the environment names"]
 fn the_corpus_holds_on_a_backend() {
     let backend = Backend::of_environment();
-    let (expected, apart) = (read("expected.json"), read("apart.json"));
+    let (expected, mut apart) = (read("expected.json"), read("apart.json"));
+    // Where only the double goes its own way, a backend does as sensuctl expects.
+    apart.as_object_mut().unwrap().retain(|_, it| it["double"] != true);
     let found = backend.observe_all(|verb, path| {
         backend.user.run(&[verb, "--namespace", NAMESPACE, "-f", path]).code == Some(0)
     });

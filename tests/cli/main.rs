@@ -19,5 +19,6 @@ mod redacted;
 mod sensuctl;
 mod server;
 mod session;
+mod terminal;
 mod tls;
 mod user;

@@ -105,6 +105,9 @@ fn a_socks_proxy_leads_to_an_http_url_too() {
     let url = format!("socks5://bob:hunter2@{}", proxy.address);
     let line = user(&[("HTTP_PROXY", &url)]).fails(&list(&format!("http://{NAME}")), 69);
     assert!(line.contains("credentials not accepted") && !line.contains("hunter2"), "{line}");
+    let url = format!("socks5://bob:{}@{}", "hunter2".repeat(37), proxy.address);
+    let line = user(&[("HTTP_PROXY", &url)]).fails(&list(&format!("http://{NAME}")), 69);
+    assert!(line.contains("are too long for SOCKS") && !line.contains("hunter2"), "{line}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use fedgate::{
     corev2::Type,
     leadership::Election,
     registry::{EtcdStore, MemoryStore, Precondition, Store as _},
-    types::{ReplicatorState, ReplicatorStatus, TlsFiles},
+    types::{GivenUp, ReplicatorState, ReplicatorStatus, TlsFiles},
 };
 
 use crate::{
@@ -88,7 +88,7 @@ async fn what_was_deleted_while_no_gateway_ran_is_cleaned_by_the_next() {
     assert!(status.is_deleted && status.state == ReplicatorState::Retrying, "{status:?}");
     let [left] = &status.left_behind[..] else { panic!("{status:?}") };
     assert_eq!((&*left.destination, left.keys), (&*f.alpha.endpoint().to_string(), 1));
-    assert!(left.error.is_some() && status.error.unwrap().contains("to give them up, delete it again"));
+    assert!(left.error.is_some() && status.error.unwrap().contains("delete etcd-replicator r --give-up"));
     f.alpha.restart().await;
     becomes(&f.a, &key, None).await;
     eventually("it is forgotten", async || f.gateway.status("r").is_none()).await;
@@ -103,11 +103,11 @@ async fn a_destination_that_never_comes_back_can_be_given_up() {
     becomes(&f.a, &key, Some(&value)).await;
     f.alpha.kill();
     unregister(&f.store, "r").await;
-    f.gateway.says("r", "to give them up").await;
-    assert!(f.gateway.handle.give_up("r"));
+    f.gateway.says("r", "they can be given up").await;
+    assert_eq!(f.gateway.handle.give_up("r"), GivenUp::Begun);
     eventually("it is forgotten", async || f.gateway.status("r").is_none()).await;
     assert_eq!(f.store.list("replication/destinations/").await.unwrap().len(), 0);
-    assert!(!f.gateway.handle.give_up("r"));
+    assert_eq!(f.gateway.handle.give_up("r"), GivenUp::Unknown);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn every_gateway_of_a_store_shows_what_is_left_behind_and_any_of_them_give
     alpha.kill();
     unregister(&store, "r").await;
     for gateway in [&one, &two] {
-        gateway.says("r", "to give them up, delete it again").await;
+        gateway.says("r", "they can be given up").await;
         let status = gateway.status("r").unwrap();
         assert!(status.is_deleted && status.left_behind[0].keys == 1, "{status:?}");
     }
@@ -210,8 +210,8 @@ async fn every_gateway_of_a_store_shows_what_is_left_behind_and_any_of_them_give
     drop(one);
     two.until("r", "is led", |status| status.leader && status.left_behind.len() == 1).await;
     let three = start("three");
-    three.says("r", "to give them up, delete it again").await;
-    assert!(three.handle.give_up("r"));
+    three.says("r", "they can be given up").await;
+    assert_eq!(three.handle.give_up("r"), GivenUp::Begun);
     eventually("it is forgotten by all", async || two.status("r").is_none() && three.status("r").is_none())
         .await;
     assert_eq!(store.list("replication/destinations/").await.unwrap().len(), 0);

@@ -14,8 +14,8 @@ use crate::{
     authz::{Authorizer, AuthzError, Mode, Verb},
     registry::{Health, MemoryStore, Precondition, Store as _},
     types::{
-        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, Kind, LeftBehind, LeftCopies,
-        Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
+        BackendHealth, BackendState, Caller, ClusterHealth, ForeignCopies, GivenUp, Kind, LeftBehind,
+        LeftCopies, Orphans, PolicyClusterStatus, PolicyStatus, Principal, ReplicatorState, ReplicatorStatus,
     },
 };
 
@@ -32,6 +32,7 @@ fn backend(url: &str, state: BackendState, since: u64, error: Option<&str>) -> B
         since: at(since),
         error: error.map(Into::into),
         latency,
+        etcd_cluster: None,
     }
 }
 
@@ -296,6 +297,49 @@ async fn the_status_is_for_everybody_with_a_token_and_only_to_be_read() {
     assert_eq!(rig.get("status/x").await.status, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test]
+async fn clusters_that_get_in_each_others_way_are_named_there_and_as_a_whole() {
+    let identified =
+        |url: &str, id| BackendHealth { etcd_cluster: Some(id), ..backend(url, BackendState::Up, 0, None) };
+    let (one, two) = (0xa, u64::MAX);
+    let rig = Rig::new().knowing(
+        vec![
+            up("local-cluster"),
+            health("alpha", vec![identified("https://a:8080", one), identified("https://b:8080", two)]),
+            health("Alpha", vec![identified("https://c:8080", one)]),
+            up("gamma"),
+        ],
+        Vec::new(),
+    );
+    for (name, urls) in [("alpha", &["https://a:8080", "https://b:8080"][..]), ("Alpha", &["https://c:8080"])]
+    {
+        let path = format!("clusters/{name}");
+        rig.call(Method::PUT, &path, &cluster_body(name, urls)).await;
+    }
+    rig.call(Method::PUT, "clusters/delta", &cluster_body("delta", &["https://C:8080"])).await;
+    // It is no secret: whoever may see the status may see the URLs.
+    let seen: Value = serde_json::from_str(&rig.get("status").await.body).unwrap();
+    assert_eq!(seen["conflicts"], rig.status().await["conflicts"]);
+    let conflicts = seen["conflicts"].as_array().unwrap();
+    let found: Vec<_> =
+        conflicts.iter().map(|it| (it["kind"].as_str().unwrap(), it["clusters"].clone())).collect();
+    assert_eq!(
+        found,
+        [
+            ("mixed-urls", json!(["alpha"])),
+            ("same-url", json!(["Alpha", "delta"])),
+            ("similar-names", json!(["Alpha", "alpha"]))
+        ]
+    );
+    let cluster =
+        |name: &str| seen["clusters"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(cluster("alpha")["warnings"], json!([conflicts[0]["message"], conflicts[2]["message"]]));
+    assert_eq!(cluster("Alpha")["warnings"], json!([conflicts[1]["message"], conflicts[2]["message"]]));
+    assert_eq!(cluster("gamma")["warnings"], Value::Null);
+    assert_eq!(cluster("alpha")["backends"][0]["etcd_cluster_id"], "000000000000000a");
+    assert_eq!(cluster("gamma")["backends"][0]["etcd_cluster_id"], Value::Null);
+}
+
 /// What the status says of a `Replicator` in one cluster, and what it has left in another.
 fn policy(name: &str, is_deleted: bool) -> PolicyStatus {
     let cluster = PolicyClusterStatus {
@@ -328,7 +372,7 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
     let noted = Arc::clone(&asked);
     let give_up = move |kind, name: &str| {
         noted.lock().push((kind, name.to_owned()));
-        name == "gone"
+        if name == "gone" { GivenUp::Begun } else { GivenUp::Unknown }
     };
     rig.api = rig.api.with_policies(watch::channel(Arc::new(statuses)).1).with_give_up(Arc::new(give_up));
     let spec = json!({"resources": ["Role"], "clusters": ["gamma"], "dry_run": true});
@@ -349,8 +393,23 @@ async fn what_a_replicator_by_api_would_do_has_left_and_finds_is_seen_and_can_be
     // Others see no error text and no names of objects.
     let seen = rig.get("status").await.body;
     assert!(!seen.contains("secret") && !seen.contains("web/dev"), "{seen}");
+    // A deletion may be sent again by anything on the way.
+    for (target, answer) in [
+        ("gone", StatusCode::NOT_FOUND),
+        ("gone?give_up=false", StatusCode::NOT_FOUND),
+        ("gone?give_up=yes", StatusCode::BAD_REQUEST),
+        ("rbac?give_up=true", StatusCode::CONFLICT),
+    ] {
+        let path = format!("replicators/{target}");
+        assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{target}");
+    }
+    assert_eq!(
+        rig.call(Method::DELETE, "clusters/x?give_up=true", &Value::Null).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(*asked.lock(), []);
     for (name, answer) in [("gone", StatusCode::NO_CONTENT), ("never", StatusCode::NOT_FOUND)] {
-        let path = format!("replicators/{name}");
+        let path = format!("replicators/{name}?give_up=true");
         assert_eq!(rig.call(Method::DELETE, &path, &Value::Null).await.status, answer, "{name}");
     }
     assert_eq!(*asked.lock(), ["gone", "never"].map(|name| (Kind::Replicator, name.to_owned())));

@@ -65,7 +65,10 @@ const SOON: i64 = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::check::row::table, net::Certificate};
+    use crate::{
+        cli::{check::row::table, look::Look},
+        net::Certificate,
+    };
 
     fn shown(usage: Usage, days: &[i64]) -> String {
         let certificate = |days: &i64| Certificate {
@@ -75,7 +78,10 @@ mod tests {
         };
         let certificates = days.iter().map(certificate).collect();
         let unreadable = vec!["certificate 2: a block is not base64".to_owned()];
-        table(&file_rows(&CertificateFile { path: "/f".into(), usage, certificates, unreadable }, NOW))
+        table(
+            &file_rows(&CertificateFile { path: "/f".into(), usage, certificates, unreadable }, NOW),
+            Look::default(),
+        )
     }
 
     #[test]

@@ -10,14 +10,14 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, StatusCode};
 
 use self::row::{Row, table};
-use super::{ConfigFile, Failure, environment, output, runtime::control_runtime};
+use super::{ConfigFile, Failure, environment, look::Look, output, runtime::control_runtime};
 use crate::{
     auth::KeyFiles,
     config::{self, Root},
     error::Chain,
     net::{ServerTls, TlsConfigs},
-    types::{Backend, Cluster},
-    upstream::{self, Connector, Manager},
+    types::{Backend, Cluster, ClusterName, conflicts},
+    upstream::{self, Connector, Manager, Passed},
     webui::{Content, WebUi},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let rows = runtime.block_on(check(&root));
     // A hanging file system must not keep the process alive.
     runtime.shutdown_background();
-    let shown = output::print(&table(&rows));
+    let shown = output::print(&table(&rows, Look::stdout()));
     match rows.iter().filter(|row| row.has_failed()).count() {
         0 => shown,
         failed => Err(Failure::new(1, format!("{failed} of {} checks failed", rows.len()))),
@@ -50,6 +50,7 @@ async fn check(root: &Root) -> Vec<Row> {
     }
     let tls = TlsConfigs::new();
     let snapshot = root.snapshot();
+    let mut etcd_clusters = Vec::new();
     let broken = tls.prepare(&snapshot).await;
     for cluster in snapshot.iter() {
         let bad_files = broken
@@ -59,11 +60,23 @@ async fn check(root: &Root) -> Vec<Row> {
         for backend in &cluster.backends {
             let result = match &bad_files {
                 Some(error) => Err(error.clone()),
-                None => version(root, &tls, cluster, backend).await,
+                None => reach(root, &tls, cluster, backend).await,
             };
+            if let Some(id) = result.as_ref().ok().and_then(|passed| passed.etcd_cluster) {
+                etcd_clusters.push((Arc::clone(cluster), backend.clone(), id));
+            }
+            let result = result.map(|passed| format!("ok, Sensu {}", passed.version));
             rows.push(Row::new(format_args!("cluster {} {backend}", cluster.name), result));
         }
     }
+    let etcd_cluster = |cluster: &Cluster, backend: &Backend| {
+        let found = etcd_clusters.iter().find(|(of, url, _)| of.name == cluster.name && url == backend);
+        found.map(|(_, _, id)| *id)
+    };
+    rows.extend(conflicts(&snapshot, etcd_cluster).into_iter().map(|conflict| {
+        let names: Vec<_> = conflict.clusters.iter().map(ClusterName::as_str).collect();
+        Row::new(format_args!("clusters {}", names.join(", ")), Err(conflict.message))
+    }));
     rows.extend(store::rows(root).await);
     rows.extend(web_ui(root, &tls).await);
     rows.extend(certificates::rows(root).await);
@@ -94,17 +107,14 @@ fn manager(root: &Root, tls: &TlsConfigs) -> Manager {
     Manager::new(root.upstream, Arc::new(connector))
 }
 
-/// Asks one backend for its version, which needs no credentials.
-async fn version(
+/// Asks one backend who it is, which needs no credentials.
+async fn reach(
     root: &Root,
     tls: &TlsConfigs,
     cluster: &Cluster,
     backend: &Backend,
-) -> Result<String, String> {
+) -> Result<Passed, String> {
     let connector = Connector::new(tls.clone(), root.upstream.connect_timeout);
     let limit = root.upstream.connect_timeout + root.upstream.head_timeout;
-    match upstream::check(&connector, cluster, backend, limit).await {
-        Ok(passed) => Ok(format!("ok, Sensu {}", passed.version)),
-        Err(error) => Err(format!("{error}{}", error.advice())),
-    }
+    upstream::check(&connector, cluster, backend, limit).await.map_err(|error| error.to_string())
 }

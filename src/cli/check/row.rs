@@ -3,7 +3,10 @@ use std::{
     path::Path,
 };
 
-use crate::cli::text::terminal_safe;
+use crate::cli::{
+    look::{Look, Tone},
+    text::{terminal_safe, width},
+};
 
 /// One line of the table: what was tried, and how it went.
 pub(super) struct Row {
@@ -32,15 +35,18 @@ impl Row {
 }
 
 /// The rows as text, with their results aligned.
-pub(super) fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
+pub(super) fn table(rows: &[Row], look: Look) -> String {
+    let what: Vec<_> = rows.iter().map(|row| terminal_safe(&row.what)).collect();
+    let widest = what.iter().map(|what| width(what)).max().unwrap_or(0);
     let mut text = String::new();
-    for row in rows {
-        let (mark, result) = match &row.result {
-            Ok(result) => ("works", result),
-            Err(error) => ("FAILS", error),
+    for (row, what) in rows.iter().zip(&what) {
+        let (mark, tone, result) = match &row.result {
+            Ok(result) => ("works", Tone::Good, result),
+            Err(error) => ("FAILS", Tone::Bad, error),
         };
-        let _ = writeln!(text, "{mark}  {:width$}  {}", row.what, terminal_safe(result));
+        let gap = widest - width(what);
+        let _ =
+            writeln!(text, "{}  {what}{:gap$}  {}", look.paint(mark, Some(tone)), "", terminal_safe(result));
     }
     text
 }

@@ -96,6 +96,7 @@ impl Create {
         }
         let writes = self.writes(&gateway, &found).await?;
         let total = found.len();
+        gateway.progress().begin("applying", Some(total));
         for (applied, (placed, write)) in found.iter().zip(&writes).enumerate() {
             let path = placed.document.path();
             let done = match write {
@@ -103,6 +104,7 @@ impl Create {
                 Write::Patch(change) => gateway.patch(&path, change, None).await.and_then(Answer::success),
             };
             done.map_err(|failure| stopped(failure, placed, "applied", applied, total))?;
+            gateway.progress().advance(1);
             report(&format!("applied {}\n", placed.document));
         }
         Ok(())
@@ -112,6 +114,7 @@ impl Create {
     async fn writes(&self, gateway: &Gateway, found: &[Placed]) -> Result<Vec<Write>, Failure> {
         let mut refused = Vec::new();
         let mut writes = Vec::new();
+        gateway.progress().begin("looking for hidden values", None);
         for placed in found {
             match self.write(gateway, placed).await? {
                 Ok(write) => writes.push(write),

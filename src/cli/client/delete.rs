@@ -28,6 +28,9 @@ pub(in crate::cli) struct Delete {
     /// Its name; for an event, its entity and its check
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Leave what a deleted replicator has copied where it cannot be removed
+    #[arg(long, requires = "kind")]
+    give_up: bool,
     /// Accepted, as fedgate does not ask
     #[arg(long, hide = true)]
     skip_confirm: bool,
@@ -43,12 +46,19 @@ impl Delete {
         let Some(word) = &self.kind else { return self.run_files().await };
         let kind = kind_named(word)?;
         check_names(kind, &self.names)?;
+        if self.give_up && !matches!(kind.type_name, "EtcdReplicator" | "Replicator") {
+            return Err(Failure::new(USAGE, "--give-up is for an etcd-replicator or a replicator only"));
+        }
         let settings = self.connection.settings()?;
-        let path = kind.item_path(&settings.namespace, &self.names);
+        let mut path = kind.item_path(&settings.namespace, &self.names);
+        if self.give_up {
+            path.push_str("?give_up=true");
+        }
         let gateway = Gateway::open(settings).await?;
         let title = titled(kind, &self.names);
         gateway.delete(&path).await.map_err(|failure| failure.with_context(&title))?;
-        report(&format!("deleted {title}\n"));
+        let done = if self.give_up { "gave up what is left of" } else { "deleted" };
+        report(&format!("{done} {title}\n"));
         Ok(())
     }
 
@@ -65,6 +75,7 @@ impl Delete {
         sort(&mut found, gateway.caller());
         let total = found.len();
         let mut gone = 0;
+        gateway.progress().begin("deleting", Some(total));
         for (done, placed) in found.iter().enumerate() {
             let document = &placed.document;
             let answer = gateway.send(Method::DELETE, &document.path(), None, None).await;
@@ -78,6 +89,7 @@ impl Delete {
                 }
                 Err(failure) => return Err(stopped(failure, placed, "deleted", done, total)),
             }
+            gateway.progress().advance(1);
         }
         report(&summary(total - gone, gone));
         Ok(())

@@ -5,12 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     kind::{KINDS, Kind},
-    list::kind_named,
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
-    table::Table,
+    table::{Heading, Table},
 };
-use crate::cli::{Failure, output::print};
+use crate::cli::{Failure, USAGE, look::Look, output::print};
 
 /// `fedgate describe-type`.
 #[derive(Debug, Args)]
@@ -34,13 +33,13 @@ impl DescribeType {
             if word == "all" {
                 found.extend(KINDS.iter());
             } else {
-                found.push(kind_named(word)?);
+                found.push(Kind::named(word).map_err(|error| Failure::new(USAGE, error))?);
             }
         }
         let format = self.output.format.unwrap_or_else(|| self.connection.format());
         if format == Format::Tabular {
             let headings = ["FULLY QUALIFIED NAME", "SHORT NAME", "API VERSION", "TYPE", "NAMESPACED"];
-            let mut table = Table::new(headings);
+            let mut table = Table::new(headings.map(Heading::whole));
             for kind in found {
                 let cells = [
                     full_name(kind),
@@ -50,7 +49,7 @@ impl DescribeType {
                 ];
                 table.push(cells.into_iter().chain([kind.is_namespaced().to_string()]));
             }
-            return print(&table.render());
+            return print(&table.render(&Look::stdout()));
         }
         let described: Value = found.iter().map(|kind| described(kind)).collect();
         show(&described, format)

@@ -9,12 +9,13 @@ use super::{
     list::{check_names, kind_named, titled},
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
-    table::Table,
+    table::{Heading, Table},
     value::{list, text},
 };
 use crate::{
     cli::{
         Failure, INCOMPLETE, USAGE,
+        look::Look,
         output::{note, print},
         text::terminal_safe,
     },
@@ -23,7 +24,7 @@ use crate::{
 
 /// `fedgate diff`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = CODES)]
 pub(in crate::cli) struct Diff {
     /// What it is: replicator, etcd-replicator
     #[arg(value_name = "TYPE")]
@@ -163,7 +164,12 @@ fn shown(answer: &Value) -> String {
     if answer["detailed"] == false {
         return counts(places);
     }
-    let mut table = Table::new(["CLUSTER", "KIND", "NAMESPACE", "NAME", "ACTION", "WHY"]);
+    let mut table = Table::new(
+        ["CLUSTER", "KIND", "NAMESPACE", "NAME", "ACTION"]
+            .map(Heading::whole)
+            .into_iter()
+            .chain([Heading::cut("WHY")]),
+    );
     let mut is_empty = true;
     for place in places {
         for object in list(&place["differences"]) {
@@ -180,7 +186,7 @@ fn shown(answer: &Value) -> String {
         }
     }
     if !is_empty {
-        return table.render();
+        return table.render(&Look::stdout());
     }
     let equal = places.iter().filter(|place| verdict(place) == Verdict::Equal);
     equal.map(|place| terminal_safe(&equal_line(place)).into_owned() + "\n").collect()
@@ -195,12 +201,13 @@ fn equal_line(place: &Value) -> String {
 
 /// For those who may not see the objects.
 fn counts(places: &[Value]) -> String {
-    let mut table = Table::new(["CLUSTER", "CREATE", "UPDATE", "DELETE", "CONFLICT", "BLOCKED"]);
+    let mut table =
+        Table::new(["CLUSTER", "CREATE", "UPDATE", "DELETE", "CONFLICT", "BLOCKED"].map(Heading::whole));
     for place in places {
         let count = |action: &&str| text(&place["counts"][*action]);
         table.push([text(&place["name"])].into_iter().chain(ACTIONS.iter().map(count)));
     }
-    table.render()
+    table.render(&Look::stdout())
 }
 
 /// Why an object differs, and in what.
@@ -250,13 +257,7 @@ const UNDETAILED: &str = "which objects these are is shown to those who may upda
 
 const HIDDEN_ERROR: &str = "the reason is shown to those who may update the replicator";
 
-const EXAMPLES: &str = "\
-Exit codes: 0 nothing differs, 1 something differs, 3 not everything was compared.
-
-Examples:
-  fedgate diff replicator rbac
-  fedgate diff replicator rbac --cluster alpha --format json
-  fedgate diff etcd-replicator roles-alpha";
+const CODES: &str = "Exit codes: 0 nothing differs, 1 something differs, 3 not everything was compared.";
 
 #[cfg(test)]
 mod tests {

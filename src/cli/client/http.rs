@@ -87,6 +87,11 @@ impl Gateway {
         &self.base
     }
 
+    /// What a user at a terminal is told meanwhile.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// Whose token is used. Whose key it is, only the server knows.
     pub(super) fn caller(&self) -> Option<Caller> {
         match self.auth() {

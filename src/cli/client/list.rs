@@ -15,10 +15,11 @@ use super::{
     kind::{KINDS, Kind, Scope, is_commercial_name},
     missing_clusters::MissingClusters,
     options::{Connection, Format, Output},
-    print::Printer,
+    print::{Printer, one},
     selector::Selector,
     sink::Sink,
     status::note_left_behind,
+    watch::{Round, Watch},
 };
 use crate::{
     cli::{Failure, INCOMPLETE, REFUSED, USAGE, output::note},
@@ -37,6 +38,8 @@ pub(in crate::cli) struct List {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -51,6 +54,8 @@ pub(in crate::cli) struct Info {
     names: Vec<String>,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     connection: Connection,
 }
@@ -109,9 +114,50 @@ impl List {
         let format = self.output.format.unwrap_or(settings.format);
         let namespace = settings.namespace.clone();
         let gateway = Gateway::open(settings).await?;
-        let cluster = gateway.base().cluster().unwrap_or(LOCAL_CLUSTER).to_owned();
-        let origin = Origin { cluster: &cluster, namespaces: self.selection.all_namespaces };
-        let mut printer = Printer::new(format, origin);
+        if self.watch.is_on() {
+            let title = format!("fedgate list {}", kind.word);
+            let round = async || {
+                let mut printer = self.printer(&gateway, format, Sink::Text(String::new()));
+                let done = self.print(&gateway, kind, &namespace, &mut printer).await;
+                // What was read before it broke off would look like all there is.
+                match done {
+                    Err(failure) if failure.code != INCOMPLETE => Round { frame: None, done: Err(failure) },
+                    done => Round { done, ..Round::of(printer.into_frame()) },
+                }
+            };
+            return self.watch.run(&gateway, format, &title, round).await;
+        }
+        let mut printer = self.printer(&gateway, format, Sink::Standard);
+        let listed = self.print(&gateway, kind, &namespace, &mut printer).await;
+        let ended = match listed {
+            Err(failure) if failure.code != INCOMPLETE => Err(failure),
+            listed => match printer.end() {
+                Err(failure) if !(failure.is_quiet() && listed.is_err()) => Err(failure),
+                _ => listed,
+            },
+        };
+        if ended.is_ok()
+            && format == Format::Tabular
+            && matches!(kind.type_name, "EtcdReplicator" | "Replicator")
+        {
+            note_left_behind(&gateway, kind.type_name).await;
+        }
+        ended
+    }
+
+    fn printer<'a>(&self, gateway: &'a Gateway, format: Format, sink: Sink) -> Printer<'a> {
+        let cluster = gateway.base().cluster().unwrap_or(LOCAL_CLUSTER);
+        Printer::new(format, Origin { cluster, namespaces: self.selection.all_namespaces }, sink)
+    }
+
+    /// Gives a list to the printer, but for its end.
+    async fn print(
+        &self,
+        gateway: &Gateway,
+        kind: &'static Kind,
+        namespace: &str,
+        printer: &mut Printer<'_>,
+    ) -> Result<(), Failure> {
         let mut missing = MissingClusters::default();
         let mut started = false;
         let mut take = |items: Vec<Value>| {
@@ -121,15 +167,8 @@ impl List {
             }
             items.into_iter().try_for_each(|item| printer.item(kind, item))
         };
-        let listed = pages(&gateway, kind, &namespace, &self.selection, &mut missing, &mut take).await;
-        let ended = ended(listed.and_then(|()| printer.end()), &missing);
-        if ended.is_ok()
-            && format == Format::Tabular
-            && matches!(kind.type_name, "EtcdReplicator" | "Replicator")
-        {
-            note_left_behind(&gateway, kind.type_name).await;
-        }
-        ended
+        let listed = pages(gateway, kind, namespace, &self.selection, &mut missing, &mut take).await;
+        ended(listed, &missing)
     }
 }
 
@@ -145,14 +184,16 @@ impl Info {
         let path = kind.item_path(&settings.namespace, &self.names);
         let cluster = cluster_of_namespace(kind, &settings.namespace, &self.names);
         let gateway = Gateway::open(settings).await?;
-        let item = gateway
-            .get(&path)
-            .await
-            .map_err(|failure| failure.with_context(&titled(kind, &self.names)))?
-            .json()?;
         let cluster = cluster.or_else(|| gateway.base().cluster().map(str::to_owned));
         let origin = Origin { cluster: cluster.as_deref().unwrap_or(LOCAL_CLUSTER), namespaces: true };
-        Printer::new(format, origin).info(kind, item)
+        let round = async || {
+            let answer = gateway.get(&path).await;
+            let answer = answer.map_err(|failure| failure.with_context(&titled(kind, &self.names)));
+            let item = answer.and_then(|answer| answer.json());
+            Round::of(item.map(|item| one(format, &origin, kind, item)))
+        };
+        let title = format!("fedgate info {} {}", kind.word, self.names.join(" "));
+        self.watch.run(&gateway, format, &title, round).await
     }
 }
 
@@ -316,6 +357,7 @@ async fn pages(
     let selector = selection.selector(kind)?;
     let path = kind.list_path(namespace);
     let mut token: Option<String> = None;
+    gateway.progress().begin(format!("reading {}", kind.collection), None);
     loop {
         let answer = gateway.get(&format!("{path}{}", selection.query(token.as_deref()))).await;
         let answer = answer.map_err(|failure| {
@@ -335,6 +377,7 @@ async fn pages(
         }
         missing.add(&answer);
         let mut items = items(&answer)?;
+        gateway.progress().advance(items.len());
         items.retain(|item| selector.matches(item));
         take(items)?;
         let next = answer.header(&SENSU_CONTINUE).filter(|next| !next.is_empty()).map(str::to_owned);

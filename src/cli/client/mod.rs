@@ -47,6 +47,7 @@ mod time;
 mod tree;
 mod value;
 mod verify;
+mod watch;
 mod yaml;
 
 use clap::Subcommand;

@@ -8,15 +8,16 @@ use super::{
     kind::Kind,
     options::Format,
     sink::Sink,
-    table::{self, Table},
+    table::{self, Cell, Heading, Table},
     yaml,
 };
-use crate::cli::{Failure, output::print, text::terminal_safe_json};
+use crate::cli::{Failure, look::Look, text::terminal_safe_json};
 
 /// Prints resources as they arrive, or as a table at the end.
 pub(super) struct Printer<'a> {
     format: Format,
     origin: Origin<'a>,
+    look: Look,
     /// Whether what is printed is meant to be created again.
     is_dump: bool,
     sink: Sink,
@@ -24,12 +25,15 @@ pub(super) struct Printer<'a> {
     table: Option<(Table, Vec<Column>)>,
 }
 
+/// What is shown of one round of a command that is repeated, however wide the terminal is by then.
+pub(super) type Frame = Box<dyn Fn(&Look) -> String>;
+
 // === impl Printer ===
 
 impl<'a> Printer<'a> {
     /// For a list.
-    pub(super) fn new(format: Format, origin: Origin<'a>) -> Self {
-        Self { format, origin, is_dump: false, sink: Sink::Standard, printed: 0, table: None }
+    pub(super) fn new(format: Format, origin: Origin<'a>, sink: Sink) -> Self {
+        Self { format, origin, look: Look::stdout(), is_dump: false, sink, printed: 0, table: None }
     }
 
     /// For a dump. It is YAML instead of a table, and wrapped JSON instead of JSON, so that it can be created again.
@@ -38,7 +42,7 @@ impl<'a> Printer<'a> {
             Format::Tabular | Format::Yaml => Format::Yaml,
             Format::Json | Format::WrappedJson => Format::WrappedJson,
         };
-        Self { format, origin, is_dump: true, sink, printed: 0, table: None }
+        Self { is_dump: true, ..Self::new(format, origin, sink) }
     }
 
     /// Begins a list of this kind.
@@ -46,13 +50,13 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Tabular => {
                 let columns = columns::columns(kind, &self.origin, false);
-                let mut titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+                let mut headings: Vec<Heading> = columns.iter().map(Column::heading).collect();
                 if !kind.is_federation() {
-                    titles.insert(kind.names().max(1), CLUSTER);
+                    headings.insert(kind.names().max(1), Heading::whole(CLUSTER));
                 }
-                self.table = Some((Table::new(titles), columns));
+                self.table = Some((Table::new(headings), columns));
             }
-            Format::Json => print("[")?,
+            Format::Json => self.sink.write("[")?,
             Format::Yaml | Format::WrappedJson => {}
         }
         Ok(())
@@ -61,9 +65,9 @@ impl<'a> Printer<'a> {
     /// Takes an item as the API shows it.
     pub(super) fn item(&mut self, kind: &Kind, item: Value) -> Result<(), Failure> {
         if let Some((table, columns)) = &mut self.table {
-            let mut cells: Vec<String> = columns.iter().map(|column| column.text(&item)).collect();
+            let mut cells: Vec<Cell> = columns.iter().map(|column| column.cell(&item, &self.look)).collect();
             if !kind.is_federation() {
-                cells.insert(kind.names().max(1), columns::cluster_of(&item, &self.origin));
+                cells.insert(kind.names().max(1), columns::cluster_of(&item, &self.origin).into());
             }
             table.push(cells);
             return Ok(());
@@ -78,7 +82,7 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Json => {
                 let text = pretty(&item).replace('\n', "\n  ");
-                print(&format!("{}\n  {text}", if is_first { "" } else { "," }))
+                self.sink.write(&format!("{}\n  {text}", if is_first { "" } else { "," }))
             }
             Format::WrappedJson => self.sink.write(&format!("{}\n", pretty(&item))),
             _ if self.sink.is_file() => self.sink.write(&yaml_document(&item)),
@@ -89,33 +93,49 @@ impl<'a> Printer<'a> {
     /// Ends the list.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         if let Some((table, _)) = self.table.take() {
-            return print(&table.render());
+            return self.sink.write(&table.render(&self.look));
         }
+        self.end_text()
+    }
+
+    /// Ends the list, and returns what is to be shown of it.
+    pub(super) fn into_frame(mut self) -> Result<Frame, Failure> {
+        if let Some((table, _)) = self.table.take() {
+            return Ok(Box::new(move |look| table.render(look)));
+        }
+        self.end_text()?;
+        let text = self.sink.into_text();
+        Ok(Box::new(move |_| text.clone()))
+    }
+
+    fn end_text(&mut self) -> Result<(), Failure> {
         match self.format {
-            Format::Json if self.printed == 0 => print("]\n"),
-            Format::Json => print("\n]\n"),
+            Format::Json if self.printed == 0 => self.sink.write("]\n"),
+            Format::Json => self.sink.write("\n]\n"),
             _ => self.sink.finish(),
         }
     }
+}
 
-    /// One resource by itself.
-    pub(super) fn info(&self, kind: &Kind, item: Value) -> Result<(), Failure> {
-        match self.format {
-            Format::Tabular => {
-                let columns = columns::columns(kind, &self.origin, true);
-                let mut pairs: Vec<(String, String)> =
-                    columns.iter().map(|column| (label(column.title), column.text(&item))).collect();
-                if !kind.is_federation() {
-                    let cluster = columns::cluster_of(&item, &self.origin);
-                    pairs.insert(kind.names().max(1), (label(CLUSTER), cluster));
-                }
-                print(&table::pairs(&pairs))
+/// What is shown of one resource by itself.
+pub(super) fn one(format: Format, origin: &Origin<'_>, kind: &Kind, item: Value) -> Frame {
+    let text = match format {
+        Format::Tabular => {
+            let look = Look::stdout();
+            let columns = columns::columns(kind, origin, true);
+            let mut pairs: Vec<(String, Cell)> =
+                columns.iter().map(|column| (label(column.title), column.cell(&item, &look))).collect();
+            if !kind.is_federation() {
+                let cluster = columns::cluster_of(&item, origin);
+                pairs.insert(kind.names().max(1), (label(CLUSTER), cluster.into()));
             }
-            Format::Json => print(&format!("{}\n", pretty(&item))),
-            Format::WrappedJson => print(&format!("{}\n", pretty(&wrapped(kind, item)))),
-            Format::Yaml => print(&yaml_text(&wrapped(kind, item))),
+            return Box::new(move |look| table::pairs(&pairs, look));
         }
-    }
+        Format::Json => format!("{}\n", pretty(&item)),
+        Format::WrappedJson => format!("{}\n", pretty(&wrapped(kind, item))),
+        Format::Yaml => yaml_text(&wrapped(kind, item)),
+    };
+    Box::new(move |_| text.clone())
 }
 
 /// `METRIC FORMAT` as a label: `Metric format`.

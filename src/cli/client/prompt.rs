@@ -69,8 +69,9 @@ fn password(user: &str, file: Option<&Path>) -> Result<String, Failure> {
 /// Asks on the terminal itself: the standard input may be a file of resources.
 pub(super) fn ask(user: &str) -> Option<String> {
     let mut terminal = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    write!(terminal, "Password of {user}: ").ok()?;
+    // Who types as soon as it asks must not be seen, nor lose what they typed.
     let quiet = Quiet::new(&terminal)?;
+    write!(&terminal, "Password of {user}: ").ok()?;
     // A terminal returns one line at a time, and none that is longer.
     let mut line = [0; 4096];
     let read = (&terminal).read(&mut line);

@@ -13,6 +13,8 @@ use crate::{
 pub(super) enum Sink {
     /// The standard output.
     Standard,
+    /// A text, to be shown later.
+    Text(String),
     /// A file, which takes the place of another one once it is complete.
     File(NewFile),
 }
@@ -41,6 +43,10 @@ impl Sink {
     pub(super) fn write(&mut self, text: &str) -> Result<(), Failure> {
         match self {
             Self::Standard => print(text),
+            Self::Text(held) => {
+                held.push_str(text);
+                Ok(())
+            }
             Self::File(file) => {
                 file.file.write_all(text.as_bytes()).map_err(|error| cannot_write(&file.path, &error))
             }
@@ -50,9 +56,14 @@ impl Sink {
     /// Puts the file in its place.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Standard => Ok(()),
+            Self::Standard | Self::Text(_) => Ok(()),
             Self::File(file) => file.finish(),
         }
+    }
+
+    /// The text that it holds.
+    pub(super) fn into_text(self) -> String {
+        if let Self::Text(held) = self { held } else { String::new() }
     }
 }
 

@@ -11,15 +11,15 @@ use super::{
     list::kind_named,
     options::{Connection, Format, Output},
     print::{pretty, yaml_text},
-    table::Table,
+    table::{Heading, Table},
     time,
     value::{list, text},
 };
-use crate::cli::{Failure, INCOMPLETE, REFUSED, output::print, text::terminal_safe};
+use crate::cli::{Failure, INCOMPLETE, REFUSED, look::Look, output::print, text::terminal_safe};
 
 /// `fedgate verify`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = CODES)]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
     output: Output,
@@ -120,8 +120,16 @@ fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "No replicators are registered.\n".to_owned();
     }
-    let mut table =
-        Table::new(["REPLICATOR", "TYPE", "CLUSTER", "RESULT", "OBJECTS", "DIFFERENCES", "TOOK", "ERROR"]);
+    let mut table = Table::new([
+        Heading::whole("REPLICATOR"),
+        Heading::hide("TYPE"),
+        Heading::whole("CLUSTER"),
+        Heading::whole("RESULT"),
+        Heading::hide("OBJECTS"),
+        Heading::whole("DIFFERENCES"),
+        Heading::hide("TOOK"),
+        Heading::cut("ERROR"),
+    ]);
     for row in rows {
         table.push([
             row.replicator.clone(),
@@ -134,7 +142,7 @@ fn table(rows: &[Row]) -> String {
             row.error.clone(),
         ]);
     }
-    table.render()
+    table.render(&Look::stdout())
 }
 
 fn report(rows: &[Row], took_ms: f64) -> Value {
@@ -186,9 +194,4 @@ impl Verdict {
 /// The kinds that copy.
 const KINDS: [&str; 2] = ["replicator", "etcd-replicator"];
 
-const EXAMPLES: &str = "\
-Exit codes: 0 everything is equal, 1 something differs, 3 not everything was compared.
-
-Examples:
-  fedgate verify
-  fedgate verify --format json";
+const CODES: &str = "Exit codes: 0 everything is equal, 1 something differs, 3 not everything was compared.";

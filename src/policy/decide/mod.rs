@@ -184,7 +184,7 @@ impl Originals {
     }
 
     /// Whether it is known what there is of a kind.
-    fn knows(&self, kind: Type) -> bool {
+    pub(super) fn knows(&self, kind: Type) -> bool {
         self.kinds.contains_key(&kind) && (kind != Type::Namespace || self.kinds.contains_key(&Type::Role))
     }
 }

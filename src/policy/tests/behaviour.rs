@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::world::{World, binding, check, cluster_role, role};
+use super::world::{Fault, World, binding, check, cluster_role, role};
 use crate::{policy::LABEL, types::ReplicatorState};
 
 const OPS: &str = "rbac/clusterroles/ops";
@@ -101,6 +101,68 @@ async fn what_is_the_followers_own_is_reported_or_overwritten_as_configured() {
     world.remove("rbac").await;
     world.until("removed with its replicator", |it| it.object("alpha", OPS).is_none()).await;
     assert!(world.object("alpha", "rbac/clusterroles/own").is_some(), "it was never ours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_on_either_side_or_is_refused_is_behind_and_not_in_sync() {
+    let world = synced(&["alpha", "beta"]).await;
+    let forbidden = |kind| Fault { forbidden: [kind].into(), ..Fault::default() };
+    let refused = Fault { refused: ["clusterroles"].into(), ..Fault::default() };
+    let faults =
+        [("alpha", forbidden("rolebindings")), ("alpha", refused), ("local-cluster", forbidden("checks"))];
+    for (n, (cluster, new)) in faults.into_iter().enumerate() {
+        let of = |world: &World, name: &str| {
+            let all = world.statuses()[0].clusters.clone();
+            let found = all.into_iter().find(|it| *it.cluster == *name).unwrap();
+            (found.lag.unwrap(), found.last_sync.unwrap())
+        };
+        world.net.fault(cluster, |fault| *fault = new);
+        world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", &format!("verb{n}")));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let (_, before) = of(&world, "alpha");
+        tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+        let (lag, last) = of(&world, "alpha");
+        assert!(lag.as_secs() > 300 && last == before, "{n}: {lag:?}");
+        assert_eq!(of(&world, "beta").0.is_zero(), cluster == "alpha", "{n}: beta is on its own");
+        world.net.heal();
+        // What was refused often is tried seldom.
+        world.until_status("rbac", "alpha", |it| it.lag.is_some_and(|lag| lag.is_zero())).await;
+        assert!(of(&world, "alpha").1 > last);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_object_does_not_hide_that_many_are_still_to_be_written() {
+    let world = World::new(&["alpha"], 1).await;
+    world.write("local-cluster", "clusterroles/ops", &cluster_role("ops", "get"));
+    for n in 0..2000 {
+        let name = format!("c{n}");
+        world.write(
+            "local-cluster",
+            &format!("namespaces/default/checks/{name}"),
+            &check("default", &name, "true"),
+        );
+    }
+    world.net.fault("alpha", |fault| fault.refused = ["clusterroles"].into());
+    world.replicate("rbac", &json!({})).await;
+    let is_refused = |it: &crate::types::PolicyClusterStatus| {
+        it.error.as_ref().is_some_and(|error| error.contains("not copied: ClusterRole ops"))
+    };
+    world.until_status("rbac", "alpha", is_refused).await;
+    let status = world.statuses()[0].clusters[0].clone();
+    assert!(status.pending.total() > 1000 && status.state == ReplicatorState::Syncing, "{status:?}");
+    world.until_status("rbac", "alpha", |it| is_refused(it) && it.state == ReplicatorState::Following).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_was_never_reached_is_behind() {
+    let world = World::new(&["alpha"], 1).await;
+    world.net.fault("alpha", |fault| fault.is_cut = true);
+    world.replicate("rbac", &json!({})).await;
+    let is_behind = |it: &crate::types::PolicyClusterStatus| {
+        it.last_sync.is_none() && it.lag.is_some_and(|lag| lag.as_secs() > 300)
+    };
+    world.until_status("rbac", "alpha", is_behind).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::world::{World, cluster_role};
-use crate::types::{PolicyStatus, ReplicatorState};
+use crate::types::{GivenUp, PolicyStatus, ReplicatorState};
 
 const OPS: &str = "rbac/clusterroles/ops";
 
@@ -90,7 +90,7 @@ async fn a_deleted_replicator_stays_in_the_status_until_its_copies_are_gone() {
     let status = waits(&world, 0).unwrap();
     assert_eq!((&*status.left_behind[0].cluster, status.left_behind[0].keys), ("alpha", Some(1)));
     assert_eq!(status.state, ReplicatorState::Retrying);
-    assert!(error(&status).contains("delete the replicator a second time"));
+    assert!(error(&status).contains("(fedgate delete replicator rbac --give-up)"));
     a_while().await;
     world.restart(0, Duration::from_secs(1)).await;
     world.lead(0);
@@ -107,12 +107,12 @@ async fn a_deleted_replicator_stays_in_the_status_until_its_copies_are_gone() {
 async fn what_is_left_can_be_given_up_through_any_gateway_and_stays_where_it_is() {
     let mut world = synced(&["alpha"]).await;
     world.add_gateway();
-    assert!(!world.give_up(1, "rbac"), "it is registered");
+    assert_eq!(world.give_up(1, "rbac"), GivenUp::Unknown, "it is registered");
     world.net.fault("alpha", |fault| fault.is_cut = true);
     world.remove("rbac").await;
     let is_deleted = |world: &World, gateway| shown(world, gateway, "rbac").is_some_and(|it| it.is_deleted);
     world.until("left", |it| is_deleted(it, 0) && is_deleted(it, 1)).await;
-    assert!(world.give_up(1, "rbac") && !world.give_up(1, "other"));
+    assert_eq!([world.give_up(1, "rbac"), world.give_up(1, "other")], [GivenUp::Begun, GivenUp::Unknown]);
     world.until("forgotten", |it| shown(it, 0, "rbac").is_none() && shown(it, 1, "rbac").is_none()).await;
     world.net.heal();
     a_while().await;
@@ -121,6 +121,23 @@ async fn what_is_left_can_be_given_up_through_any_gateway_and_stays_where_it_is(
     world.until_status("again", "alpha", |it| it.keys == 1).await;
     world.remove("again").await;
     world.until("it was still this federation's", |it| it.object("alpha", OPS).is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_removed_is_not_given_up() {
+    let world = synced(&["alpha"]).await;
+    // It takes a while.
+    for n in 0..500 {
+        let name = format!("r{n}");
+        world.write("local-cluster", &format!("clusterroles/{name}"), &cluster_role(&name, "get"));
+    }
+    world.until_status("rbac", "alpha", |it| it.keys == 501 && it.pending.total() == 0).await;
+    world.remove("rbac").await;
+    world.until("it is being removed", |it| shown(it, 0, "rbac").is_some_and(|it| it.is_deleted)).await;
+    assert!(world.object("alpha", "rbac/clusterroles/r99").is_some());
+    assert_eq!(world.give_up(0, "rbac"), GivenUp::NotStuck);
+    world.until("all of it is gone", |it| it.object("alpha", "rbac/clusterroles/r99").is_none()).await;
+    assert!(world.object("alpha", OPS).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,6 +155,25 @@ async fn copies_in_a_cluster_that_was_unregistered_are_not_forgotten_when_the_re
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_was_narrowed_and_then_deleted_has_left_something_once_in_each_cluster() {
+    let world = synced(&["alpha", "beta"]).await;
+    for cluster in ["alpha", "beta"] {
+        world.net.fault(cluster, |fault| fault.is_cut = true);
+    }
+    for resources in [json!(["ClusterRole", "Role"]), json!(["ClusterRole"])] {
+        world.replicate("rbac", &json!({"resources": resources})).await;
+        a_while().await;
+    }
+    world.unregister("beta").await;
+    world.remove("rbac").await;
+    let is_deleted = |it: &World| shown(it, 0, "rbac").is_some_and(|it| it.is_deleted);
+    world.until("left", is_deleted).await;
+    a_while().await;
+    let left = shown(&world, 0, "rbac").unwrap().left_behind;
+    assert_eq!(left.iter().map(|it| &*it.cluster).collect::<Vec<_>>(), ["alpha", "beta"], "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_narrowed_replicator_cannot_remove_is_said() {
     let world = synced(&["alpha", "beta"]).await;
     world.net.fault("alpha", |fault| fault.is_cut = true);
@@ -150,6 +186,11 @@ async fn what_a_narrowed_replicator_cannot_remove_is_said() {
         })
     };
     world.until("said", waits).await;
+    world.write("beta", "clusterroles/own", &cluster_role("own", "get"));
+    world.write("local-cluster", "clusterroles/own", &cluster_role("own", "list"));
+    world.until_status("rbac", "beta", |it| it.conflicts == 1).await;
+    assert!(waits(&world), "a conflict does not hide it: {:#?}", world.statuses());
+    world.delete("beta", "clusterroles/own");
     world.net.heal();
     world.until("gone", |it| it.object("alpha", OPS).is_none()).await;
     world.until("well", |it| shown(it, 0, "rbac").is_some_and(|it| it.error.is_none())).await;
@@ -164,8 +205,11 @@ async fn a_namespace_that_is_not_empty_is_said_and_removed_when_it_is() {
     let check = super::world::check("web", "own", "true");
     world.write("alpha", "namespaces/web/checks/own", &check);
     world.remove("rbac").await;
-    let said =
-        |it: &PolicyStatus| error(it).contains("alpha (Namespace web: ") && it.left_behind[0].keys == Some(1);
+    let said = |it: &PolicyStatus| {
+        error(it).contains("alpha (Namespace web: ") && it.left_behind[0].keys == Some(1)
+            // The cluster is there.
+            && !error(it).contains("give-up")
+    };
     world.until("said", |it| shown(it, 0, "rbac").as_ref().is_some_and(said)).await;
     world.net.writes.lock().clear();
     sleep(Duration::from_secs(300)).await;

@@ -29,7 +29,7 @@ use crate::{
         store_id,
     },
     sim::{Options, Sensu, SharedKeys},
-    types::{Kind, PolicyStatus, Snapshot},
+    types::{GivenUp, Kind, PolicyStatus, Snapshot},
 };
 
 /// The clusters, and how the network to each misbehaves.
@@ -440,7 +440,7 @@ impl World {
         self.statuses_of(0)
     }
 
-    pub(super) fn give_up(&self, gateway: usize, name: &str) -> bool {
+    pub(super) fn give_up(&self, gateway: usize, name: &str) -> GivenUp {
         self.gateways[gateway].handle.give_up(name)
     }
 

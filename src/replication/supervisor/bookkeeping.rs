@@ -8,6 +8,8 @@ use super::{REVIEW, Supervisor, Task};
 use crate::{
     registry::{Registry, StoreError, key_of},
     replication::{
+        Abandoned,
+        leader_status::cut,
         memory::{KnownDestination, Memory},
         plan::{self, Wanted},
         status::Report,
@@ -143,31 +145,40 @@ impl Supervisor {
 
     /// Gives up, for an operator, what a replicator still owns where it is no longer registered. The gateway that leads
     /// learns of it from the store, when it is another one.
-    pub(super) async fn give_up(&mut self, registry: &Registry, name: &Arc<str>) {
+    pub(super) async fn give_up(&mut self, registry: &Registry, abandoned: &Abandoned) {
         let wanted = Wanted::of(registry);
-        if wanted.unreadable.contains(name) {
+        if wanted.unreadable.contains(&abandoned.replicator) {
             return;
         }
+        let mut outcome = Err(StoreError::Conflict);
         for _ in 0..ATTEMPTS {
-            match self.try_to_give_up(&wanted, name).await {
-                Ok(()) => break,
-                Err(StoreError::Conflict) => {}
-                Err(error) => {
-                    self.trouble = Some(registry_error(&error));
-                    break;
-                }
+            outcome = self.try_to_give_up(&wanted, abandoned).await;
+            if !matches!(outcome, Err(StoreError::Conflict)) {
+                break;
+            }
+        }
+        if let Err(error) = outcome {
+            // Whoever asked for it was told that it has begun.
+            tracing::error!(replicator = %abandoned.replicator, %error, "the keys of a deleted replicator were not given up: ask again");
+            if !matches!(error, StoreError::Conflict) {
+                self.trouble = Some(registry_error(&error));
             }
         }
         // What was changed is read again.
         self.next_review = Instant::now();
     }
 
-    async fn try_to_give_up(&self, wanted: &Wanted, name: &Arc<str>) -> Result<(), StoreError> {
+    async fn try_to_give_up(&self, wanted: &Wanted, abandoned: &Abandoned) -> Result<(), StoreError> {
+        let name = &abandoned.replicator;
         let mut memory = Memory::load(&*self.store).await?;
         for (id, known) in memory.destinations.clone() {
             let is_wanted =
                 wanted.destinations.get(&id).is_some_and(|it| it.scopes.iter().any(|it| it.name == *name));
-            if is_wanted || !known.names.contains(name) {
+            let described = known.address.describe();
+            // A gateway that does not lead knows the published text.
+            let is_stuck =
+                [&*described, &*cut(&described)].iter().any(|it| abandoned.destinations.contains(*it));
+            if is_wanted || !is_stuck || !known.names.contains(name) {
                 continue;
             }
             let names: BTreeSet<_> = known.names.iter().filter(|known| *known != name).cloned().collect();

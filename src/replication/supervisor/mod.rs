@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Handle, Settings,
+    Abandoned, Handle, Settings,
     cache::{ReplicaCache, Watchers},
     leader_status::StatusPublisher,
     machine::source_keyspaces,
@@ -54,7 +54,7 @@ pub struct Supervisor {
     leaving: Leaving,
     fence_ttl: Duration,
     reported: watch::Sender<()>,
-    given_up: mpsc::Receiver<Arc<str>>,
+    given_up: mpsc::Receiver<Abandoned>,
     generation: u64,
     /// Why the store cannot be used.
     trouble: Option<Arc<str>>,
@@ -152,7 +152,7 @@ impl Supervisor {
                 changed = self.terms.changed() => if changed.is_err() { return },
                 Ok(()) = leader_status.changed() => {}
                 _ = reported.changed() => sleep(REPORT_BATCH).await,
-                Some(name) = self.given_up.recv() => self.give_up(&registry, &name).await,
+                Some(abandoned) = self.given_up.recv() => self.give_up(&registry, &abandoned).await,
                 () = sleep(REVIEW) => {}
             }
         }

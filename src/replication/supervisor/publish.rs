@@ -181,8 +181,9 @@ impl Pending {
             }
             (Some(error), false) => format!(
                 "deleted, but its keys at {destination} cannot be removed: {error} ({keys} are left). They will be \
-                 removed once that works; to give them up, delete it again: they stay there then, and so does \
-                 every right that they grant"
+                 removed once that works; for a destination that is gone for good, they can be given up (fedgate delete \
+                 etcd-replicator {} --give-up): they stay there then, and so does every right that they grant",
+                self.name
             ),
             (None, true) => format!("moved: its keys at {destination} are being removed"),
             (None, false) => format!("deleted: its keys at {destination} are being removed"),

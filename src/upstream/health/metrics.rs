@@ -59,6 +59,7 @@ mod tests {
             since: SystemTime::UNIX_EPOCH,
             error: None,
             latency: (state == BackendState::Up).then_some(Duration::from_millis(250)),
+            etcd_cluster: None,
         };
         let cluster =
             |name: &str, backends| ClusterHealth { name: name.parse().unwrap(), version: None, backends };

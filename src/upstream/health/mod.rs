@@ -22,7 +22,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use check::{CheckError, Passed, check};
+use check::check_and;
+pub use check::{Cause, CheckError, Passed, check};
 pub use metrics::register as register_metrics;
 
 use self::track::Track;
@@ -71,6 +72,9 @@ struct Target {
     error: Option<Arc<str>>,
     latency: Option<Duration>,
     version: Option<Arc<str>>,
+    etcd_cluster: Option<u64>,
+    /// When it was last asked for its etcd cluster.
+    identified: Option<Instant>,
     entry: Arc<HealthEntry>,
     /// Ends the check that is waiting or under way.
     check: AbortHandle,
@@ -80,6 +84,8 @@ struct Target {
 struct Done {
     key: Arc<BackendKey>,
     started: Instant,
+    /// Whether it asked for the etcd cluster.
+    identify: bool,
     result: Result<Passed, CheckError>,
 }
 
@@ -166,7 +172,7 @@ impl Prober {
         let window = self.config.interval.min(SPACING * u32::try_from(new.len()).unwrap_or(u32::MAX));
         for (key, cluster) in new {
             let start = Instant::now() + window.mul_f64(fastrand::f64());
-            let check = self.schedule(&key, Arc::clone(&cluster), start);
+            let check = self.schedule(&key, Arc::clone(&cluster), start, true);
             let target = Target::new(cluster, self.board.of(&key), check);
             self.targets.insert(key, target);
         }
@@ -175,7 +181,13 @@ impl Prober {
     }
 
     /// Plans a backend's next check.
-    fn schedule(&self, key: &Arc<BackendKey>, cluster: Arc<Cluster>, start: Instant) -> AbortHandle {
+    fn schedule(
+        &self,
+        key: &Arc<BackendKey>,
+        cluster: Arc<Cluster>,
+        start: Instant,
+        identify: bool,
+    ) -> AbortHandle {
         let (key, connect, slots) = (Arc::clone(key), Arc::clone(&self.connect), Arc::clone(&self.slots));
         let limit = self.config.timeout;
         let future: BoxFuture<'static, Done> = Box::pin(async move {
@@ -183,25 +195,29 @@ impl Prober {
             // Waiting for it is not the backend's fault, so it is not part of the check's time.
             let _slot = slots.acquire().await;
             let started = Instant::now();
-            let result = check(&*connect, &cluster, &key.backend, limit).await;
-            Done { key, started, result }
+            let result = check_and(identify, &*connect, &cluster, &key.backend, limit).await;
+            Done { key, started, identify, result }
         });
         let (check, handle) = abortable(future);
         self.checks.push(check);
         handle
     }
 
-    fn record(&mut self, Done { key, started, result }: Done) {
+    fn record(&mut self, Done { key, started, identify, result }: Done) {
         let Some(mut target) = self.targets.remove(&key) else { return };
         let was = target.track.state;
         // The next check has ended by then, one way or the other.
         let valid = Instant::now() + self.config.interval + self.config.timeout;
+        if identify && result.is_ok() {
+            target.identified = Some(started);
+        }
         target.take(result, valid, &self.config);
         if target.track.state != was {
             self.log(&key, was, &target);
         }
         let cluster = Arc::clone(&target.cluster);
-        target.check = self.schedule(&key, Arc::clone(&cluster), started + self.config.interval);
+        let next = started + self.config.interval;
+        target.check = self.schedule(&key, Arc::clone(&cluster), next, target.is_to_be_identified(next));
         self.targets.insert(key, target);
         let health = self.health_of(&cluster);
         self.published.send_modify(|all| {
@@ -264,9 +280,18 @@ impl Target {
             error: None,
             latency: None,
             version: None,
+            etcd_cluster: None,
+            identified: None,
             entry,
             check,
         }
+    }
+
+    /// Whether a check at that time is to ask for the etcd cluster: now and then, and when another one may have taken its
+    /// place.
+    fn is_to_be_identified(&self, at: Instant) -> bool {
+        let is_known = self.identified.is_some_and(|asked| at.duration_since(asked) < IDENTIFY_EVERY);
+        !is_known || self.track.state != BackendState::Up
     }
 
     /// Records a result and publishes it to the workers, where it holds until `valid`.
@@ -275,7 +300,8 @@ impl Target {
         self.track = self.track.step(result.is_ok(), config);
         let down = self.track.state == BackendState::Down;
         match result {
-            Ok(Passed { version, latency }) => {
+            Ok(Passed { version, latency, etcd_cluster }) => {
+                self.etcd_cluster = etcd_cluster.or(self.etcd_cluster);
                 self.version = Some(version);
                 self.latency = Some(latency);
                 self.entry.passed();
@@ -306,12 +332,16 @@ impl Target {
             since: self.since,
             error: self.error.clone(),
             latency: self.latency,
+            etcd_cluster: self.etcd_cluster,
         }
     }
 }
 
 /// Checks at a time. Beyond that they start later, which is not held against the backend.
 const MAX_CHECKS: usize = 256;
+
+/// A backend's cluster seldom changes, and telling it costs a backend some requests to its etcd.
+const IDENTIFY_EVERY: Duration = Duration::from_secs(60);
 
 /// Mean distance between the first checks of backends that are registered together.
 const SPACING: Duration = Duration::from_millis(10);

@@ -13,6 +13,9 @@ use crate::{
 
 const VERSION: &str = "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"sensu_backend\":\"6.12.0\"}\n";
 
+/// As Sensu 6.12 answers, with the largest id.
+const HEALTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 132\r\n\r\n{\"Alarms\":null,\"ClusterHealth\":[{\"MemberID\":9,\"Err\":\"\",\"Healthy\":true}],\"Header\":{\"cluster_id\":18446744073709551615,\"raft_term\":7}}\n";
+
 /// A network whose backends answer, a prober, and a worker that heeds it.
 struct Rig {
     net: Arc<Net>,
@@ -87,20 +90,78 @@ async fn a_check_asks_for_the_version_without_credentials() {
     let (_clusters, seen) = watch::channel(Arc::new(Snapshot::new([cluster("alpha", &[7])])));
     let (prober, _) = Prober::new(HealthConfig::default(), net, seen, Arc::default());
     let prober = tokio::spawn(prober.run());
-    let request = peers.recv().await.unwrap().request().await.unwrap();
-    assert_eq!(
-        request,
-        "GET /version HTTP/1.1\r\nhost: sensu.example.com:7\r\nconnection: close\r\nvia: 1.1 _fedgate\r\n\r\n"
-    );
+    let (rest, close) = ("host: sensu.example.com:7\r\n", "connection: close\r\n");
+    let via = "via: 1.1 _fedgate\r\n\r\n";
+    // The first check asks for the cluster as well, and then one each minute.
+    for check in 0..13 {
+        let seen = peers.recv().await.unwrap().play([VERSION, HEALTH]).await;
+        let expected: &[String] = if check % 12 == 0 {
+            &[
+                format!("GET /version HTTP/1.1\r\n{rest}{via}"),
+                format!("GET /health?timeout=1 HTTP/1.1\r\n{rest}{close}{via}"),
+            ]
+        } else {
+            &[format!("GET /version HTTP/1.1\r\n{rest}{close}{via}")]
+        };
+        assert_eq!(seen, expected, "{check}");
+    }
     prober.abort();
+}
+
+/// A backend that is up, as its checks see it, after it was asked for its cluster.
+async fn identified(script: &'static [&'static str]) -> BackendHealth {
+    let (net, mut peers) = Net::new([]);
+    let (_clusters, seen) = watch::channel(Arc::new(Snapshot::new([cluster("alpha", &[7])])));
+    let (prober, mut health) = Prober::new(HealthConfig::default(), net, seen, Arc::default());
+    let prober = tokio::spawn(prober.run());
+    let peer = peers.recv().await.unwrap();
+    let peer = tokio::spawn(async move {
+        peer.play(script.iter().copied()).await;
+        std::future::pending::<()>().await;
+    });
+    let checked = health.wait_for(|health| health[0].backends[0].state != BackendState::Unknown);
+    let backend = checked.await.unwrap()[0].backends[0].clone();
+    prober.abort();
+    peer.abort();
+    backend
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_tells_its_etcd_cluster_is_known_by_it_and_one_that_does_not_is_as_good() {
+    assert_eq!(identified(&[VERSION, HEALTH]).await.etcd_cluster, Some(u64::MAX));
+    for script in [
+        &[VERSION, VERSION][..],
+        &[VERSION],
+        &[VERSION, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"],
+        // No member answers.
+        &[VERSION, "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"Header\":null}"],
+        &[VERSION, "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"Header\":{\"cluster_id\":   0}}"],
+        &[VERSION, "HTTP/1.1 2"],
+        &[VERSION, "SSH-2.0-OpenSSH\r\n\r\n"],
+        // It does without keeping connections.
+        &["HTTP/1.0 200 OK\r\n\r\n{\"sensu_backend\":\"6.12.0\"}\n"],
+    ] {
+        let backend = identified(script).await;
+        if script.len() > 1 || script[0] == VERSION {
+            assert_eq!((backend.state, backend.error), (BackendState::Up, None), "{script:?}");
+            assert_eq!(backend.latency, Some(Duration::ZERO), "it is that of the version");
+        }
+        assert_eq!(backend.etcd_cluster, None, "{script:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_is_said_in_a_few_words() {
-    let closed = "unreachable: the connection was closed without an answer";
+    let closed =
+        "unreachable: the connection was closed without an answer; is the port right, and http or https?";
+    let timeout = "timeout: a firewall may drop its packets, or the backend hangs";
+    let not_sensu = "not a Sensu API: is this the port of one, and http or https right?";
     for (door, error) in [
-        (Door::Refuses, "unreachable: connection refused"),
-        (Door::Swallows, "timeout"),
+        (
+            Door::Refuses,
+            "unreachable: connection refused; nothing listens there: is the port right, and does the server run?",
+        ),
+        (Door::Swallows, timeout),
         (Door::Slams, closed),
     ] {
         let rig = Rig::single(Some(door));
@@ -110,15 +171,27 @@ async fn what_is_wrong_is_said_in_a_few_words() {
     }
     let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n{}", " ".repeat(20000));
     for (answer, error) in [
-        ("HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno", "http 500"),
-        ("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "http 301"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "not a Sensu API"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "not a Sensu API"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"sensu_backend\":1}", "not a Sensu API"),
-        ("SSH-2.0-OpenSSH\r\n\r\n", "not a Sensu API"),
-        (long.leak(), "not a Sensu API"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "timeout"),
-        ("HTTP/1.1 2", "timeout"),
+        (
+            "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno",
+            "http 500: the backend, or a proxy in front of it, fails: see its log",
+        ),
+        (
+            "HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+            "http 301: something in front of it redirects: name the backend's own URL",
+        ),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "http 400: is this a Sensu API port, and http right?"),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "http 404: is this a Sensu API port?"),
+        (
+            "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+            "http 503: a proxy in front of it has no answer from the backend",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", not_sensu),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", not_sensu),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{\"sensu_backend\":1}", not_sensu),
+        ("SSH-2.0-OpenSSH\r\n\r\n", not_sensu),
+        (long.leak(), not_sensu),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", timeout),
+        ("HTTP/1.1 2", timeout),
     ] {
         let rig = Rig::single(None);
         rig.answer.send_replace(answer);
@@ -183,7 +256,7 @@ async fn the_log_has_one_line_for_a_backend_that_changes_and_one_for_its_cluster
     rig.net.set(2, None);
     seconds(60).await;
     let (one, two) = ("backend=http://sensu.example.com:1", "backend=http://sensu.example.com:2");
-    let down = "error=\"unreachable: connection refused\"";
+    let down = "error=\"unreachable: connection refused; nothing listens there: is the port right, and does the server run?\"";
     let expected = [
         format!(" WARN a backend is down cluster=alpha {one} {down}"),
         format!(" WARN a backend is down cluster=alpha {two} {down}"),
@@ -341,7 +414,16 @@ async fn requests_still_go_to_backends_that_only_keep_their_version_to_themselve
     let rig = Rig::single(None);
     rig.answer.send_replace("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     seconds(1).await;
-    assert_eq!(rig.state(), (BackendState::Down, Some("http 403".to_owned())));
+    assert_eq!(
+        rig.state(),
+        (
+            BackendState::Down,
+            Some(
+                "http 403: something in front of it asks for a login, which Sensu's /version does not"
+                    .to_owned()
+            )
+        )
+    );
     assert_eq!(rig.request().await.unwrap().status(), StatusCode::FORBIDDEN);
 }
 

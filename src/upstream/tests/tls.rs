@@ -114,9 +114,16 @@ async fn a_health_check_says_what_is_wrong_with_the_certificates() {
     let right = trusting(write(&dir, "ca.pem", &ours.pem()));
     let wrong = trusting(write(&dir, "other.pem", &theirs.pem()));
     // The double answers "none", which is not a version: the handshake was good.
-    assert_eq!(check(&ours, false, right.clone()).await, "not a Sensu API");
-    assert!(check(&ours, false, wrong).await.starts_with("tls: invalid peer certificate: "));
-    assert_eq!(check(&ours, true, right).await, "tls: received fatal alert: CertificateRequired");
+    assert!(check(&ours, false, right.clone()).await.starts_with("not a Sensu API: "));
+    let unknown = check(&ours, false, wrong).await;
+    assert_eq!(
+        unknown,
+        "tls: invalid peer certificate: BadSignature; the CA that is named has another key than the one that signed its certificate"
+    );
+    assert_eq!(
+        check(&ours, true, right).await,
+        "tls: received fatal alert: CertificateRequired; it wants a client certificate: name cert and key"
+    );
     let missing = check(&ours, false, trusting(dir.path().join("no.pem"))).await;
     assert!(
         missing.starts_with("tls: cannot read ") && missing.contains("/no.pem: No such file"),

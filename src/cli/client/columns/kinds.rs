@@ -259,7 +259,7 @@ const EVENT: [Column; 9] = [
     plain("ENTITY", "/entity/metadata/name"),
     plain("CHECK", "/check/metadata/name"),
     plain("OUTPUT", "/check/output"),
-    column("STATUS", Cell::Or("/check/status", "0")),
+    column("STATUS", Cell::Status("/check/status")),
     info("HISTORY", Cell::Special(event_history)),
     column("SILENCED", Cell::Flag("/check/is_silenced")),
     info("SILENCED BY", Cell::Joined("/check/silenced")),

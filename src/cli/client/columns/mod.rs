@@ -8,9 +8,11 @@ use kinds::{NAMESPACE, of_kind};
 
 use super::{
     kind::Kind,
+    table::{self, Heading},
     time,
     value::{at, joined, list, text},
 };
+use crate::cli::look::{Look, Tone};
 
 /// One column of a kind's table.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,8 @@ enum Cell {
     Count(&'static str),
     /// Unix seconds.
     Time(&'static str),
+    /// What a check found out: 0, 1, 2 or anything else.
+    Status(&'static str),
     Special(fn(&Value) -> String),
 }
 
@@ -51,10 +55,36 @@ pub(super) struct Origin<'a> {
 // === impl Column ===
 
 impl Column {
+    /// The head of the column: what may be done to it so that a table fits.
+    pub(super) fn heading(&self) -> Heading {
+        match (self.title, self.cell) {
+            (title, _) if WHOLE.contains(&title) => Heading::whole(title),
+            (title @ "UUID", _) => Heading::hide(title),
+            (title, Cell::Text(_) | Cell::Joined(_) | Cell::Special(_)) => Heading::cut(title),
+            (title, _) => Heading::hide(title),
+        }
+    }
+
+    /// The cell for an item as the API shows it. People get a word for a status.
+    pub(super) fn cell(&self, item: &Value, look: &Look) -> table::Cell {
+        let Cell::Status(path) = self.cell else { return self.text(item).into() };
+        let Some(status) = at(item, path).as_i64().or(item.pointer(path).is_none().then_some(0)) else {
+            return self.text(item).into();
+        };
+        let (word, tone) = match status {
+            0 => ("OK".to_owned(), Tone::Good),
+            1 => ("WARNING".to_owned(), Tone::Warning),
+            2 => ("CRITICAL".to_owned(), Tone::Bad),
+            other => (format!("UNKNOWN ({other})"), Tone::Unknown),
+        };
+        table::Cell::new(if look.words { word } else { status.to_string() }, Some(tone))
+    }
+
     /// The text for an item as the API shows it.
     pub(super) fn text(&self, item: &Value) -> String {
         match self.cell {
             Cell::Text(path) => text(at(item, path)),
+            Cell::Status(path) => item.pointer(path).map_or_else(|| "0".to_owned(), text),
             Cell::Or(path, default) => item.pointer(path).map_or_else(|| default.to_owned(), text),
             Cell::Flag(path) => (at(item, path) == true).to_string(),
             Cell::NotFlag(path) => (at(item, path) != true).to_string(),
@@ -76,6 +106,20 @@ pub(super) fn columns(kind: &Kind, origin: &Origin<'_>, info: bool) -> Vec<Colum
     }
     columns
 }
+
+/// Titles of what names an item, or is what a list is for.
+const WHOLE: [&str; 10] = [
+    "NAME",
+    "ENTITY",
+    "CHECK",
+    "ID",
+    "USERNAME",
+    "NAMESPACE",
+    "ROLE",
+    "CLUSTER ROLE",
+    "SUBSCRIPTION",
+    "STATUS",
+];
 
 /// Which cluster an item belongs to.
 pub(super) fn cluster_of(item: &Value, origin: &Origin<'_>) -> String {
@@ -147,14 +191,44 @@ mod tests {
             json!(null),
         ] {
             for kind in &KINDS {
-                let cells = row(kind.word, &with(sample(), &hostile), true);
-                let mut table = Table::new(cells.iter().map(|(title, _)| *title));
-                table.push(cells.into_iter().map(|(_, cell)| cell));
-                let text = table.render();
-                assert_eq!(text.lines().count(), 2, "{}", kind.word);
-                assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{}", kind.word);
+                let item = with(sample(), &hostile);
+                let columns = columns(kind, &Origin { cluster: "local-cluster", namespaces: true }, true);
+                let mut table = Table::new(columns.iter().map(Column::heading));
+                for words in [false, true] {
+                    let look = Look { words, ..Look::default() };
+                    table.push(columns.iter().map(|column| column.cell(&item, &look)));
+                }
+                for width in [None, Some(1), Some(80), Some(500)] {
+                    let text = table.render(&Look { width, ..Look::default() });
+                    let lines = 3..=if width.is_some() { 4 } else { 3 };
+                    assert!(lines.contains(&text.lines().count()), "{}", kind.word);
+                    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{}", kind.word);
+                }
             }
         }
+    }
+
+    #[test]
+    fn people_read_a_status_and_scripts_its_number() {
+        let status =
+            columns(Kind::named("event").unwrap(), &Origin { cluster: "c", namespaces: false }, false);
+        let status = status.into_iter().find(|column| column.title == "STATUS").unwrap();
+        let shown = |item: Value, words, color| {
+            let mut table = Table::new([status.heading()]);
+            let look = Look { words, color, width: None };
+            table.push([status.cell(&item, &look)]);
+            table.render(&look).lines().nth(1).unwrap().to_owned()
+        };
+        for (number, word) in
+            [(0, "OK"), (1, "WARNING"), (2, "CRITICAL"), (3, "UNKNOWN (3)"), (-1, "UNKNOWN (-1)")]
+        {
+            let item = || json!({"check": {"status": number}});
+            assert_eq!(shown(item(), true, false), word);
+            assert_eq!(shown(item(), false, false), number.to_string());
+            assert!(shown(item(), true, true).contains(&format!("m{word}\u{1b}[0m")));
+        }
+        assert_eq!(shown(json!({}), true, false), "OK");
+        assert_eq!(shown(json!({"check": {"status": "x\u{1b}"}}), true, true), "x\\u{1b}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
             saved::SavedFiles,
             table,
         },
+        look::Look,
         output::{print, report},
     },
     types::NamespaceRef,
@@ -124,9 +125,9 @@ impl View {
             .into();
         match self.output.format.unwrap_or(settings.format) {
             Format::Tabular => {
-                let pairs: Vec<(String, String)> =
-                    shown.into_iter().map(|(label, _, text)| (label.to_owned(), text)).collect();
-                print(&table::pairs(&pairs))
+                let pairs: Vec<(String, table::Cell)> =
+                    shown.into_iter().map(|(label, _, text)| (label.to_owned(), text.into())).collect();
+                print(&table::pairs(&pairs, &Look::stdout()))
             }
             Format::Yaml => print(&yaml_text(&value)),
             Format::Json | Format::WrappedJson => print(&format!("{}\n", pretty(&value))),

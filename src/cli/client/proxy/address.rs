@@ -130,6 +130,10 @@ impl Proxy {
             _ => return Err(ProxyError::Scheme { variable }),
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // A password with one of these, not encoded: its first part is no host, and must not be shown or looked up as one.
+        if rest.get(authority.len()..).is_some_and(|tail| tail.contains('@')) {
+            return Err(bad());
+        }
         let (user, address) = match authority.rsplit_once('@') {
             Some((user, address)) => (Some(User::parse(user).ok_or_else(bad)?), address),
             None => (None, authority),

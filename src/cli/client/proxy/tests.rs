@@ -89,9 +89,16 @@ fn capital_letters_come_first_and_an_empty_variable_is_none() {
 
 #[test]
 fn a_variable_that_names_no_usable_proxy_is_refused_by_its_name_alone() {
-    for text in
-        ["http://", "http://u:hunter2@", "http://u:hunter2@a b", "http://u:hunter2@p:99999", "u:hunter2%ff@p"]
-    {
+    for text in [
+        "http://",
+        "http://u:hunter2@",
+        "http://u:hunter2@a b",
+        "http://u:hunter2@p:99999",
+        "u:hunter2%ff@p",
+        "http://hunter2:12345/6@p:3128",
+        "hunter2:1?2@p",
+        "socks5://hunter2/3:1#2@p",
+    ] {
         let error = proxy_of("https://a.example", &[("HTTPS_PROXY", text)]).unwrap_err();
         assert!(matches!(error, ProxyError::Url { .. }), "{text}");
         assert!(error.to_string().starts_with("HTTPS_PROXY is not the URL of a proxy"), "{error}");

@@ -131,6 +131,10 @@ async fn socks(proxy: &Proxy, io: BoxIo, server: &Backend) -> Result<BoxIo, Prox
             "io error during SOCKS handshake" | "failed parsing server response" => {
                 ProxyError::NoProxy { proxy: proxy.to_string() }
             }
+            // The library's own words for what does not fit into a message.
+            "failed serialize request" => {
+                refused("the user, the password and the name of the host are too long for SOCKS".to_owned())
+            }
             cause => refused(cause.to_owned()),
         }
     })?;

@@ -7,9 +7,10 @@ use crate::cli::{
         http::Gateway,
         options::{Connection, Format, Output},
         print::{pretty, yaml_text},
-        table::Table,
+        table::{Heading, Table},
         value::{joined, list, text},
     },
+    look::Look,
     output::print,
 };
 
@@ -91,12 +92,13 @@ impl Members {
             Format::Tabular => {
                 let id = ["Header", "header"].iter().find_map(|header| found[*header]["cluster_id"].as_u64());
                 let rows: Vec<Row> = list(&found[key]).iter().map(row).collect();
-                let mut table = Table::new(row(&Value::Null).into_iter().map(|(title, _)| title));
+                let mut table =
+                    Table::new(row(&Value::Null).into_iter().map(|(title, _)| Heading::whole(title)));
                 for row in rows {
                     table.push(row.into_iter().map(|(_, cell)| cell));
                 }
                 let id = id.map(|id| format!("Etcd Cluster ID: {id:x}\n")).unwrap_or_default();
-                print(&format!("{id}{}", table.render()))
+                print(&format!("{id}{}", table.render(&Look::stdout())))
             }
             Format::Yaml => print(&yaml_text(&found)),
             // sensuctl shows the members by themselves.

@@ -154,6 +154,12 @@ export const ACTIONS = {
     await gone(session.request(federation(resource, target.name), { method: "DELETE" }));
     return "removed";
   },
+
+  // What a deleted replicator has left where it cannot be removed.
+  async giveUp(session, target, { resource }) {
+    await session.request(`${federation(resource, target.name)}?give_up=true`, { method: "DELETE" });
+    return "given up";
+  },
 };
 
 /**

@@ -100,10 +100,10 @@ function clusterCard(context, cluster, problem) {
       managed && may(context, "clusters", "delete", name) && h("button", { onclick: () => void remove("clusters", name, "Requests for it are refused from then on. Nothing in the cluster itself changes.") }, "Remove")));
 }
 
-/** @param {string} resource @param {string} name @param {string} warning @param {string} [word] */
-const remove = (resource, name, warning, word = "Remove") => dialog({
+/** @param {string} resource @param {string} name @param {string} warning @param {string} [word] @param {"remove" | "giveUp"} [action] */
+const remove = (resource, name, warning, word = "Remove", action = "remove") => dialog({
   title: `${word} ${name}`, confirm: word, danger: true, body: [h("p", warning)],
-  act: async () => void (await perform(word, "remove", [{ cluster: name, ns: "", name }], { resource })),
+  act: async () => void (await perform(word, action, [{ cluster: name, ns: "", name }], { resource })),
 });
 
 const REPLICATION = "A replicator keeps roles, bindings and other resources of another cluster as they are in the local one: rights are given in one place, and hold in all clusters.";
@@ -166,7 +166,7 @@ function replicatorCard(context, [name, type], item, status, load) {
       item && may(context, resource, "update", name) && h("button", { onclick: async () => (await edit(resource, name)) && load() }, "Edit"),
       item && may(context, resource, "delete", name) && h("button", { onclick: async () => (await remove(resource, name, spec.on_delete === "keep" ? "What it copied stays where it is." : "What it copied is deleted from where it copied to.")) && load() }, "Remove"),
       status?.deleted && may(context, resource, "delete", name) && h("button", { onclick: () => void remove(resource, name,
-        "For a destination that is gone for good: its copies are not removed any more. Where the destination still exists, they stay there, and grant what they grant.", "Give up") }, "Give up")));
+        "For a destination that is gone for good: its copies are not removed any more. Where the destination still exists, they stay there, and grant what they grant.", "Give up", "giveUp") }, "Give up")));
 }
 
 /** @param {Record<string, number>} pending by what is to be done */

@@ -1,29 +1,29 @@
 //! `status`: which clusters and replicators are unhealthy, and since when.
 
-use std::time::Duration;
+mod tables;
+mod twins;
 
 use clap::Args;
 use serde_json::Value;
 
+use self::{tables::tables, twins::Twins};
 use super::{
     http::Gateway,
     options::{Connection, Format, Output},
-    print::{pretty, yaml_text},
-    table::Table,
+    print::{Frame, pretty, yaml_text},
     time,
     value::{list, text},
+    watch::{Round, Watch},
 };
-use crate::cli::{
-    Failure, INCOMPLETE,
-    output::{note, print},
-    text::terminal_safe,
-};
+use crate::cli::{Failure, INCOMPLETE, look::listed, output::note, text::terminal_safe};
 
 /// `fedgate status`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     connection: Connection,
 }
@@ -36,27 +36,42 @@ impl Status {
         let settings = self.connection.settings()?;
         let format = self.output.format.unwrap_or(settings.format);
         let gateway = Gateway::open(settings).await?;
-        let answer = gateway.get(PATH).await.map_err(|failure| {
-            if failure.is_not_found() {
-                let line = format!("{} has no federation status: is it a fedgate?", gateway.base());
-                return Failure::new(1, line);
+        let twins = Twins::default();
+        let round = async || match read(&gateway, &twins).await {
+            Err(failure) => Round::of(Err(failure)),
+            Ok(status) => {
+                let done = unhealthy(&status).map_or(Ok(()), |what| Err(Failure::new(INCOMPLETE, what)));
+                Round { frame: Some(frame(format, status)), done }
             }
-            failure
-        })?;
-        let status = answer.json()?;
-        let shown = match format {
-            Format::Tabular => print(&tables(&status, time::now())),
-            Format::Yaml => print(&yaml_text(&status)),
-            Format::Json | Format::WrappedJson => print(&format!("{}\n", pretty(&status))),
         };
-        match unhealthy(&status) {
-            // A caller that only reads the exit code may close the standard output.
-            Some(what) if shown.as_ref().err().is_none_or(Failure::is_quiet) => {
-                Err(Failure::new(INCOMPLETE, what))
-            }
-            _ => shown,
-        }
+        self.watch.run(&gateway, format, "fedgate status", round).await
     }
+}
+
+/// What the gateway says, and what it cannot know.
+async fn read(gateway: &Gateway, twins: &Twins) -> Result<Value, Failure> {
+    let answer = gateway.get(PATH).await.map_err(|failure| {
+        if failure.is_not_found() {
+            let line = format!("{} has no federation status: is it a fedgate?", gateway.base());
+            return Failure::new(1, line);
+        }
+        failure
+    })?;
+    let mut status = answer.json()?;
+    twins.add_to(&mut status, gateway).await;
+    Ok(status)
+}
+
+fn frame(format: Format, status: Value) -> Frame {
+    let text = match format {
+        Format::Tabular => {
+            let now = time::now();
+            return Box::new(move |look| tables(&status, now, look));
+        }
+        Format::Yaml => yaml_text(&status),
+        Format::Json | Format::WrappedJson => format!("{}\n", pretty(&status)),
+    };
+    Box::new(move |_| text.clone())
 }
 
 /// What is unhealthy, in one line.
@@ -93,6 +108,14 @@ fn unhealthy(status: &Value) -> Option<String> {
     let fault = text(&status["authorization_error"]);
     if !fault.is_empty() {
         parts.push(terminal_safe(&fault).into_owned());
+    }
+    let conflict = |conflict: &Value| {
+        let clusters: Vec<_> = list(&conflict["clusters"]).iter().map(text).collect();
+        terminal_safe(&format!("{} ({})", listed(&clusters), text(&conflict["kind"]))).into_owned()
+    };
+    let conflicts: Vec<_> = list(&status["conflicts"]).iter().map(conflict).collect();
+    if !conflicts.is_empty() {
+        parts.push(format!("clusters in conflict: {}", conflicts.join(", ")));
     }
     if parts.is_empty() && status.get("complete") == Some(&Value::Bool(false)) {
         parts.push("the gateway's status is incomplete: see its log".to_owned());
@@ -136,130 +159,6 @@ fn left_in_words(replicator: &Value) -> String {
     }
 }
 
-fn tables(status: &Value, now: i64) -> String {
-    let mut clusters = Table::new(["NAME", "STATE", "SINCE", "VERSION", "BACKENDS", "ERROR"]);
-    for cluster in list(&status["clusters"]) {
-        let backends = list(&cluster["backends"]);
-        let up = backends.iter().filter(|backend| text(&backend["state"]) == "up").count();
-        clusters.push([
-            text(&cluster["name"]),
-            text(&cluster["state"]),
-            since(cluster, now),
-            text(&cluster["version"]),
-            format!("{up}/{} up", backends.len()),
-            cluster_error(cluster, backends),
-        ]);
-    }
-    let mut shown = clusters.render();
-    let found = list(&status["replicators"]);
-    if !found.is_empty() {
-        let mut replicators =
-            Table::new(["REPLICATOR", "STATE", "SINCE", "KEYS", "LAG", "LAST SYNC", "LEADER", "ERROR"]);
-        for replicator in found {
-            let name = text(&replicator["name"]);
-            let leader = if replicator["leader"] == true { "yes" } else { "no" };
-            match list(&replicator["clusters"]) {
-                [] => replicators.push(replicator_row(name, replicator, leader, now)),
-                // One that acts in several clusters may be well in some of them only.
-                clusters => clusters.iter().for_each(|it| {
-                    let place = format!("{name}@{}", text(&it["name"]));
-                    replicators.push(replicator_row(place, it, leader, now));
-                }),
-            }
-        }
-        shown.push('\n');
-        shown.push_str(&replicators.render());
-    }
-    shown.push_str(&left_behind_table(status));
-    shown.push_str(&outage_sessions(&status["outage_sessions"], now));
-    if text(&status["authorization"]) == "admin-groups" {
-        shown.push_str(
-            "\nAuthorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)\n",
-        );
-    }
-    let fault = text(&status["authorization_error"]);
-    if !fault.is_empty() {
-        shown.extend(["\nAuthorization: ", &terminal_safe(&fault), "\n"]);
-    }
-    shown
-}
-
-fn replicator_row(name: String, it: &Value, leader: &str, now: i64) -> [String; 8] {
-    let lag = it.get("lag_seconds").and_then(Value::as_f64).filter(|lag| *lag >= 0.0);
-    let lag = lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).map(time::age);
-    [
-        name,
-        state(it),
-        since(it, now),
-        text(&it["keys"]),
-        lag.unwrap_or_else(|| "-".to_owned()),
-        ago(&text(&it["last_sync"]), now),
-        leader.to_owned(),
-        text(&it["error"]),
-    ]
-}
-
-/// A replicator's state; that of a deleted one is that of its cleaning up.
-fn state(replicator: &Value) -> String {
-    let state = text(&replicator["state"]);
-    if replicator["deleted"] == true { format!("{state} (deleted)") } else { state }
-}
-
-/// What is left behind and where; nothing when nothing is.
-fn left_behind_table(status: &Value) -> String {
-    let mut table = Table::new(["LEFT BEHIND BY", "DESTINATION", "KEYS", "ERROR"]);
-    let mut is_empty = true;
-    for (name, left) in left_behind(status) {
-        is_empty = false;
-        table.push([name, text(&left["destination"]), text(&left["keys"]), text(&left["error"])]);
-    }
-    if is_empty { String::new() } else { format!("\n{}", table.render()) }
-}
-
-/// Whether the gateway renews sessions in place of the local cluster; nothing where it never does.
-fn outage_sessions(sessions: &Value, now: i64) -> String {
-    let Some(longest) = sessions["longest_seconds"].as_u64() else { return String::new() };
-    let longest = time::age(Duration::from_secs(longest));
-    let renewed = text(&sessions["renewed"]);
-    if sessions["active"] == true {
-        let since = terminal_safe(&since(sessions, now)).into_owned();
-        format!(
-            "\nOutage sessions: the gateway renews the local cluster's sessions since {since}, for at most {longest}; {} renewed\n",
-            terminal_safe(&renewed)
-        )
-    } else {
-        format!("\nOutage sessions: not active (at most {longest} while the local cluster is away)\n")
-    }
-}
-
-/// The cluster's own error, else the first error of a backend.
-fn cluster_error(cluster: &Value, backends: &[Value]) -> String {
-    let own = text(&cluster["error"]);
-    if !own.is_empty() {
-        return own;
-    }
-    let failed = backends.iter().find(|backend| !text(&backend["error"]).is_empty());
-    failed
-        .map(|backend| format!("{}: {}", text(&backend["url"]), text(&backend["error"])))
-        .unwrap_or_default()
-}
-
-fn since(item: &Value, now: i64) -> String {
-    ago(&text(&item["since"]), now)
-}
-
-/// An instant and how long ago it was; any other text is shown as it is.
-fn ago(instant: &str, now: i64) -> String {
-    match time::parse(instant) {
-        None if instant.is_empty() => "-".to_owned(),
-        None => instant.to_owned(),
-        Some(then) => {
-            let age = Duration::from_secs(u64::try_from(now - then).unwrap_or_default());
-            format!("{} ({} ago)", time::show(then), time::age(age))
-        }
-    }
-}
-
 /// Where a gateway shows its status.
 pub(super) const PATH: &str = "/api/enterprise/federation/v1/status";
 
@@ -268,17 +167,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::look::Look;
+
+    /// As it is printed where nothing is cut.
+    fn shown(status: &Value, now: i64) -> String {
+        tables(status, now, &Look::default())
+    }
 
     #[test]
     fn a_fault_of_the_rules_is_shown() {
         let status = json!({"authorization": "rbac", "authorization_error": "nobody is\nan administrator"});
-        assert!(tables(&status, 0).ends_with("\nAuthorization: nobody is\\nan administrator\n"));
+        assert!(shown(&status, 0).ends_with("\nAuthorization: nobody is\\nan administrator\n"));
         assert_eq!(unhealthy(&status).unwrap(), "nobody is\\nan administrator");
     }
 
     #[test]
     fn sessions_that_the_gateway_renews_are_shown() {
-        let status = |sessions: &Value| tables(&json!({"outage_sessions": sessions}), 1_764_000_120);
+        let status = |sessions: &Value| shown(&json!({"outage_sessions": sessions}), 1_764_000_120);
         let active =
             json!({"active": true, "since": "2025-11-24T16:00:00Z", "longest_seconds": 3600, "renewed": 7});
         let expected = "\nOutage sessions: the gateway renews the local cluster's sessions since 2025-11-24T16:00:00Z (2m ago), \
@@ -315,7 +220,7 @@ roles       retrying  2026-11-24T05:59:30Z (30s ago)  12    1m   -          yes 
 
 Authorization: admin-groups (the gateway does not see Sensu's own rules; members of auth.admin-groups may write)
 ";
-        assert_eq!(tables(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
+        assert_eq!(shown(&status, time::parse("2026-11-24T06:00:00Z").unwrap()), expected);
         let line = unhealthy(&status).unwrap();
         assert_eq!(line, "unhealthy clusters: beta (degraded); unhealthy replicators: roles (retrying)");
     }
@@ -328,7 +233,7 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
                 "clusters": [{"name": "alpha", "state": "following", "since": null, "keys": 7, "error": null},
                     {"name": "beta", "state": "retrying", "since": null, "keys": 0, "error": "away"}]}],
         });
-        let shown = tables(&status, 0);
+        let shown = shown(&status, 0);
         assert!(shown.contains("rbac@alpha  following  -      7     -    -          yes\n"), "{shown}");
         assert!(
             shown.contains("rbac@beta   retrying   -      0     -    -          yes     away\n"),
@@ -345,7 +250,7 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
                 "last_sync": null, "leader": true, "error": "deleted, but", "deleted": true,
                 "left_behind": [{"destination": "https://a:2379", "keys": 12, "error": "down"}]}],
         });
-        let shown = tables(&status, 0);
+        let shown = shown(&status, 0);
         assert!(shown.contains("roles       retrying (deleted)  -"), "{shown}");
         let expected =
             "\nLEFT BEHIND BY  DESTINATION     KEYS  ERROR\nroles           https://a:2379  12    down\n";
@@ -360,12 +265,43 @@ Authorization: admin-groups (the gateway does not see Sensu's own rules; members
     #[test]
     fn a_malformed_status_is_shown_as_far_as_possible() {
         for status in [json!(null), json!({}), json!({"clusters": 1}), json!({"clusters": [{}, 3]})] {
-            let _ = (tables(&status, 0), unhealthy(&status));
+            let _ = (shown(&status, 0), unhealthy(&status));
         }
         assert_eq!(
             unhealthy(&json!({"complete": true, "clusters": [{"state": "up"}], "replicators": []})),
             None
         );
         assert!(unhealthy(&json!({"complete": false})).is_some());
+    }
+
+    #[test]
+    fn conflicts_are_told_and_are_not_healthy() {
+        let status = json!({
+            "complete": true, "clusters": [{"name": "a", "state": "up"}],
+            "conflicts": [{"kind": "same-url", "clusters": ["a", "b\n"], "message": "they are\none"}],
+        });
+        assert!(shown(&status, 0).ends_with("\nConflict: they are\\none\n"), "{}", shown(&status, 0));
+        assert_eq!(unhealthy(&status).unwrap(), "clusters in conflict: a and b\\n (same-url)");
+    }
+
+    #[test]
+    fn a_terminal_gets_long_errors_below_the_table_and_loses_nothing_of_them() {
+        let error = "unreachable: connection refused; nothing listens there: is the port right, and does the server run?";
+        let status = json!({
+            "complete": true,
+            "clusters": [{"name": "beta", "state": "down", "since": "2026-11-24T05:59:00Z", "version": "6.12.0",
+                "backends": [{"url": "https://b", "state": "down", "error": error}]}],
+        });
+        let now = time::parse("2026-11-24T06:00:00Z").unwrap();
+        let wide = |width| tables(&status, now, &Look { width: Some(width), color: true, words: true });
+        let expected = "\
+\u{1b}[1mNAME\u{1b}[0m  \u{1b}[1mSTATE\u{1b}[0m  \u{1b}[1mSINCE\u{1b}[0m                          \u{1b}[1mVERSION\u{1b}[0m  \u{1b}[1mBACKENDS\u{1b}[0m
+beta  \u{1b}[1m\u{1b}[31mdown\u{1b}[0m   2026-11-24T05:59:00Z (1m ago)  6.12.0   0/1 up
+
+beta: https://b: unreachable: connection refused; nothing
+listens there: is the port right, and does the server run?
+";
+        assert_eq!(wide(62), expected);
+        assert_eq!(wide(300).lines().count(), 2);
     }
 }
