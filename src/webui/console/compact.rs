@@ -1,6 +1,6 @@
 //! What only a reader of the source needs is left out of what is sent: comments, indentation, spaces around signs, line
-//! ends within a statement, parentheses around a name alone, signs after the last
-//! of a list or a block. Statements stay lines, so
+//! ends within a statement, parentheses around a name alone, signs after the last of a list or a block, semicolons where
+//! the end of the line does as well. Statements stay lines, so
 //! that an error's line can be found, and names stay names.
 
 /// A script without its comments and needless spaces.
@@ -67,21 +67,30 @@ fn push(sent: &mut String, gap: &str, token: &str) {
         sent.push_str(token);
         return;
     };
-    // A semicolon may also be all that a loop or an `else` does.
-    let is_last = match next {
-        ')' => last == ',',
-        '}' => last == ',' || (last == ';' && !sent.ends_with(");") && !sent.ends_with("else;")),
-        _ => false,
-    };
-    if is_last {
-        sent.pop();
-    }
     let joins = (is_word(last) && is_word(next)) || (last == next && matches!(next, '+' | '-' | '/'));
     let ends_line = gap == "\n" && !GOES_ON.contains(last) && !GOES_ON_WITH.contains(next);
+    let is_needless = match next {
+        ')' => last == ',',
+        '}' => last == ',' || only_ends(sent),
+        // So does the end of the line, before a word that cannot go on with the statement.
+        _ => ends_line && is_word(next) && only_ends(sent),
+    };
+    if is_needless {
+        sent.pop();
+    }
     if ends_line || (!gap.is_empty() && joins) {
         sent.push_str(gap);
     }
     sent.push_str(token);
+}
+
+/// Whether the text so far ends in a semicolon that ends a statement, and is not all that a loop, a condition or an `else`
+/// does. In doubt it is that.
+fn only_ends(sent: &str) -> bool {
+    let line = sent.rsplit('\n').next().unwrap_or_default();
+    let of = |sign: char| line.matches(sign).count();
+    let is_call = || of('(') == of(')') && !["if(", "for(", "while("].iter().any(|word| line.contains(word));
+    sent.ends_with(';') && !sent.ends_with("else;") && (!sent.ends_with(");") || is_call())
 }
 
 /// Takes away the parenthesis of a name that stands alone in a pair, as parameters and casts do. Returns whether it did.
@@ -198,7 +207,11 @@ mod tests {
             ("f(/** @type {any} */ (x), y, [ , ])", "f(x,y,[,])\n"),
             (
                 "{ let a; b(c); }\n{ while (d()); }\n{ if (e) f; else; }\n{ ; }",
-                "{let a;b(c);}\n{while(d());}\n{if(e)f;else;}\n{}\n",
+                "{let a;b(c)}\n{while(d());}\n{if(e)f;else;}\n{}\n",
+            ),
+            (
+                "a = 1;\nb();\nc;\n(d);\nif (e);\nf;\n\"g\";\nelse;\nh++;\n",
+                "a=1\nb()\nc;\n(d)\nif(e);\nf;\n\"g\"\nelse;\nh++;\n",
             ),
             ("x = (a) => (b) => ((c).d)(e)?.(f) || (1)", "x=a=>b=>(c.d)(e)?.(f)||(1)\n"),
             ("if (a) (b).c\nelse (d).e\nasync (f) => g", "if(a)(b).c\nelse(d).e\nasync(f)=>g\n"),

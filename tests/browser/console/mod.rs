@@ -13,6 +13,7 @@ mod overview;
 mod polling;
 mod real;
 mod session;
+mod shifting;
 mod shots;
 mod truth;
 mod wall;

@@ -240,8 +240,9 @@ on("session", (message) => {
   if (session.state === "expired" && before.state !== "expired" && !asking) {
     asking = true;
     void askAgain(session.user).finally(() => (asking = false));
-  } else if (session.state !== "expired" && asking) {
-    /** @type {HTMLDialogElement | null} */ (document.querySelector("dialog[open]"))?.close();
+  } else if (session.state !== "expired") {
+    // The login is over; what the user was filling in stays, unless they have logged out.
+    for (const each of document.querySelectorAll(session.state === "in" ? "dialog[data-forced]" : "dialog")) /** @type {HTMLDialogElement} */ (each).close();
   }
   if (before.state !== session.state || before.user !== session.user) render();
   else drawState();

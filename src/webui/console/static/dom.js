@@ -67,12 +67,14 @@ export function replace(element, ...children) {
   const focused = /** @type {any} */ (document.activeElement);
   const all = () => /** @type {any[]} */ ([...element.querySelectorAll("a, button, [tabindex]")]);
   const at = element.contains(focused) ? all().indexOf(focused) : -1;
+  const of = (/** @type {any} */ one) => one.closest("li, tr")?.querySelector("h2, h3, th, strong")?.textContent;
+  const owner = of(focused);
   element.replaceChildren();
   append(element, children);
   if (at < 0) return;
-  const same = (/** @type {any} */ one) => one?.textContent === focused.textContent && one.href === focused.href;
-  // A link says what it is for, wherever it has come to; a button is of what stands around it.
-  [all()[at], ...all().filter(({ href }) => href)].find(same)?.focus({ preventScroll: true });
+  const same = (/** @type {any} */ one) => one?.textContent === focused.textContent && one.href === focused.href && (one.href || of(one) === owner);
+  // A link says what it is for, wherever it has come to; a button is of what stands around it, and goes where that goes.
+  [all()[at], ...all().filter(({ href }) => href || owner)].find(same)?.focus({ preventScroll: true });
 }
 
 /**

@@ -61,10 +61,10 @@ export async function perform(what, action, targets, parameters) {
  * @param {Row[]} rows
  * @param {string} [warning]
  */
-async function confirmed(what, confirm, action, rows, warning) {
+function confirmed(what, confirm, action, rows, warning) {
   const names = rows.slice(0, 6).map((row) => h("li", `${row.name} (${row.ns || row.cluster})`));
   if (rows.length > 6) names.push(h("li", `and ${rows.length - 6} more`));
-  await dialog({
+  return dialog({
     title: what, confirm, danger: true,
     body: [h("p", `In ${clusters(rows).join(", ")}:`), h("ul", names), warning && h("p.hint", warning)],
     act: async () => void (await perform(what, action, rows.map(target))),
@@ -115,9 +115,9 @@ function silenceFields() {
  * @param {any} before
  * @param {() => Target[] | string} targets a text is an error to show
  */
-async function silencing(title, before, targets) {
+function silencing(title, before, targets) {
   const { nodes, read } = silenceFields();
-  await dialog({
+  return dialog({
     title, confirm: "Silence", body: [before, nodes],
     act: async () => {
       const parameters = read();
@@ -238,8 +238,8 @@ export function buttons(kind, rows, after) {
       disabled: !rows.length || isRefused, "aria-keyshortcuts": key,
       title: isRefused ? `You may not do this: it was refused in ${clusters(rows).join(", ")}` : key ? `${label} (${key})` : label,
       onclick: async () => {
-        await run(rows);
-        after?.();
+        // What was not done after all needs its selection still.
+        if ((await run(rows)) !== false) after?.();
       },
     }, label);
   });

@@ -97,7 +97,7 @@ export function dialog({ title, body, confirm, danger = false, extra = [], force
         !forced && h("button.plain", { "aria-label": "Close", onclick: close }, icon("close"))),
       h("div.dialog-body", body, error),
       h("footer", extra, !forced && h("button", { onclick: close }, confirm ? "Cancel" : "Close"), ok));
-    const element = h("dialog", { "aria-labelledby": id }, form);
+    const element = h("dialog", { "aria-labelledby": id, "data-forced": forced }, form);
     let confirmed = false;
     onSent(form, ok, error, async () => {
       const said = await act?.();

@@ -39,6 +39,9 @@ const MARGIN = 8;
 /** Milliseconds without scrolling after which the elements are put in the order of their rows. */
 const CALM = 100;
 
+/** What tells a row, or a group, from others. @param {any} row */
+const keyOf = (row) => row?.key ?? row?.label;
+
 export class Table {
   /** @param {Options} options */
   constructor(options) {
@@ -46,6 +49,8 @@ export class Table {
     /** @type {Map<string, any>} */
     this.selected = new Map();
     this.cursor = 0;
+    /** @type {string | undefined} the row that the cursor was put on, wherever that comes to */
+    this.pinned = undefined;
     /** @type {Promise<void> | undefined} all rows, when they are being selected */
     this.selecting = undefined;
     /** @type {Map<number, Slot>} the rows that are elements now */
@@ -66,6 +71,7 @@ export class Table {
       h("div", { role: "rowgroup", class: "heads" }, this.head), this.body);
     this.node = h("div.table", this.scroller, this.note);
     this.scroller.addEventListener("scroll", () => this.window(), { passive: true });
+    this.scroller.addEventListener("focus", () => this.hold());
     // What is cut, and exact times, are told only to who points at them.
     this.body.addEventListener("pointerover", (/** @type {any} */ { target }) => {
       const cell = target.closest(".cell");
@@ -112,6 +118,7 @@ export class Table {
   reset() {
     this.scroller.scrollTop = 0;
     this.cursor = 0;
+    this.pinned = undefined;
     this.ask();
   }
 
@@ -143,7 +150,11 @@ export class Table {
   take(message) {
     this.last = message;
     for (const row of message.rows) if (this.selected.has(row.key)) this.selected.set(row.key, row);
+    // The cursor goes where its row goes.
+    const at = message.rows.findIndex((/** @type {any} */ row) => keyOf(row) === this.pinned);
+    if (at >= 0) this.cursor = message.from + at;
     if (this.cursor >= message.total) this.cursor = Math.max(0, message.total - 1);
+    this.hold();
     this.draw();
     this.options.onchange();
   }
@@ -164,7 +175,7 @@ export class Table {
     for (const { node } of this.free) node.remove();
     if (focused && !this.body.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
     this.set(this.scroller, "aria-rowcount", total + 1);
-    this.set(this.scroller, "aria-activedescendant", this.drawn.has(this.cursor) ? `row-${this.cursor}` : "");
+    this.set(this.scroller, "aria-activedescendant", this.drawn.has(this.cursor) && this.isOn(this.at()) ? `row-${this.cursor}` : "");
     this.scroller.classList.toggle("busy", Boolean(this.last.loading));
     this.drawSelection();
     const nothing = total === 0;
@@ -187,13 +198,14 @@ export class Table {
   show(row, index) {
     const isGroup = row.group !== undefined;
     const before = this.drawn.get(index);
-    if (before && (isGroup ? before.row !== row : !before.cells)) this.release(index);
+    if (before && (isGroup ? before.row !== row : !before.cells || (before.row.key !== row.key && before.node.contains(document.activeElement)))) this.release(index);
     const slot = this.drawn.get(index) ?? (isGroup ? this.group(row) : this.free.pop() ?? this.slot());
     this.drawn.set(index, slot);
     const { node, box, cells } = slot;
     if (slot.row !== row) {
       slot.row = row;
       for (const cell of cells ?? []) cell.show(row);
+      for (const cell of node.children) if (cell.title) cell.title = "";
       box?.setAttribute("aria-label", safe(`Select ${row.name}`));
     }
     const top = index * this.height;
@@ -210,7 +222,7 @@ export class Table {
   /** Whether a row is picked, under the cursor, bad, silenced. @param {Slot} slot */
   mark({ node, box, row, index }) {
     const picked = this.selected.has(row.key);
-    const look = `row${index === this.cursor ? " cursor" : ""}${row.status === undefined ? "" : ` s-${Math.min(3, Math.max(0, row.status))}`}${row.silenced?.length ? " quiet" : ""}`;
+    const look = `row${index === this.cursor && this.isOn(row) ? " cursor" : ""}${row.status === undefined ? "" : ` s-${Math.min(3, Math.max(0, row.status))}`}${row.silenced?.length ? " quiet" : ""}`;
     if (node.className !== look) node.className = look;
     box.checked = picked;
     this.set(node, "aria-selected", picked);
@@ -234,16 +246,26 @@ export class Table {
     const cells = this.shown.map((column) => column.cell());
     const box = h("input", { type: "checkbox", tabindex: -1, onclick: (/** @type {Event} */ event) => {
       event.stopPropagation();
-      this.cursor = slot.index;
+      this.pin(slot.index);
       this.toggle(slot.row);
     } });
     const node = h("div.row", { role: "row", onclick: (/** @type {MouseEvent} */ event) => {
       if (/** @type {Element} */ (event.target).closest("a, button, input")) return;
-      this.cursor = slot.index;
+      this.pin(slot.index);
       this.options.onopen(slot.row);
     } }, h("div.cell.pick", { role: "gridcell" }, box),
     this.shown.map((column, at) => h("div", { class: `cell c-${column.id}`, role: "gridcell", "data-title": column.title }, cells[at].node)));
+    /** @type {Slot} */
     const slot = { node, box, cells, row: undefined, index: -1, top: -1 };
+    /** @type {string | undefined} */
+    let pressed;
+    node.addEventListener("pointerdown", () => (pressed = slot.row.key));
+    // A row that came under the pointer while its button was down is not the one that was meant. Keys press nothing.
+    node.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      if (!event.detail || pressed === slot.row.key) return;
+      event.preventDefault();
+      event.stopPropagation();
+    }, true);
     return slot;
   }
 
@@ -290,10 +312,36 @@ export class Table {
     this.all.indeterminate = this.selected.size > 0 && !this.all.checked;
   }
 
-  /** @returns {any} the row under the cursor */
+  /** @returns {any} the row, or group, that is where the cursor is */
+  at() {
+    return this.last.rows[this.cursor - this.last.from];
+  }
+
+  /** @returns {any} the row under the cursor; none when it is gone, whatever stands there now */
   current() {
-    const row = this.last.rows[this.cursor - this.last.from];
-    return row?.group === undefined ? row : undefined;
+    const row = this.at();
+    return row?.group === undefined && this.isOn(row) ? row : undefined;
+  }
+
+  /** Whether the cursor was put on it, or on nothing yet. @param {any} row */
+  isOn(row) {
+    return !this.pinned || keyOf(row) === this.pinned;
+  }
+
+  /** Puts the cursor on a row. @param {number} [index] */
+  pin(index = this.cursor) {
+    this.cursor = index;
+    this.pinned = keyOf(this.at());
+  }
+
+  /** What is seen to be under the cursor stays under it. */
+  hold() {
+    if (!this.pinned && !this.last.loading && this.hasCursor()) this.pin();
+  }
+
+  /** Whether the cursor can be seen: who points has no use for the mark of the keys. */
+  hasCursor() {
+    return this.node.classList.contains("keyed") || this.scroller.matches(":focus-visible");
   }
 
   /** What an action is for: the selection, else the row under the cursor. */
@@ -301,15 +349,16 @@ export class Table {
     // Keys come faster than the engine's answer.
     await this.selecting;
     if (this.selected.size) return [...this.selected.values()];
-    const row = this.current();
+    const row = this.hasCursor() && this.current();
     return row ? [row] : [];
   }
 
   /** @param {number} step */
   move(step) {
-    // Who points has no use for the mark of the keys.
     this.node.classList.add("keyed");
-    this.cursor = Math.max(0, Math.min(this.last.total - 1, this.cursor + step));
+    // Where a row is gone, the next one has come already.
+    const next = this.cursor + (step > 0 && !this.isOn(this.at()) ? step - 1 : step);
+    this.pin(Math.max(0, Math.min(this.last.total - 1, next)));
     const { height } = this;
     const top = this.cursor * height;
     const room = this.room - this.head.offsetHeight;
