@@ -3,7 +3,7 @@
 //! | Part | Does |
 //! |---|---|
 //! | [`connect`] | opens a connection: name, addresses in turn, TLS, all before one deadline |
-//! | [`advice`] | what to do about a connection that could not be opened |
+//! | [`advice()`] | what to do about a connection that could not be opened |
 //! | [`Backoff`] | how long to wait before the next attempt |
 //! | [`Filtered`] | a byte stream that is read through something |
 //! | [`Monitored`] | a byte stream that records what its peer last did |
